@@ -1,0 +1,42 @@
+"""rltune tunes reinforcement learning with Ray RLlib and Ray Tune.
+
+    import rltune
+    run = rltune.sweep("dqn", "cartpole", trials=4, seed=0)
+    print(run.best)
+
+The same from a shell: ``python -m rltune dqn cartpole``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rltune.api import Run as Run
+    from rltune.api import load as load
+    from rltune.api import sweep as sweep
+    from rltune.errors import RltuneError as RltuneError
+
+__version__ = "0.1.0"
+
+# In a checkout `envs/` and `presets/` lie beside this folder; a wheel has them inside it.
+_HERE = Path(__file__).resolve().parent
+if not (_HERE / "envs" / "__init__.py").is_file():
+    __path__.append(str(_HERE.parent))
+
+# Public names load on first use, so that `rltune --help` imports nothing heavy.
+_PUBLIC = {
+    "sweep": "rltune.api",
+    "load": "rltune.api",
+    "Run": "rltune.api",
+    "RltuneError": "rltune.errors",
+}
+__all__ = ["RltuneError", "Run", "__version__", "load", "sweep"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'rltune' has no attribute {name!r}")
+    return getattr(import_module(_PUBLIC[name]), name)

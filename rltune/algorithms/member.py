@@ -1,0 +1,235 @@
+"""What every algorithm of rltune adds to RLlib's: arrays, an in-place reset, a read-back."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.utils.debug import update_global_seed_if_necessary
+from ray.rllib.utils.metrics import (
+    ENV_RUNNER_RESULTS,
+    EPISODE_LEN_MEAN,
+    EPISODE_RETURN_MEAN,
+    LEARNER_RESULTS,
+    NUM_ENV_STEPS_SAMPLED,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    NUM_EPISODES,
+)
+from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
+
+from rltune import envs
+from rltune.algorithms.rollout import Rollout
+from rltune.runs import POLICY_FILE, RECORD_FILE
+from rltune.settings import ALGORITHMS
+
+
+class FlatConfig:
+    """Mixed into RLlib's configs: network settings as flat keys, so that a space can hold them."""
+
+    runner_class: ClassVar[type]
+    learner_subclass: ClassVar[type]
+    flat_model_keys: ClassVar[tuple[str, ...]] = ("fcnet_hiddens", "fcnet_activation")
+
+    def __init__(self, algo_class: type) -> None:
+        super().__init__(algo_class=algo_class)  # type: ignore[call-arg]
+        self.fcnet_hiddens: list[int] | None = None
+        self.fcnet_activation: str | None = None
+        #: Set at an exploit: the clone's own environment steps, which its clock goes on from.
+        self.env_steps_before: int | None = None
+        self.num_env_runners = 0
+        self.env_runner_cls = self.runner_class
+
+    def get_default_learner_class(self) -> type:
+        """The learner that takes arrays."""
+        return self.learner_subclass
+
+    def validate(self) -> None:
+        """Raises ValueError for what the array engine does not do."""
+        super().validate()  # type: ignore[misc]
+        if getattr(self, "num_learners", 0):
+            raise ValueError("rltune trains in the trial's own process: leave num_learners at 0")
+        if getattr(self, "is_multi_agent", False):
+            raise ValueError("rltune's algorithms are for one agent: use RLlib's own for several")
+
+    @property
+    def _model_config_auto_includes(self) -> dict[str, Any]:
+        flat = {key: getattr(self, key) for key in self.flat_model_keys}
+        inherited: dict[str, Any] = super()._model_config_auto_includes  # type: ignore[misc]
+        return inherited | {key: value for key, value in flat.items() if value is not None}
+
+
+class Member:
+    """Mixed into RLlib's algorithms: one member of a population.
+
+    Attributes:
+        name: the algorithm's name in rltune.settings.
+        config_class: its config.
+        env_steps: environment steps of this trial, its clock.
+    """
+
+    name: ClassVar[str]
+    config_class: ClassVar[type]
+    config: Any
+    metrics: Any
+    env_runner: Any
+    env_runner_group: Any
+    learner_group: Any
+    iteration: int
+    trial_id: str
+    env_steps: int
+
+    @classmethod
+    def get_default_config(cls) -> Any:
+        """A config of rltune's own subclass."""
+        return cls.config_class(algo_class=cls)
+
+    def setup(self, config: Any) -> None:
+        """Builds network, optimiser and environments, all drawn from the config's seed."""
+        torch.set_num_threads(max(1, int(self.config.num_cpus_for_main_process)))
+        super().setup(config)  # type: ignore[misc]
+        self.env_runner.module = self.learner.net
+        # RLlib's own window forgets an episode that ended before the last report.
+        self._returns: deque[float] = deque(maxlen=self.config.metrics_num_episodes_for_smoothing)
+        self.env_steps = 0
+
+    @property
+    def learner(self) -> Any:
+        """The learner, which lives in this process."""
+        return self.learner_group._learner
+
+    def steps_per_env(self, env_steps: int) -> int:
+        """Steps each environment takes so that all together take at least ``env_steps``."""
+        config = self.config
+        copies: int = config.num_envs_per_env_runner * max(1, config.num_env_runners)
+        return -(-env_steps // copies)
+
+    def collect(self, num_steps: int) -> list[Rollout]:
+        """Rollouts of ``num_steps`` steps of every environment, one a runner, and their metrics."""
+        kwargs = {"num_steps": num_steps, "env_steps": self.env_steps}
+        if self.env_runner_group.num_remote_env_runners():
+            self.env_runner_group.sync_weights(
+                from_worker_or_learner_group=self.learner_group, inference_only=True
+            )
+            rollouts = self.env_runner_group.foreach_env_runner(
+                "sample", kwargs=kwargs, local_env_runner=False
+            )
+        else:
+            rollouts = [self.env_runner.sample(**kwargs)]
+        self._log_rollouts(rollouts)
+        return list(rollouts)
+
+    def _log_rollouts(self, rollouts: list[Rollout]) -> None:
+        log = self.metrics.log_value
+        steps = sum(rollout.env_steps for rollout in rollouts)
+        self.env_steps += steps
+        log((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED), steps, reduce="sum")
+        log((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), steps, reduce="lifetime_sum")
+        for rollout in rollouts:
+            log((ENV_RUNNER_RESULTS, NUM_EPISODES), len(rollout.episode_returns), reduce="sum")
+            self._returns.extend(rollout.episode_returns)
+            for length in rollout.episode_lengths:
+                log((ENV_RUNNER_RESULTS, EPISODE_LEN_MEAN), length, window=self._returns.maxlen)
+
+    def end_updates(self) -> None:
+        """After the updates of a training step: schedules, target networks, metrics."""
+        learner = self.learner
+        learner.after_gradient_based_update(
+            timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.env_steps}
+        )
+
+    def step(self) -> dict[str, Any]:
+        """One iteration. Adds to RLlib's result what rltune reports.
+
+        ``episode_reward_mean`` (absent until an episode has ended), ``env_steps`` and
+        ``env_steps_this_iter``, ``timesteps_total`` (an old name of env_steps, which Tune's
+        loggers take for the x axis) and ``settings``, read back from where they act.
+        """
+        before = self.env_steps
+        result: dict[str, Any] = super().step()  # type: ignore[misc]
+        result[LEARNER_RESULTS] = self.learner.metrics.scalars()
+        if self._returns:
+            score = sum(self._returns) / len(self._returns)
+            result[ENV_RUNNER_RESULTS][EPISODE_RETURN_MEAN] = score
+            result["episode_reward_mean"] = score
+        result["env_steps"] = result["timesteps_total"] = self.env_steps
+        result["env_steps_this_iter"] = self.env_steps - before
+        result["settings"] = self.effective_settings()
+        return result
+
+    def effective_settings(self) -> dict[str, Any]:
+        """Every setting, read from the object it acts in and not from what was asked."""
+        names = ALGORITHMS[self.name].settings
+        learner, runner = self.learner, self.env_runner
+        settings = {name: getattr(learner.config, name, None) for name in names}
+        for name in ("num_env_runners", "num_envs_per_env_runner"):
+            settings[name] = getattr(runner.config, name)
+        (optimizer,) = learner._named_optimizers.values()
+        settings["lr"] = optimizer.param_groups[0]["lr"]
+        if schedules := getattr(learner, "entropy_coeff_schedulers_per_module", None):
+            settings["entropy_coeff"] = float(schedules[DEFAULT_MODULE_ID].get_current_value())
+        if epsilon := learner.net.model_config.get("epsilon"):
+            settings["initial_epsilon"], settings["final_epsilon"] = epsilon[0][1], epsilon[-1][1]
+            settings["epsilon_timesteps"] = epsilon[-1][0]
+        return {name: value for name, value in settings.items() if value is not None}
+
+    def reset_config(self, new_config: Any) -> bool:
+        """Becomes a new trial in this process: what makes ``reuse_actors=True`` work.
+
+        Everything is built anew from the new config, in about 50 ms, so that no schedule,
+        optimiser or buffer of the last trial lives on. What costs seconds, the process and its
+        imports, is kept.
+        """
+        config = new_config if not isinstance(new_config, dict) else self._config_from(new_config)
+        self.cleanup()  # type: ignore[attr-defined]
+        self._env_id, self.env_creator = self._get_env_id_and_creator(config.env, config)  # type: ignore[attr-defined]
+        self.metrics = MetricsLogger(root=True, stats_cls_lookup=config.stats_cls_lookup)
+        self.config = config
+        self.setup(config)
+        return True
+
+    def _config_from(self, values: dict[str, Any]) -> Any:
+        config = self.get_default_config().update_from_dict(values)
+        config.validate()
+        config.freeze()
+        return config
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """RLlib's checkpoint, and the network's weights in a file that is safe to open."""
+        super().save_checkpoint(checkpoint_dir)  # type: ignore[misc]
+        torch.save(self.learner.net.state_dict(), Path(checkpoint_dir) / POLICY_FILE)
+        record = {
+            "trial_id": self.trial_id,
+            "env_steps": self.env_steps,
+            "episode_returns": list(self._returns),
+            "window": self._returns.maxlen,
+            "settings": self.effective_settings(),
+        }
+        (Path(checkpoint_dir) / RECORD_FILE).write_text(json.dumps(record))
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        """Goes on from a checkpoint, this trial's or a donor's, with this trial's settings."""
+        super().load_checkpoint(checkpoint_dir)  # type: ignore[misc]
+        record = json.loads((Path(checkpoint_dir) / RECORD_FILE).read_text())
+        self._returns.extend(record["episode_returns"])
+        cloned = record["trial_id"] != self.trial_id and self.config.env_steps_before is not None
+        self.env_steps = self.config.env_steps_before if cloned else record["env_steps"]
+        self.learner.set_clock(self.env_steps)
+        # Else a clone would repeat its own first draws, and a resumed trial its past.
+        seed = self.config.seed
+        update_global_seed_if_necessary("torch", None if seed is None else seed + self.env_steps)
+
+
+def register_envs() -> None:
+    """Lets RLlib's own algorithms use rltune's short names too, in this Ray session."""
+    from ray.tune import register_env
+
+    for name in envs.SPECS:
+        register_env(name, lambda context, name=name: envs.make(name, dict(context)))
+
+
+logging.getLogger("ray.rllib").setLevel(logging.ERROR)

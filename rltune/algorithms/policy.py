@@ -1,0 +1,71 @@
+"""A trained policy, loaded without starting Ray and without unpickling anything."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from ray.rllib.core.columns import Columns
+
+from rltune import algorithms, envs
+from rltune.algorithms.runner import to_env_actions
+from rltune.errors import BadInput
+from rltune.runs import POLICY_FILE, RunFolder
+from rltune.settings import algorithm
+from rltune.spec import RunSpec
+
+
+class Policy:
+    """A network that acts greedily.
+
+    Attributes:
+        net: RLlib's RLModule.
+        action_space: of one environment.
+    """
+
+    def __init__(self, net: Any, action_space: gym.Space[Any]) -> None:
+        self.net = net
+        self.action_space = action_space
+
+    @torch.no_grad()
+    def act(self, obs: np.ndarray) -> np.ndarray:
+        """The likeliest actions for observations (N, ...), as the environment takes them."""
+        out = self.net.forward_inference({Columns.OBS: torch.as_tensor(obs, dtype=torch.float32)})
+        if Columns.ACTIONS in out:
+            actions = out[Columns.ACTIONS]
+        else:
+            distribution = self.net.get_inference_action_dist_cls()
+            inputs = out[Columns.ACTION_DIST_INPUTS]
+            actions = distribution.from_logits(inputs).to_deterministic().sample()
+        return to_env_actions(actions.numpy(), self.action_space)
+
+
+def load_policy(spec: RunSpec, folder: RunFolder) -> Policy:
+    """The best policy of a run.
+
+    Raises:
+        BadInput: the run has no checkpoint yet, or its weights cannot be read.
+    """
+    record = folder.best_record
+    if record is None:
+        raise BadInput(f"{folder.shown} has no policy yet: no trial has left a checkpoint")
+    env = envs.make(spec.env_id, spec.env_args)
+    trainable = getattr(algorithms, algorithm(spec.algo).class_name)
+    config = trainable.get_default_config().update_from_dict(record["settings"])
+    config.validate()
+    spaces = {"default_policy": (env.observation_space, env.action_space)}
+    net = config.get_rl_module_spec(spaces=spaces, inference_only=True).build()
+    env.close()
+    path = folder.path / "best" / "checkpoint" / POLICY_FILE
+    try:
+        weights = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        raise BadInput(f"{path} cannot be read as weights: {error}") from error
+    missing = net.load_state_dict(weights, strict=False).missing_keys
+    if missing:
+        raise BadInput(f"{path} lacks {', '.join(missing)}: it is of another network")
+    net.eval()
+    return Policy(net, env.action_space)

@@ -1,0 +1,67 @@
+"""A stretch of experience as arrays, and what is computed from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Rollout:
+    """``T`` steps of ``N`` environments stepped together.
+
+    Attributes:
+        obs: shape (T, N, ...), what the action was chosen on.
+        next_obs: shape (T, N, ...), what the step led to; at an episode's end its last
+            observation, never the first of the next episode.
+        actions: shape (T, N, ...), as the policy chose them.
+        rewards: shape (T, N), float32.
+        terminated: shape (T, N), the task ended here: nothing follows to bootstrap from.
+        truncated: shape (T, N), the episode was cut here: the value of next_obs still counts.
+        valid: shape (T, N); false where gymnasium's NEXT_STEP autoreset spent the step on a
+            reset. Such rows are no experience.
+        extras: further arrays of shape (T, N, ...), the policy's own (log-probabilities).
+        episode_returns: undiscounted return of each episode that ended here.
+        episode_lengths: its length in steps.
+    """
+
+    obs: np.ndarray
+    next_obs: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    valid: np.ndarray
+    extras: dict[str, np.ndarray] = field(default_factory=dict)
+    episode_returns: list[float] = field(default_factory=list)
+    episode_lengths: list[int] = field(default_factory=list)
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps taken; steps spent on a reset do not count."""
+        return int(self.valid.sum())
+
+
+def gae(
+    rewards: np.ndarray,
+    values: np.ndarray,
+    next_values: np.ndarray,
+    terminated: np.ndarray,
+    done: np.ndarray,
+    gamma: float,
+    lambda_: float,
+) -> np.ndarray:
+    """Generalised advantage estimates (Schulman et al. 2016).
+
+    All arrays have shape (T, N). ``next_values`` are the values of what each step led to;
+    ``done`` is true where an episode ended, terminated or truncated. Returns float32 (T, N).
+    """
+    deltas = rewards + gamma * next_values * ~terminated - values
+    decay = gamma * lambda_ * ~done
+    advantages = np.empty_like(deltas, dtype=np.float32)
+    running = np.zeros_like(deltas[0])
+    for t in range(len(deltas) - 1, -1, -1):
+        running = deltas[t] + decay[t] * running
+        advantages[t] = running
+    return advantages

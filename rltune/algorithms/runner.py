@@ -1,0 +1,170 @@
+"""The environment runner: one vectorised environment, one forward pass a step, arrays out."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import ray
+import torch
+from gymnasium.vector import AutoresetMode
+from ray.rllib.core import COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
+from ray.rllib.env import INPUT_ENV_SPACES
+from ray.rllib.env.env_runner import EnvRunner
+from ray.rllib.utils.checkpoints import Checkpointable
+
+from rltune import envs
+from rltune.algorithms.rollout import Rollout
+
+
+class ArrayEnvRunner(EnvRunner, Checkpointable):
+    """Steps the environments of one trial, in its process or in a remote one.
+
+    The trial replaces the local runner's network by the learner's, so that no weights are ever
+    copied. A remote runner keeps its own and gets weights before it samples.
+    """
+
+    def __init__(self, *, config: Any, **kwargs: Any) -> None:
+        super().__init__(config=config, **kwargs)
+        self._spaces = kwargs.get("spaces")
+        self.module: Any = None
+        self.rng = np.random.default_rng(self._seed)
+        if self.worker_index or not self.num_workers:
+            self.make_env()
+        self.make_module()
+
+    @abstractmethod
+    def act(self, obs: torch.Tensor, env_steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Explores: actions for observations of shape (N, ...), and extras to keep with them.
+
+        Args:
+            env_steps: environment steps of the trial so far, for schedules.
+        """
+
+    def make_env(self) -> None:
+        """Makes the vectorised environment and resets it with this runner's seed."""
+        config = self.config
+        self.env = envs.make_vec(config.env, config.num_envs_per_env_runner, config.env_config)
+        self._autoreset = self.env.metadata["autoreset_mode"]
+        self._obs, _ = self.env.reset(seed=self._seed)
+        self._fresh = np.zeros(self.env.num_envs, dtype=bool)  # the next step is spent on a reset
+        self._returns = np.zeros(self.env.num_envs)
+        self._lengths = np.zeros(self.env.num_envs, dtype=int)
+
+    def make_module(self) -> None:
+        """Builds this runner's own network, with the parts that acting needs."""
+        spec = self.config.get_rl_module_spec(spaces=self.get_spaces(), inference_only=True)
+        self.module = spec.build()
+
+    @torch.no_grad()
+    def sample(self, *, num_steps: int, env_steps: int = 0, **_: Any) -> Rollout:
+        """``num_steps`` steps of every environment.
+
+        Args:
+            env_steps: environment steps of the trial so far, for schedules.
+        """
+        columns: dict[str, list[np.ndarray]] = {}
+        returns: list[float] = []
+        lengths: list[int] = []
+        for _step in range(num_steps):
+            obs = self._obs
+            actions, extras = self.act(_tensor(obs), env_steps)
+            self._obs, rewards, terminated, truncated, infos = self.env.step(self._for_env(actions))
+            done = terminated | truncated
+            row = {
+                "obs": obs,
+                "next_obs": self._true_next(infos, done),
+                "actions": actions,
+                "rewards": np.asarray(rewards, dtype=np.float32),
+                "terminated": terminated,
+                "truncated": truncated,
+                "valid": ~self._fresh,
+                **extras,
+            }
+            for name, value in row.items():
+                columns.setdefault(name, []).append(value)
+            self._count_episodes(row["rewards"], done, returns, lengths)
+            env_steps += self.env.num_envs * max(1, self.num_workers)
+        arrays = {name: np.stack(values) for name, values in columns.items()}
+        fields = {name: arrays.pop(name) for name in list(Rollout.__annotations__)[:7]}
+        return Rollout(**fields, extras=arrays, episode_returns=returns, episode_lengths=lengths)
+
+    def _true_next(self, infos: dict[str, Any], done: np.ndarray) -> np.ndarray:
+        """What the step led to; SAME_STEP autoreset hides it in the infos where episodes ended."""
+        true_next: np.ndarray = self._obs
+        if self._autoreset != AutoresetMode.SAME_STEP or not done.any():
+            return true_next
+        true_next = true_next.copy()
+        for i in np.flatnonzero(done):
+            true_next[i] = infos["final_obs"][i]
+        return true_next
+
+    def _count_episodes(
+        self, rewards: np.ndarray, done: np.ndarray, returns: list[float], lengths: list[int]
+    ) -> None:
+        self._returns += rewards
+        self._lengths += ~self._fresh
+        returns.extend(self._returns[done].tolist())
+        lengths.extend(self._lengths[done].tolist())
+        self._returns[done] = 0.0
+        self._lengths[done] = 0
+        if self._autoreset == AutoresetMode.NEXT_STEP:
+            self._fresh = done
+
+    def _for_env(self, actions: np.ndarray) -> np.ndarray:
+        return to_env_actions(actions, self.env.single_action_space)
+
+    def get_spaces(self) -> dict[str, tuple[gym.Space[Any], gym.Space[Any]]]:
+        """Observation and action space of one environment, under RLlib's keys."""
+        if self.env is None:
+            return dict(self._spaces or {})
+        spaces = (self.env.single_observation_space, self.env.single_action_space)
+        return {INPUT_ENV_SPACES: spaces, DEFAULT_MODULE_ID: spaces}
+
+    def assert_healthy(self) -> None:
+        """Raises AssertionError when there is no environment."""
+        assert self.env is not None or not self.worker_index
+
+    def stop(self) -> None:
+        """Closes the environments."""
+        if self.env is not None:
+            self.env.close()
+
+    def get_state(self, *_: Any, **__: Any) -> dict[str, Any]:
+        """Empty: the trial saves what is worth saving, and episodes start anew."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes weights, where this runner is remote and has a network of its own."""
+        weights = state.get(COMPONENT_RL_MODULE)
+        if weights is None or not self.worker_index:
+            return
+        weights = ray.get(weights) if isinstance(weights, ray.ObjectRef) else weights
+        self.module.set_state(weights.get(DEFAULT_MODULE_ID, weights))
+
+    def get_ctor_args_and_kwargs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What RLlib's checkpoint needs to make this object again."""
+        return (), {"config": self.config}
+
+    def get_checkpointable_components(self) -> list[tuple[str, Any]]:
+        """None: see get_state."""
+        return []
+
+
+def to_env_actions(actions: np.ndarray, space: gym.Space[Any]) -> np.ndarray:
+    """A policy's actions as an environment takes them.
+
+    A policy of continuous actions speaks in [-1, 1] (RLlib's ``normalize_actions``): clipped, and
+    stretched to the bounds of the space. Actions of an unbounded space pass as they are.
+    """
+    if not isinstance(space, gym.spaces.Box) or not space.is_bounded():
+        return actions
+    share = (np.clip(actions, -1.0, 1.0) + 1.0) / 2.0
+    stretched: np.ndarray = space.low + share * (space.high - space.low)
+    return stretched.astype(space.dtype)
+
+
+def _tensor(obs: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(obs, dtype=np.float32))

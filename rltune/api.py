@@ -1,0 +1,119 @@
+"""rltune from Python: ``rltune.sweep`` and ``rltune.load``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rltune import evaluation, sweeps
+from rltune.evaluation import Evaluation
+from rltune.observer import Observer
+from rltune.request import make_spec
+from rltune.runs import RunFolder
+
+
+class Run:
+    """A run: what was asked for and what came out.
+
+    Attributes:
+        folder: the run folder behind it.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """summary.json; empty while the run is not finished."""
+        return self.folder.summary or {}
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The best trial: ``trial``, ``config``, ``checkpoint``, ``score``."""
+        return dict(self.summary.get("best") or {})
+
+    @property
+    def trials(self) -> list[dict[str, Any]]:
+        """Every trial: ``id``, ``status``, ``env_steps``, ``score``, ``config``, ``error``."""
+        return list(self.summary.get("trials", []))
+
+    def evaluate(self, episodes: int = 100, seed: int | None = None) -> Evaluation:
+        """The best policy's returns on fresh seeds; see rltune.evaluation.evaluate."""
+        return evaluation.evaluate(self.folder, episodes, seed)
+
+
+def sweep(
+    algo: str,
+    env: str,
+    *,
+    scheduler: str | None = None,
+    searcher: str | None = None,
+    trials: int | None = None,
+    steps: int | None = None,
+    time_budget: float | None = None,
+    target: float | None = None,
+    concurrent: int | None = None,
+    cpus_per_trial: float = 1.0,
+    gpus_per_trial: float = 0.0,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    space: Mapping[str, Any] | None = None,
+    preset: str | Path | None = None,
+    env_args: Mapping[str, Any] | None = None,
+    imports: Sequence[str] = (),
+    storage: str | Path = "runs",
+    name: str | None = None,
+    address: str | None = None,
+    observer: Observer | None = None,
+) -> Run:
+    """Tunes an algorithm on an environment. What is left out comes from the preset.
+
+    Args:
+        algo: "dqn" or "ppo".
+        env: a short name ("cartpole"), a gymnasium id, or "module:Id-v0".
+        scheduler: "pb2", "pbt", "asha" or "fifo".
+        searcher: "random".
+        trials: trials of the sweep; the population's size for pb2 and pbt.
+        steps: environment steps a trial.
+        time_budget: seconds after which the sweep ends.
+        target: ends the sweep once a trial's episode_reward_mean gets there; inf for never.
+        concurrent: trials at a time; None for as many as fit.
+        cpus_per_trial: CPUs Ray sets aside for a trial.
+        gpus_per_trial: GPUs, fractions too.
+        seed: fixes every draw of the sweep.
+        settings: settings to fix, by RLlib's name; they are searched no more.
+        space: settings to search, as in a preset: ``{"lr": {"log": [1e-5, 1e-2]}}``.
+        preset: a preset file laid over the shipped one.
+        env_args: arguments of the environment's constructor; secrets stay off the disk.
+        imports: modules that register environments.
+        storage: the folder that holds runs.
+        name: of the run folder; made from algorithm, environment and time by default.
+        address: of a Ray cluster; None starts Ray here, for this sweep alone.
+        observer: hears of the sweep as it goes.
+
+    Raises:
+        BadInput: with every problem that was found, before anything starts.
+        NothingUsable: no trial left a policy.
+        Interrupted: by a signal; the folder holds what there is.
+        MachineError: the storage or Ray failed.
+    """
+    options = {k: v for k, v in locals().items() if k not in {"algo", "env", "observer"}}
+    return Run(sweeps.run(make_spec(algo, env, **options), observer))
+
+
+def load(path: str | Path) -> Run:
+    """A run from its folder.
+
+    Raises:
+        BadInput: it is no run folder.
+    """
+    return Run(RunFolder.open(path))

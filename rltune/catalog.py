@@ -1,0 +1,420 @@
+"""A name -> preset, environment, algorithm. Wrong names are answered with the nearest right one."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from rltune import envs
+from rltune.envs import EnvSpec
+from rltune.errors import BadInput, did_you_mean, unknown
+from rltune.settings import ALGORITHMS, Algorithm, algorithm
+from rltune.space import Constraint, Parameter, Space, parse_parameter
+from rltune.spec import Budget, Preset
+
+#: A preset is a page of text; anything larger is something else.
+MAX_PRESET_BYTES = 1 << 20
+
+_TABLES = ("budget", "settings", "space")
+_TOP_LEVEL = ("env", "constraints", "notes", *_TABLES)
+_BUDGET_TYPES: dict[str, tuple[type, ...]] = {
+    "steps": (int,),
+    "trials": (int,),
+    "perturb_every": (int,),
+    "scheduler": (str,),
+    "searcher": (str,),
+    "target": (int, float),
+    "time_budget": (int, float),
+}
+
+
+# --- environments -----------------------------------------------------------------------------
+
+
+def environment(name: str, imports: Sequence[str] = ()) -> EnvSpec:
+    """The environment of a short name, a gymnasium id or ``module:Id-v0``.
+
+    Args:
+        imports: modules that register environments, imported first.
+
+    Raises:
+        BadInput: no such environment, or a version that gymnasium has withdrawn.
+    """
+    if name in envs.SPECS:
+        return envs.SPECS[name]
+    found_in = _import_all(imports, name)
+    by_id = {spec.id: spec for spec in envs.SPECS.values()}
+    if name in by_id:
+        return by_id[name]
+    try:
+        module, _, bare = name.rpartition(":")
+        if module:
+            importlib.import_module(module)
+        spec = gym.spec(bare)
+    except ImportError as error:
+        raise BadInput(f"environment {name!r}: {error}") from error
+    except gym.error.DeprecatedEnv as error:
+        raise BadInput(f"environment {name!r}: {error}") from error
+    except gym.error.Error as error:
+        known = [*envs.SPECS, *gym.registry]
+        raise unknown("environment", name, known, " See `rltune list environments`.") from error
+    prefix = f"{found_in}:" if found_in and not module else ""
+    return EnvSpec(
+        prefix + name,
+        name,
+        threshold=spec.reward_threshold,
+        max_episode_steps=spec.max_episode_steps,
+    )
+
+
+def newer_version(env_id: str) -> str | None:
+    """The latest registered id of the same environment, if it is a later one."""
+    match = re.fullmatch(r"(.*)-v(\d+)", env_id.rpartition(":")[2])
+    if not match:
+        return None
+    versions = [
+        int(m[1]) for i in gym.registry if (m := re.fullmatch(re.escape(match[1]) + r"-v(\d+)", i))
+    ]
+    latest = max(versions, default=0)
+    return f"{match[1]}-v{latest}" if latest > int(match[2]) else None
+
+
+def _import_all(modules: Sequence[str], env_name: str) -> str | None:
+    """Imports modules; the one that brought the environment is what workers must import too."""
+    found_in = None
+    for module in modules:
+        known_before = env_name in gym.registry
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise BadInput(f"--import {module}: {error}") from error
+        if not known_before and env_name in gym.registry:
+            found_in = module
+    return found_in or next((m for m in modules if _defined_in(env_name, m)), None)
+
+
+def _defined_in(env_name: str, module: str) -> bool:
+    """Whether an already registered environment comes from a module imported earlier."""
+    spec = gym.registry.get(env_name)
+    return spec is not None and str(spec.entry_point).startswith(module)
+
+
+def check_environment(spec: EnvSpec, algo: Algorithm, env_args: Mapping[str, Any]) -> None:
+    """Makes the environment once, here, before anything starts.
+
+    Raises:
+        BadInput: it cannot be made, reset or stepped, or the algorithm cannot act in it.
+    """
+    try:
+        env = envs.make(spec.id, env_args)
+    except Exception as error:  # an environment may raise anything
+        extra = f" Install it with: pip install 'rltune[{spec.extra}]'" if spec.extra else ""
+        raise BadInput(
+            f"environment {spec.id} could not be made: {type(error).__name__}: {error}.{extra}"
+        ) from error
+    try:
+        _check_spaces(spec, algo, env)
+        env.reset(seed=0)
+        env.step(env.action_space.sample())
+    except BadInput:
+        raise
+    except Exception as error:  # an environment may raise anything
+        raise BadInput(
+            f"environment {spec.id} failed its first step: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        env.close()
+
+
+def _check_spaces(spec: EnvSpec, algo: Algorithm, env: gym.Env[Any, Any]) -> None:
+    if not isinstance(env.observation_space, gym.spaces.Box):
+        raise BadInput(
+            f"environment {spec.id}: {type(env.observation_space).__name__} observations are not "
+            "handled. Flatten them to a Box with gymnasium.wrappers.FlattenObservation."
+        )
+    kind = type(env.action_space).__name__.lower()
+    if kind in algo.actions:
+        return
+    able = [other.name for other in ALGORITHMS.values() if kind in other.actions]
+    mend = (
+        f"Use {' or '.join(able)}."
+        if able
+        else "No algorithm of rltune handles such actions: wrap the environment so that they are "
+        "Discrete or Box."
+    )
+    raise BadInput(
+        f"{algo.name} cannot act in {spec.id}: its actions are {type(env.action_space).__name__}, "
+        f"{algo.name} takes {' or '.join(sorted(a.capitalize() for a in algo.actions))}. {mend}"
+    )
+
+
+# --- presets ----------------------------------------------------------------------------------
+
+
+@dataclass
+class _File:
+    """A preset file, read and taken apart; problems gather instead of raising one by one."""
+
+    label: str
+    text: str
+    tables: dict[str, Any]
+    problems: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path, label: str) -> _File:
+        try:
+            size = path.stat().st_size
+            if size > MAX_PRESET_BYTES:
+                raise BadInput(
+                    f"{label}: {size} bytes is no preset; a preset is under 1 MiB of TOML"
+                )
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise BadInput(f"{label}: not UTF-8 text ({error.reason}); a preset is TOML") from error
+        except OSError as error:
+            raise BadInput(f"{label}: {error.strerror or error}") from error
+        try:
+            return cls(label, text, tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise BadInput(f"{label}: not TOML: {error}") from error
+
+    def complain(self, key: str, message: str, table: str = "") -> None:
+        """Notes a problem at the line of a key."""
+        line = _line_of(self.text, key, table)
+        self.problems.append(f"{self.label}{f':{line}' if line else ''}: {message}")
+
+    def table(self, name: str) -> dict[str, Any]:
+        body = self.tables.get(name, {})
+        if not isinstance(body, dict):
+            self.complain(name, f"{name} must be a table: write [{name}]")
+            return {}
+        return body
+
+
+def _line_of(text: str, key: str, table: str) -> int | None:
+    """The line a key of a table stands in, 1 for the first: tomllib does not tell."""
+    current = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+([^\]]+)\]", line):
+            current = header[1].strip()
+            if not table and current == key:
+                return number
+        elif current == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
+            return number
+    return None
+
+
+def preset_names() -> list[tuple[str, str]]:
+    """(algorithm, environment) of every preset that ships, defaults left out."""
+    return sorted(
+        (algo, file.name.removesuffix(".toml"))
+        for algo in ALGORITHMS
+        for file in (files("rltune.presets") / algo).iterdir()
+        if file.name.endswith(".toml") and file.name != "default.toml"
+    )
+
+
+def preset(algo_name: str, env: EnvSpec, path: str | None = None) -> Preset:
+    """The preset of an algorithm for an environment.
+
+    The algorithm's default.toml comes first, the environment's own file over it, a file of the
+    user's last. A later [space] takes the place of an earlier one; settings and budget are taken
+    over key by key.
+
+    Args:
+        path: a preset file of the user's.
+
+    Raises:
+        BadInput: with every problem of every file, each with its line.
+    """
+    algo = algorithm(algo_name)
+    read = [_shipped(algo.name, "default")]
+    if (algo.name, env.name) in preset_names():
+        read.append(_shipped(algo.name, env.name))
+    if path is not None:
+        read.append(_File.read(Path(path), path))
+    merged = Preset(algo.name, env.name, {}, Space(), Budget())
+    for file in read:
+        merged = _merge(merged, file, algo)
+    if problems := [p for file in read for p in file.problems]:
+        raise BadInput(problems)
+    if merged.budget.target is None and env.threshold is not None:
+        merged = replace(merged, budget=replace(merged.budget, target=env.threshold))
+    return complete(merged)
+
+
+def _shipped(algo: str, name: str) -> _File:
+    resource = files("rltune.presets") / algo / f"{name}.toml"
+    return _File.read(Path(str(resource)), f"presets/{algo}/{name}.toml")
+
+
+def _merge(base: Preset, file: _File, algo: Algorithm) -> Preset:
+    for key in file.tables:
+        if key not in _TOP_LEVEL:
+            file.complain(key, f"unknown key {key!r}.{did_you_mean(key, _TOP_LEVEL)}")
+    settings = file.table("settings")
+    for name, problem in algo.problems(settings).items():
+        file.complain(name, f"{name}: {problem}", "settings")
+    budget = _budget(file)
+    parameters = _parameters(file, algo)
+    space = base.space
+    if parameters or "constraints" in file.tables:
+        constraints = _constraints(file) or base.space.constraints
+        space = Space(parameters or base.space.parameters, constraints)
+    named = [*settings, *parameters, *(f"budget.{key}" for key in budget)]
+    return replace(
+        base,
+        settings={**base.settings, **settings},
+        space=space,
+        budget=replace(base.budget, **budget),
+        sources={**base.sources, **dict.fromkeys(named, file.label)},
+    )
+
+
+def _budget(file: _File) -> dict[str, Any]:
+    good = {}
+    for key, value in file.table("budget").items():
+        if key not in _BUDGET_TYPES:
+            file.complain(
+                key, f"unknown budget {key!r}.{did_you_mean(key, _BUDGET_TYPES)}", "budget"
+            )
+        elif not isinstance(value, _BUDGET_TYPES[key]) or isinstance(value, bool):
+            wanted = " or ".join(t.__name__ for t in _BUDGET_TYPES[key])
+            file.complain(key, f"budget {key}: expected {wanted}, got {value!r}", "budget")
+        else:
+            good[key] = value
+    for problem in budget_problems(good):
+        file.complain(problem.split()[0], problem, "budget")
+    return good
+
+
+def budget_problems(budget: Mapping[str, Any]) -> list[str]:
+    """What is wrong with budget numbers, each message starting with its key."""
+    least = {"steps": 1, "trials": 1, "perturb_every": 1}
+    problems = [
+        f"{key} must be at least {low}, got {budget[key]}"
+        for key, low in least.items()
+        if key in budget and budget[key] < low
+    ]
+    if budget.get("time_budget") is not None and not budget["time_budget"] > 0:
+        problems.append(f"time_budget must be above 0 seconds, got {budget['time_budget']}")
+    return problems
+
+
+def _parameters(file: _File, algo: Algorithm) -> dict[str, Parameter]:
+    good = {}
+    for name, body in file.table("space").items():
+        try:
+            good[name] = parameter(algo, name, body)
+        except BadInput as error:
+            for problem in error.problems:
+                file.complain(name, problem, "space")
+    return good
+
+
+def parameter(algo: Algorithm, name: str, body: object) -> Parameter:
+    """A searched setting of an algorithm, its whole domain checked against the setting.
+
+    Raises:
+        BadInput: with every problem, each starting with the setting's name.
+    """
+    if name not in algo.settings:
+        raise BadInput(
+            f"{name}: unknown setting of {algo.name}.{did_you_mean(name, algo.settings)}"
+        )
+    parsed = parse_parameter(name, body)
+    ends = (
+        parsed.domain() if parsed.kind == "choice" else [parsed.from_unit(0), parsed.from_unit(1)]
+    )
+    found = [algo.settings[name].problem(value) for value in ends]
+    if problems := [f"{name}: {problem}" for problem in dict.fromkeys(found) if problem]:
+        raise BadInput(problems)
+    return parsed
+
+
+def _constraints(file: _File) -> tuple[Constraint, ...]:
+    texts = file.tables.get("constraints", [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        file.complain("constraints", "constraints must be a list of texts like 'a <= b'")
+        return ()
+    good = []
+    for text in texts:
+        try:
+            good.append(Constraint.parse(text))
+        except BadInput as error:
+            file.complain("constraints", str(error))
+    return tuple(good)
+
+
+def complete(preset: Preset) -> Preset:
+    """A preset with one value for every setting, its algorithm's constraints added, checked.
+
+    Raises:
+        BadInput: the defaults, or every random configuration, break a constraint.
+    """
+    algo = algorithm(preset.algo)
+    constraints = tuple(dict.fromkeys((*algo.constraints, *preset.space.constraints)))
+    problems = [
+        f"constraint {c.text!r}: unknown setting {name!r}.{did_you_mean(name, algo.settings)}"
+        for c in constraints
+        for name in sorted(c.names())
+        if name not in algo.settings
+    ]
+    if problems:
+        raise BadInput(problems)
+    space = Space(preset.space.parameters, constraints)
+    settings = {**preset.settings, **space.defaults()}
+    if problems := space.broken(settings):
+        raise BadInput([f"{preset.algo} {preset.env}: {problem}" for problem in problems])
+    space.sample(np.random.default_rng(0), settings)
+    return replace(preset, settings=settings, space=space)
+
+
+def override(
+    preset: Preset,
+    settings: Mapping[str, Any],
+    space: Mapping[str, Any],
+    budget: Mapping[str, Any],
+) -> Preset:
+    """A preset with settings fixed, parameters searched and budget entries replaced.
+
+    A setting given a value is searched no more.
+
+    Raises:
+        BadInput: with every problem of every override.
+    """
+    algo = algorithm(preset.algo)
+    problems = [f"--set {name}: {p}" for name, p in algo.problems(settings).items()]
+    problems += [f"--{p.replace('_', '-', 1)}" for p in budget_problems(budget)]
+    parameters = {name: p for name, p in preset.space.items() if name not in settings}
+    for name, body in space.items():
+        try:
+            parameters[name] = parameter(algo, name, body)
+        except BadInput as error:
+            problems += [f"--space {problem}" for problem in error.problems]
+    if problems:
+        raise BadInput(problems)
+    known = {f.name for f in fields(Budget)}
+    sources = {
+        **dict.fromkeys(settings, "--set"),
+        **dict.fromkeys(space, "--space"),
+        **{f"budget.{key}": "option" for key in budget if key in known},
+    }
+    return complete(
+        replace(
+            preset,
+            settings={**preset.settings, **settings},
+            space=Space(parameters, preset.space.constraints),
+            budget=replace(preset.budget, **budget),
+            sources={**preset.sources, **sources},
+        )
+    )

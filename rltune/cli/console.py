@@ -1,0 +1,57 @@
+"""What every command prints through."""
+
+from __future__ import annotations
+
+import json as json_
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from rltune.errors import Interrupted, RltuneError
+
+#: Messages: to stderr, so that stdout can be piped.
+messages = Console(stderr=True, highlight=False)
+
+
+def output(json: bool = False) -> Console:
+    """Where a command's own output goes; to stderr where stdout is kept for JSON."""
+    return Console(stderr=json, highlight=False)
+
+
+def print_json(values: Mapping[str, Any]) -> None:
+    """One line of JSON on stdout."""
+    sys.stdout.write(json_.dumps(values, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def show_error(error: RltuneError) -> None:
+    """What is wrong, where, and how to mend it."""
+    word = "interrupted" if isinstance(error, Interrupted) else "error"
+    for problem in str(error).splitlines():
+        text = Text.assemble((f"{word}: ", "bold red" if word == "error" else "bold"), problem)
+        messages.print(text, soft_wrap=True)
+
+
+def number(value: float | None) -> str:
+    """A number as a person reads it."""
+    if value is None:
+        return "-"
+    if isinstance(value, int) or (abs(value) >= 100 and float(value).is_integer()):
+        return f"{value:,.0f}"
+    if abs(value) >= 10:
+        return f"{value:,.1f}"
+    return f"{value:.4g}"
+
+
+def setting(value: Any) -> str:
+    """A setting's value as a person reads it."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)

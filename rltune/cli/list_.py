@@ -1,0 +1,103 @@
+"""``rltune list KIND``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from rltune import catalog, envs
+from rltune.cli import console
+from rltune.cli.console import number
+from rltune.errors import unknown
+from rltune.runs import RunFolder
+from rltune.schedulers import SCHEDULERS
+from rltune.searchers import SEARCHERS
+from rltune.settings import ALGORITHMS
+
+Rows = list[dict[str, Any]]
+
+
+def _presets(storage: Path) -> Rows:
+    # No preset has a certificate yet: `certify` will write them.
+    return [{"algo": algo, "env": env, "certificate": None} for algo, env in catalog.preset_names()]
+
+
+def _algorithms(storage: Path) -> Rows:
+    return [
+        {"name": a.name, "title": a.title, "actions": sorted(a.actions)}
+        for a in ALGORITHMS.values()
+    ]
+
+
+def _environments(storage: Path) -> Rows:
+    return [
+        {
+            "name": s.name,
+            "id": s.id,
+            "threshold": s.threshold,
+            "max_episode_steps": s.max_episode_steps,
+        }
+        for s in envs.SPECS.values()
+    ]
+
+
+def _schedulers(storage: Path) -> Rows:
+    return [{"name": name, "what": row.doc} for name, row in SCHEDULERS.items()]
+
+
+def _searchers(storage: Path) -> Rows:
+    return [{"name": name, "what": doc} for name, doc in SEARCHERS.items()]
+
+
+def _runs(storage: Path) -> Rows:
+    rows = []
+    for path in sorted(storage.glob("*/run.json")):
+        folder = RunFolder(path.parent)
+        summary = folder.summary or {}
+        rows.append(
+            {
+                "run": folder.shown,
+                "score": (summary.get("evaluation") or {}).get("mean"),
+                "env_steps": summary.get("env_steps"),
+                "ended by": summary.get("stop_reason", "not finished"),
+            }
+        )
+    return rows
+
+
+KINDS = {
+    "presets": _presets,
+    "algorithms": _algorithms,
+    "environments": _environments,
+    "schedulers": _schedulers,
+    "searchers": _searchers,
+    "runs": _runs,
+}
+
+
+def run(*, kind: str, storage: Path, json: bool) -> None:
+    """Prints one kind of thing."""
+    if kind not in KINDS:
+        raise unknown("kind", kind, KINDS)
+    rows = KINDS[kind](storage)
+    if json:
+        console.print_json({kind: rows})
+        return
+    out = console.output()
+    if not rows:
+        out.print(f"no {kind}")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(_shown(value) for value in row.values()))
+    out.print(table)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    return value if isinstance(value, str) else number(value)

@@ -1,0 +1,67 @@
+"""``rltune ALGO ENV``: the main job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from rltune.catalog import newer_version
+from rltune.cli import console
+from rltune.cli.parse import pairs
+from rltune.cli.watch import watcher
+from rltune.errors import BadInput, did_you_mean, unknown
+from rltune.request import make_spec
+from rltune.settings import ALGORITHMS
+
+
+def run(
+    *,
+    algo: str,
+    env: str | None,
+    json: bool,
+    quiet: bool,
+    dry_run: bool,
+    settings: list[str],
+    space: list[str],
+    env_args: list[str],
+    imports: list[str],
+    **options: Any,
+) -> None:
+    """Checks the request, then runs the sweep."""
+    if env is None:
+        raise _missing_environment(algo)
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # a user's module lies where they are
+    spec = make_spec(
+        algo,
+        env,
+        settings=pairs("--set", settings, "--set lr=1e-3"),
+        space=pairs("--space", space, "--space 'lr={log=[1e-5,1e-2]}'"),
+        env_args=pairs("--env-arg", env_args, "--env-arg gravity=9.8"),
+        imports=imports,
+        command=["rltune", *sys.argv[1:]],
+        **options,
+    )
+    if newer := newer_version(spec.env_id):
+        console.messages.print(f"note: {spec.env_id} is out of date; {newer} has replaced it")
+    if dry_run:
+        console.print_json(spec.to_dict())
+        return
+    with watcher(json=json, quiet=quiet) as watch:
+        # Imported under the display: Ray and RLlib take seconds.
+        watch.waiting("loading Ray and RLlib")
+        from rltune import sweeps
+
+        folder = sweeps.run(spec, watch)
+    if json:
+        console.print_json(folder.summary or {})
+
+
+def _missing_environment(word: str) -> BadInput:
+    commands = ("resume", "evaluate", "board", "list", "show")
+    if word in ALGORITHMS:
+        return BadInput(f"{word} on what? Name an environment: rltune {word} cartpole")
+    if hint := did_you_mean(word, commands):
+        return BadInput(f"Unknown command {word!r}.{hint}")
+    return unknown("algorithm", word, ALGORITHMS, " See `rltune --help`.")

@@ -1,0 +1,222 @@
+"""A sweep as a person at the terminal sees it: one live table, then what came out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from rltune.cli.console import number, output, setting
+from rltune.envs import SPECS
+from rltune.observer import Observer
+from rltune.runs import RunFolder
+from rltune.spec import Row, RunSpec
+
+#: Seconds between two lines where there is no terminal to draw on.
+LINE_EVERY = 10.0
+
+
+class Watcher(Observer):
+    """Keeps what has been heard of a sweep; a subclass shows it."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.spec: RunSpec | None = None
+        self.rows: dict[str, Row] = {}
+        self.statuses: dict[str, str] = {}
+        self.best: Row | None = None
+        self.spent = 0
+        self.exploits = 0
+        self.doing = ""
+        self.since = time.monotonic()
+
+    def waiting(self, text: str) -> None:
+        """What is going on while no trial runs."""
+        self.doing = text
+
+    def started(self, spec: RunSpec, folder: RunFolder) -> None:
+        self.spec = spec
+        self.waiting("starting Ray")
+
+    def reported(self, row: Row) -> None:
+        self.rows[row.trial] = row
+        self.spent += row.env_steps_this_iter
+        score = row.episode_reward_mean
+        if score is not None and (
+            self.best is None or score > (self.best.episode_reward_mean or -float("inf"))
+        ):
+            self.best = row
+        self.waiting("")
+
+    def status(self, trial: str, status: str) -> None:
+        self.statuses[trial] = status
+
+    def decided(self, decision: Mapping[str, Any]) -> None:
+        self.exploits += decision["kind"] == "exploit"
+
+    def evaluating(self, episodes: int) -> None:
+        self.waiting(f"evaluating the best policy over {episodes} fresh episodes")
+
+    def ended(self, summary: Mapping[str, Any]) -> None:
+        self.waiting("")
+        if summary["best"] is not None and self.spec is not None:
+            self.console.print(outcome(self.spec, summary))
+
+    # Shared by both ways of showing -----------------------------------------------------------
+
+    def headline(self) -> str:
+        """Elapsed time, steps, best so far and the time that is left."""
+        spec = self.spec
+        if spec is None:
+            return self.doing
+        elapsed = time.monotonic() - self.since
+        total = spec.budget.steps * spec.budget.trials
+        parts = [
+            f"{spec.algo} {spec.env} {spec.budget.scheduler}",
+            f"{_clock(elapsed)} elapsed",
+            f"{self.spent:,} of at most {total:,} steps",
+        ]
+        if self.best is not None:
+            parts.append(f"best {number(self.best.episode_reward_mean)} by {self.best.trial}")
+        if self.exploits:
+            parts.append(f"{self.exploits} exploits")
+        if self.doing:
+            parts.append(self.doing)
+        elif self.spent:
+            parts.append(f"at most {_clock(elapsed * (total - self.spent) / self.spent)} left")
+        return " · ".join(parts)
+
+
+class LiveWatcher(Watcher):
+    """Draws one table in place."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self.live = Live(
+            get_renderable=self.render, console=console, refresh_per_second=4, transient=True
+        )
+
+    def render(self) -> RenderableType:
+        """The headline over one line a trial."""
+        head = Text(self.headline(), style="bold", overflow="ellipsis", no_wrap=True)
+        return Group(head, self.table()) if self.rows and self.spec else head
+
+    def table(self) -> Table:
+        """The trials that run and the best of the others, as many as the screen holds."""
+        assert self.spec is not None
+        searched = list(self.spec.space)
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for name in ("trial", "state"):
+            table.add_column(name)
+        for name in ("steps", "return", *searched):
+            table.add_column(name, justify="right", overflow="ellipsis", no_wrap=True)
+        room = max(4, self.console.height - 4)
+        for row in sorted(self.rows.values(), key=self._order)[:room]:
+            is_best = self.best is not None and row.trial == self.best.trial
+            table.add_row(
+                row.trial,
+                self.statuses.get(row.trial, "RUNNING").lower(),
+                f"{row.env_steps:,}",
+                number(row.episode_reward_mean),
+                *(setting(row.settings[name]) for name in searched),
+                style="green" if is_best else None,
+            )
+        if len(self.rows) > room:
+            table.add_row(f"and {len(self.rows) - room} more", style="dim")
+        return table
+
+    def _order(self, row: Row) -> tuple[bool, str]:
+        if len(self.rows) <= max(4, self.console.height - 4):
+            return (False, row.trial)
+        return (self.statuses.get(row.trial) != "RUNNING", row.trial)
+
+
+class LineWatcher(Watcher):
+    """Prints a line now and then: for pipes and log files."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._next = 0.0
+
+    def waiting(self, text: str) -> None:
+        super().waiting(text)
+        if text:
+            self.console.print(text, soft_wrap=True)
+
+    def reported(self, row: Row) -> None:
+        super().reported(row)
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + LINE_EVERY
+            self.console.print(self.headline(), soft_wrap=True)
+
+
+class QuietWatcher(Watcher):
+    """Shows nothing."""
+
+    def ended(self, summary: Mapping[str, Any]) -> None:
+        """Nothing is printed."""
+
+
+@contextmanager
+def watcher(*, json: bool, quiet: bool) -> Iterator[Watcher]:
+    """The watcher that suits where the output goes."""
+    console = output(json)
+    if quiet:
+        yield QuietWatcher(console)
+    elif console.is_terminal:
+        watch = LiveWatcher(console)
+        with watch.live:
+            yield watch
+    else:
+        yield LineWatcher(console)
+
+
+def outcome(spec: RunSpec, summary: Mapping[str, Any]) -> RenderableType:
+    """The end of a run: best settings, the score with its interval, what to type next."""
+    best, score = summary["best"], summary["evaluation"]
+    settings = Table(box=None, pad_edge=False, show_header=False)
+    settings.add_column(style="dim")
+    settings.add_column()
+    for name in spec.space:
+        settings.add_row(name, setting(best["config"].get(name)))
+    low, high = score["ci95"]
+    shown = RunFolder(f"{spec.storage}/{spec.name}").shown
+    return Group(
+        Text(f"\nBest settings ({best['trial']})", style="bold"),
+        settings,
+        Text("\nScore", style="bold"),
+        Text(
+            f"{number(score['mean'])} mean return, 95 % interval "
+            f"[{number(low)}, {number(high)}], IQM {number(score['iqm'])}"
+        ),
+        Text(f"over {score['episodes']} episodes on seeds no training used{_verdict(spec, score)}"),
+        Text(
+            f"{summary['env_steps']:,} environment steps in {_clock(summary['wall_seconds'])}, "
+            f"ended by: {summary['stop_reason']}",
+            style="dim",
+        ),
+        Text("\nNext", style="bold"),
+        Text(f"rltune board {shown}", no_wrap=True),
+        Text(f"rltune evaluate {shown} --episodes 500", no_wrap=True),
+        Text(f"rltune {spec.algo} {spec.env} --preset {shown}/best/preset.toml", no_wrap=True),
+    )
+
+
+def _verdict(spec: RunSpec, score: Mapping[str, Any]) -> str:
+    threshold = SPECS[spec.env].threshold if spec.env in SPECS else None
+    if threshold is None:
+        return ""
+    word = "solved" if score["mean"] >= threshold else "not solved"
+    return f": {word}, the threshold is {number(threshold)}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,63 @@
+"""The errors rltune raises on purpose; the command line gives each a message and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+class RltuneError(Exception):
+    """Base of all errors below.
+
+    Attributes:
+        exit_code: what the command line exits with.
+    """
+
+    exit_code = 1
+
+
+class BadInput(RltuneError):
+    """What was asked for cannot be right. Raised before anything starts.
+
+    Attributes:
+        problems: every problem found, each with its place and how to mend it.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class NothingUsable(RltuneError):
+    """The sweep ended, but no trial left a policy behind."""
+
+    exit_code = 1
+
+
+class MachineError(RltuneError):
+    """The machine or the storage failed: nothing about the request is wrong."""
+
+    exit_code = 3
+
+
+class Interrupted(RltuneError):
+    """Stopped by a signal. The run can be resumed."""
+
+    exit_code = 130
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` with the nearest known name, or an empty string."""
+    known = list(known)
+    lowered = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    return f" Did you mean {lowered[near[0]]!r}?" if near else ""
+
+
+def unknown(kind: str, word: str, known: Iterable[str], more: str = "") -> BadInput:
+    """The one wording for a name that is not in a table."""
+    known = sorted(known)
+    hint = did_you_mean(word, known) or f" Known: {', '.join(known)}."
+    return BadInput(f"Unknown {kind} {word!r}.{hint}{more}")

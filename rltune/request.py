@@ -1,0 +1,163 @@
+"""From what a user asks for to a RunSpec, every problem answered before anything starts."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from rltune import __version__, catalog, schedulers, searchers
+from rltune.envs import SECRET_PREFIX
+from rltune.errors import BadInput
+from rltune.runs import check_name, default_name
+from rltune.settings import algorithm
+from rltune.spec import Preset, RunSpec
+
+#: Environment arguments whose names look like this never reach the disk.
+SECRET = re.compile(r"secret|token|passw|api_?key|private_?key|credential|auth", re.IGNORECASE)
+
+
+def make_spec(
+    algo: str,
+    env: str,
+    *,
+    scheduler: str | None = None,
+    searcher: str | None = None,
+    trials: int | None = None,
+    steps: int | None = None,
+    time_budget: float | None = None,
+    target: float | None = None,
+    concurrent: int | None = None,
+    cpus_per_trial: float = 1.0,
+    gpus_per_trial: float = 0.0,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    space: Mapping[str, Any] | None = None,
+    preset: str | Path | None = None,
+    env_args: Mapping[str, Any] | None = None,
+    imports: Sequence[str] = (),
+    storage: str | Path = "runs",
+    name: str | None = None,
+    address: str | None = None,
+    command: Sequence[str] = (),
+) -> RunSpec:
+    """A whole request, resolved and checked; see :func:`rltune.sweep` for the arguments.
+
+    Raises:
+        BadInput: with every problem that was found.
+    """
+    algorithm(algo)
+    env_spec = catalog.environment(env, imports)
+    if name is not None:
+        check_name(name)
+    asked = {
+        "scheduler": scheduler,
+        "searcher": searcher,
+        "trials": trials,
+        "steps": steps,
+        "time_budget": time_budget,
+        "target": target,
+    }
+    resolved = catalog.override(
+        catalog.preset(algo, env_spec, None if preset is None else str(preset)),
+        settings or {},
+        space or {},
+        {key: value for key, value in asked.items() if value is not None},
+    )
+    _check(resolved, concurrent, cpus_per_trial, gpus_per_trial, seed)
+    hidden = hide_secrets(env_args or {})
+    catalog.check_environment(env_spec, algorithm(algo), hidden)
+    folder = Path(storage).expanduser().resolve()
+    return RunSpec(
+        algo=algo,
+        env=env_spec.name,
+        env_id=env_spec.id,
+        settings=resolved.settings,
+        space=resolved.space,
+        budget=resolved.budget,
+        name=name or default_name(algo, env_spec.name, folder),
+        storage=str(folder),
+        seed=seed,
+        env_args=hidden,
+        concurrent=concurrent,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        address=address,
+        imports=tuple(imports),
+        command=tuple(redact(command)),
+        versions=versions(),
+    )
+
+
+def _check(preset: Preset, concurrent: int | None, cpus: float, gpus: float, seed: int) -> None:
+    problems = []
+    if concurrent is not None and concurrent < 1:
+        problems.append(f"--concurrent must be at least 1, got {concurrent}")
+    if not (cpus > 0 and math.isfinite(cpus)):
+        problems.append(f"--cpus-per-trial must be above 0, got {cpus:g}")
+    if not (gpus >= 0 and math.isfinite(gpus)):
+        problems.append(f"--gpus-per-trial must be 0 or more, got {gpus:g}")
+    if seed < 0:
+        problems.append(f"--seed must be 0 or more, got {seed}")
+    try:
+        _check_scheduler(preset)
+        searchers.check(preset.budget.searcher)
+    except BadInput as error:
+        problems += error.problems
+    if problems:
+        raise BadInput(problems)
+
+
+def _check_scheduler(preset: Preset) -> None:
+    name = preset.budget.scheduler
+    if schedulers.row(name).population and not algorithm(preset.algo).mutable(preset.space):
+        raise BadInput(
+            f"{name} has nothing to change while it trains: every searched setting is structural. "
+            "Search another with --space, or use --scheduler fifo."
+        )
+
+
+def hide_secrets(env_args: Mapping[str, Any]) -> dict[str, Any]:
+    """Moves secret arguments into environment variables and leaves placeholders.
+
+    Workers inherit the variables; run.json, checkpoints and Ray's own files see placeholders.
+    """
+    shown = dict(env_args)
+    for key, value in env_args.items():
+        if SECRET.search(key) and not str(value).startswith("$" + SECRET_PREFIX):
+            variable = SECRET_PREFIX + re.sub(r"\W", "_", key).upper()
+            os.environ[variable] = str(value)
+            shown[key] = f"${variable}"
+    return shown
+
+
+def missing_secrets(spec: RunSpec) -> list[str]:
+    """Environment variables a saved run needs and this process does not have."""
+    values = (str(value) for value in spec.env_args.values())
+    names = (value[1:] for value in values if value.startswith("$" + SECRET_PREFIX))
+    return [name for name in names if name not in os.environ]
+
+
+def redact(command: Sequence[str]) -> list[str]:
+    """A command line with the values of secret environment arguments replaced by ``***``."""
+    return [
+        f"{key}=***" if equals and SECRET.search(key) else word
+        for word in command
+        for key, equals, _ in [word.partition("=")]
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    found = {"rltune": __version__, "python": platform.python_version()}
+    for package in ("ray", "torch", "gymnasium", "numpy", "scikit-learn"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

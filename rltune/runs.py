@@ -1,0 +1,229 @@
+"""The run folder: made, appended to, read back. No Ray.
+
+It is the interface between what trains and what reports: everything known of a run is in here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from rltune.errors import BadInput, MachineError
+from rltune.spec import Row, RunSpec
+
+log = logging.getLogger("rltune")
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
+#: Written beside the network's weights in every checkpoint: the returns and settings behind them.
+RECORD_FILE = "record.json"
+#: The network's weights in a checkpoint, readable without unpickling.
+POLICY_FILE = "policy.pt"
+
+
+def check_name(name: str) -> None:
+    """Raises BadInput for a run name that is no plain folder name."""
+    if not NAME.fullmatch(name):
+        raise BadInput(
+            f"run name {name[:100]!r}: use 1 to 80 letters, digits, '.', '_' or '-', "
+            "not starting with '.' or '-'"
+        )
+
+
+def default_name(algo: str, env: str, storage: Path) -> str:
+    """``<algo>-<env>-<UTC time>``, with a number behind it where that run exists."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{algo}-{env}")[:55]
+    name = f"{plain}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    taken = sum(1 for path in storage.glob(f"{name}*"))
+    return f"{name}-{taken + 1}" if taken else name
+
+
+class RunFolder:
+    """``<storage>/<name>/``.
+
+    Attributes:
+        path: absolute.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).resolve()
+        self.lock = FileLock(self.path / ".lock", timeout=0)
+
+    # Making ------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, spec: RunSpec) -> RunFolder:
+        """Makes the folder, locks it and writes run.json, before anything starts.
+
+        Raises:
+            BadInput: the name is taken.
+            MachineError: the storage cannot be written.
+        """
+        check_name(spec.name)
+        folder = cls(Path(spec.storage) / spec.name)
+        try:
+            folder.path.mkdir(parents=True)
+            folder.acquire()
+            folder._write("run.json", spec.to_dict())
+        except FileExistsError as error:
+            raise folder._taken() from error
+        except OSError as error:
+            raise MachineError(
+                f"storage {spec.storage} cannot be written: {error.strerror or error}. "
+                "Choose another with --storage."
+            ) from error
+        return folder
+
+    def acquire(self) -> None:
+        """Holds the folder for this process; the lock of a dead process is free.
+
+        Raises:
+            BadInput: another process works in it.
+        """
+        try:
+            self.lock.acquire()
+        except Timeout as error:
+            raise BadInput(
+                f"run {self.path} is in use by another rltune process. Wait for it, or give this "
+                "one another --name."
+            ) from error
+
+    def _taken(self) -> BadInput:
+        try:
+            self.acquire()
+        except BadInput as error:
+            return error
+        self.lock.release()
+        mend = f"Go on with it: rltune resume {self.shown}" if self.has("run.json") else "Remove it"
+        return BadInput(f"run {self.path} exists already. {mend}, or choose another --name.")
+
+    # Appending ---------------------------------------------------------------------------------
+
+    def append_row(self, row: Row) -> None:
+        """Adds a report to its trial's progress.jsonl."""
+        self._append(f"trials/{row.trial}/progress.jsonl", row.to_dict())
+
+    def append_decision(self, decision: Mapping[str, Any]) -> None:
+        """Adds a line to decisions.jsonl."""
+        self._append("decisions.jsonl", decision)
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Writes summary.json, whole or not at all."""
+        self._write("summary.json", summary)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a file, whole or not at all."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+
+    def keep_best(self, checkpoint: Path) -> None:
+        """Copies a checkpoint to best/checkpoint; the one before stays until the copy is whole."""
+        best = self.path / "best" / "checkpoint"
+        new, old = best.with_name(".new"), best.with_name(".old")
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.copytree(checkpoint, new)
+        if best.exists():
+            best.rename(old)
+        new.rename(best)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _append(self, name: str, values: Mapping[str, Any]) -> None:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(_json(values) + "\n")
+
+    def _write(self, name: str, values: Mapping[str, Any]) -> None:
+        self.write_text(name, _json(values, indent=2) + "\n")
+
+    # Reading -----------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, path: Path | str) -> RunFolder:
+        """A run that exists.
+
+        Raises:
+            BadInput: the path is no run folder.
+        """
+        folder = cls(path)
+        if not folder.has("run.json"):
+            raise BadInput(f"{path} is no run folder: it has no run.json. See `rltune list runs`.")
+        return folder
+
+    def has(self, name: str) -> bool:
+        """Whether a file of the folder is there."""
+        return (self.path / name).exists()
+
+    @property
+    def shown(self) -> str:
+        """The path as a person would type it from here."""
+        cwd = Path.cwd()
+        return str(self.path.relative_to(cwd) if self.path.is_relative_to(cwd) else self.path)
+
+    @property
+    def spec(self) -> RunSpec:
+        """What was asked for."""
+        return RunSpec.from_dict(self._read("run.json"))
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """What came out; None while the run is not finished."""
+        return self._read("summary.json") if self.has("summary.json") else None
+
+    @property
+    def best_record(self) -> dict[str, Any] | None:
+        """The record of the best checkpoint so far: trial, env_steps, returns, settings."""
+        name = f"best/checkpoint/{RECORD_FILE}"
+        return self._read(name) if self.has(name) else None
+
+    def trials(self) -> list[str]:
+        """Ids of the trials that have reported, in order."""
+        return sorted(path.parent.name for path in self.path.glob("trials/*/progress.jsonl"))
+
+    def rows(self, trial: str) -> list[Row]:
+        """The reports of a trial. A line cut short by a crash is left out, with a warning."""
+        return [Row.from_dict(values) for values in self._lines(f"trials/{trial}/progress.jsonl")]
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """Every decision, in order."""
+        return list(self._lines("decisions.jsonl"))
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            values: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{self.path / name} cannot be read: {error}") from error
+        return values
+
+    def _lines(self, name: str) -> Iterator[dict[str, Any]]:
+        path = self.path / name
+        if not path.exists():
+            return
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    log.warning("%s:%d is not a whole line and is left out", path, number)
+
+
+def _json(values: Mapping[str, Any], indent: int | None = None) -> str:
+    return json.dumps(values, indent=indent, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Numpy's numbers and arrays, and mappings, as JSON knows them."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    return value.tolist() if hasattr(value, "tolist") else str(value)

@@ -1,0 +1,89 @@
+"""Schedulers: what happens to a trial after each report. One file each, one table.
+
+A scheduler's module has one function, ``build(plan) -> ray.tune TrialScheduler``. Adding one is a
+new file and a row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from rltune.errors import unknown
+from rltune.spec import RunSpec
+
+METRIC = "episode_reward_mean"
+TIME = "env_steps"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a scheduler decided about a trial.
+
+    Attributes:
+        kind: "exploit" or "stop".
+        trial: Tune's id of the trial.
+        donor: Tune's id of the trial whose weights and settings were taken; None for a stop.
+        requested: the searched settings asked for.
+    """
+
+    kind: str
+    trial: str
+    env_steps: int
+    donor: str | None
+    requested: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a scheduler is built from.
+
+    Attributes:
+        decided: to be called with every decision, before it takes effect.
+        slots: trials that run at a time.
+    """
+
+    spec: RunSpec
+    decided: Callable[[Decision], None]
+    slots: int
+
+
+@dataclass(frozen=True)
+class SchedulerRow:
+    """One line of the table.
+
+    Attributes:
+        population: trials train side by side and learn from each other.
+        resumable: a killed sweep goes on where it was.
+    """
+
+    doc: str
+    population: bool
+    resumable: bool
+
+
+SCHEDULERS: dict[str, SchedulerRow] = {
+    "pb2": SchedulerRow("Population Based Bandits (Parker-Holder et al. 2020)", True, False),
+    "pbt": SchedulerRow("Population Based Training (Jaderberg et al. 2017)", True, False),
+    "asha": SchedulerRow("asynchronous successive halving (Li et al. 2020)", False, True),
+    "fifo": SchedulerRow("every trial runs to its end", False, True),
+}
+
+
+def row(name: str) -> SchedulerRow:
+    """The table's line of a scheduler.
+
+    Raises:
+        BadInput: there is none; names the nearest.
+    """
+    if name not in SCHEDULERS:
+        raise unknown("scheduler", name, SCHEDULERS)
+    return SCHEDULERS[name]
+
+
+def build(plan: Plan) -> Any:
+    """The Tune scheduler that a run asks for."""
+    row(plan.spec.budget.scheduler)
+    return import_module(f"rltune.schedulers.{plan.spec.budget.scheduler}").build(plan)

@@ -1,0 +1,443 @@
+"""The search space: one definition, compiled for every scheduler and searcher.
+
+A space maps the name of a setting to a :class:`Parameter`. Each parameter knows its domain, its
+scale (the unit interval it is searched on) and the step PBT takes on it, so that schedulers and
+searchers need no knowledge of kinds. In TOML, and in Python, a parameter is a one-key table::
+
+    lr = { log = [1e-5, 1e-2], default = 1e-3 }
+    gamma = { one_minus_log = [0.9, 0.9999] }
+    train_batch_size = { pow2 = [32, 256] }
+    fcnet_activation = { choice = ["relu", "tanh"] }
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rltune.errors import BadInput, did_you_mean
+
+Value = float | int | str | bool
+Values = dict[str, Any]
+
+#: Factors of PBT's explore step (Jaderberg et al. 2017, section 4.1).
+PERTURB_FACTORS = (0.8, 1.2)
+#: Proposals drawn before a constrained space is declared unsatisfiable.
+MAX_REJECTIONS = 1_000
+
+
+@dataclass(frozen=True)
+class Parameter(ABC):
+    """One searched setting.
+
+    Attributes:
+        default: the value outside a search, inside the domain; None when none is given.
+    """
+
+    kind: ClassVar[str]
+    default: Any = field(default=None, kw_only=True)
+
+    @abstractmethod
+    def to_unit(self, value: Any) -> float:
+        """The position of a value on [0, 1], in the parameter's own scale."""
+
+    @abstractmethod
+    def from_unit(self, unit: float) -> Any:
+        """The value at a position on [0, 1]; positions outside are clipped."""
+
+    @abstractmethod
+    def contains(self, value: Any) -> bool:
+        """Whether a value lies in the domain."""
+
+    @abstractmethod
+    def perturb(self, value: Any, rng: np.random.Generator) -> Any:
+        """One PBT step away from a value, inside the domain."""
+
+    @abstractmethod
+    def domain(self) -> list[Any]:
+        """``[low, high]``, or the options of a choice: what stands in TOML."""
+
+    def sample(self, rng: np.random.Generator) -> Any:
+        """A value drawn evenly on the parameter's own scale."""
+        return self.from_unit(float(rng.random()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The TOML form."""
+        body: dict[str, Any] = {self.kind: self.domain()}
+        return body if self.default is None else {**body, "default": self.default}
+
+
+@dataclass(frozen=True)
+class _Range(Parameter):
+    low: float
+    high: float
+
+    def domain(self) -> list[Any]:
+        return [self.low, self.high]
+
+    def contains(self, value: Any) -> bool:
+        return _is_number(value) and self.low <= value <= self.high
+
+    def _scaled(self, unit: float, low: float, high: float) -> float:
+        return low + min(max(unit, 0.0), 1.0) * (high - low)
+
+    def _position(self, value: float, low: float, high: float) -> float:
+        return 0.0 if high == low else (value - low) / (high - low)
+
+    def _clip(self, value: float) -> float:
+        return min(max(value, self.low), self.high)
+
+
+@dataclass(frozen=True)
+class Uniform(_Range):
+    """A float, even between its bounds."""
+
+    kind = "uniform"
+
+    def to_unit(self, value: Any) -> float:
+        return self._position(value, self.low, self.high)
+
+    def from_unit(self, unit: float) -> float:
+        return self._clip(self._scaled(unit, self.low, self.high))
+
+    def perturb(self, value: Any, rng: np.random.Generator) -> float:
+        return self._clip(value * rng.choice(PERTURB_FACTORS))
+
+
+@dataclass(frozen=True)
+class Log(_Range):
+    """A positive float, even in its logarithm (learning rates)."""
+
+    kind = "log"
+
+    def to_unit(self, value: Any) -> float:
+        return self._position(math.log(value), math.log(self.low), math.log(self.high))
+
+    def from_unit(self, unit: float) -> float:
+        return self._clip(math.exp(self._scaled(unit, math.log(self.low), math.log(self.high))))
+
+    def perturb(self, value: Any, rng: np.random.Generator) -> float:
+        return self._clip(value * rng.choice(PERTURB_FACTORS))
+
+
+@dataclass(frozen=True)
+class OneMinusLog(_Range):
+    """A float below 1, even in the logarithm of its distance to 1 (gamma, lambda)."""
+
+    kind = "one_minus_log"
+
+    def to_unit(self, value: Any) -> float:
+        return self._position(-math.log1p(-value), -math.log1p(-self.low), -math.log1p(-self.high))
+
+    def from_unit(self, unit: float) -> float:
+        return self._clip(
+            -math.expm1(-self._scaled(unit, -math.log1p(-self.low), -math.log1p(-self.high)))
+        )
+
+    def perturb(self, value: Any, rng: np.random.Generator) -> float:
+        return self._clip(1.0 - (1.0 - value) * rng.choice(PERTURB_FACTORS))
+
+
+@dataclass(frozen=True)
+class Int(_Range):
+    """A whole number, even between its bounds, both included."""
+
+    kind = "int"
+
+    def contains(self, value: Any) -> bool:
+        return isinstance(value, int) and super().contains(value)
+
+    def to_unit(self, value: Any) -> float:
+        return self._position(value + 0.5, self.low, self.high + 1)
+
+    def from_unit(self, unit: float) -> int:
+        return int(self._clip(math.floor(self._scaled(unit, self.low, self.high + 1))))
+
+    def perturb(self, value: Any, rng: np.random.Generator) -> int:
+        factor = rng.choice(PERTURB_FACTORS)
+        step = max(1, round(abs(value * (factor - 1.0))))
+        return int(self._clip(value + math.copysign(step, factor - 1.0)))
+
+
+@dataclass(frozen=True)
+class Pow2(_Range):
+    """A power of two between its bounds, both included (batch sizes)."""
+
+    kind = "pow2"
+
+    def contains(self, value: Any) -> bool:
+        return isinstance(value, int) and super().contains(value) and _is_pow2(value)
+
+    def to_unit(self, value: Any) -> float:
+        return self._position(math.log2(value) + 0.5, math.log2(self.low), math.log2(self.high) + 1)
+
+    def from_unit(self, unit: float) -> int:
+        exponent = math.floor(self._scaled(unit, math.log2(self.low), math.log2(self.high) + 1))
+        return int(self._clip(2**exponent))
+
+    def perturb(self, value: Any, rng: np.random.Generator) -> int:
+        return int(self._clip(value * 2 if rng.random() < 0.5 else value // 2))
+
+
+@dataclass(frozen=True)
+class Choice(Parameter):
+    """One of several values. Their order counts: PBT steps to a neighbour."""
+
+    kind = "choice"
+    options: tuple[Any, ...]
+
+    def domain(self) -> list[Any]:
+        return list(self.options)
+
+    def contains(self, value: Any) -> bool:
+        return any(value == option and type(value) is type(option) for option in self.options)
+
+    def to_unit(self, value: Any) -> float:
+        return (self.options.index(value) + 0.5) / len(self.options)
+
+    def from_unit(self, unit: float) -> Any:
+        last = len(self.options) - 1
+        return self.options[min(max(math.floor(unit * len(self.options)), 0), last)]
+
+    def perturb(self, value: Any, rng: np.random.Generator) -> Any:
+        step = 1 if rng.random() < 0.5 else -1
+        return self.options[min(max(self.options.index(value) + step, 0), len(self.options) - 1)]
+
+
+KINDS: dict[str, type[Parameter]] = {
+    kind.kind: kind for kind in (Uniform, Log, OneMinusLog, Int, Pow2, Choice)
+}
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A relation every configuration keeps.
+
+    Each side is a setting, a number, or a product of them: ``minibatch_size <= train_batch_size``,
+    ``num_envs_per_env_runner * 2 divides train_batch_size``.
+    """
+
+    text: str
+    left: tuple[str, ...]
+    relation: str
+    right: tuple[str, ...]
+
+    RELATIONS: ClassVar[dict[str, Callable[[float, float], bool]]] = {
+        "<=": lambda a, b: a <= b,
+        ">=": lambda a, b: a >= b,
+        "<": lambda a, b: a < b,
+        ">": lambda a, b: a > b,
+        "divides": lambda a, b: b % (a or 1) == 0,
+    }
+
+    @classmethod
+    def parse(cls, text: str) -> Constraint:
+        """Raises BadInput when the text is not ``A <relation> B``."""
+        for relation in cls.RELATIONS:
+            left, found, right = text.partition(f" {relation} ")
+            if found:
+                return cls(text, _factors(left), relation, _factors(right))
+        raise BadInput(
+            f"constraint {text!r}: write it as 'A <= B' with one of {', '.join(cls.RELATIONS)}"
+        )
+
+    def names(self) -> set[str]:
+        """The settings it speaks of."""
+        return {f for f in (*self.left, *self.right) if not _number(f)}
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Whether values keep it; true where a setting it speaks of has no number."""
+        if not all(_is_number(values.get(name)) for name in self.names()):
+            return True
+        return self.RELATIONS[self.relation](
+            _product(self.left, values), _product(self.right, values)
+        )
+
+    def broken_by(self, values: Mapping[str, Any]) -> str:
+        """What to tell a user whose values break it."""
+        shown = ", ".join(f"{name} = {values[name]}" for name in sorted(self.names()))
+        return f"{self.text} does not hold: {shown}"
+
+
+@dataclass(frozen=True)
+class Space(Mapping[str, Parameter]):
+    """Parameters by setting name, and the constraints between settings.
+
+    Proposals are drawn and kept inside the domains and the constraints; ``fixed`` are the settings
+    beside the searched ones, for constraints that speak of both.
+    """
+
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    constraints: tuple[Constraint, ...] = ()
+
+    def __getitem__(self, name: str) -> Parameter:
+        return self.parameters[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.parameters)
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    def defaults(self) -> Values:
+        """The default of every parameter that has one."""
+        return {name: p.default for name, p in self.items() if p.default is not None}
+
+    def contains(self, values: Mapping[str, Any]) -> bool:
+        """Whether values lie in every domain and keep every constraint."""
+        inside = all(p.contains(values.get(name)) for name, p in self.items())
+        return inside and not self.broken(values)
+
+    def broken(self, values: Mapping[str, Any]) -> list[str]:
+        """The constraints that values break, worded for a user."""
+        return [c.broken_by(values) for c in self.constraints if not c.holds(values)]
+
+    def sample(self, rng: np.random.Generator, fixed: Mapping[str, Any] | None = None) -> Values:
+        """A random configuration.
+
+        Raises:
+            BadInput: no configuration was found that keeps the constraints.
+        """
+        fixed = fixed or {}
+        for _ in range(MAX_REJECTIONS):
+            values = {name: p.sample(rng) for name, p in self.items()}
+            if not self.broken({**fixed, **values}):
+                return values
+        raise BadInput(
+            f"space: {MAX_REJECTIONS} random configurations all break "
+            + "; ".join(c.text for c in self.constraints)
+            + ". Widen a range or drop a constraint."
+        )
+
+    def perturb(
+        self,
+        values: Mapping[str, Any],
+        rng: np.random.Generator,
+        resample_probability: float = 0.25,
+        fixed: Mapping[str, Any] | None = None,
+    ) -> Values:
+        """PBT's explore step: each value is resampled, or moved one step in its own scale.
+
+        A proposal that breaks a constraint is drawn again; the donor's own values, which keep
+        them all, are the last resort. Source: Jaderberg et al. 2017, section 4.1.1.
+        """
+        fixed = fixed or {}
+        for _ in range(MAX_REJECTIONS):
+            proposal = {
+                name: p.sample(rng)
+                if rng.random() < resample_probability
+                else p.perturb(values[name], rng)
+                for name, p in self.items()
+            }
+            if not self.broken({**fixed, **proposal}):
+                return proposal
+        return {name: values[name] for name in self}
+
+    def to_unit(self, values: Mapping[str, Any]) -> np.ndarray:
+        """Shape ``(len(self),)``, each entry in [0, 1]."""
+        return np.array([p.to_unit(values[name]) for name, p in self.items()])
+
+    def from_unit(self, units: Sequence[float] | np.ndarray) -> Values:
+        """The configuration at a point of the unit cube."""
+        return {
+            name: p.from_unit(float(u)) for (name, p), u in zip(self.items(), units, strict=True)
+        }
+
+    def only(self, names: Sequence[str] | set[str]) -> Space:
+        """The part of the space that searches the given settings; constraints stay."""
+        return Space({n: p for n, p in self.items() if n in names}, self.constraints)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """The TOML form of every parameter."""
+        return {name: p.to_dict() for name, p in self.items()}
+
+
+def parse_parameter(name: str, body: object) -> Parameter:
+    """A parameter from its TOML form.
+
+    Raises:
+        BadInput: with every problem of this parameter, each starting with its name.
+    """
+    if not isinstance(body, Mapping):
+        raise BadInput(f"{name}: expected a table like {{ log = [1e-5, 1e-2] }}, got {body!r}")
+    kinds = [key for key in body if key != "default"]
+    if len(kinds) != 1 or kinds[0] not in KINDS:
+        wrong = next((k for k in kinds if k not in KINDS), "")
+        hint = did_you_mean(wrong, KINDS) if wrong else ""
+        raise BadInput(
+            f"{name}: expected exactly one kind of {', '.join(KINDS)}, got {kinds}.{hint}"
+        )
+    kind, domain = kinds[0], body[kinds[0]]
+    problems = _choice_problems(domain) if kind == "choice" else _range_problems(kind, domain)
+    if problems:
+        raise BadInput([f"{name}: {problem}" for problem in problems])
+    default = body.get("default")
+    arguments = (tuple(domain),) if kind == "choice" else _bounds(kind, domain)
+    parameter: Parameter = KINDS[kind](*arguments, default=default)
+    if default is not None and not parameter.contains(default):
+        raise BadInput(f"{name}: default {default!r} lies outside {kind} = {list(domain)}")
+    return parameter
+
+
+def _bounds(kind: str, domain: Sequence[float]) -> tuple[float, float]:
+    low, high = domain
+    return (low, high) if kind in {"int", "pow2"} else (float(low), float(high))
+
+
+def _choice_problems(options: object) -> list[str]:
+    if not isinstance(options, list | tuple) or not options:
+        return ["a choice needs a list of at least one option, like { choice = ['relu', 'tanh'] }"]
+    if len({repr(option) for option in options}) != len(options):
+        return [f"choice = {list(options)} lists an option twice"]
+    return []
+
+
+def _range_problems(kind: str, domain: object) -> list[str]:
+    if not isinstance(domain, list | tuple) or len(domain) != 2:
+        return [f"{kind} needs two numbers, [low, high], got {domain!r}"]
+    if not all(_is_number(bound) for bound in domain):
+        return [f"{kind} = {list(domain)}: both bounds must be numbers"]
+    if not all(math.isfinite(bound) for bound in domain):
+        return [f"{kind} = {list(domain)}: both bounds must be finite"]
+    low, high = domain
+    problems = []
+    if low > high:
+        problems.append(f"{kind} = [{low}, {high}] is reversed: write [{high}, {low}]")
+    if kind == "log" and low <= 0:
+        problems.append(f"log = [{low}, {high}]: a log scale needs low > 0")
+    if kind == "one_minus_log" and not (low >= 0 and high < 1):
+        problems.append(f"one_minus_log = [{low}, {high}]: both bounds must lie in [0, 1)")
+    if kind in {"int", "pow2"} and not all(isinstance(bound, int) for bound in domain):
+        problems.append(f"{kind} = [{low}, {high}]: both bounds must be whole numbers")
+    elif kind == "pow2" and not all(_is_pow2(bound) for bound in domain):
+        problems.append(f"pow2 = [{low}, {high}]: both bounds must be powers of two")
+    return problems
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def _is_pow2(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _factors(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split("*"))
+
+
+def _product(factors: Sequence[str], values: Mapping[str, Any]) -> float:
+    return math.prod(float(f) if _number(f) else float(values[f]) for f in factors)

@@ -1,0 +1,142 @@
+"""Frozen values: what a preset is, what a run was asked to do, what a trial reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from rltune.space import Constraint, Space, parse_parameter
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a sweep may spend, and when it is done.
+
+    Attributes:
+        steps: environment steps a trial.
+        trials: trials of the sweep; the population's size for a population scheduler.
+        scheduler: name in rltune.schedulers.
+        searcher: name in rltune.searchers.
+        perturb_every: environment steps between two decisions about a trial: the interval of
+            exploits for PB2 and PBT, the first rung of ASHA.
+        target: the sweep ends once a trial's episode_reward_mean gets here; None for never.
+        time_budget: seconds after which the sweep ends; None for no limit.
+    """
+
+    steps: int = 100_000
+    trials: int = 4
+    scheduler: str = "pb2"
+    searcher: str = "random"
+    perturb_every: int = 10_000
+    target: float | None = None
+    time_budget: float | None = None
+
+
+@dataclass(frozen=True)
+class Preset:
+    """An algorithm's settings, space and budget for one environment: one value.
+
+    Attributes:
+        settings: every setting of the algorithm, by RLlib's name; a searched one has its default.
+        sources: where each setting, parameter and budget entry comes from, for `rltune show`.
+    """
+
+    algo: str
+    env: str
+    settings: Mapping[str, Any]
+    space: Space
+    budget: Budget
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """The whole request of a run, resolved: what run.json holds.
+
+    Attributes:
+        env_args: arguments of the environment's constructor; secrets are placeholders.
+        concurrent: trials at a time; None for as many as fit.
+        seed: fixes every draw of the sweep, in the driver and in each trial.
+        storage: absolute path of the folder that holds runs.
+        address: of a Ray cluster; None to start Ray here.
+        command: the command line, without secrets.
+        versions: of rltune, ray, torch, gymnasium and Python.
+    """
+
+    algo: str
+    env: str
+    env_id: str
+    settings: Mapping[str, Any]
+    space: Space
+    budget: Budget
+    name: str
+    storage: str
+    seed: int = 0
+    env_args: Mapping[str, Any] = field(default_factory=dict)
+    concurrent: int | None = None
+    cpus_per_trial: float = 1.0
+    gpus_per_trial: float = 0.0
+    address: str | None = None
+    imports: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            **values,
+            "space": self.space.to_dict(),
+            "constraints": [c.text for c in self.space.constraints],
+            "budget": asdict(self.budget),
+            "imports": list(self.imports),
+            "command": list(self.command),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunSpec:
+        """The inverse of :meth:`to_dict`."""
+        values = dict(values)
+        constraints = tuple(Constraint.parse(text) for text in values.pop("constraints"))
+        space = {name: parse_parameter(name, body) for name, body in values.pop("space").items()}
+        return cls(
+            space=Space(space, constraints),
+            budget=Budget(**values.pop("budget")),
+            imports=tuple(values.pop("imports")),
+            command=tuple(values.pop("command")),
+            **values,
+        )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One report of one trial: a line of progress.jsonl.
+
+    Attributes:
+        env_steps: environment steps the trial has taken; an exploit does not change them.
+        env_steps_this_iter: steps this report adds to what the sweep has spent.
+        wall_seconds: since the sweep began, resumed parts added up.
+        episode_reward_mean: None until an episode has ended.
+        settings: the searched settings, read back from where they act.
+    """
+
+    trial: str
+    training_iteration: int
+    env_steps: int
+    env_steps_this_iter: int
+    wall_seconds: float
+    episode_reward_mean: float | None
+    settings: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it; the metric is left out while there is none."""
+        values = asdict(self)
+        if self.episode_reward_mean is None:
+            del values["episode_reward_mean"]
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Row:
+        """The inverse of :meth:`to_dict`."""
+        return cls(**{"episode_reward_mean": None, **values})

@@ -1,0 +1,184 @@
+"""A RunSpec -> ray.tune -> a run folder with its summary."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from rltune import algorithms, schedulers, searchers
+from rltune.errors import BadInput, Interrupted
+from rltune.observer import Observer
+from rltune.runs import RunFolder
+from rltune.schedulers import Plan
+from rltune.settings import algorithm
+from rltune.spec import RunSpec
+from rltune.sweeps import session
+from rltune.sweeps.ending import Ending
+from rltune.sweeps.finish import finish
+from rltune.sweeps.recorder import Recorder
+
+# isort: split
+from ray import tune
+from ray.tune.experiment import Trial
+
+__all__ = ["resume", "run"]
+
+#: Checkpoints a trial keeps. With fewer a donor's could go before its clone has read it.
+CHECKPOINTS_KEPT = 4
+
+
+def run(spec: RunSpec, observer: Observer | None = None) -> RunFolder:
+    """Runs a sweep to its end and returns its folder.
+
+    Raises:
+        BadInput: before anything starts.
+        Interrupted: by SIGINT or SIGTERM; the run can be resumed.
+        NothingUsable: no trial left a policy.
+        MachineError: the storage or Ray failed.
+    """
+    observer = observer or Observer()
+    session.slots(spec)
+    folder = RunFolder.create(spec)
+    with folder.lock:
+        observer.started(spec, folder)
+        return _train(spec, folder, observer)
+
+
+def resume(folder: RunFolder, observer: Observer | None = None) -> RunFolder:
+    """Goes on with a run that was stopped or killed. A finished run is returned as it is.
+
+    Raises:
+        BadInput: the run's scheduler cannot be resumed, or another process works on it.
+    """
+    spec = folder.spec
+    if folder.summary is not None:
+        return folder
+    name = spec.budget.scheduler
+    if not schedulers.row(name).resumable:
+        raise BadInput(
+            f"{folder.shown}: a {name} sweep cannot be resumed yet, its population would be "
+            f"forgotten. Its best policy so far: rltune evaluate {folder.shown}"
+        )
+    observer = observer or Observer()
+    folder.acquire()
+    with folder.lock:
+        observer.started(spec, folder)
+        return _train(spec, folder, observer, resumed=folder.has("trials"))
+
+
+def _train(
+    spec: RunSpec, folder: RunFolder, observer: Observer, resumed: bool = False
+) -> RunFolder:
+    before = _seconds_spent(folder)
+    ending = Ending(spec.budget, before)
+    names: dict[str, str] = {}
+    recorder = Recorder(spec, folder, observer, ending, names, before)
+    seed_everything(spec.seed)
+
+    def name(trial: Trial) -> str:
+        return names.setdefault(trial.trial_id, f"t{len(names):02d}")
+
+    with session.ray_session(spec) as slots, _sigterm_as_sigint():
+        # Processes for every slot start at once; Tune would start one after the other.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+        scheduler = schedulers.build(Plan(spec, recorder.decided, slots))
+        recorder.scheduler = scheduler
+        analysis = tune.run(
+            getattr(algorithms, algorithm(spec.algo).class_name),
+            name="trials",
+            storage_path=str(folder.path),
+            config=base_config(spec),
+            search_alg=searchers.build(spec),
+            scheduler=scheduler,
+            num_samples=spec.budget.trials,
+            stop=ending,
+            callbacks=[recorder],
+            reuse_actors=True,
+            raise_on_failed_trial=False,
+            resume=resumed,
+            checkpoint_config=tune.CheckpointConfig(
+                num_to_keep=CHECKPOINTS_KEPT,
+                checkpoint_frequency=checkpoint_frequency(spec),
+                checkpoint_at_end=True,
+            ),
+            trial_name_creator=name,
+            trial_dirname_creator=name,
+            verbose=0,
+        )
+        statuses = {names[trial.trial_id]: trial.status for trial in analysis.trials}
+    ended = {Trial.TERMINATED, Trial.ERROR}
+    if ending.reason == "steps" and not ended.issuperset(statuses.values()):
+        raise _interrupted(spec, folder)
+    finish(spec, folder, observer, statuses, recorder.errors, ending.reason, recorder.wall_seconds)
+    return folder
+
+
+def _interrupted(spec: RunSpec, folder: RunFolder) -> Interrupted:
+    if schedulers.row(spec.budget.scheduler).resumable:
+        return Interrupted(f"go on with: rltune resume {folder.shown}")
+    return Interrupted(
+        f"{folder.shown} holds what there is; a {spec.budget.scheduler} sweep cannot be resumed "
+        f"yet. Its best policy so far: rltune evaluate {folder.shown}"
+    )
+
+
+def base_config(spec: RunSpec) -> dict[str, Any]:
+    """The part of a trial's RLlib config that no searcher chooses."""
+    return {
+        "env": spec.env_id,
+        "env_config": dict(spec.env_args),
+        "num_cpus_for_main_process": cpus_per_trial(spec),
+        "num_gpus_per_learner": spec.gpus_per_trial,
+        "min_sample_timesteps_per_iteration": spec.settings["min_sample_timesteps_per_iteration"],
+    }
+
+
+def cpus_per_trial(spec: RunSpec) -> float:
+    """CPUs that Ray sets aside for a trial.
+
+    On a cluster ``--concurrent`` is kept by asking for a larger share each.
+    """
+    if not spec.address or not spec.concurrent:
+        return spec.cpus_per_trial
+    return max(spec.cpus_per_trial, session.cluster_cpus() / spec.concurrent)
+
+
+def checkpoint_frequency(spec: RunSpec) -> int:
+    """Reports between two checkpoints, one an interval; 0 where the scheduler itself saves."""
+    if schedulers.row(spec.budget.scheduler).population:
+        return 0
+    per_report: int = spec.settings["min_sample_timesteps_per_iteration"]
+    return max(1, round(spec.budget.perturb_every / per_report))
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds the driver's global generators: Tune's schedulers draw from them."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed)
+
+
+def _seconds_spent(folder: RunFolder) -> float:
+    last = [rows[-1].wall_seconds for trial in folder.trials() if (rows := folder.rows(trial))]
+    return max(last, default=0.0)
+
+
+@contextmanager
+def _sigterm_as_sigint() -> Iterator[None]:
+    """SIGTERM ends a sweep as Ctrl-C does: a snapshot, then out."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

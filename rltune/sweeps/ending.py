@@ -1,0 +1,52 @@
+"""When a trial is done, and when the whole sweep is."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ray.tune import Stopper
+
+from rltune.schedulers import METRIC, TIME
+from rltune.spec import Budget
+
+
+class Ending(Stopper):
+    """Ends a trial at its budget, and the sweep at its target or its time.
+
+    Attributes:
+        reached: Tune's id of the trial that got to the target; None while none has.
+        reason: why the sweep ended, for summary.json.
+    """
+
+    def __init__(self, budget: Budget, seconds_before: float = 0.0) -> None:
+        self._budget = budget
+        self._deadline = (
+            None
+            if budget.time_budget is None
+            else time.monotonic() + budget.time_budget - seconds_before
+        )
+        self.reached: str | None = None
+        self.final_saved = False
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        target = self._budget.target
+        score = result.get(METRIC)
+        if self.reached is None and target is not None and score is not None and score >= target:
+            self.reached = trial_id
+        return result[TIME] >= self._budget.steps or self.reached == trial_id
+
+    def stop_all(self) -> bool:
+        """True once the trial at the target has left its last checkpoint, or time is up."""
+        return self.final_saved or self._out_of_time
+
+    @property
+    def _out_of_time(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+    @property
+    def reason(self) -> str:
+        """ "target", "time_budget" or "steps"."""
+        if self.reached is not None:
+            return "target"
+        return "time_budget" if self._out_of_time else "steps"

@@ -1,0 +1,120 @@
+"""The end of a run: the best policy evaluated, summary.json and best/preset.toml written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from rltune import evaluation
+from rltune.errors import NothingUsable
+from rltune.evaluation import Evaluation
+from rltune.observer import Observer
+from rltune.runs import RunFolder
+from rltune.spec import Row, RunSpec
+
+#: Episodes behind the score of a run.
+EPISODES = 100
+
+
+def finish(
+    spec: RunSpec,
+    folder: RunFolder,
+    observer: Observer,
+    statuses: Mapping[str, str],
+    errors: Mapping[str, str],
+    reason: str,
+    wall_seconds: float,
+) -> None:
+    """Evaluates the best checkpoint and writes what came out.
+
+    Args:
+        statuses: of each trial, by its id.
+        errors: the last line of a failed trial's error, by its id.
+        reason: why the sweep ended.
+
+    Raises:
+        NothingUsable: no trial left a checkpoint; the summary is written all the same.
+    """
+    rows = {name: folder.rows(name) for name in folder.trials()}
+    env_steps = sum(row.env_steps_this_iter for of_trial in rows.values() for row in of_trial)
+    summary: dict[str, Any] = {
+        "best": None,
+        "evaluation": None,
+        "env_steps": env_steps,
+        "wall_seconds": round(wall_seconds, 2),
+        "env_steps_per_second": round(env_steps / wall_seconds, 1),
+        "trials": [
+            _trial_summary(name, status, rows.get(name, []), errors.get(name))
+            for name, status in sorted(statuses.items())
+        ],
+        "stop_reason": reason,
+    }
+    record = folder.best_record
+    if record is not None:
+        observer.evaluating(EPISODES)
+        result = evaluation.evaluate(folder, EPISODES)
+        summary["best"] = _best(record)
+        summary["evaluation"] = result.to_dict()
+        folder.write_text("best/preset.toml", preset_toml(spec, record["settings"], result))
+    folder.write_summary(summary)
+    observer.ended(summary)
+    if record is None:
+        raise NothingUsable(
+            "no trial left a policy behind"
+            + (f"; the first error: {next(iter(errors.values()))}" if errors else "")
+        )
+
+
+def _best(record: dict[str, Any]) -> dict[str, Any]:
+    returns = record["episode_returns"]
+    return {
+        "trial": record["trial"],
+        "config": record["settings"],
+        "checkpoint": "best/checkpoint",
+        "score": sum(returns) / len(returns) if returns else None,
+    }
+
+
+def _trial_summary(name: str, status: str, rows: list[Row], error: str | None) -> dict[str, Any]:
+    scores = [row.episode_reward_mean for row in rows if row.episode_reward_mean is not None]
+    return {
+        "id": name,
+        "status": status,
+        "env_steps": rows[-1].env_steps if rows else 0,
+        "score": scores[-1] if scores else None,
+        "config": dict(rows[-1].settings) if rows else {},
+        "error": error,
+    }
+
+
+def preset_toml(spec: RunSpec, settings: dict[str, Any], result: Evaluation) -> str:
+    """The best settings as a preset file: ``rltune ALGO ENV --preset`` starts from them."""
+    lines = [
+        f"# {spec.algo} on {spec.env_id}: return {result.mean:.1f} "
+        f"[{result.ci95[0]:.1f}, {result.ci95[1]:.1f}] over {result.episodes} episodes",
+        f"env = {_toml(spec.env)}",
+        "",
+        "[settings]",
+        *(f"{name} = {_toml(value)}" for name, value in sorted(settings.items())),
+        "",
+        "[space]",
+        *(
+            f"{name} = {{ {p.kind} = {_toml(p.domain())}, default = {_toml(settings[name])} }}"
+            for name, p in spec.space.items()
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """A setting's value as TOML writes it: all settings are numbers, texts, flags or lists."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return repr(value)

@@ -1,0 +1,106 @@
+"""Ray for the time of one sweep: closed to the network, and quiet."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rltune.errors import BadInput, MachineError
+from rltune.spec import RunSpec
+
+# Before Ray is imported: it reads these once.
+os.environ.update(
+    RAY_USAGE_STATS_ENABLED="0",
+    RAY_AIR_NEW_OUTPUT="0",
+    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+    # A trial may report before its first episode has ended.
+    TUNE_DISABLE_STRICT_METRIC_CHECKING="1",
+    # A trial's folder holds what rltune writes; Ray must not change into it.
+    RAY_CHDIR_TO_TRIAL_DIR="0",
+    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+    TUNE_GLOBAL_CHECKPOINT_S="5",
+)
+
+import ray
+
+
+def slots(spec: RunSpec) -> int:
+    """Trials that run at a time on this machine.
+
+    Raises:
+        BadInput: one trial alone asks for more than the machine has.
+    """
+    cores = os.cpu_count() or 1
+    if spec.cpus_per_trial > cores:
+        raise BadInput(
+            f"--cpus-per-trial {spec.cpus_per_trial:g}: this machine has {cores} cores. "
+            f"Ask for {cores} or fewer."
+        )
+    return spec.concurrent or max(1, int(cores / spec.cpus_per_trial))
+
+
+@contextmanager
+def ray_session(spec: RunSpec) -> Iterator[int]:
+    """Starts Ray here, or connects to ``spec.address``; ends both on the way out.
+
+    Yields the number of trials that run at a time.
+
+    A Ray of our own is exactly as large as the trials that shall run at a time. It listens on
+    127.0.0.1 alone and has no dashboard.
+
+    Raises:
+        MachineError: Ray does not start, or the cluster does not answer.
+        BadInput: the cluster can never hold one trial.
+    """
+    _share_import_path()
+    quiet = logging.CRITICAL
+    for name in ("ray", "ray.tune", "ray.rllib", "ray.data"):
+        logging.getLogger(name).setLevel(quiet)
+    try:
+        if spec.address:
+            ray.init(address=spec.address, log_to_driver=False, logging_level=quiet)
+        else:
+            ray.init(
+                address="local",
+                num_cpus=max(1, round(slots(spec) * spec.cpus_per_trial)),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=quiet,
+                _node_ip_address="127.0.0.1",
+            )
+    except (ConnectionError, RuntimeError, OSError, TimeoutError) as error:
+        raise MachineError(f"Ray did not start: {error}") from error
+    try:
+        _check_fits(spec)
+        yield spec.concurrent or max(1, int(cluster_cpus() / spec.cpus_per_trial))
+    finally:
+        ray.shutdown()
+
+
+def cluster_cpus() -> float:
+    """CPUs of the Ray that is running."""
+    return float(ray.cluster_resources().get("CPU", 0.0))
+
+
+def _share_import_path() -> None:
+    """Lets workers import what the driver can: a checkout, and a user's own modules."""
+    own = [path for path in sys.path if path and not path.startswith(sys.base_prefix)]
+    own = [path for path in own if not path.startswith(sys.prefix)]
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(p for p in (*own, *inherited) if p))
+
+
+def _check_fits(spec: RunSpec) -> None:
+    has = ray.cluster_resources()
+    for resource, wanted, option in (
+        ("CPU", spec.cpus_per_trial, "--cpus-per-trial"),
+        ("GPU", spec.gpus_per_trial, "--gpus-per-trial"),
+    ):
+        if wanted > has.get(resource, 0):
+            raise BadInput(
+                f"{option} {wanted:g}: there are {has.get(resource, 0):g} {resource}s here, so no "
+                "trial could ever start. Ask for fewer."
+            )

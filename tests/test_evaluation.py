@@ -1,0 +1,64 @@
+"""Scores and their statistics."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rltune.evaluation import FIRST_EVALUATION_SEED, evaluation_seeds, play, summarise
+from rltune.request import make_spec
+from rltune.searchers.random import starting_point
+
+
+class Left:
+    """Always pushes left: its return depends on the first state alone."""
+
+    def act(self, obs: np.ndarray) -> np.ndarray:
+        return np.zeros(len(obs), dtype=np.int64)
+
+
+def test_iqm_leaves_out_the_outer_quarters() -> None:
+    result = summarise([0.0, 10.0, 20.0, 1000.0], [1, 2, 3, 4])
+    assert result.iqm == 15.0
+    assert result.mean == 257.5
+    assert result.ci95[0] <= result.mean <= result.ci95[1]
+
+
+def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(200):
+        low, high = summarise(rng.normal(5.0, 2.0, 50).tolist(), range(50)).ci95
+        covered += low <= 5.0 <= high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_equal_returns_have_a_point_for_an_interval() -> None:
+    result = summarise([500.0] * 100, range(100))
+    assert (result.mean, result.iqm, result.ci95) == (500.0, 500.0, (500.0, 500.0))
+
+
+def test_evaluation_seeds_are_distinct_and_no_training_seed(tmp_path: object) -> None:
+    spec = make_spec("dqn", "cartpole", storage=str(tmp_path), trials=50)
+    seeds = evaluation_seeds(spec.seed, 100)
+    assert len(set(seeds)) == 100
+    assert min(seeds) >= FIRST_EVALUATION_SEED
+    training = [starting_point(spec, index)["seed"] for index in range(50)]
+    # A runner adds its number to the trial's seed: far fewer than the gap between the ranges.
+    assert max(training) < FIRST_EVALUATION_SEED // 2
+    assert seeds != evaluation_seeds(spec.seed + 1, 100)
+
+
+def test_a_seed_fixes_its_episode_whatever_runs_beside_it(tmp_path: object) -> None:
+    spec = make_spec("dqn", "cartpole", storage=str(tmp_path))
+    seeds = evaluation_seeds(0, 45)
+    together = play(Left(), spec, seeds)
+    alone = [play(Left(), spec, [seed])[0] for seed in seeds]
+    assert together == alone
+    assert len(set(together)) > 1
+
+
+@pytest.mark.parametrize("episodes", [1, 3, 21])
+def test_any_number_of_episodes(tmp_path: object, episodes: int) -> None:
+    spec = make_spec("dqn", "cartpole", storage=str(tmp_path))
+    assert len(play(Left(), spec, evaluation_seeds(0, episodes))) == episodes

@@ -1,0 +1,67 @@
+"""The run folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rltune.errors import BadInput
+from rltune.request import make_spec
+from rltune.runs import RunFolder, default_name
+from rltune.spec import Row, RunSpec
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> RunSpec:
+    return make_spec("dqn", "cartpole", storage=tmp_path, name="a", command=["rltune", "dqn"])
+
+
+def test_run_json_holds_the_whole_request(spec: RunSpec) -> None:
+    folder = RunFolder.create(spec)
+    assert RunFolder.open(folder.path).spec == spec
+    written = json.loads((folder.path / "run.json").read_text())
+    assert written["versions"]["ray"].startswith("2.60")
+    assert written["command"] == ["rltune", "dqn"]
+
+
+def test_rows_come_back_and_a_cut_line_is_left_out(
+    spec: RunSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = RunFolder.create(spec)
+    rows = [Row("t00", 1, 100, 100, 0.5, None, {"lr": 1.0}), Row("t00", 2, 200, 100, 1.0, 9.5, {})]
+    for row in rows:
+        folder.append_row(row)
+    path = folder.path / "trials/t00/progress.jsonl"
+    assert "episode_reward_mean" not in json.loads(path.read_text().splitlines()[0])
+    path.write_text(path.read_text() + '{"trial": "t0')
+    assert folder.rows("t00") == rows
+    assert "progress.jsonl:3" in caplog.text
+    assert folder.trials() == ["t00"]
+
+
+def test_the_best_checkpoint_is_replaced_whole(spec: RunSpec, tmp_path: Path) -> None:
+    folder = RunFolder.create(spec)
+    for content in ("first", "second"):
+        source = tmp_path / content
+        source.mkdir()
+        (source / "record.json").write_text(json.dumps({"is": content}))
+        folder.keep_best(source)
+        assert folder.best_record == {"is": content}
+    assert [path.name for path in (folder.path / "best").iterdir()] == ["checkpoint"]
+
+
+def test_what_is_no_run_folder_says_so(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no run folder"):
+        RunFolder.open(tmp_path)
+
+
+def test_default_names_are_valid_and_differ(tmp_path: Path, spec: RunSpec) -> None:
+    name = default_name("ppo", "ALE/Pong-v5", tmp_path)
+    assert name.startswith("ppo-ALE-Pong-v5-20")
+    (tmp_path / name).mkdir()
+    RunFolder.create(replace(spec, name=name + "-2"))
+    other = default_name("ppo", "ALE/Pong-v5", tmp_path)
+    assert other not in {name, name + "-2"}
