@@ -106,16 +106,12 @@ class ArrayLearner:
         self.metrics.log_value((DEFAULT_MODULE_ID, "total_loss"), loss)
 
     def set_clock(self, env_steps: int) -> None:
-        """Brings every schedule to a trial's environment steps, after a restore."""
+        """Brings every schedule to a trial's environment steps, after a restore.
+
+        A checkpoint holds its donor's learning rate: without this the first updates after an
+        exploit would run at it.
+        """
         for optimizer, schedule in self._optimizer_lr_schedules.items():
             rate = float(schedule.update(timestep=env_steps))
             for group in optimizer.param_groups:
                 group["lr"] = rate
-
-    def _set_optimizer_state(self, state: dict[str, Any]) -> None:
-        # A checkpoint holds the donor's param_groups, its learning rate included: without this
-        # the first updates after an exploit would run at the donor's.
-        super()._set_optimizer_state(state)  # type: ignore[misc]
-        for optimizer, schedule in self._optimizer_lr_schedules.items():
-            for group in optimizer.param_groups:
-                group["lr"] = float(schedule.get_current_value())

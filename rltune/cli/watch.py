@@ -63,6 +63,9 @@ class Watcher(Observer):
     def evaluating(self, episodes: int) -> None:
         self.waiting(f"evaluating the best policy over {episodes} fresh episodes")
 
+    def notice(self, text: str) -> None:
+        self.waiting(text)
+
     def ended(self, summary: Mapping[str, Any]) -> None:
         self.waiting("")
         if summary["best"] is not None and self.spec is not None:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,6 +20,7 @@ from rltune.sweeps import session
 from rltune.sweeps.ending import Ending
 from rltune.sweeps.finish import finish
 from rltune.sweeps.recorder import Recorder
+from rltune.sweeps.signals import Signals
 
 # isort: split
 from ray import tune
@@ -86,7 +83,7 @@ def _train(
     def name(trial: Trial) -> str:
         return names.setdefault(trial.trial_id, f"t{len(names):02d}")
 
-    with session.ray_session(spec) as slots, _sigterm_as_sigint():
+    with Signals(observer) as signals, session.ray_session(spec) as slots:
         # Processes for every slot start at once; Tune would start one after the other.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
         scheduler = schedulers.build(Plan(spec, recorder.decided, slots))
@@ -100,7 +97,7 @@ def _train(
             scheduler=scheduler,
             num_samples=spec.budget.trials,
             stop=ending,
-            callbacks=[recorder],
+            callbacks=[recorder, TakeOver(signals)],
             reuse_actors=True,
             raise_on_failed_trial=False,
             resume=resumed,
@@ -114,8 +111,7 @@ def _train(
             verbose=0,
         )
         statuses = {names[trial.trial_id]: trial.status for trial in analysis.trials}
-    ended = {Trial.TERMINATED, Trial.ERROR}
-    if ending.reason == "steps" and not ended.issuperset(statuses.values()):
+    if signals.interrupted:
         raise _interrupted(spec, folder)
     finish(spec, folder, observer, statuses, recorder.errors, ending.reason, recorder.wall_seconds)
     return folder
@@ -128,6 +124,17 @@ def _interrupted(spec: RunSpec, folder: RunFolder) -> Interrupted:
         f"{folder.shown} holds what there is; a {spec.budget.scheduler} sweep cannot be resumed "
         f"yet. Its best policy so far: rltune evaluate {folder.shown}"
     )
+
+
+class TakeOver(tune.Callback):
+    """Tune calls ``setup`` right after it has put its own signal handler in place."""
+
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
+
+    def setup(self, **_: Any) -> None:
+        """Takes the signal back."""
+        self._signals.take_over()
 
 
 def base_config(spec: RunSpec) -> dict[str, Any]:
@@ -169,16 +176,3 @@ def seed_everything(seed: int) -> None:
 def _seconds_spent(folder: RunFolder) -> float:
     last = [rows[-1].wall_seconds for trial in folder.trials() if (rows := folder.rows(trial))]
     return max(last, default=0.0)
-
-
-@contextmanager
-def _sigterm_as_sigint() -> Iterator[None]:
-    """SIGTERM ends a sweep as Ctrl-C does: a snapshot, then out."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -25,6 +25,7 @@ os.environ.update(
 )
 
 import ray
+from ray._private import ray_constants
 
 
 def slots(spec: RunSpec) -> int:
@@ -63,13 +64,13 @@ def ray_session(spec: RunSpec) -> Iterator[int]:
         if spec.address:
             ray.init(address=spec.address, log_to_driver=False, logging_level=quiet)
         else:
+            _stay_on_loopback()
             ray.init(
                 address="local",
                 num_cpus=max(1, round(slots(spec) * spec.cpus_per_trial)),
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=quiet,
-                _node_ip_address="127.0.0.1",
             )
     except (ConnectionError, RuntimeError, OSError, TimeoutError) as error:
         raise MachineError(f"Ray did not start: {error}") from error
@@ -78,6 +79,18 @@ def ray_session(spec: RunSpec) -> Iterator[int]:
         yield spec.concurrent or max(1, int(cluster_cpus() / spec.cpus_per_trial))
     finally:
         ray.shutdown()
+
+
+def _stay_on_loopback() -> None:
+    """Makes Ray listen on 127.0.0.1 alone.
+
+    ``ray.init(_node_ip_address="127.0.0.1")`` puts the machine's own address in its place and
+    listens on every interface (ray 2.60, services.resolve_ip_for_localhost; CVE-2023-48022). What
+    it does on a machine that cannot form clusters is what is wanted. Processes that Ray starts
+    read the variable, this one has read it already.
+    """
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def cluster_cpus() -> float:

@@ -1,0 +1,63 @@
+"""SIGINT and SIGTERM during a sweep: once for a snapshot and out, twice for out at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+import psutil
+
+from rltune.errors import Interrupted
+from rltune.observer import Observer
+
+
+class Signals:
+    """Both signals mean the same; a context manager around a sweep.
+
+    Attributes:
+        interrupted: whether one has come.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self.interrupted = False
+        self._observer = observer
+        self._before: dict[signal.Signals, Any] = {}
+        self._tune: Any = None
+        self._main = threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> Signals:
+        if self._main:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def take_over(self) -> None:
+        """Takes SIGINT back from Tune and SIGTERM from Ray, which have put their own in place."""
+        if self._main:
+            self._tune = signal.signal(signal.SIGINT, self._handle)
+            signal.signal(signal.SIGTERM, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.interrupted:
+            _leave_now()
+        self.interrupted = True
+        if self._tune is None:  # nothing has been trained yet
+            raise Interrupted("before the first trial ran")
+        self._observer.notice("stopping: the state of the sweep is being saved (again: at once)")
+        self._tune(signal.SIGINT, frame)  # ends Tune's loop, and puts back what was before Tune
+
+
+def _leave_now() -> None:
+    """Ends every process this one started, and itself; what is on disk stays as it is."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    os._exit(Interrupted.exit_code)
