@@ -16,10 +16,21 @@ from rltune.cli.console import number, output, setting
 from rltune.envs import SPECS
 from rltune.observer import Observer
 from rltune.runs import RunFolder
+from rltune.schedulers import SCHEDULERS
 from rltune.spec import Row, RunSpec
 
 #: Seconds between two lines where there is no terminal to draw on.
 LINE_EVERY = 10.0
+#: Tune's words for a trial's state, and a person's.
+STATES = {
+    "PENDING": "waiting",
+    "PAUSED": "waiting",
+    "RUNNING": "running",
+    "TERMINATED": "done",
+    "ERROR": "failed",
+}
+#: Lines of the screen that the table does not get.
+AROUND_TABLE = 6
 
 
 class Watcher(Observer):
@@ -42,6 +53,9 @@ class Watcher(Observer):
 
     def started(self, spec: RunSpec, folder: RunFolder) -> None:
         self.spec = spec
+        resumable = SCHEDULERS[spec.budget.scheduler].resumable
+        hint = f"; if it is stopped: rltune resume {folder.shown}" if resumable else ""
+        self.console.print(f"run folder {folder.shown}{hint}", style="dim", soft_wrap=True)
         self.waiting("starting Ray")
 
     def reported(self, row: Row) -> None:
@@ -74,26 +88,32 @@ class Watcher(Observer):
     # Shared by both ways of showing -----------------------------------------------------------
 
     def headline(self) -> str:
-        """Elapsed time, steps, best so far and the time that is left."""
+        """What runs, for how long, and the time that is left."""
         spec = self.spec
         if spec is None:
             return self.doing
         elapsed = time.monotonic() - self.since
-        total = spec.budget.steps * spec.budget.trials
-        parts = [
-            f"{spec.algo} {spec.env} {spec.budget.scheduler}",
-            f"{_clock(elapsed)} elapsed",
-            f"{self.spent:,} of at most {total:,} steps",
-        ]
-        if self.best is not None:
-            parts.append(f"best {number(self.best.episode_reward_mean)} by {self.best.trial}")
-        if self.exploits:
-            parts.append(f"{self.exploits} exploits")
+        parts = [spec.algo, spec.env, spec.budget.scheduler, f"{_clock(elapsed)} elapsed"]
         if self.doing:
             parts.append(self.doing)
         elif self.spent:
-            parts.append(f"at most {_clock(elapsed * (total - self.spent) / self.spent)} left")
+            left = elapsed * (self.total - self.spent) / self.spent
+            parts.append(f"at most {_clock(left)} left")
         return " · ".join(parts)
+
+    def progress(self) -> str:
+        """Steps, and what they have brought."""
+        parts = [f"{self.spent:,} of at most {self.total:,} steps"]
+        if self.best is not None:
+            parts.append(f"best {number(self.best.episode_reward_mean)} by {self.best.trial}")
+        if self.exploits:
+            parts.append(f"{self.exploits} exploit{'s' * (self.exploits > 1)}")
+        return " · ".join(parts)
+
+    @property
+    def total(self) -> int:
+        """Environment steps of the whole budget."""
+        return 0 if self.spec is None else self.spec.budget.steps * self.spec.budget.trials
 
 
 class LiveWatcher(Watcher):
@@ -108,7 +128,9 @@ class LiveWatcher(Watcher):
     def render(self) -> RenderableType:
         """The headline over one line a trial."""
         head = Text(self.headline(), style="bold", overflow="ellipsis", no_wrap=True)
-        return Group(head, self.table()) if self.rows and self.spec else head
+        if not self.rows:
+            return head
+        return Group(head, Text(self.progress(), no_wrap=True), Text(), self.table())
 
     def table(self) -> Table:
         """The trials that run and the best of the others, as many as the screen holds."""
@@ -119,12 +141,12 @@ class LiveWatcher(Watcher):
             table.add_column(name)
         for name in ("steps", "return", *searched):
             table.add_column(name, justify="right", overflow="ellipsis", no_wrap=True)
-        room = max(4, self.console.height - 4)
+        room = max(4, self.console.height - AROUND_TABLE)
         for row in sorted(self.rows.values(), key=self._order)[:room]:
             is_best = self.best is not None and row.trial == self.best.trial
             table.add_row(
                 row.trial,
-                self.statuses.get(row.trial, "RUNNING").lower(),
+                STATES[self.statuses.get(row.trial, "RUNNING")],
                 f"{row.env_steps:,}",
                 number(row.episode_reward_mean),
                 *(setting(row.settings[name]) for name in searched),
@@ -135,7 +157,7 @@ class LiveWatcher(Watcher):
         return table
 
     def _order(self, row: Row) -> tuple[bool, str]:
-        if len(self.rows) <= max(4, self.console.height - 4):
+        if len(self.rows) <= max(4, self.console.height - AROUND_TABLE):
             return (False, row.trial)
         return (self.statuses.get(row.trial) != "RUNNING", row.trial)
 
@@ -156,7 +178,7 @@ class LineWatcher(Watcher):
         super().reported(row)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_EVERY
-            self.console.print(self.headline(), soft_wrap=True)
+            self.console.print(f"{self.headline()} · {self.progress()}", soft_wrap=True)
 
 
 class QuietWatcher(Watcher):

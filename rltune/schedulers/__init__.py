@@ -24,8 +24,8 @@ class Decision:
 
     Attributes:
         kind: "exploit" or "stop".
-        trial: Tune's id of the trial.
-        donor: Tune's id of the trial whose weights and settings were taken; None for a stop.
+        trial: its id.
+        donor: id of the trial whose weights and settings were taken; None for a stop.
         requested: the searched settings asked for.
     """
 

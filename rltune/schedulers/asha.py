@@ -31,7 +31,7 @@ class Asha(KeepsActors, ASHAScheduler):
         """Tune's answer; a stop is told."""
         answer: str = super().on_trial_result(tune_controller, trial, result)
         if answer == self.STOP:
-            self._plan.decided(Decision("stop", trial.trial_id, result[TIME], None, {}))
+            self._plan.decided(Decision("stop", str(trial), result[TIME], None, {}))
         return answer
 
     def get_state(self) -> list[dict[str, float]]:

@@ -88,9 +88,9 @@ class Population(KeepsActors, _AnySearcher):
         self._plan.decided(
             Decision(
                 "exploit",
-                trial.trial_id,
+                str(trial),
                 now,
-                trial_to_clone.trial_id,
+                str(trial_to_clone),
                 searched,
             )
         )

@@ -1,4 +1,4 @@
-"""A search that is over when its trials are, and not when the last one is handed out."""
+"""Tune's driver of a searcher: it names the trials, and is over when they are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ray.tune.search import SearchGenerator
 
 
 class PatientSearch(SearchGenerator):
-    """Tune's driver of a searcher.
+    """A search that is over when its trials are, and not when the last one is handed out.
 
     Tune ends a paused trial's process once the search is finished and nobody waits in line: then
     every exploit in a population as large as its slots starts a process (ray 2.60,
@@ -23,6 +23,12 @@ class PatientSearch(SearchGenerator):
     def is_finished(self) -> bool:
         """Whether every trial has been handed out and has ended, or Tune ends the sweep."""
         return self._given_up or (super().is_finished() and self._completed >= self._counter)
+
+    def create_trial_if_possible(self, experiment_spec: dict[str, Any]) -> Any:
+        """The next trial, named by its number: ``t00``, ``t01`` ..."""
+        name = f"t{self._counter:02d}"
+        named = dict.fromkeys(("trial_name_creator", "trial_dirname_creator"), lambda _trial: name)
+        return super().create_trial_if_possible({**experiment_spec, **named})
 
     def set_finished(self) -> None:
         """Tune ends the sweep."""

@@ -24,7 +24,6 @@ from rltune.sweeps.signals import Signals
 
 # isort: split
 from ray import tune
-from ray.tune.experiment import Trial
 
 __all__ = ["resume", "run"]
 
@@ -76,13 +75,8 @@ def _train(
 ) -> RunFolder:
     before = _seconds_spent(folder)
     ending = Ending(spec.budget, before)
-    names: dict[str, str] = {}
-    recorder = Recorder(spec, folder, observer, ending, names, before)
+    recorder = Recorder(spec, folder, observer, ending, before)
     seed_everything(spec.seed)
-
-    def name(trial: Trial) -> str:
-        return names.setdefault(trial.trial_id, f"t{len(names):02d}")
-
     with Signals(observer) as signals, session.ray_session(spec) as slots:
         # Processes for every slot start at once; Tune would start one after the other.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
@@ -106,11 +100,9 @@ def _train(
                 checkpoint_frequency=checkpoint_frequency(spec),
                 checkpoint_at_end=True,
             ),
-            trial_name_creator=name,
-            trial_dirname_creator=name,
             verbose=0,
         )
-        statuses = {names[trial.trial_id]: trial.status for trial in analysis.trials}
+        statuses = {str(trial): trial.status for trial in analysis.trials}
     if signals.interrupted:
         raise _interrupted(spec, folder)
     finish(spec, folder, observer, statuses, recorder.errors, ending.reason, recorder.wall_seconds)

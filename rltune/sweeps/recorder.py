@@ -22,7 +22,6 @@ class Recorder(Callback):
     """A Tune callback: progress, decisions, TensorBoard curves and the best checkpoint so far.
 
     Args:
-        names: rltune's id of each trial, by Tune's.
         seconds_before: what earlier parts of a resumed run took.
     """
 
@@ -32,14 +31,12 @@ class Recorder(Callback):
         folder: RunFolder,
         observer: Observer,
         ending: Ending,
-        names: dict[str, str],
         seconds_before: float = 0.0,
     ) -> None:
         self._spec = spec
         self._folder = folder
         self._observer = observer
         self._ending = ending
-        self._names = names
         self._started = time.monotonic() - seconds_before
         self._writers: dict[str, SummaryWriter] = {}
         self._open: dict[str, list[Decision]] = {}
@@ -67,7 +64,7 @@ class Recorder(Callback):
         settings = {name: result["settings"].get(name) for name in self._spec.space}
         self._close_decisions(trial, settings)
         row = Row(
-            trial=self._names[trial.trial_id],
+            trial=str(trial),
             training_iteration=result["training_iteration"],
             env_steps=result[TIME],
             env_steps_this_iter=result["env_steps_this_iter"],
@@ -88,7 +85,7 @@ class Recorder(Callback):
         if _rank(record) > self._best:
             self._best = _rank(record)
             self._folder.keep_best(Path(checkpoint.path))
-            record["trial"] = self._names[trial.trial_id]
+            record["trial"] = str(trial)
             self._folder.write_text(f"best/checkpoint/{RECORD_FILE}", json.dumps(record))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
@@ -98,7 +95,7 @@ class Recorder(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Keeps the traceback in the trial's folder, and its last line for summary.json."""
-        name = self._names[trial.trial_id]
+        name = str(trial)
         text = str(trial.get_error() or "")
         self._folder.write_text(f"trials/{name}/error.txt", text)
         self.errors[name] = next((line for line in reversed(text.splitlines()) if line), "")
@@ -111,21 +108,18 @@ class Recorder(Callback):
 
     def get_state(self) -> dict[str, Any] | None:
         """Saved by Tune with each snapshot: what a resume needs beyond the run folder."""
-        state: dict[str, Any] = {"names": self._names}
         if hasattr(self.scheduler, "get_state"):
-            state["scheduler"] = self.scheduler.get_state()
-        return state
+            return {"scheduler": self.scheduler.get_state()}
+        return None
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Called by Tune on a resume."""
-        self._names.update(state["names"])
-        if "scheduler" in state:
-            self.scheduler.set_state(state["scheduler"])
+        self.scheduler.set_state(state["scheduler"])
 
     def _tell_statuses(self, trials: list[Any]) -> None:
         for trial in trials:
-            name = self._names.get(trial.trial_id)
-            if name is not None and self._status.get(name) != trial.status:
+            name = str(trial)
+            if self._status.get(name) != trial.status:
                 self._status[name] = trial.status
                 self._observer.status(name, trial.status)
 
@@ -135,9 +129,9 @@ class Recorder(Callback):
         A report that leads to an exploit comes here with the exploit already decided and the
         trial paused for it: that one waits for the next report.
         """
-        waiting = self._open.pop(trial.trial_id, [])
+        waiting = self._open.pop(str(trial), [])
         if trial.status == Trial.PAUSED and waiting:
-            self._open[trial.trial_id] = [waiting.pop()]
+            self._open[str(trial)] = [waiting.pop()]
         for decision in waiting:
             self._write_decision(decision, effective)
 
@@ -145,8 +139,8 @@ class Recorder(Callback):
         line = {
             "kind": decision.kind,
             "env_steps": decision.env_steps,
-            "trial": self._names[decision.trial],
-            "donor": self._names.get(decision.donor or ""),
+            "trial": decision.trial,
+            "donor": decision.donor,
             "requested": decision.requested,
             "effective": effective,
         }
