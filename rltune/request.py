@@ -69,7 +69,7 @@ def make_spec(
         space or {},
         {key: value for key, value in asked.items() if value is not None},
     )
-    _check(resolved, concurrent, cpus_per_trial, gpus_per_trial, seed)
+    _check(resolved, concurrent, cpus_per_trial, gpus_per_trial, seed, address)
     hidden = hide_secrets(env_args or {})
     catalog.check_environment(env_spec, algorithm(algo), hidden)
     folder = Path(storage).expanduser().resolve()
@@ -94,12 +94,22 @@ def make_spec(
     )
 
 
-def _check(preset: Preset, concurrent: int | None, cpus: float, gpus: float, seed: int) -> None:
+def _check(
+    preset: Preset,
+    concurrent: int | None,
+    cpus: float,
+    gpus: float,
+    seed: int,
+    address: str | None,
+) -> None:
     problems = []
     if concurrent is not None and concurrent < 1:
         problems.append(f"--concurrent must be at least 1, got {concurrent}")
     if not (cpus > 0 and math.isfinite(cpus)):
         problems.append(f"--cpus-per-trial must be above 0, got {cpus:g}")
+    cores = os.cpu_count() or 1
+    if address is None and cpus > cores:
+        problems.append(f"--cpus-per-trial {cpus:g}: this machine has {cores} cores, ask for fewer")
     if not (gpus >= 0 and math.isfinite(gpus)):
         problems.append(f"--gpus-per-trial must be 0 or more, got {gpus:g}")
     if seed < 0:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 import shutil
@@ -44,6 +45,36 @@ def default_name(algo: str, env: str, storage: Path) -> str:
     name = f"{plain}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     taken = sum(1 for path in storage.glob(f"{name}*"))
     return f"{name}-{taken + 1}" if taken else name
+
+
+def dumps(values: Mapping[str, Any], indent: int | None = None) -> str:
+    """JSON that every reader takes: an infinite setting is the text "inf", NaN is null."""
+    return json.dumps(_plain(values), indent=indent, allow_nan=False)
+
+
+def loads(text: str) -> Any:
+    """The inverse of :func:`dumps`."""
+    return _revive(json.loads(text))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy's numbers and arrays
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+def _revive(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _revive(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_revive(item) for item in value]
+    return float(value) if value in ("inf", "-inf") else value
 
 
 class RunFolder:
@@ -142,10 +173,14 @@ class RunFolder:
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
-            file.write(_json(values) + "\n")
+            file.write(dumps(values) + "\n")
 
     def _write(self, name: str, values: Mapping[str, Any]) -> None:
-        self.write_text(name, _json(values, indent=2) + "\n")
+        self.write_text(name, dumps(values, indent=2) + "\n")
+
+    def discard(self) -> None:
+        """Removes the whole folder."""
+        shutil.rmtree(self.path)
 
     # Reading -----------------------------------------------------------------------------------
 
@@ -201,7 +236,7 @@ class RunFolder:
 
     def _read(self, name: str) -> dict[str, Any]:
         try:
-            values: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+            values: dict[str, Any] = loads((self.path / name).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise BadInput(f"{self.path / name} cannot be read: {error}") from error
         return values
@@ -213,17 +248,6 @@ class RunFolder:
         with path.open(encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    yield json.loads(line)
+                    yield loads(line)
                 except ValueError:
                     log.warning("%s:%d is not a whole line and is left out", path, number)
-
-
-def _json(values: Mapping[str, Any], indent: int | None = None) -> str:
-    return json.dumps(values, indent=indent, default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    """Numpy's numbers and arrays, and mappings, as JSON knows them."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    return value.tolist() if hasattr(value, "tolist") else str(value)

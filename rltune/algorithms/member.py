@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import deque
 from pathlib import Path
@@ -24,7 +23,7 @@ from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
 from rltune import envs
 from rltune.algorithms.rollout import Rollout
-from rltune.runs import POLICY_FILE, RECORD_FILE
+from rltune.runs import POLICY_FILE, RECORD_FILE, dumps, loads
 from rltune.settings import ALGORITHMS
 
 
@@ -209,12 +208,12 @@ class Member:
             "window": self._returns.maxlen,
             "settings": self.effective_settings(),
         }
-        (Path(checkpoint_dir) / RECORD_FILE).write_text(json.dumps(record))
+        (Path(checkpoint_dir) / RECORD_FILE).write_text(dumps(record))
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         """Goes on from a checkpoint, this trial's or a donor's, with this trial's settings."""
         super().load_checkpoint(checkpoint_dir)  # type: ignore[misc]
-        record = json.loads((Path(checkpoint_dir) / RECORD_FILE).read_text())
+        record = loads((Path(checkpoint_dir) / RECORD_FILE).read_text())
         self._returns.extend(record["episode_returns"])
         cloned = record["trial_id"] != self.trial_id and self.config.env_steps_before is not None
         self.env_steps = self.config.env_steps_before if cloned else record["env_steps"]

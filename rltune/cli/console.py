@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_
 import logging
 import sys
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rltune.errors import Interrupted, RltuneError
+from rltune.runs import dumps
 
 #: Messages: to stderr, so that stdout can be piped.
 messages = Console(stderr=True, highlight=False)
@@ -24,7 +24,7 @@ def output(json: bool = False) -> Console:
 
 def print_json(values: Mapping[str, Any]) -> None:
     """One line of JSON on stdout."""
-    sys.stdout.write(json_.dumps(values, default=str) + "\n")
+    sys.stdout.write(dumps(values) + "\n")
     sys.stdout.flush()
 
 

@@ -41,11 +41,14 @@ def run(spec: RunSpec, observer: Observer | None = None) -> RunFolder:
         MachineError: the storage or Ray failed.
     """
     observer = observer or Observer()
-    session.slots(spec)
     folder = RunFolder.create(spec)
     with folder.lock:
         observer.started(spec, folder)
-        return _train(spec, folder, observer)
+        try:
+            return _train(spec, folder, observer)
+        except BadInput:
+            folder.discard()  # nothing ran: the name is free again
+            raise
 
 
 def resume(folder: RunFolder, observer: Observer | None = None) -> RunFolder:

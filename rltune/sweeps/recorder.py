@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from ray.tune.experiment import Trial
 from torch.utils.tensorboard import SummaryWriter
 
 from rltune.observer import Observer
-from rltune.runs import RECORD_FILE, RunFolder
+from rltune.runs import RECORD_FILE, RunFolder, dumps, loads
 from rltune.schedulers import METRIC, TIME, Decision
 from rltune.spec import Row, RunSpec
 from rltune.sweeps.ending import Ending
@@ -81,12 +80,12 @@ class Recorder(Callback):
         self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **_: Any
     ) -> None:
         """Keeps the best checkpoint so far, so that a killed sweep has it too."""
-        record = json.loads((Path(checkpoint.path) / RECORD_FILE).read_text())
+        record = loads((Path(checkpoint.path) / RECORD_FILE).read_text())
         if _rank(record) > self._best:
             self._best = _rank(record)
             self._folder.keep_best(Path(checkpoint.path))
             record["trial"] = str(trial)
-            self._folder.write_text(f"best/checkpoint/{RECORD_FILE}", json.dumps(record))
+            self._folder.write_text(f"best/checkpoint/{RECORD_FILE}", dumps(record))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Its last checkpoint is written by now."""

@@ -28,19 +28,10 @@ import ray
 from ray._private import ray_constants
 
 
-def slots(spec: RunSpec) -> int:
-    """Trials that run at a time on this machine.
-
-    Raises:
-        BadInput: one trial alone asks for more than the machine has.
-    """
-    cores = os.cpu_count() or 1
-    if spec.cpus_per_trial > cores:
-        raise BadInput(
-            f"--cpus-per-trial {spec.cpus_per_trial:g}: this machine has {cores} cores. "
-            f"Ask for {cores} or fewer."
-        )
-    return spec.concurrent or max(1, int(cores / spec.cpus_per_trial))
+def _cpus_here(spec: RunSpec) -> int:
+    """CPUs of a Ray of our own: as many as the trials that shall run at a time need."""
+    at_a_time = spec.concurrent or max(1, int((os.cpu_count() or 1) / spec.cpus_per_trial))
+    return max(1, round(at_a_time * spec.cpus_per_trial))
 
 
 @contextmanager
@@ -67,7 +58,7 @@ def ray_session(spec: RunSpec) -> Iterator[int]:
             _stay_on_loopback()
             ray.init(
                 address="local",
-                num_cpus=max(1, round(slots(spec) * spec.cpus_per_trial)),
+                num_cpus=_cpus_here(spec),
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=quiet,

@@ -1,0 +1,408 @@
+"""Bad input and interruptions, one test a case, each named after its number in the fault list.
+
+The list is the project's; the numbers are those the issues speak of.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import psutil
+import pytest
+from conftest import ROOT, Cli, environment
+
+from rltune import catalog, envs, request
+from rltune.errors import BadInput, MachineError
+from rltune.request import make_spec
+from rltune.runs import RunFolder, check_name
+from rltune.settings import algorithm
+
+
+def _refused(cli: Cli, *words: str) -> str:
+    """The message of a request that must be refused with exit code 2, quickly and cleanly."""
+    done = cli(*words)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+class Broken(gym.Env[Any, Any]):
+    """Cannot be made."""
+
+    def __init__(self) -> None:
+        raise RuntimeError("the simulator is not licensed")
+
+
+class Odd(gym.Env[Any, Any]):
+    """Has the spaces it is told to have."""
+
+    def __init__(self, observation_space: Any, action_space: Any) -> None:
+        self.observation_space = observation_space
+        self.action_space = action_space
+
+    def reset(self, **_: Any) -> tuple[Any, dict[str, Any]]:
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self.observation_space.sample(), 0.0, True, False, {}
+
+
+gym.register("Broken-v0", Broken)
+BOX = gym.spaces.Box(-1, 1, (2,))
+ODD_SPACES = {
+    "Dict": gym.spaces.Dict({"a": BOX}),
+    "Tuple": gym.spaces.Tuple((BOX, BOX)),
+    "MultiDiscrete": gym.spaces.MultiDiscrete([2, 3]),
+}
+for _name, _space in ODD_SPACES.items():
+    gym.register(
+        f"OddActions{_name}-v0", Odd, kwargs={"observation_space": BOX, "action_space": _space}
+    )
+for _name in ("Dict", "Tuple"):
+    gym.register(
+        f"OddObservations{_name}-v0",
+        Odd,
+        kwargs={"observation_space": ODD_SPACES[_name], "action_space": gym.spaces.Discrete(2)},
+    )
+
+
+def test_18_an_environment_that_cannot_be_made_is_refused_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(BadInput, match="Broken-v0 could not be made: RuntimeError: the simulator"):
+        make_spec("dqn", "Broken-v0", storage=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_35_an_unknown_environment(cli: Cli) -> None:
+    assert "Did you mean 'CartPole-v1'?" in _refused(cli, "dqn", "CartPol-v1")
+    assert "Did you mean 'cartpole'?" in _refused(cli, "dqn", "cartpol")
+
+
+def test_36_an_unknown_algorithm_or_setting(cli: Cli) -> None:
+    assert "Did you mean 'dqn'?" in _refused(cli, "dqnn", "cartpole")
+    assert "Did you mean 'gamma'?" in _refused(cli, "dqn", "cartpole", "--set", "gama=0.9")
+    assert "Did you mean 'lr'?" in _refused(cli, "dqn", "cartpole", "--space", "lrr={log=[1e-5,1]}")
+    assert "Did you mean 'asha'?" in _refused(cli, "dqn", "cartpole", "--scheduler", "ash")
+    assert "Did you mean 'random'?" in _refused(cli, "dqn", "cartpole", "--searcher", "randm")
+    assert "Did you mean 'evaluate'?" in _refused(cli, "evalute")
+    assert "rltune dqn cartpole" in _refused(cli, "dqn")
+
+
+def test_37_a_withdrawn_version_names_its_replacement(cli: Cli) -> None:
+    assert "LunarLander-v3" in _refused(cli, "dqn", "LunarLander-v2")
+    outdated = cli("dqn", "CartPole-v0", "--dry-run")
+    assert outdated.returncode == 0
+    assert "CartPole-v1 has replaced it" in outdated.stderr
+
+
+def test_38_every_problem_of_a_preset_with_its_line(cli: Cli, tmp_path: Path) -> None:
+    preset = tmp_path / "bad.toml"
+    preset.write_text(
+        textwrap.dedent("""\
+        env = "cartpole"
+        colour = "red"
+        [budget]
+        stepps = 3
+        trials = "four"
+        [settings]
+        gamma = "0.9"
+        tau = 2.0
+        lr = [[0, 1e-3]]
+        [space]
+        lr = { log = [1e-2, 1e-5] }
+        tau = { log = [0.0, 1.0] }
+        td_error_loss_fn = { choice = [] }
+        initial_epsilon = { uniform = [nan, 1.0] }
+        gamma = { one_minus_log = [0.9, 1.5] }
+        """)
+    )
+    message = _refused(cli, "dqn", "cartpole", "--preset", "bad.toml")
+    for line, words in {
+        2: "unknown key 'colour'",
+        4: "Did you mean 'steps'?",
+        5: "budget trials: expected int",
+        7: "gamma: expected a number, got '0.9'",
+        8: "tau: expected a value in (0, 1]",
+        9: "two points or more",
+        11: "reversed: write [1e-05, 0.01]",
+        12: "a log scale needs low > 0",
+        13: "at least one option",
+        14: "both bounds must be finite",
+        15: "both bounds must lie in [0, 1)",
+    }.items():
+        assert any(
+            f"bad.toml:{line}: " in problem and words in problem for problem in message.splitlines()
+        ), (line, words, message)
+
+
+def test_38_a_key_given_twice(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "twice.toml").write_text("[settings]\ngamma = 0.9\ngamma = 0.8\n")
+    message = _refused(cli, "dqn", "cartpole", "--preset", "twice.toml")
+    assert "twice.toml" in message
+    assert "line 3" in message
+    assert "given twice" in _refused(cli, "dqn", "cartpole", "--set", "lr=1", "--set", "lr=2")
+
+
+def test_39_a_default_outside_its_own_range(cli: Cli) -> None:
+    message = _refused(cli, "dqn", "cartpole", "--space", "lr={log=[1e-5,1e-2],default=0.5}")
+    assert "lr: default 0.5 lies outside log = [1e-05, 0.01]" in message
+
+
+def test_40_spaces_that_an_algorithm_cannot_act_in(cli: Cli) -> None:
+    message = _refused(cli, "dqn", "pendulum")
+    assert "dqn cannot act in Pendulum-v1: its actions are Box" in message
+    assert "Use ppo." in message
+
+
+@pytest.mark.parametrize("kind", ODD_SPACES)
+@pytest.mark.parametrize("algo", ["dqn", "ppo"])
+def test_40_actions_that_no_algorithm_handles(algo: str, kind: str) -> None:
+    spec = catalog.environment(f"OddActions{kind}-v0")
+    with pytest.raises(BadInput, match=f"{kind}.*wrap the environment"):
+        catalog.check_environment(spec, algorithm(algo), {})
+
+
+@pytest.mark.parametrize("kind", ["Dict", "Tuple"])
+def test_40_observations_that_no_network_reads(kind: str) -> None:
+    spec = catalog.environment(f"OddObservations{kind}-v0")
+    with pytest.raises(BadInput, match=f"{kind} observations are not handled.*Flatten"):
+        catalog.check_environment(spec, algorithm("dqn"), {})
+
+
+def test_41_batches_that_do_not_fit(cli: Cli) -> None:
+    message = _refused(cli, "ppo", "cartpole", "--set", "minibatch_size=512")
+    assert "minibatch_size <= train_batch_size does not hold" in message
+    assert "minibatch_size = 512, train_batch_size = 256" in message
+    message = _refused(cli, "ppo", "cartpole", "--set", "num_envs_per_env_runner=7")
+    assert "num_envs_per_env_runner divides train_batch_size does not hold" in message
+    # After a mutation: tests/test_catalog.py and tests/schedulers hold every proposal to the same.
+
+
+def test_42_nothing_to_do_or_more_than_fits(cli: Cli) -> None:
+    for option, value in (
+        ("--trials", "0"),
+        ("--trials", "-3"),
+        ("--steps", "0"),
+        ("--time-budget", "0"),
+        ("--concurrent", "0"),
+        ("--cpus-per-trial", "0"),
+        ("--gpus-per-trial", "-1"),
+        ("--seed", "-1"),
+    ):
+        message = _refused(cli, "dqn", "cartpole", option, value)
+        assert f"{option} must be" in message
+    message = _refused(cli, "dqn", "cartpole", "--cpus-per-trial", "4096")
+    assert "this machine has" in message
+
+
+@pytest.mark.slow
+def test_42_a_gpu_that_is_not_there_is_refused_not_awaited(cli: Cli) -> None:
+    message = cli("dqn", "cartpole", "--gpus-per-trial", "999")
+    assert message.returncode == 2
+    assert "no trial could ever start" in message.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"!!python/object/apply:os.system ['touch pwned']\n", "not TOML"),
+        (b"a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]\n", "not TOML"),
+        ("[settings]\ngamma = 0.9 # caf\xe9\n".encode("latin-1"), "not UTF-8"),
+        (b"\x80\x04\x95.", "not UTF-8"),
+    ],
+)
+def test_44_a_preset_that_is_none(cli: Cli, tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "evil.toml").write_bytes(content)
+    assert words in _refused(cli, "dqn", "cartpole", "--preset", "evil.toml")
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_44_a_preset_of_100_megabytes_is_not_read(cli: Cli, tmp_path: Path) -> None:
+    with (tmp_path / "huge.toml").open("wb") as file:
+        file.truncate(100_000_000)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert "under 1 MiB" in _refused(cli, "dqn", "cartpole", "--preset", "huge.toml")
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    assert largest < 200_000 or largest == before, f"{largest} KiB"
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc/x", "/abs", "a\0b", "x" * 300, "run\N{ROCKET}", "-rf", ".hidden", "", "a b"]
+)
+def test_45_run_names_that_are_no_folder_names(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="run name"):
+        check_name(name)
+    with pytest.raises(BadInput, match="run name"):
+        make_spec("dqn", "cartpole", storage=tmp_path, name=name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_45_on_the_command_line(cli: Cli) -> None:
+    assert "run name" in _refused(cli, "dqn", "cartpole", "--name", "../../etc/x")
+
+
+def test_50_a_storage_that_cannot_be_written(tmp_path: Path) -> None:
+    # Permissions do not bind root, under which the tests may run: a file in the way binds all.
+    (tmp_path / "runs").write_text("not a folder")
+    spec = make_spec("dqn", "cartpole", storage=tmp_path / "runs", name="a")
+    with pytest.raises(MachineError, match=r"cannot be written.*--storage") as caught:
+        RunFolder.create(spec)
+    assert caught.value.exit_code == 3
+
+
+def test_50_on_the_command_line(cli: Cli) -> None:
+    done = cli("dqn", "cartpole", "--storage", "/proc/runs")
+    assert done.returncode == 3
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_53_two_sweeps_of_one_name(tmp_path: Path) -> None:
+    spec = make_spec("dqn", "cartpole", storage=tmp_path, name="a")
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, time; from rltune.runs import RunFolder; from rltune.spec import RunSpec\n"
+            "import json; folder = RunFolder.create(RunSpec.from_dict(json.load(sys.stdin)))\n"
+            "print('held', flush=True); time.sleep(60)",
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        cwd=ROOT,
+    )
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    holder.stdin.write(json.dumps(spec.to_dict(), default=dict))
+    holder.stdin.close()
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(BadInput, match="in use by another rltune process"):
+        RunFolder.create(spec)
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    # The lock of a dead process is free; the folder it left is not taken for a new run.
+    with pytest.raises(BadInput, match=r"exists already.*rltune resume"):
+        RunFolder.create(spec)
+    folder = RunFolder.open(tmp_path / "a")
+    folder.acquire()
+    folder.lock.release()
+
+
+def test_60_secrets_never_reach_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    env_args = {"api_key": "hunter2", "DB_PASSWORD": "swordfish", "gravity": 9.8}
+    command = ["rltune", "dqn", "x", "--env-arg", "api_key=hunter2", "--env-arg", "gravity=9.8"]
+    for name in ("RLTUNE_SECRET_API_KEY", "RLTUNE_SECRET_DB_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+    hidden = request.hide_secrets(env_args)
+    assert hidden == {
+        "api_key": "$RLTUNE_SECRET_API_KEY",
+        "DB_PASSWORD": "$RLTUNE_SECRET_DB_PASSWORD",
+        "gravity": 9.8,
+    }
+    assert request.redact(command)[4:] == ["api_key=***", "--env-arg", "gravity=9.8"]
+    # What makes the environment sees the secret; a later process is told what it lacks.
+    assert envs.reveal(hidden) == env_args
+    spec = make_spec("dqn", "cartpole", storage=tmp_path, name="a")
+    needy = replace(spec, env_args=hidden)
+    assert request.missing_secrets(needy) == []
+    monkeypatch.delenv("RLTUNE_SECRET_API_KEY")
+    assert request.missing_secrets(needy) == ["RLTUNE_SECRET_API_KEY"]
+
+
+@pytest.mark.slow
+def test_60_no_file_of_a_sweep_holds_a_secret(tmp_path: Path) -> None:
+    (tmp_path / "keyed.py").write_text(
+        textwrap.dedent("""\
+        import gymnasium as gym
+        from gymnasium.envs.classic_control import CartPoleEnv
+
+        class Keyed(CartPoleEnv):
+            def __init__(self, api_key, render_mode=None):
+                assert api_key == "hunter2", "the key did not arrive"
+                super().__init__()
+
+        gym.register("Keyed-v0", Keyed, max_episode_steps=500)
+        """)
+    )
+    words = "ppo Keyed-v0 --import keyed --env-arg api_key=hunter2 --trials 1 --steps 2048 --name a"
+    done = subprocess.run(
+        [sys.executable, "-m", "rltune", *words.split(), "--scheduler", "fifo"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    files = [path for path in (tmp_path / "runs" / "a").rglob("*") if path.is_file()]
+    assert len(files) > 10
+    holding = [path for path in files if b"hunter2" in path.read_bytes()]
+    assert holding == []
+    spec = RunFolder.open(tmp_path / "runs" / "a").spec
+    assert spec.env_id == "keyed:Keyed-v0"
+
+
+def test_61_the_board_listens_on_loopback_alone(tmp_path: Path) -> None:
+    RunFolder.create(make_spec("dqn", "cartpole", storage=tmp_path, name="a")).lock.release()
+    board = subprocess.Popen(
+        [sys.executable, "-m", "rltune", "board", str(tmp_path / "a"), "--port", "0"],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert board.stdout is not None
+        line = board.stdout.readline()
+        assert "http://127.0.0.1:" in line
+        processes = [psutil.Process(board.pid), *psutil.Process(board.pid).children(recursive=True)]
+        listening = {
+            connection.laddr.ip
+            for process in processes
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert listening == {"127.0.0.1"}
+    finally:
+        board.terminate()
+        board.wait(20)
+        if board.stdout is not None:
+            board.stdout.close()
+
+
+def test_an_import_that_fails_names_itself(cli: Cli) -> None:
+    message = _refused(cli, "dqn", "cartpole-x", "--import", "no_such_module")
+    assert "--import no_such_module" in message
+
+
+def test_a_population_with_nothing_to_change_is_refused() -> None:
+    preset = catalog.preset("ppo", catalog.environment("cartpole"))
+    fixed = {name: preset.settings[name] for name in preset.space}
+    activation = {"fcnet_activation": {"choice": ["relu", "tanh"]}}
+    with pytest.raises(BadInput, match="nothing to change"):
+        make_spec("ppo", "cartpole", settings=fixed, space=activation)
+    assert make_spec("ppo", "cartpole", settings=fixed, space=activation, scheduler="fifo")
+
+
+def test_every_problem_is_told_at_once(cli: Cli) -> None:
+    message = _refused(cli, "dqn", "cartpole", "--set", "gama=1", "--set", "tau=7", "--trials", "0")
+    assert len([line for line in message.splitlines() if line.startswith("error: ")]) == 3
+
+
+def test_a_wrong_option_names_the_right_one(cli: Cli) -> None:
+    message = _refused(cli, "dqn", "cartpole", "--trails", "4")
+    assert "--trials" in message

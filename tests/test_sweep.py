@@ -1,0 +1,446 @@
+"""Whole sweeps on the real thing: real Ray, real training, real TensorBoard files."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import environment
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import rltune
+import rltune.catalog
+import rltune.sweeps
+from rltune.catalog import preset as load_preset
+from rltune.cli.parse import value
+from rltune.errors import BadInput, NothingUsable
+from rltune.evaluation import FIRST_EVALUATION_SEED
+from rltune.runs import RunFolder, loads
+from rltune.schedulers import SCHEDULERS
+from rltune.searchers import SEARCHERS
+
+pytestmark = pytest.mark.slow
+
+#: A short preset: three members, four intervals, on two cores.
+SHORT = """\
+[budget]
+steps = 8_000
+trials = 3
+perturb_every = 2_000
+target = inf
+[settings]
+min_sample_timesteps_per_iteration = 1_000
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sweeps")
+    (path / "short.toml").write_text(SHORT)
+    return path
+
+
+def _command(name: str, *words: str) -> list[str]:
+    main = [sys.executable, "-m", "rltune", "ppo", "cartpole"]
+    return [*main, "--preset", "short.toml", "--name", name, *words]
+
+
+def _run(folder: Path, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        _command(name, *words),
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+class Population:
+    """A finished PB2 sweep, and what it printed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.listening: set[str] = set()
+        self.path = folder / "runs" / "pb2"
+        process = subprocess.Popen(
+            _command("pb2", "--json", "--seed", "3"),
+            cwd=folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while process.poll() is None and not list(self.path.glob("trials/*/progress.jsonl")):
+            time.sleep(0.1)
+        self._look(process.pid)
+        self.stdout, self.stderr = process.communicate(timeout=300)
+        self.returncode = process.returncode
+        self.run = rltune.load(self.path)
+
+    def _look(self, pid: int) -> None:
+        """Where the processes of a running sweep listen."""
+        for child in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+            self.listening |= {
+                connection.laddr.ip
+                for connection in child.net_connections("inet")
+                if connection.status == psutil.CONN_LISTEN
+            }
+
+
+@pytest.fixture(scope="module")
+def pb2(folder: Path) -> Population:
+    return Population(folder)
+
+
+class TestPopulation:
+    """More members than cores, taking turns and exploiting."""
+
+    def test_it_ends_well_and_its_last_line_is_the_summary(self, pb2: Population) -> None:
+        assert pb2.returncode == 0, pb2.stderr
+        assert loads(pb2.stdout.splitlines()[-1]) == pb2.run.summary
+        assert "Infinity" not in pb2.stdout
+        assert len(pb2.stdout.splitlines()) == 1
+
+    def test_piped_output_has_no_control_codes(self, pb2: Population) -> None:
+        assert "\x1b" not in pb2.stdout + pb2.stderr
+        assert "mean return" in pb2.stderr
+
+    def test_no_noise_of_ray_is_printed(self, pb2: Population) -> None:
+        assert not re.search(r"ray::|raylet|WARN|Warning|Traceback|pid=", pb2.stderr), pb2.stderr
+
+    def test_the_next_commands_are_printed(self, pb2: Population) -> None:
+        for command in ("rltune board", "rltune evaluate", "--preset"):
+            assert command in pb2.stderr
+
+    def test_59_it_listens_on_loopback_alone(self, pb2: Population) -> None:
+        assert pb2.listening
+        assert pb2.listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+    def test_every_member_reaches_its_budget(self, pb2: Population) -> None:
+        assert pb2.run.folder.trials() == ["t00", "t01", "t02"]
+        for trial in pb2.run.folder.trials():
+            steps = [row.env_steps for row in pb2.run.folder.rows(trial)]
+            assert steps == sorted(steps), "an exploit does not turn the clock back"
+            assert 8_000 <= steps[-1] < 10_000
+        assert all(trial["status"] == "TERMINATED" for trial in pb2.run.trials)
+
+    def test_members_take_turns(self, pb2: Population) -> None:
+        rows = [row for trial in pb2.run.folder.trials() for row in pb2.run.folder.rows(trial)]
+        order = [row.trial for row in sorted(rows, key=lambda row: row.wall_seconds)]
+        first_end = order.index("t00") + [i for i, t in enumerate(order) if t == "t00"][-1]
+        assert set(order[:first_end]) == {"t00", "t01", "t02"}
+
+    def test_what_was_decided_is_what_was_done(self, pb2: Population) -> None:
+        decisions = pb2.run.folder.decisions()
+        assert decisions
+        for decision in decisions:
+            assert decision["kind"] == "exploit"
+            assert decision["trial"] != decision["donor"]
+            assert decision["effective"] == pytest.approx(decision["requested"])
+            rows = pb2.run.folder.rows(decision["trial"])
+            later = next(row for row in rows if row.env_steps > decision["env_steps"])
+            assert later.settings == pytest.approx(decision["requested"])
+
+    def test_steps_are_counted_whole(self, pb2: Population) -> None:
+        summary = pb2.run.summary
+        last = sum(trial["env_steps"] for trial in pb2.run.trials)
+        assert summary["env_steps"] == last
+        seconds = summary["wall_seconds"]
+        assert summary["env_steps_per_second"] == pytest.approx(last / seconds, rel=0.01)
+
+    def test_the_score_is_on_fresh_seeds(self, pb2: Population) -> None:
+        score = pb2.run.summary["evaluation"]
+        assert score["episodes"] == len(set(score["seeds"])) == 100
+        assert min(score["seeds"]) >= FIRST_EVALUATION_SEED
+        assert score["ci95"][0] <= score["mean"] <= score["ci95"][1]
+        assert pb2.run.summary["stop_reason"] == "steps"
+
+    def test_the_best_is_chosen_on_its_own_record(self, pb2: Population) -> None:
+        best = pb2.run.best
+        seen = [
+            row.episode_reward_mean
+            for row in pb2.run.folder.rows(best["trial"])
+            if row.episode_reward_mean is not None
+        ]
+        assert any(best["score"] == pytest.approx(score) for score in seen)
+        assert (pb2.path / best["checkpoint"] / "policy.pt").is_file()
+
+    def test_evaluating_again_gives_the_same_score(self, pb2: Population) -> None:
+        score = pb2.run.evaluate()
+        assert score.to_dict()["mean"] == pb2.run.summary["evaluation"]["mean"]
+        assert score.seeds != pb2.run.evaluate(episodes=10, seed=99).seeds
+
+    def test_tensorboard_shows_metric_and_settings_over_environment_steps(
+        self, pb2: Population
+    ) -> None:
+        for trial in pb2.run.folder.trials():
+            rows = pb2.run.folder.rows(trial)
+            events = EventAccumulator(str(pb2.path / "trials" / trial))
+            events.Reload()
+            points = events.Scalars("episode_reward_mean")
+            scored = [row for row in rows if row.episode_reward_mean is not None]
+            assert [point.step for point in points] == [row.env_steps for row in scored]
+            assert [point.value for point in points] == pytest.approx(
+                [row.episode_reward_mean for row in scored]
+            )
+            rates = events.Scalars("hyperparameters/lr")
+            assert [point.step for point in rates] == [row.env_steps for row in rows]
+            assert [p.value for p in rates] == pytest.approx([row.settings["lr"] for row in rows])
+
+    def test_its_best_preset_starts_the_next_sweep(self, pb2: Population) -> None:
+        path = pb2.path / "best" / "preset.toml"
+        spec = pb2.run.folder.spec
+        loaded = load_preset("ppo", rltune.catalog.environment("cartpole"), str(path))
+        assert dict(loaded.settings) == pb2.run.best["config"]
+        assert set(loaded.space) == set(spec.space)
+        assert all(loaded.space[n].domain() == spec.space[n].domain() for n in spec.space)
+
+    def test_a_finished_run_resumes_to_itself(self, pb2: Population, folder: Path) -> None:
+        before = pb2.run.summary
+        done = subprocess.run(
+            [sys.executable, "-m", "rltune", "resume", "runs/pb2", "--json"],
+            cwd=folder,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert loads(done.stdout) == before
+
+    def test_run_json_was_written_whole(self, pb2: Population) -> None:
+        spec = pb2.run.folder.spec
+        assert (spec.algo, spec.env_id, spec.seed) == ("ppo", "CartPole-v1", 3)
+        assert spec.budget.trials == 3
+        assert spec.command[0] == "rltune"
+
+
+@pytest.mark.parametrize("scheduler", sorted(set(SCHEDULERS) - {"pb2"}))
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_every_scheduler_and_searcher_ends_a_sweep(
+    folder: Path, scheduler: str, searcher: str
+) -> None:
+    name = f"{scheduler}-{searcher}"
+    done = _run(folder, name, "--scheduler", scheduler, "--searcher", searcher, "--json")
+    summary = loads(done.stdout)
+    assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
+    assert summary["evaluation"]["episodes"] == 100
+    kinds = {d["kind"] for d in RunFolder.open(folder / "runs" / name).decisions()}
+    assert kinds <= {"asha": {"stop"}, "pbt": {"exploit"}}.get(scheduler, set())
+
+
+def _progress(path: Path) -> list[dict[str, Any]]:
+    folder = RunFolder.open(path)
+    rows = [row.to_dict() for trial in folder.trials() for row in folder.rows(trial)]
+    return [{key: v for key, v in row.items() if key != "wall_seconds"} for row in rows]
+
+
+def test_34_one_seed_fixes_a_sweep(folder: Path) -> None:
+    for name, seed in (("same-1", "7"), ("same-2", "7"), ("other", "8")):
+        _run(folder, name, "--seed", seed, "--scheduler", "pbt", "--concurrent", "1", "--quiet")
+    runs = {name: folder / "runs" / name for name in ("same-1", "same-2", "other")}
+    assert _progress(runs["same-1"]) == _progress(runs["same-2"])
+    assert _progress(runs["same-1"]) != _progress(runs["other"])
+    first, second = (RunFolder.open(runs[n]) for n in ("same-1", "same-2"))
+    assert first.decisions() == second.decisions()
+    assert first.summary is not None
+    assert second.summary is not None
+    assert first.summary["evaluation"] == second.summary["evaluation"]
+
+
+def test_a_target_ends_the_sweep_with_the_policy_that_got_there(folder: Path) -> None:
+    done = _run(folder, "target", "--scheduler", "fifo", "--target", "40", "--json")
+    summary = loads(done.stdout)
+    assert summary["stop_reason"] == "target"
+    assert summary["best"]["score"] >= 40
+    assert summary["env_steps"] < 3 * 8_000
+
+
+def test_a_time_budget_ends_the_sweep(folder: Path) -> None:
+    words = ("--scheduler", "fifo", "--steps", "10000000", "--time-budget", "20", "--json")
+    summary = loads(_run(folder, "timed", *words).stdout)
+    assert summary["stop_reason"] == "time_budget"
+    assert summary["evaluation"]["episodes"] == 100
+
+
+class Interrupted:
+    """A sweep that is stopped by signals once two trials have reported."""
+
+    def __init__(self, folder: Path, name: str, *words: str) -> None:
+        self.path = folder / "runs" / name
+        self.process = subprocess.Popen(
+            _command(name, "--steps", "30000", *words),
+            cwd=folder,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while len(list(self.path.glob("trials/*/progress.jsonl"))) < 2:
+            assert self.process.poll() is None, self.process.communicate()
+            time.sleep(0.1)
+        self.children = psutil.Process(self.process.pid).children(recursive=True)
+
+    def stop(self, *signals: signal.Signals) -> tuple[int, float, str]:
+        """Exit code, seconds from the last signal to the end, and what was printed."""
+        for number in signals:
+            self.process.send_signal(number)
+            sent = time.monotonic()
+            time.sleep(0.3)
+        _, printed = self.process.communicate(timeout=60)
+        return self.process.returncode, time.monotonic() - sent, printed
+
+    def left_behind(self) -> list[str]:
+        psutil.wait_procs(self.children, timeout=5)
+        return [p.name() for p in self.children if p.is_running() and p.status() != "zombie"]
+
+
+@pytest.fixture
+def interrupted(folder: Path, request: pytest.FixtureRequest) -> Iterator[Interrupted]:
+    sweep = Interrupted(folder, request.node.name[:40].replace("[", "-").strip("]"), *request.param)
+    yield sweep
+    for process in (*sweep.children, psutil.Process(os.getpid())):
+        if process.pid != os.getpid() and process.is_running():
+            process.kill()
+
+
+FIFO = ("--scheduler", "fifo")
+
+
+@pytest.mark.parametrize("interrupted", [FIFO], indirect=True)
+def test_05_one_signal_saves_and_the_run_goes_on(interrupted: Interrupted, folder: Path) -> None:
+    code, seconds, printed = interrupted.stop(signal.SIGINT)
+    assert code == 130
+    assert seconds < 10
+    assert f"rltune resume runs/{interrupted.path.name}" in printed
+    assert interrupted.left_behind() == []
+    done = subprocess.run(
+        [sys.executable, "-m", "rltune", "resume", str(interrupted.path), "--json"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    summary = loads(done.stdout)
+    assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
+    assert all(trial["env_steps"] >= 30_000 for trial in summary["trials"])
+
+
+@pytest.mark.parametrize("interrupted", [FIFO], indirect=True)
+def test_06_two_signals_leave_at_once(interrupted: Interrupted) -> None:
+    code, seconds, _ = interrupted.stop(signal.SIGINT, signal.SIGINT)
+    assert code == 130
+    assert seconds < 2
+    assert interrupted.left_behind() == []
+    assert RunFolder.open(interrupted.path).summary is None
+
+
+@pytest.mark.parametrize("interrupted", [("--scheduler", "pb2")], indirect=True)
+def test_07_sigterm_is_sigint_and_a_population_says_what_it_cannot_do(
+    interrupted: Interrupted,
+) -> None:
+    code, seconds, printed = interrupted.stop(signal.SIGTERM)
+    assert code == 130
+    assert seconds < 10
+    assert "cannot be resumed yet" in printed
+    assert interrupted.left_behind() == []
+    with pytest.raises(BadInput, match="cannot be resumed yet"):
+        rltune.sweeps.resume(RunFolder.open(interrupted.path))
+
+
+@pytest.mark.parametrize("interrupted", [("--scheduler", "asha", "--trials", "6")], indirect=True)
+def test_a_killed_asha_sweep_goes_on(interrupted: Interrupted, folder: Path) -> None:
+    time.sleep(6)  # past one snapshot of Tune's
+    interrupted.process.kill()
+    interrupted.process.communicate()
+    done = subprocess.run(
+        [sys.executable, "-m", "rltune", "resume", str(interrupted.path), "--json"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    summary = loads(done.stdout)
+    assert [trial["id"] for trial in summary["trials"]] == [f"t{n:02d}" for n in range(6)]
+    assert {trial["status"] for trial in summary["trials"]} == {"TERMINATED"}
+
+
+def test_a_trial_that_fails_is_told_and_nothing_usable_is_exit_1(folder: Path) -> None:
+    (folder / "failing.py").write_text(
+        textwrap.dedent("""\
+        import gymnasium as gym
+        from gymnasium.envs.classic_control import CartPoleEnv
+
+        class Failing(CartPoleEnv):
+            steps = 0
+
+            def step(self, action):
+                Failing.steps += 1
+                if Failing.steps > 500:
+                    raise RuntimeError("the motor burnt out")
+                return super().step(action)
+
+        gym.register("Failing-v0", Failing, max_episode_steps=500)
+        """)
+    )
+    words = "ppo Failing-v0 --import failing --scheduler fifo --trials 1 --name failing"
+    done = subprocess.run(
+        [sys.executable, "-m", "rltune", *words.split()],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 1
+    assert "the motor burnt out" in done.stderr
+    assert "Traceback" not in done.stderr
+    run = rltune.load(folder / "runs" / "failing")
+    assert run.trials[0]["status"] == "ERROR"
+    assert "the motor burnt out" in run.trials[0]["error"]
+    assert "in step" in (run.path / "trials" / "t00" / "error.txt").read_text()
+
+
+def test_the_same_from_python(folder: Path) -> None:
+    with pytest.raises(NothingUsable):
+        rltune.sweep(
+            "ppo",
+            "cartpole",
+            scheduler="fifo",
+            trials=1,
+            steps=10_000_000,
+            time_budget=0.5,
+            storage=folder / "runs",
+            name="hasty",
+        )
+    run = rltune.sweep(
+        "ppo",
+        "cartpole",
+        preset=folder / "short.toml",
+        trials=1,
+        scheduler="fifo",
+        settings={"lr": value("5e-4")},
+        storage=folder / "runs",
+        name="python",
+    )
+    assert run.best["config"]["lr"] == 5e-4
+    assert repr(run) == f"Run({str(folder / 'runs' / 'python')!r})"
+    assert run.evaluate(episodes=5).episodes == 5
