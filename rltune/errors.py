@@ -36,6 +36,12 @@ class NothingUsable(RltuneError):
     exit_code = 1
 
 
+class TrialsFailed(RltuneError):
+    """The sweep ended with a usable policy, but some trials failed."""
+
+    exit_code = 1
+
+
 class MachineError(RltuneError):
     """The machine or the storage failed: nothing about the request is wrong."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rltune.cli import console
+from rltune.cli.sweep import conclude
 from rltune.cli.watch import watcher
 from rltune.errors import BadInput
 from rltune.request import missing_secrets
@@ -25,5 +26,4 @@ def run(*, run_path: Path, json: bool, quiet: bool) -> None:
         from rltune import sweeps
 
         sweeps.resume(folder, watch)
-    if json:
-        console.print_json(folder.summary or {})
+    conclude(folder, json)

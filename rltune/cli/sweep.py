@@ -10,8 +10,9 @@ from rltune.catalog import newer_version
 from rltune.cli import console
 from rltune.cli.parse import pairs
 from rltune.cli.watch import watcher
-from rltune.errors import BadInput, did_you_mean, unknown
+from rltune.errors import BadInput, TrialsFailed, did_you_mean, unknown
 from rltune.request import make_spec
+from rltune.runs import RunFolder
 from rltune.settings import ALGORITHMS
 
 
@@ -54,8 +55,25 @@ def run(
         from rltune import sweeps
 
         folder = sweeps.run(spec, watch)
+    conclude(folder, json)
+
+
+def conclude(folder: RunFolder, json: bool) -> None:
+    """What is left to say once a sweep has ended.
+
+    Raises:
+        TrialsFailed: some trials did.
+    """
+    summary = folder.summary or {}
     if json:
-        console.print_json(folder.summary or {})
+        console.print_json(summary)
+    failed = [trial for trial in summary.get("trials", []) if trial["status"] == "ERROR"]
+    if failed:
+        first = failed[0]
+        raise TrialsFailed(
+            f"{len(failed)} of {len(summary['trials'])} trials failed, {first['id']} with: "
+            f"{first['error']} (whole: {folder.shown}/trials/{first['id']}/error.txt)"
+        )
 
 
 def _missing_environment(word: str) -> BadInput:

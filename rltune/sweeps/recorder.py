@@ -95,9 +95,10 @@ class Recorder(Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Keeps the traceback in the trial's folder, and its last line for summary.json."""
         name = str(trial)
-        text = str(trial.get_error() or "")
+        text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
         self._folder.write_text(f"trials/{name}/error.txt", text)
-        self.errors[name] = next((line for line in reversed(text.splitlines()) if line), "")
+        lines = [line for line in text.splitlines() if line.strip()]
+        self.errors[name] = lines[-1] if lines else "no traceback was left"
         self._tell_statuses(trials)
 
     def on_experiment_end(self, trials: list[Any], **_: Any) -> None:
