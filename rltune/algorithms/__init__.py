@@ -11,14 +11,26 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rltune import envs
+
 if TYPE_CHECKING:
     from rltune.algorithms.dqn import DQN as DQN
     from rltune.algorithms.ppo import PPO as PPO
 
-__all__ = ["DQN", "PPO"]
+__all__ = ["DQN", "PPO", "register_envs"]
+
+
+def register_envs() -> None:
+    """Lets RLlib's own algorithms use rltune's short names, in this Ray session.
+
+    rltune's algorithms know the names, and any gymnasium id, in every process by themselves.
+    """
+    register_env = import_module("ray.tune").register_env
+    for name in envs.SPECS:
+        register_env(name, lambda context, name=name: envs.make(name, dict(context)))
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in {"DQN", "PPO"}:
         raise AttributeError(f"module 'rltune.algorithms' has no attribute {name!r}")
     return getattr(import_module(f"rltune.algorithms.{name.lower()}"), name)

@@ -21,7 +21,6 @@ from ray.rllib.utils.metrics import (
 )
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 
-from rltune import envs
 from rltune.algorithms.rollout import Rollout
 from rltune.runs import POLICY_FILE, RECORD_FILE, dumps, loads
 from rltune.settings import ALGORITHMS
@@ -221,14 +220,6 @@ class Member:
         # Else a clone would repeat its own first draws, and a resumed trial its past.
         seed = self.config.seed
         update_global_seed_if_necessary("torch", None if seed is None else seed + self.env_steps)
-
-
-def register_envs() -> None:
-    """Lets RLlib's own algorithms use rltune's short names too, in this Ray session."""
-    from ray.tune import register_env
-
-    for name in envs.SPECS:
-        register_env(name, lambda context, name=name: envs.make(name, dict(context)))
 
 
 logging.getLogger("ray.rllib").setLevel(logging.ERROR)
