@@ -14,10 +14,8 @@ from scipy import stats
 from rltune import envs
 from rltune.algorithms.policy import load_policy
 from rltune.runs import RunFolder
-from rltune.spec import RunSpec
+from rltune.spec import FIRST_EVALUATION_SEED, RunSpec
 
-#: Seeds from here on are used for evaluation alone; training seeds lie below.
-FIRST_EVALUATION_SEED = 1 << 30
 #: Environments stepped together during an evaluation.
 ENVS = 20
 BOOTSTRAP_RESAMPLES = 10_000

@@ -69,11 +69,11 @@ def make_spec(
         space or {},
         {key: value for key, value in asked.items() if value is not None},
     )
-    _check(resolved, concurrent, cpus_per_trial, gpus_per_trial, seed, address)
+    _check(resolved, concurrent, cpus_per_trial, gpus_per_trial, seed)
     hidden = hide_secrets(env_args or {})
     catalog.check_environment(env_spec, algorithm(algo), hidden)
     folder = Path(storage).expanduser().resolve()
-    return RunSpec(
+    spec = RunSpec(
         algo=algo,
         env=env_spec.name,
         env_id=env_spec.id,
@@ -92,6 +92,13 @@ def make_spec(
         command=tuple(redact(command)),
         versions=versions(),
     )
+    cores = os.cpu_count() or 1
+    if address is None and spec.cpus_of_a_trial > cores:
+        raise BadInput(
+            f"a trial asks for {spec.cpus_of_a_trial:g} CPUs (--cpus-per-trial, and one for each "
+            f"of num_env_runners): this machine has {cores}"
+        )
+    return spec
 
 
 def _check(
@@ -100,16 +107,12 @@ def _check(
     cpus: float,
     gpus: float,
     seed: int,
-    address: str | None,
 ) -> None:
     problems = []
     if concurrent is not None and concurrent < 1:
         problems.append(f"--concurrent must be at least 1, got {concurrent}")
     if not (cpus > 0 and math.isfinite(cpus)):
         problems.append(f"--cpus-per-trial must be above 0, got {cpus:g}")
-    cores = os.cpu_count() or 1
-    if address is None and cpus > cores:
-        problems.append(f"--cpus-per-trial {cpus:g}: this machine has {cores} cores, ask for fewer")
     if not (gpus >= 0 and math.isfinite(gpus)):
         problems.append(f"--gpus-per-trial must be 0 or more, got {gpus:g}")
     if seed < 0:

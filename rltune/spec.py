@@ -8,6 +8,11 @@ from typing import Any
 
 from rltune.space import Constraint, Space, parse_parameter
 
+#: Environment seeds below are drawn for training, from here on for evaluation: never the same.
+FIRST_EVALUATION_SEED = 1 << 30
+#: A trial's seed lies below; its runners and its restores count on from it.
+MAX_TRIAL_SEED = FIRST_EVALUATION_SEED // 2
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -81,6 +86,14 @@ class RunSpec:
     imports: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def cpus_of_a_trial(self) -> float:
+        """CPUs of one trial, its environment runners' included."""
+        runners = self.settings["num_env_runners"]
+        if parameter := self.space.get("num_env_runners"):
+            runners = max(parameter.domain())
+        return self.cpus_per_trial + float(runners)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rltune.evaluation import FIRST_EVALUATION_SEED, evaluation_seeds, play, summarise
+from rltune.evaluation import evaluation_seeds, play, summarise
 from rltune.request import make_spec
 from rltune.searchers.random import starting_point
+from rltune.spec import FIRST_EVALUATION_SEED, MAX_TRIAL_SEED
 
 
 class Left:
@@ -45,7 +46,7 @@ def test_evaluation_seeds_are_distinct_and_no_training_seed(tmp_path: object) ->
     assert min(seeds) >= FIRST_EVALUATION_SEED
     training = [starting_point(spec, index)["seed"] for index in range(50)]
     # A runner adds its number to the trial's seed: far fewer than the gap between the ranges.
-    assert max(training) < FIRST_EVALUATION_SEED // 2
+    assert max(training) < MAX_TRIAL_SEED < FIRST_EVALUATION_SEED
     assert seeds != evaluation_seeds(spec.seed + 1, 100)
 
 

@@ -24,10 +24,10 @@ import rltune.sweeps
 from rltune.catalog import preset as load_preset
 from rltune.cli.parse import value
 from rltune.errors import BadInput, NothingUsable
-from rltune.evaluation import FIRST_EVALUATION_SEED
 from rltune.runs import RunFolder, loads
 from rltune.schedulers import SCHEDULERS
 from rltune.searchers import SEARCHERS
+from rltune.spec import FIRST_EVALUATION_SEED
 
 pytestmark = pytest.mark.slow
 

@@ -30,7 +30,7 @@ class DQNRunner(ArrayEnvRunner):
         greedy = self.rng.random(len(obs)) >= float(schedule.get_current_value())
         if greedy.any():
             q_values = self.module.compute_q_values({Columns.OBS: obs})[QF_PREDS]
-            actions[greedy] = q_values.argmax(-1).numpy()[greedy]
+            actions[greedy] = q_values.argmax(-1).cpu().numpy()[greedy]
         return actions, {}
 
 

@@ -20,10 +20,12 @@ from ray.rllib.utils.metrics import (
     NUM_EPISODES,
 )
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
+from ray.train._internal.storage import StorageContext
 
 from rltune.algorithms.rollout import Rollout
 from rltune.runs import POLICY_FILE, RECORD_FILE, dumps, loads
 from rltune.settings import ALGORITHMS
+from rltune.spec import MAX_TRIAL_SEED
 
 
 class FlatConfig:
@@ -61,6 +63,15 @@ class FlatConfig:
         return inherited | {key: value for key, value in flat.items() if value is not None}
 
 
+class TidyStorage(StorageContext):
+    """Tune's storage of a trial, its checkpoints in a folder of their own."""
+
+    @property
+    def checkpoint_dir_name(self) -> str:
+        """``checkpoints/checkpoint_000001``."""
+        return f"checkpoints/{super().checkpoint_dir_name}"
+
+
 class Member:
     """Mixed into RLlib's algorithms: one member of a population.
 
@@ -80,6 +91,7 @@ class Member:
     iteration: int
     trial_id: str
     env_steps: int
+    _storage: Any
 
     @classmethod
     def get_default_config(cls) -> Any:
@@ -89,6 +101,8 @@ class Member:
     def setup(self, config: Any) -> None:
         """Builds network, optimiser and environments, all drawn from the config's seed."""
         torch.set_num_threads(max(1, int(self.config.num_cpus_for_main_process)))
+        if self._storage is not None:
+            self._storage.__class__ = TidyStorage
         super().setup(config)  # type: ignore[misc]
         self.env_runner.module = self.learner.net
         # RLlib's own window forgets an episode that ended before the last report.
@@ -217,9 +231,13 @@ class Member:
         cloned = record["trial_id"] != self.trial_id and self.config.env_steps_before is not None
         self.env_steps = self.config.env_steps_before if cloned else record["env_steps"]
         self.learner.set_clock(self.env_steps)
-        # Else a clone would repeat its own first draws, and a resumed trial its past.
-        seed = self.config.seed
-        update_global_seed_if_necessary("torch", None if seed is None else seed + self.env_steps)
+        if self.config.seed is not None:
+            self._reseed((self.config.seed + self.env_steps) % MAX_TRIAL_SEED)
+
+    def _reseed(self, seed: int) -> None:
+        """Else a clone would repeat its own first draws and episodes, a resumed trial its past."""
+        update_global_seed_if_necessary("torch", seed)
+        self.env_runner_group.foreach_env_runner(lambda runner: runner.reseed(seed))
 
 
 logging.getLogger("ray.rllib").setLevel(logging.ERROR)

@@ -23,9 +23,9 @@ class PPORunner(ArrayEnvRunner):
         inputs = self.module.forward_exploration({Columns.OBS: obs})[Columns.ACTION_DIST_INPUTS]
         distribution = self.module.get_exploration_action_dist_cls().from_logits(inputs)
         actions = distribution.sample()
-        return actions.numpy(), {
-            Columns.ACTION_LOGP: distribution.logp(actions).numpy(),
-            Columns.ACTION_DIST_INPUTS: inputs.numpy(),
+        return actions.cpu().numpy(), {
+            Columns.ACTION_LOGP: distribution.logp(actions).cpu().numpy(),
+            Columns.ACTION_DIST_INPUTS: inputs.cpu().numpy(),
         }
 
 

@@ -35,6 +35,13 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
             self.make_env()
         self.make_module()
 
+    def reseed(self, seed: int) -> None:
+        """Draws from another seed on, in new episodes."""
+        self._seed = seed + self.worker_index
+        self.rng = np.random.default_rng(self._seed)
+        if self.env is not None:
+            self._reset_env()
+
     @abstractmethod
     def act(self, obs: torch.Tensor, env_steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Explores: actions for observations of shape (N, ...), and extras to keep with them.
@@ -48,6 +55,9 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         config = self.config
         self.env = envs.make_vec(config.env, config.num_envs_per_env_runner, config.env_config)
         self._autoreset = self.env.metadata["autoreset_mode"]
+        self._reset_env()
+
+    def _reset_env(self) -> None:
         self._obs, _ = self.env.reset(seed=self._seed)
         self._fresh = np.zeros(self.env.num_envs, dtype=bool)  # the next step is spent on a reset
         self._returns = np.zeros(self.env.num_envs)
@@ -70,7 +80,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         lengths: list[int] = []
         for _step in range(num_steps):
             obs = self._obs
-            actions, extras = self.act(_tensor(obs), env_steps)
+            actions, extras = self.act(self._tensor(obs), env_steps)
             self._obs, rewards, terminated, truncated, infos = self.env.step(self._for_env(actions))
             done = terminated | truncated
             row = {
@@ -112,6 +122,10 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         self._lengths[done] = 0
         if self._autoreset == AutoresetMode.NEXT_STEP:
             self._fresh = done
+
+    def _tensor(self, obs: np.ndarray) -> torch.Tensor:
+        device = next(self.module.parameters()).device
+        return torch.from_numpy(np.ascontiguousarray(obs, dtype=np.float32)).to(device)
 
     def _for_env(self, actions: np.ndarray) -> np.ndarray:
         return to_env_actions(actions, self.env.single_action_space)
@@ -164,7 +178,3 @@ def to_env_actions(actions: np.ndarray, space: gym.Space[Any]) -> np.ndarray:
     share = (np.clip(actions, -1.0, 1.0) + 1.0) / 2.0
     stretched: np.ndarray = space.low + share * (space.high - space.low)
     return stretched.astype(space.dtype)
-
-
-def _tensor(obs: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(obs, dtype=np.float32))

@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 from ray.tune.search import Searcher
 
-from rltune.spec import RunSpec
-
-#: Training seeds lie below; evaluation seeds above (rltune.evaluation).
-MAX_TRAINING_SEED = 1 << 30
+from rltune.spec import MAX_TRIAL_SEED, RunSpec
 
 
 class RandomSearcher(Searcher):
@@ -49,7 +46,7 @@ def starting_point(spec: RunSpec, index: int) -> dict[str, Any]:
     searched = spec.space.sample(rng, spec.settings)
     if index == 0:
         searched = {name: spec.settings[name] for name in spec.space}
-    return {**spec.settings, **searched, "seed": int(rng.integers(MAX_TRAINING_SEED // 2))}
+    return {**spec.settings, **searched, "seed": int(rng.integers(MAX_TRIAL_SEED))}
 
 
 def build(spec: RunSpec) -> RandomSearcher:

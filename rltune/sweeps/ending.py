@@ -17,7 +17,11 @@ class Ending(Stopper):
     Attributes:
         reached: Tune's id of the trial that got to the target; None while none has.
         reason: why the sweep ended, for summary.json.
+        final_saved: set by the recorder once nothing that runs has a checkpoint to leave.
     """
+
+    #: Seconds that trials get for their last report once time is up.
+    GRACE = 30.0
 
     def __init__(self, budget: Budget, seconds_before: float = 0.0) -> None:
         self._budget = budget
@@ -34,14 +38,17 @@ class Ending(Stopper):
         score = result.get(METRIC)
         if self.reached is None and target is not None and score is not None and score >= target:
             self.reached = trial_id
-        return result[TIME] >= self._budget.steps or self.reached == trial_id
+        done = result[TIME] >= self._budget.steps or self.reached == trial_id
+        return done or self.out_of_time
 
     def stop_all(self) -> bool:
-        """True once the trial at the target has left its last checkpoint, or time is up."""
-        return self.final_saved or self._out_of_time
+        """True once the last checkpoint is left: the target's, or at the end of time all."""
+        overdue = self._deadline is not None and time.monotonic() > self._deadline + self.GRACE
+        return self.final_saved or overdue
 
     @property
-    def _out_of_time(self) -> bool:
+    def out_of_time(self) -> bool:
+        """Whether the time budget is spent."""
         return self._deadline is not None and time.monotonic() > self._deadline
 
     @property
@@ -49,4 +56,4 @@ class Ending(Stopper):
         """ "target", "time_budget" or "steps"."""
         if self.reached is not None:
             return "target"
-        return "time_budget" if self._out_of_time else "steps"
+        return "time_budget" if self.out_of_time else "steps"

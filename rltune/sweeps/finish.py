@@ -54,9 +54,11 @@ def finish(
     if record is not None:
         observer.evaluating(EPISODES)
         result = evaluation.evaluate(folder, EPISODES)
-        summary["best"] = _best(record)
+        # What was searched as it acted; the rest as asked, a schedule as a schedule.
+        config = {**spec.settings, **{name: record["settings"][name] for name in spec.space}}
+        summary["best"] = _best(record, config)
         summary["evaluation"] = result.to_dict()
-        folder.write_text("best/preset.toml", preset_toml(spec, record["settings"], result))
+        folder.write_text("best/preset.toml", preset_toml(spec, config, result))
     folder.write_summary(summary)
     observer.ended(summary)
     if record is None:
@@ -66,11 +68,11 @@ def finish(
         )
 
 
-def _best(record: dict[str, Any]) -> dict[str, Any]:
+def _best(record: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     returns = record["episode_returns"]
     return {
         "trial": record["trial"],
-        "config": record["settings"],
+        "config": config,
         "checkpoint": "best/checkpoint",
         "score": sum(returns) / len(returns) if returns else None,
     }

@@ -89,7 +89,10 @@ class Recorder(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Its last checkpoint is written by now."""
-        self._ending.final_saved |= self._ending.reached == trial.trial_id
+        others_run = any(t.status == Trial.RUNNING for t in trials if t is not trial)
+        self._ending.final_saved |= self._ending.reached == trial.trial_id or (
+            self._ending.out_of_time and not others_run
+        )
         self._tell_statuses(trials)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:

@@ -30,8 +30,8 @@ from ray._private import ray_constants
 
 def _cpus_here(spec: RunSpec) -> int:
     """CPUs of a Ray of our own: as many as the trials that shall run at a time need."""
-    at_a_time = spec.concurrent or max(1, int((os.cpu_count() or 1) / spec.cpus_per_trial))
-    return max(1, round(at_a_time * spec.cpus_per_trial))
+    at_a_time = spec.concurrent or max(1, int((os.cpu_count() or 1) / spec.cpus_of_a_trial))
+    return max(1, round(at_a_time * spec.cpus_of_a_trial))
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def ray_session(spec: RunSpec) -> Iterator[int]:
         raise MachineError(f"Ray did not start: {error}") from error
     try:
         _check_fits(spec)
-        yield spec.concurrent or max(1, int(cluster_cpus() / spec.cpus_per_trial))
+        yield spec.concurrent or max(1, int(cluster_cpus() / spec.cpus_of_a_trial))
     finally:
         ray.shutdown()
 
@@ -100,11 +100,11 @@ def _share_import_path() -> None:
 def _check_fits(spec: RunSpec) -> None:
     has = ray.cluster_resources()
     for resource, wanted, option in (
-        ("CPU", spec.cpus_per_trial, "--cpus-per-trial"),
+        ("CPU", spec.cpus_of_a_trial, "a trial with its environment runners:"),
         ("GPU", spec.gpus_per_trial, "--gpus-per-trial"),
     ):
         if wanted > has.get(resource, 0):
             raise BadInput(
-                f"{option} {wanted:g}: there are {has.get(resource, 0):g} {resource}s here, so no "
+                f"{option} {wanted:g} {resource}: there are {has.get(resource, 0):g} here, so no "
                 "trial could ever start. Ask for fewer."
             )
