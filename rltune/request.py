@@ -14,7 +14,7 @@ from typing import Any
 from rltune import __version__, catalog, schedulers, searchers
 from rltune.envs import SECRET_PREFIX
 from rltune.errors import BadInput
-from rltune.runs import check_name, default_name
+from rltune.runs import RunFolder, check_name, default_name
 from rltune.settings import algorithm
 from rltune.spec import Preset, RunSpec
 
@@ -154,6 +154,19 @@ def missing_secrets(spec: RunSpec) -> list[str]:
     values = (str(value) for value in spec.env_args.values())
     names = (value[1:] for value in values if value.startswith("$" + SECRET_PREFIX))
     return [name for name in names if name not in os.environ]
+
+
+def check_resumable(folder: RunFolder) -> None:
+    """Raises BadInput for an unfinished run that cannot go on here and now."""
+    spec = folder.spec
+    name = spec.budget.scheduler
+    if not schedulers.row(name).resumable:
+        raise BadInput(
+            f"{folder.shown}: a {name} sweep cannot be resumed yet, its population would be "
+            f"forgotten. Its best policy so far: rltune evaluate {folder.shown}"
+        )
+    if missing := missing_secrets(spec):
+        raise BadInput([f"{folder.shown} needs a secret again: export {v}=..." for v in missing])
 
 
 def redact(command: Sequence[str]) -> list[str]:

@@ -230,6 +230,12 @@ class RunFolder:
         """The reports of a trial. A line cut short by a crash is left out, with a warning."""
         return [Row.from_dict(values) for values in self._lines(f"trials/{trial}/progress.jsonl")]
 
+    def error(self, trial: str) -> str | None:
+        """The last line of a trial's traceback; None where it has none."""
+        path = self.path / "trials" / trial / "error.txt"
+        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
+        return next((line.strip() for line in reversed(lines) if line.strip()), None)
+
     def decisions(self) -> list[dict[str, Any]]:
         """Every decision, in order."""
         return list(self._lines("decisions.jsonl"))

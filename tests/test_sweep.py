@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +275,55 @@ def test_a_time_budget_ends_the_sweep(folder: Path) -> None:
     summary = loads(_run(folder, "timed", *words).stdout)
     assert summary["stop_reason"] == "time_budget"
     assert summary["evaluation"]["episodes"] == 100
+
+
+@pytest.fixture
+def cluster() -> Iterator[tuple[str, dict[str, str]]]:
+    """A Ray cluster of one node, on loopback: its address, and what a client's environment needs."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+    words = f"start --head --block --num-cpus 2 --include-dashboard false --port {port}".split()
+    head = subprocess.Popen(
+        [str(Path(sys.executable).with_name("ray")), *words, "--disable-usage-stats"],
+        env={**environment(), **variables},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            break
+        time.sleep(0.2)
+    yield f"127.0.0.1:{port}", variables
+    processes = psutil.Process(head.pid).children(recursive=True)
+    head.terminate()
+    head.wait(30)
+    for process in psutil.wait_procs(processes, timeout=10)[1]:
+        process.kill()
+
+
+def test_a_sweep_on_a_cluster(folder: Path, cluster: tuple[str, dict[str, str]]) -> None:
+    address, variables = cluster
+    done = subprocess.run(
+        _command("cluster", "--address", address, "--concurrent", "1", "--json"),
+        cwd=folder,
+        env={**environment(), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    summary = loads(done.stdout)
+    assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
+    rows = [
+        row
+        for t in summary["trials"]
+        for row in RunFolder.open(folder / "runs/cluster").rows(t["id"])
+    ]
+    assert len({row.wall_seconds for row in rows}) == len(rows), "one trial at a time"
 
 
 class Interrupted:

@@ -24,7 +24,8 @@ def run(*, run_paths: list[Path], port: int) -> None:
         else ["--logdir_spec", logdir]
     )
     board = program.TensorBoard()
-    board.configure(argv=["tensorboard", *where, "--host", HOST, "--port", str(port)])
+    options = ["--host", HOST, "--port", str(port), "--load_fast", "false"]
+    board.configure(argv=["tensorboard", *where, *options])
     try:
         url = board.launch()
     except program.TensorBoardServerException as error:

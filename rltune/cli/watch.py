@@ -181,19 +181,12 @@ class LineWatcher(Watcher):
             self.console.print(f"{self.headline()} · {self.progress()}", soft_wrap=True)
 
 
-class QuietWatcher(Watcher):
-    """Shows nothing."""
-
-    def ended(self, summary: Mapping[str, Any]) -> None:
-        """Nothing is printed."""
-
-
 @contextmanager
 def watcher(*, json: bool, quiet: bool) -> Iterator[Watcher]:
     """The watcher that suits where the output goes."""
     console = output(json)
     if quiet:
-        yield QuietWatcher(console)
+        yield Watcher(Console(quiet=True))
     elif console.is_terminal:
         watch = LiveWatcher(console)
         with watch.live:

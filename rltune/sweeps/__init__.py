@@ -12,6 +12,7 @@ import torch
 from rltune import algorithms, schedulers, searchers
 from rltune.errors import BadInput, Interrupted
 from rltune.observer import Observer
+from rltune.request import check_resumable
 from rltune.runs import RunFolder
 from rltune.schedulers import Plan
 from rltune.settings import algorithm
@@ -42,40 +43,33 @@ def run(spec: RunSpec, observer: Observer | None = None) -> RunFolder:
     """
     observer = observer or Observer()
     folder = RunFolder.create(spec)
-    with folder.lock:
-        observer.started(spec, folder)
-        try:
-            return _train(spec, folder, observer)
-        except BadInput:
-            folder.discard()  # nothing ran: the name is free again
-            raise
+    try:
+        return _train(spec, folder, observer)
+    except BadInput:
+        folder.discard()  # nothing ran: the name is free again
+        raise
+    finally:
+        folder.lock.release()
 
 
 def resume(folder: RunFolder, observer: Observer | None = None) -> RunFolder:
     """Goes on with a run that was stopped or killed. A finished run is returned as it is.
 
     Raises:
-        BadInput: the run's scheduler cannot be resumed, or another process works on it.
+        BadInput: the run cannot be resumed, or another process works on it.
     """
-    spec = folder.spec
     if folder.summary is not None:
         return folder
-    name = spec.budget.scheduler
-    if not schedulers.row(name).resumable:
-        raise BadInput(
-            f"{folder.shown}: a {name} sweep cannot be resumed yet, its population would be "
-            f"forgotten. Its best policy so far: rltune evaluate {folder.shown}"
-        )
-    observer = observer or Observer()
+    check_resumable(folder)
     folder.acquire()
-    with folder.lock:
-        observer.started(spec, folder)
-        return _train(spec, folder, observer, resumed=folder.has("trials"))
+    try:
+        return _train(folder.spec, folder, observer or Observer())
+    finally:
+        folder.lock.release()
 
 
-def _train(
-    spec: RunSpec, folder: RunFolder, observer: Observer, resumed: bool = False
-) -> RunFolder:
+def _train(spec: RunSpec, folder: RunFolder, observer: Observer) -> RunFolder:
+    observer.started(spec, folder)
     before = _seconds_spent(folder)
     ending = Ending(spec.budget, before)
     recorder = Recorder(spec, folder, observer, ending, before)
@@ -97,7 +91,7 @@ def _train(
             callbacks=[recorder, TakeOver(signals)],
             reuse_actors=True,
             raise_on_failed_trial=False,
-            resume=resumed,
+            resume=any(folder.path.glob("trials/experiment_state-*.json")),
             checkpoint_config=tune.CheckpointConfig(
                 num_to_keep=CHECKPOINTS_KEPT,
                 checkpoint_frequency=checkpoint_frequency(spec),
@@ -108,7 +102,7 @@ def _train(
         statuses = {str(trial): trial.status for trial in analysis.trials}
     if signals.interrupted:
         raise _interrupted(spec, folder)
-    finish(spec, folder, observer, statuses, recorder.errors, ending.reason, recorder.wall_seconds)
+    finish(spec, folder, observer, statuses, ending.reason, recorder.wall_seconds)
     return folder
 
 

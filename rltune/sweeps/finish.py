@@ -22,7 +22,6 @@ def finish(
     folder: RunFolder,
     observer: Observer,
     statuses: Mapping[str, str],
-    errors: Mapping[str, str],
     reason: str,
     wall_seconds: float,
 ) -> None:
@@ -30,7 +29,6 @@ def finish(
 
     Args:
         statuses: of each trial, by its id.
-        errors: the last line of a failed trial's error, by its id.
         reason: why the sweep ended.
 
     Raises:
@@ -45,7 +43,7 @@ def finish(
         "wall_seconds": round(wall_seconds, 2),
         "env_steps_per_second": round(env_steps / wall_seconds, 1),
         "trials": [
-            _trial_summary(name, status, rows.get(name, []), errors.get(name))
+            _trial_summary(name, status, rows.get(name, []), folder.error(name))
             for name, status in sorted(statuses.items())
         ],
         "stop_reason": reason,
@@ -62,9 +60,9 @@ def finish(
     folder.write_summary(summary)
     observer.ended(summary)
     if record is None:
+        errors = [trial["error"] for trial in summary["trials"] if trial["error"]]
         raise NothingUsable(
-            "no trial left a policy behind"
-            + (f"; the first error: {next(iter(errors.values()))}" if errors else "")
+            "no trial left a policy behind" + (f"; the first error: {errors[0]}" if errors else "")
         )
 
 

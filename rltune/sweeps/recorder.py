@@ -42,7 +42,6 @@ class Recorder(Callback):
         self._status: dict[str, str] = {}
         self._best = _rank(folder.best_record)
         self.scheduler: Any = None
-        self.errors: dict[str, str] = {}
 
     @property
     def wall_seconds(self) -> float:
@@ -96,12 +95,9 @@ class Recorder(Callback):
         self._tell_statuses(trials)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Keeps the traceback in the trial's folder, and its last line for summary.json."""
-        name = str(trial)
+        """Keeps the traceback in the trial's folder, while Ray still has it."""
         text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
-        self._folder.write_text(f"trials/{name}/error.txt", text)
-        lines = [line for line in text.splitlines() if line.strip()]
-        self.errors[name] = lines[-1] if lines else "no traceback was left"
+        self._folder.write_text(f"trials/{trial}/error.txt", text)
         self._tell_statuses(trials)
 
     def on_experiment_end(self, trials: list[Any], **_: Any) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rltune.envs import SECRET_PREFIX
 from rltune.errors import BadInput, MachineError
 from rltune.spec import RunSpec
 
@@ -53,7 +54,12 @@ def ray_session(spec: RunSpec) -> Iterator[int]:
         logging.getLogger(name).setLevel(quiet)
     try:
         if spec.address:
-            ray.init(address=spec.address, log_to_driver=False, logging_level=quiet)
+            ray.init(
+                address=spec.address,
+                log_to_driver=False,
+                logging_level=quiet,
+                runtime_env=_secrets(spec),
+            )
         else:
             _stay_on_loopback()
             ray.init(
@@ -64,12 +70,23 @@ def ray_session(spec: RunSpec) -> Iterator[int]:
                 logging_level=quiet,
             )
     except (ConnectionError, RuntimeError, OSError, TimeoutError) as error:
-        raise MachineError(f"Ray did not start: {error}") from error
+        if spec.address is None:
+            raise MachineError(f"Ray did not start: {error}") from error
+        raise MachineError(
+            f"the Ray cluster at {spec.address} did not let us in: {error}. Ray 2.60 clusters ask "
+            "for a token unless told otherwise: export RAY_AUTH_MODE=token"
+        ) from error
     try:
         _check_fits(spec)
         yield spec.concurrent or max(1, int(cluster_cpus() / spec.cpus_of_a_trial))
     finally:
         ray.shutdown()
+
+
+def _secrets(spec: RunSpec) -> dict[str, dict[str, str]] | None:
+    """What workers on other machines need in their environment."""
+    names = [v[1:] for v in map(str, spec.env_args.values()) if v.startswith("$" + SECRET_PREFIX)]
+    return {"env_vars": {name: os.environ[name] for name in names}} if names else None
 
 
 def _stay_on_loopback() -> None:
