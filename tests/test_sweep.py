@@ -279,7 +279,7 @@ def test_a_time_budget_ends_the_sweep(folder: Path) -> None:
 
 @pytest.fixture
 def cluster() -> Iterator[tuple[str, dict[str, str]]]:
-    """A Ray cluster of one node, on loopback: its address, and what a client's environment needs."""
+    """A Ray cluster of one node, on loopback: its address, and variables that a client needs."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
