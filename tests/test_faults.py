@@ -17,7 +17,7 @@ from typing import Any
 import gymnasium as gym
 import psutil
 import pytest
-from conftest import ROOT, Cli, environment
+from conftest import ROOT, Cli, environment, run_rltune
 
 from rltune import catalog, envs, request
 from rltune.errors import BadInput, MachineError
@@ -338,15 +338,7 @@ def test_60_no_file_of_a_sweep_holds_a_secret(tmp_path: Path) -> None:
         """)
     )
     words = "ppo Keyed-v0 --import keyed --env-arg api_key=hunter2 --trials 1 --steps 2048 --name a"
-    done = subprocess.run(
-        [sys.executable, "-m", "rltune", *words.split(), "--scheduler", "fifo"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    done = run_rltune(tmp_path, *words.split(), "--scheduler", "fifo")
     assert done.returncode == 0, done.stderr
     files = [path for path in (tmp_path / "runs" / "a").rglob("*") if path.is_file()]
     assert len(files) > 10

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import environment
+from conftest import environment, run_rltune
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import rltune
@@ -52,21 +52,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _command(name: str, *words: str) -> list[str]:
-    main = [sys.executable, "-m", "rltune", "ppo", "cartpole"]
-    return [*main, "--preset", "short.toml", "--name", name, *words]
+def _words(name: str, *more: str) -> list[str]:
+    return ["ppo", "cartpole", "--preset", "short.toml", "--name", name, *more]
 
 
-def _run(folder: Path, name: str, *words: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        _command(name, *words),
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+def _command(name: str, *more: str) -> list[str]:
+    return [sys.executable, "-m", "rltune", *_words(name, *more)]
+
+
+def _run(folder: Path, name: str, *more: str) -> subprocess.CompletedProcess[str]:
+    done = run_rltune(folder, *_words(name, *more))
     assert done.returncode == 0, done.stderr
     return done
 
@@ -212,14 +207,7 @@ class TestPopulation:
 
     def test_a_finished_run_resumes_to_itself(self, pb2: Population, folder: Path) -> None:
         before = pb2.run.summary
-        done = subprocess.run(
-            [sys.executable, "-m", "rltune", "resume", "runs/pb2", "--json"],
-            cwd=folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = run_rltune(folder, "resume", "runs/pb2", "--json")
         assert loads(done.stdout) == before
 
     def test_run_json_was_written_whole(self, pb2: Population) -> None:
@@ -306,14 +294,10 @@ def cluster() -> Iterator[tuple[str, dict[str, str]]]:
 
 def test_a_sweep_on_a_cluster(folder: Path, cluster: tuple[str, dict[str, str]]) -> None:
     address, variables = cluster
-    done = subprocess.run(
-        _command("cluster", "--address", address, "--concurrent", "1", "--json"),
-        cwd=folder,
-        env={**environment(), **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
+    done = run_rltune(
+        folder,
+        *_words("cluster", "--address", address, "--concurrent", "1", "--json"),
+        variables=variables,
     )
     assert done.returncode == 0, done.stderr
     summary = loads(done.stdout)
@@ -377,15 +361,7 @@ def test_05_one_signal_saves_and_the_run_goes_on(interrupted: Interrupted, folde
     assert seconds < 10
     assert f"rltune resume runs/{interrupted.path.name}" in printed
     assert interrupted.left_behind() == []
-    done = subprocess.run(
-        [sys.executable, "-m", "rltune", "resume", str(interrupted.path), "--json"],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
+    done = run_rltune(folder, "resume", str(interrupted.path), "--json")
     summary = loads(done.stdout)
     assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
     assert all(trial["env_steps"] >= 30_000 for trial in summary["trials"])
@@ -418,15 +394,7 @@ def test_a_killed_asha_sweep_goes_on(interrupted: Interrupted, folder: Path) -> 
     time.sleep(6)  # past one snapshot of Tune's
     interrupted.process.kill()
     interrupted.process.communicate()
-    done = subprocess.run(
-        [sys.executable, "-m", "rltune", "resume", str(interrupted.path), "--json"],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    done = run_rltune(folder, "resume", str(interrupted.path), "--json")
     assert done.returncode == 0, done.stderr
     summary = loads(done.stdout)
     assert [trial["id"] for trial in summary["trials"]] == [f"t{n:02d}" for n in range(6)]
@@ -452,15 +420,7 @@ def test_a_trial_that_fails_is_told_and_nothing_usable_is_exit_1(folder: Path) -
         """)
     )
     words = "ppo Failing-v0 --import failing --scheduler fifo --trials 1 --name failing"
-    done = subprocess.run(
-        [sys.executable, "-m", "rltune", *words.split()],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    done = run_rltune(folder, *words.split())
     assert done.returncode == 1
     assert "the motor burnt out" in done.stderr
     assert "Traceback" not in done.stderr
