@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -13,12 +14,16 @@ from scipy import stats
 
 from rltune import envs
 from rltune.algorithms.policy import load_policy
-from rltune.runs import RunFolder
-from rltune.spec import FIRST_EVALUATION_SEED, RunSpec
+from rltune.errors import BadInput
+from rltune.runs import BEST, RunFolder
+from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, RunSpec
 
 #: Environments stepped together during an evaluation.
 ENVS = 20
 BOOTSTRAP_RESAMPLES = 10_000
+#: Checkpoints that play for being the best, and the episodes each of them plays.
+CANDIDATES = 5
+SELECTION_EPISODES = 20
 
 
 class Acts(Protocol):
@@ -72,10 +77,18 @@ def summarise(returns: Sequence[float], seeds: Sequence[int]) -> Evaluation:
 
 
 def evaluation_seeds(seed: int, count: int) -> list[int]:
-    """``count`` distinct seeds that no training run can draw."""
-    rng = np.random.default_rng([seed, 2])
-    drawn = rng.choice(FIRST_EVALUATION_SEED, count, replace=False)
-    return [FIRST_EVALUATION_SEED + int(seed) for seed in drawn]
+    """``count`` distinct seeds that neither training nor selection can draw."""
+    return _seeds(np.random.default_rng([seed, 2]), FIRST_EVALUATION_SEED, count)
+
+
+def selection_seeds(seed: int, count: int) -> list[int]:
+    """``count`` distinct seeds for choosing between checkpoints."""
+    return _seeds(np.random.default_rng([seed, 3]), FIRST_SELECTION_SEED, count)
+
+
+def _seeds(rng: np.random.Generator, first: int, count: int) -> list[int]:
+    drawn = rng.choice(FIRST_EVALUATION_SEED - FIRST_SELECTION_SEED, count, replace=False)
+    return [first + int(seed) for seed in drawn]
 
 
 def evaluate(folder: RunFolder, episodes: int = 100, seed: int | None = None) -> Evaluation:
@@ -88,9 +101,36 @@ def evaluate(folder: RunFolder, episodes: int = 100, seed: int | None = None) ->
         BadInput: the run has no policy, or its checkpoint cannot be read.
     """
     spec = folder.spec
-    policy = load_policy(spec, folder)
+    if folder.best_record is None:
+        raise BadInput(f"{folder.shown} has no policy yet: no trial has left a checkpoint")
+    policy = load_policy(spec, folder, folder.path / BEST)
     seeds = evaluation_seeds(spec.seed if seed is None else seed, episodes)
     return summarise(play(policy, spec, seeds), seeds)
+
+
+def select(folder: RunFolder) -> float | None:
+    """Makes the best of a run's checkpoints its best/checkpoint.
+
+    The record of a trial is behind its weights: the episodes in it were played while they were
+    still being changed. So the few checkpoints with the best records play a few episodes each, as
+    they are and without exploring, all on the same seeds, and the best of them is kept. The
+    better record decides between equals.
+
+    Returns:
+        The mean return it was chosen on; None where no trial has left a checkpoint.
+    """
+    spec = folder.spec
+    seeds = selection_seeds(spec.seed, SELECTION_EPISODES)
+    best: tuple[float, Path] | None = None
+    for checkpoint in folder.checkpoints()[:CANDIDATES]:
+        policy = load_policy(spec, folder, checkpoint)
+        score = float(np.mean(play(policy, spec, seeds)))
+        if best is None or score > best[0]:
+            best = (score, checkpoint)
+    if best is None:
+        return None
+    folder.keep_best(best[1], trial=best[1].parts[-3])
+    return best[0]
 
 
 def play(policy: Acts, spec: RunSpec, seeds: Sequence[int]) -> list[float]:

@@ -30,6 +30,18 @@ RECORD_FILE = "record.json"
 POLICY_FILE = "policy.pt"
 
 
+#: The checkpoint of the best trial, in the run folder.
+BEST = "best/checkpoint"
+
+
+def rank(record: Mapping[str, Any] | None) -> tuple[bool, float, int]:
+    """Orders checkpoints by their own record: a full window first, then return, then steps."""
+    if record is None or not record["episode_returns"]:
+        return (False, -math.inf, -1)
+    returns = record["episode_returns"]
+    return (len(returns) >= record["window"], sum(returns) / len(returns), record["env_steps"])
+
+
 def check_name(name: str) -> None:
     """Raises BadInput for a run name that is no plain folder name."""
     if not NAME.fullmatch(name):
@@ -158,12 +170,14 @@ class RunFolder:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
 
-    def keep_best(self, checkpoint: Path) -> None:
-        """Copies a checkpoint to best/checkpoint; the one before stays until the copy is whole."""
-        best = self.path / "best" / "checkpoint"
+    def keep_best(self, checkpoint: Path, trial: str) -> None:
+        """Copies a trial's checkpoint to best/; the one before stays until the copy is whole."""
+        best = self.path / BEST
         new, old = best.with_name(".new"), best.with_name(".old")
         shutil.rmtree(new, ignore_errors=True)
         shutil.copytree(checkpoint, new)
+        record = {**loads((new / RECORD_FILE).read_text()), "trial": trial}
+        (new / RECORD_FILE).write_text(dumps(record))
         if best.exists():
             best.rename(old)
         new.rename(best)
@@ -219,8 +233,17 @@ class RunFolder:
     @property
     def best_record(self) -> dict[str, Any] | None:
         """The record of the best checkpoint so far: trial, env_steps, returns, settings."""
-        name = f"best/checkpoint/{RECORD_FILE}"
+        name = f"{BEST}/{RECORD_FILE}"
         return self._read(name) if self.has(name) else None
+
+    def checkpoints(self) -> list[Path]:
+        """Every checkpoint of every trial that is still kept, the best by its record first."""
+        found = [path.parent for path in self.path.glob(f"trials/*/checkpoints/*/{RECORD_FILE}")]
+        return sorted(found, key=lambda path: rank(self.record(path)), reverse=True)
+
+    def record(self, checkpoint: Path) -> dict[str, Any]:
+        """What is behind a checkpoint: env_steps, returns, settings."""
+        return self._read(str(checkpoint / RECORD_FILE))
 
     def trials(self) -> list[str]:
         """Ids of the trials that have reported, in order."""

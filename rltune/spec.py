@@ -8,10 +8,12 @@ from typing import Any
 
 from rltune.space import Constraint, Space, parse_parameter
 
-#: Environment seeds below are drawn for training, from here on for evaluation: never the same.
-FIRST_EVALUATION_SEED = 1 << 30
+#: Three ranges of environment seeds that never meet: training below the first bound, selection
+#: between the two, evaluation from the second on.
+FIRST_SELECTION_SEED = 1 << 30
+FIRST_EVALUATION_SEED = 2 << 30
 #: A trial's seed lies below; its runners and its restores count on from it.
-MAX_TRIAL_SEED = FIRST_EVALUATION_SEED // 2
+MAX_TRIAL_SEED = FIRST_SELECTION_SEED // 2
 
 
 @dataclass(frozen=True)

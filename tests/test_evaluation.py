@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rltune.evaluation import evaluation_seeds, play, summarise
+from rltune.evaluation import evaluation_seeds, play, selection_seeds, summarise
 from rltune.request import make_spec
 from rltune.searchers.random import starting_point
-from rltune.spec import FIRST_EVALUATION_SEED, MAX_TRIAL_SEED
+from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, MAX_TRIAL_SEED
 
 
 class Left:
@@ -39,14 +39,16 @@ def test_equal_returns_have_a_point_for_an_interval() -> None:
     assert (result.mean, result.iqm, result.ci95) == (500.0, 500.0, (500.0, 500.0))
 
 
-def test_evaluation_seeds_are_distinct_and_no_training_seed(tmp_path: object) -> None:
+def test_training_selection_and_evaluation_never_share_a_seed(tmp_path: object) -> None:
     spec = make_spec("dqn", "cartpole", storage=str(tmp_path), trials=50)
     seeds = evaluation_seeds(spec.seed, 100)
     assert len(set(seeds)) == 100
     assert min(seeds) >= FIRST_EVALUATION_SEED
     training = [starting_point(spec, index)["seed"] for index in range(50)]
     # A runner adds its number to the trial's seed: far fewer than the gap between the ranges.
-    assert max(training) < MAX_TRIAL_SEED < FIRST_EVALUATION_SEED
+    assert max(training) < MAX_TRIAL_SEED < FIRST_SELECTION_SEED
+    selection = selection_seeds(spec.seed, 20)
+    assert FIRST_SELECTION_SEED <= min(selection) < max(selection) < FIRST_EVALUATION_SEED
     assert seeds != evaluation_seeds(spec.seed + 1, 100)
 
 

@@ -48,9 +48,33 @@ def test_the_best_checkpoint_is_replaced_whole(spec: RunSpec, tmp_path: Path) ->
         source = tmp_path / content
         source.mkdir()
         (source / "record.json").write_text(json.dumps({"is": content}))
-        folder.keep_best(source)
-        assert folder.best_record == {"is": content}
+        folder.keep_best(source, "t03")
+        assert folder.best_record == {"is": content, "trial": "t03"}
     assert [path.name for path in (folder.path / "best").iterdir()] == ["checkpoint"]
+
+
+def test_checkpoints_are_ordered_by_their_own_record(spec: RunSpec) -> None:
+    folder = RunFolder.create(spec)
+    records = {
+        "t00/checkpoints/a": ([500.0], 900),  # one lucky episode is no full window
+        "t00/checkpoints/b": ([90.0, 110.0], 800),
+        "t01/checkpoints/a": ([200.0, 210.0], 100),
+        "t01/checkpoints/b": ([100.0, 100.0], 900),
+        "t02/checkpoints/a": ([], 10),
+    }
+    for name, (returns, steps) in records.items():
+        path = folder.path / "trials" / name
+        path.mkdir(parents=True)
+        record = {"episode_returns": returns, "window": 2, "env_steps": steps}
+        (path / "record.json").write_text(json.dumps(record))
+    order = [str(path.relative_to(folder.path / "trials")) for path in folder.checkpoints()]
+    assert order == [
+        "t01/checkpoints/a",
+        "t01/checkpoints/b",
+        "t00/checkpoints/b",
+        "t00/checkpoints/a",
+        "t02/checkpoints/a",
+    ]
 
 
 def test_what_is_no_run_folder_says_so(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import rltune
 import rltune.catalog
 import rltune.sweeps
+from rltune import evaluation
+from rltune.algorithms.policy import load_policy
 from rltune.catalog import preset as load_preset
 from rltune.cli.parse import value
 from rltune.errors import BadInput, NothingUsable
@@ -167,6 +169,16 @@ class TestPopulation:
 
     def test_the_best_is_chosen_on_its_own_record(self, pb2: Population) -> None:
         best = pb2.run.best
+        folder = pb2.run.folder
+        candidates = folder.checkpoints()[: evaluation.CANDIDATES]
+        assert len(candidates) > 1
+        scores = []
+        for checkpoint in candidates:
+            policy = load_policy(folder.spec, folder, checkpoint)
+            seeds = evaluation.selection_seeds(folder.spec.seed, evaluation.SELECTION_EPISODES)
+            scores.append(sum(evaluation.play(policy, folder.spec, seeds)) / len(seeds))
+        assert best["selection_score"] == pytest.approx(max(scores))
+        assert candidates[scores.index(max(scores))].parts[-3] == best["trial"]
         seen = [
             row.episode_reward_mean
             for row in pb2.run.folder.rows(best["trial"])

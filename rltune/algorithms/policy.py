@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -43,15 +44,13 @@ class Policy:
         return to_env_actions(actions.numpy(), self.action_space)
 
 
-def load_policy(spec: RunSpec, folder: RunFolder) -> Policy:
-    """The best policy of a run.
+def load_policy(spec: RunSpec, folder: RunFolder, checkpoint: Path) -> Policy:
+    """The policy of a checkpoint of a run.
 
     Raises:
-        BadInput: the run has no checkpoint yet, or its weights cannot be read.
+        BadInput: its weights cannot be read.
     """
-    record = folder.best_record
-    if record is None:
-        raise BadInput(f"{folder.shown} has no policy yet: no trial has left a checkpoint")
+    record = folder.record(checkpoint)
     env = envs.make(spec.env_id, spec.env_args)
     trainable = getattr(algorithms, algorithm(spec.algo).class_name)
     config = trainable.get_default_config().update_from_dict(record["settings"])
@@ -59,7 +58,7 @@ def load_policy(spec: RunSpec, folder: RunFolder) -> Policy:
     spaces = {"default_policy": (env.observation_space, env.action_space)}
     net = config.get_rl_module_spec(spaces=spaces, inference_only=True).build()
     env.close()
-    path = folder.path / "best" / "checkpoint" / POLICY_FILE
+    path = checkpoint / POLICY_FILE
     try:
         weights = torch.load(path, weights_only=True, map_location="cpu")
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:

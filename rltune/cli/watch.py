@@ -75,7 +75,7 @@ class Watcher(Observer):
         self.exploits += decision["kind"] == "exploit"
 
     def evaluating(self, episodes: int) -> None:
-        self.waiting(f"evaluating the best policy over {episodes} fresh episodes")
+        self.waiting(f"choosing the best policy and evaluating it over {episodes} fresh episodes")
 
     def notice(self, text: str) -> None:
         self.waiting(text)

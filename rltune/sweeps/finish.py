@@ -10,7 +10,7 @@ from rltune import evaluation
 from rltune.errors import NothingUsable
 from rltune.evaluation import Evaluation
 from rltune.observer import Observer
-from rltune.runs import RunFolder
+from rltune.runs import BEST, RunFolder
 from rltune.spec import Row, RunSpec
 
 #: Episodes behind the score of a run.
@@ -48,13 +48,14 @@ def finish(
         ],
         "stop_reason": reason,
     }
+    observer.evaluating(EPISODES)
+    selected = evaluation.select(folder)
     record = folder.best_record
     if record is not None:
-        observer.evaluating(EPISODES)
         result = evaluation.evaluate(folder, EPISODES)
         # What was searched as it acted; the rest as asked, a schedule as a schedule.
         config = {**spec.settings, **{name: record["settings"][name] for name in spec.space}}
-        summary["best"] = _best(record, config)
+        summary["best"] = _best(record, config, selected)
         summary["evaluation"] = result.to_dict()
         folder.write_text("best/preset.toml", preset_toml(spec, config, result))
     folder.write_summary(summary)
@@ -66,13 +67,15 @@ def finish(
         )
 
 
-def _best(record: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+def _best(record: dict[str, Any], config: dict[str, Any], selected: float | None) -> dict[str, Any]:
     returns = record["episode_returns"]
     return {
         "trial": record["trial"],
         "config": config,
-        "checkpoint": "best/checkpoint",
+        "checkpoint": BEST,
+        "env_steps": record["env_steps"],
         "score": sum(returns) / len(returns) if returns else None,
+        "selection_score": selected,
     }
 
 

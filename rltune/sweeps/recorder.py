@@ -11,7 +11,7 @@ from ray.tune.experiment import Trial
 from torch.utils.tensorboard import SummaryWriter
 
 from rltune.observer import Observer
-from rltune.runs import RECORD_FILE, RunFolder, dumps, loads
+from rltune.runs import RunFolder, rank
 from rltune.schedulers import METRIC, TIME, Decision
 from rltune.spec import Row, RunSpec
 from rltune.sweeps.ending import Ending
@@ -40,7 +40,7 @@ class Recorder(Callback):
         self._writers: dict[str, SummaryWriter] = {}
         self._open: dict[str, list[Decision]] = {}
         self._status: dict[str, str] = {}
-        self._best = _rank(folder.best_record)
+        self._best = rank(folder.best_record)
         self.scheduler: Any = None
 
     @property
@@ -79,12 +79,11 @@ class Recorder(Callback):
         self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **_: Any
     ) -> None:
         """Keeps the best checkpoint so far, so that a killed sweep has it too."""
-        record = loads((Path(checkpoint.path) / RECORD_FILE).read_text())
-        if _rank(record) > self._best:
-            self._best = _rank(record)
-            self._folder.keep_best(Path(checkpoint.path))
-            record["trial"] = str(trial)
-            self._folder.write_text(f"best/checkpoint/{RECORD_FILE}", dumps(record))
+        path = Path(checkpoint.path)
+        place = rank(self._folder.record(path))
+        if place > self._best:
+            self._best = place
+            self._folder.keep_best(path, str(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Its last checkpoint is written by now."""
@@ -159,11 +158,3 @@ class Recorder(Callback):
             height = value if isinstance(value, int | float) else parameter.domain().index(value)
             writer.add_scalar(f"hyperparameters/{name}", height, row.env_steps)
         writer.flush()
-
-
-def _rank(record: dict[str, Any] | None) -> tuple[bool, float, int]:
-    """Orders checkpoints by their own record: a full window first, then return, then steps."""
-    if record is None or not record["episode_returns"]:
-        return (False, -float("inf"), -1)
-    returns = record["episode_returns"]
-    return (len(returns) >= record["window"], sum(returns) / len(returns), record["env_steps"])
