@@ -104,7 +104,7 @@ def test_later_files_go_over_earlier_ones(tmp_path: Path) -> None:
     )
     preset = catalog.preset("dqn", catalog.environment("cartpole"), str(mine))
     assert preset.budget.trials == 7
-    assert preset.budget.steps == 50_000
+    assert preset.budget.steps == 80_000
     assert preset.settings["lr"] == 1e-4
     assert list(preset.space) == ["tau"]
     assert preset.sources["lr"] == str(mine)
