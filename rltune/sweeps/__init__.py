@@ -138,13 +138,14 @@ def base_config(spec: RunSpec) -> dict[str, Any]:
 
 
 def cpus_per_trial(spec: RunSpec) -> float:
-    """CPUs that Ray sets aside for a trial.
+    """CPUs that Ray sets aside for a trial, its environment runners' not counted.
 
-    On a cluster ``--concurrent`` is kept by asking for a larger share each.
+    ``--concurrent`` is kept by asking for a larger share each, so that no more of them fit.
     """
-    if not spec.address or not spec.concurrent:
+    if not spec.concurrent:
         return spec.cpus_per_trial
-    return max(spec.cpus_per_trial, session.cluster_cpus() / spec.concurrent)
+    runners = spec.cpus_of_a_trial - spec.cpus_per_trial
+    return max(spec.cpus_per_trial, session.cluster_cpus() / spec.concurrent - runners)
 
 
 def checkpoint_frequency(spec: RunSpec) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ from ray._private import ray_constants
 def _cpus_here(spec: RunSpec) -> int:
     """CPUs of a Ray of our own: as many as the trials that shall run at a time need."""
     at_a_time = spec.concurrent or max(1, int((os.cpu_count() or 1) / spec.cpus_of_a_trial))
-    return max(1, round(at_a_time * spec.cpus_of_a_trial))
+    return max(1, math.ceil(at_a_time * spec.cpus_of_a_trial))
 
 
 @contextmanager
