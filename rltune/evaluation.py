@@ -27,7 +27,13 @@ SELECTION_EPISODES = 20
 
 
 class Acts(Protocol):
-    """Chooses actions, without exploring."""
+    """Chooses actions, without exploring.
+
+    Attributes:
+        frame_stack: observations joined to the one it acts on.
+    """
+
+    frame_stack: int
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         """Actions for observations of shape (N, ...), as the environment takes them."""
@@ -140,7 +146,10 @@ def play(policy: Acts, spec: RunSpec, seeds: Sequence[int]) -> list[float]:
     """
     waiting = deque(enumerate(seeds))
     returns = [0.0] * len(seeds)
-    copies = [envs.make(spec.env_id, spec.env_args) for _ in range(min(ENVS, len(seeds)))]
+    copies = [
+        envs.make(spec.env_id, spec.env_args, policy.frame_stack)
+        for _ in range(min(ENVS, len(seeds)))
+    ]
     running: list[tuple[gym.Env[Any, Any], int, np.ndarray]] = []
     for env in copies:
         episode, seed = waiting.popleft()

@@ -11,7 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from rltune import __version__, catalog, schedulers, searchers
+from rltune import __version__, catalog, envs, schedulers, searchers
+from rltune.algorithms.replay import Layout
 from rltune.envs import SECRET_PREFIX
 from rltune.errors import BadInput
 from rltune.runs import RunFolder, check_name, default_name
@@ -98,7 +99,28 @@ def make_spec(
             f"a trial asks for {spec.cpus_of_a_trial:g} CPUs (--cpus-per-trial, and one for each "
             f"of num_env_runners): this machine has {cores}"
         )
+    if address is None and "buffer_capacity" in spec.settings:
+        at_a_time = concurrent or max(1, int(cores / spec.cpus_of_a_trial))
+        _check_buffers(spec, min(spec.budget.trials, at_a_time))
     return spec
+
+
+def _check_buffers(spec: RunSpec, at_a_time: int) -> None:
+    """Refuses replay buffers that will not fit: they would fill up hours later."""
+    settings = spec.settings
+    env = envs.make(spec.env_id, spec.env_args, settings["frame_stack"])
+    layout = Layout(
+        env.observation_space,
+        env.action_space,
+        settings["buffer_capacity"],
+        settings["num_envs_per_env_runner"] * max(1, settings["num_env_runners"]),
+        settings["frame_stack"],
+    )
+    env.close()
+    try:
+        layout.check_memory(at_a_time)
+    except MemoryError as error:
+        raise BadInput(str(error)) from error
 
 
 def _check(

@@ -27,8 +27,8 @@ class Setting:
         low: the smallest value allowed; high: the largest.
         above_low: whether ``low`` itself is excluded.
         options: what a str may be.
-        structural: changing it changes the network or the environments, so a population never
-            mutates it: a clone takes its donor's value together with the weights.
+        structural: it shapes the network or the environments, or acts at the start alone, so a
+            population never mutates it: a clone takes its donor's value together with the weights.
     """
 
     doc: str
@@ -124,8 +124,14 @@ def _is_int(value: object) -> bool:
 
 _ACTIVATIONS = ("relu", "tanh", "silu", "elu", "linear")
 
+
+def _rate(doc: str) -> Setting:
+    return Setting(doc, "schedule", 0, 1, above_low=True)
+
+
+_LR = {"lr": _rate("learning rate of Adam")}
+
 _COMMON = {
-    "lr": Setting("learning rate of Adam", "schedule", 0, 1, above_low=True),
     "gamma": Setting("discount factor", "float", 0, 1),
     "train_batch_size": Setting("transitions in one update's batch", "int", 1),
     "grad_clip": Setting(
@@ -139,6 +145,9 @@ _COMMON = {
     "fcnet_activation": Setting(
         "activation of the hidden layers", "str", options=_ACTIVATIONS, structural=True
     ),
+    "frame_stack": Setting(
+        "observations joined to one, the newest last", "int", 1, 255, structural=True
+    ),
     "metrics_num_episodes_for_smoothing": Setting(
         "episodes over which episode_reward_mean is taken", "int", 1
     ),
@@ -147,8 +156,9 @@ _COMMON = {
     ),
 }
 
-_DQN = {
+_REPLAY = {
     "buffer_capacity": Setting("transitions the replay buffer holds", "int", 1, structural=True),
+    "save_buffer": Setting("keep the replay buffer in checkpoints", "bool"),
     "num_steps_sampled_before_learning_starts": Setting(
         "environment steps before the first update", "int", 0
     ),
@@ -161,14 +171,46 @@ _DQN = {
         0,
         above_low=True,
     ),
-    "target_network_update_freq": Setting("environment steps between target updates", "int", 1),
+    "n_step": Setting("rewards summed up before bootstrapping", "int", 1),
+    "prioritized_replay": Setting(
+        "draw transitions by their TD error (Schaul et al. 2016)", "bool", structural=True
+    ),
+    "prioritized_replay_alpha": Setting("how much the TD error counts; 0: evenly", "float", 0),
+    "prioritized_replay_beta": Setting("how far the bias of that is mended; 1: fully", "float", 0),
     "tau": Setting("share of the new weights in a target update", "float", 0, 1, above_low=True),
+}
+
+_DQN = {
+    "target_network_update_freq": Setting("environment steps between target updates", "int", 1),
     "double_q": Setting("double Q-learning (van Hasselt et al. 2015)", "bool", structural=True),
     "dueling": Setting("dueling heads (Wang et al. 2016)", "bool", structural=True),
+    "num_atoms": Setting(
+        "atoms of the distribution of returns (Bellemare et al. 2017); 1: their mean alone",
+        "int",
+        1,
+        structural=True,
+    ),
+    "v_min": Setting("return of the lowest atom", structural=True),
+    "v_max": Setting("return of the highest atom", structural=True),
+    "noisy": Setting("noisy heads (Fortunato et al. 2018)", "bool", structural=True),
+    "sigma0": Setting("noise of noisy heads at the start", "float", 0, structural=True),
     "td_error_loss_fn": Setting("loss of the TD error", "str", options=("huber", "mse")),
     "initial_epsilon": Setting("share of random actions at step 0", "float", 0, 1),
     "final_epsilon": Setting("share of random actions from epsilon_timesteps on", "float", 0, 1),
     "epsilon_timesteps": Setting("environment steps over which epsilon falls", "int", 1),
+}
+
+_SAC = {
+    "actor_lr": _rate("learning rate of the policy"),
+    "critic_lr": _rate("learning rate of the critics"),
+    "alpha_lr": _rate("learning rate of the temperature"),
+    "initial_alpha": Setting(
+        "temperature at the start", "float", 0, above_low=True, structural=True
+    ),
+    "twin_q": Setting("two critics, the lower one counts", "bool", structural=True),
+    "target_network_update_freq": Setting(
+        "environment steps between target updates; 0: after every update", "int", 0
+    ),
 }
 
 _PPO = {
@@ -182,10 +224,15 @@ _PPO = {
     "num_epochs": Setting("passes over a batch", "int", 1),
     "minibatch_size": Setting("transitions in one gradient step", "int", 1),
     "use_kl_loss": Setting("add a KL penalty to the loss", "bool"),
-    "kl_coeff": Setting("weight of the KL penalty at the start", "float", 0),
+    "kl_coeff": Setting("weight of the KL penalty at the start", "float", 0, structural=True),
     "kl_target": Setting("KL divergence the penalty steers to", "float", 0, above_low=True),
     "vf_share_layers": Setting("one trunk for policy and value", "bool", structural=True),
 }
+
+_REPLAY_CONSTRAINTS = (
+    Constraint.parse("train_batch_size <= buffer_capacity"),
+    Constraint.parse("num_steps_sampled_before_learning_starts <= buffer_capacity"),
+)
 
 ALGORITHMS: dict[str, Algorithm] = {
     algorithm.name: algorithm
@@ -195,18 +242,23 @@ ALGORITHMS: dict[str, Algorithm] = {
             "Deep Q-Network (Mnih et al. 2015)",
             "DQN",
             frozenset({"discrete"}),
-            _COMMON | _DQN,
-            (
-                Constraint.parse("train_batch_size <= buffer_capacity"),
-                Constraint.parse("num_steps_sampled_before_learning_starts <= buffer_capacity"),
-            ),
+            _LR | _COMMON | _REPLAY | _DQN,
+            (*_REPLAY_CONSTRAINTS, Constraint.parse("v_min <= v_max")),
+        ),
+        Algorithm(
+            "sac",
+            "Soft Actor-Critic (Haarnoja et al. 2018)",
+            "SAC",
+            frozenset({"box"}),
+            _COMMON | _REPLAY | _SAC,
+            _REPLAY_CONSTRAINTS,
         ),
         Algorithm(
             "ppo",
             "Proximal Policy Optimization (Schulman et al. 2017)",
             "PPO",
             frozenset({"discrete", "box"}),
-            _COMMON | _PPO,
+            _LR | _COMMON | _PPO,
             (
                 Constraint.parse("minibatch_size <= train_batch_size"),
                 Constraint.parse("num_envs_per_env_runner divides train_batch_size"),

@@ -14,6 +14,8 @@ from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, MAX_TRIAL_S
 class Left:
     """Always pushes left: its return depends on the first state alone."""
 
+    frame_stack = 1
+
     def act(self, obs: np.ndarray) -> np.ndarray:
         return np.zeros(len(obs), dtype=np.int64)
 

@@ -83,6 +83,13 @@ def test_18_an_environment_that_cannot_be_made_is_refused_before_anything_starts
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_replay_buffer_that_cannot_fit_is_refused_before_anything_starts(cli: Cli) -> None:
+    huge = "buffer_capacity=1_000_000_000_000"
+    said = _refused(cli, "dqn", "cartpole", "--set", huge, "--trials", "1", "--dry-run")
+    assert "a replay buffer of 1,000,000,000,000 transitions takes" in said
+    assert "lower buffer_capacity" in said
+
+
 def test_35_an_unknown_environment(cli: Cli) -> None:
     assert "Did you mean 'CartPole-v1'?" in _refused(cli, "dqn", "CartPol-v1")
     assert "Did you mean 'cartpole'?" in _refused(cli, "dqn", "cartpol")
@@ -161,7 +168,9 @@ def test_39_a_default_outside_its_own_range(cli: Cli) -> None:
 def test_40_spaces_that_an_algorithm_cannot_act_in(cli: Cli) -> None:
     message = _refused(cli, "dqn", "pendulum")
     assert "dqn cannot act in Pendulum-v1: its actions are Box" in message
-    assert "Use ppo." in message
+    assert "Use sac or ppo." in message
+    message = _refused(cli, "sac", "cartpole")
+    assert "its actions are Discrete, sac takes Box. Use dqn or ppo." in message
 
 
 @pytest.mark.parametrize("kind", ODD_SPACES)

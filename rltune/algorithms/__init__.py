@@ -1,4 +1,4 @@
-"""RLlib algorithms as rltune runs them: ``PPO`` and ``DQN``.
+"""RLlib algorithms as rltune runs them: ``PPO``, ``DQN`` and ``SAC``.
 
 Drop-in subclasses of RLlib's own, for ``rltune.sweep`` and for a user's ``ray.tune.Tuner``: the
 same config keys, networks and losses, on arrays instead of episode objects, with an in-place
@@ -16,8 +16,9 @@ from rltune import envs
 if TYPE_CHECKING:
     from rltune.algorithms.dqn import DQN as DQN
     from rltune.algorithms.ppo import PPO as PPO
+    from rltune.algorithms.sac import SAC as SAC
 
-__all__ = ["DQN", "PPO", "register_envs"]
+__all__ = ["DQN", "PPO", "SAC", "register_envs"]
 
 
 def register_envs() -> None:
@@ -31,6 +32,6 @@ def register_envs() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in {"DQN", "PPO"}:
+    if name not in {"DQN", "PPO", "SAC"}:
         raise AttributeError(f"module 'rltune.algorithms' has no attribute {name!r}")
     return getattr(import_module(f"rltune.algorithms.{name.lower()}"), name)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.utils.torch_utils import clip_gradients
 
 
 class LastMetrics:
@@ -65,53 +69,125 @@ class ArrayLearner:
     metrics: Any
     module: Any
     config: Any
+    device: torch.device
     _named_optimizers: dict[str, torch.optim.Optimizer]
     _optimizer_lr_schedules: dict[torch.optim.Optimizer, Any]
 
     def build(self) -> None:
-        """Builds network and optimiser, then mutes the metrics."""
+        """Builds network and optimisers, then mutes the metrics."""
         super().build()  # type: ignore[misc]
         self.metrics = LastMetrics()
-        self._trained = [p for p in self.net.parameters() if p.requires_grad]
-        (self._optimizer,) = self._named_optimizers.values()
+        self._parts = [
+            (optimizer, [p for group in optimizer.param_groups for p in group["params"]])
+            for optimizer in self._named_optimizers.values()
+        ]
 
     @property
     def net(self) -> Any:
         """The one module that is trained."""
         return self.module[DEFAULT_MODULE_ID]
 
-    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
-        """One fused Adam, its learning rate kept by RLlib's schedule."""
-        params = self.get_parameters(self.module[module_id])  # type: ignore[attr-defined]
-        self.register_optimizer(  # type: ignore[attr-defined]
-            module_id=module_id,
-            optimizer=torch.optim.Adam(params, fused=True),
-            params=params,
-            lr_or_lr_schedule=config.lr,
-        )
+    def register_optimizer(self, *, optimizer: torch.optim.Optimizer, **kwargs: Any) -> None:
+        """RLlib's optimiser, its Adam fused into one kernel."""
+        if type(optimizer) is torch.optim.Adam:
+            for group in optimizer.param_groups:
+                group["fused"] = True
+        super().register_optimizer(optimizer=optimizer, **kwargs)  # type: ignore[misc]
 
     def gradient_step(self, batch: dict[str, torch.Tensor]) -> None:
         """One update on a batch of tensors under RLlib's column names."""
-        loss = self.compute_loss_for_module(  # type: ignore[attr-defined]
+        loss = self.loss(batch)
+        for _, params in self._parts:
+            for param in params:
+                param.grad = None
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimizer, params in self._parts:
+            self._clip(params)
+            optimizer.step()
+        self.metrics.log_value((DEFAULT_MODULE_ID, "total_loss"), loss.detach())
+
+    def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """RLlib's loss. Its gradient is, for each optimiser, the one RLlib computes."""
+        batch = {name: as_input(c) if name in _OBSERVATIONS else c for name, c in batch.items()}
+        # Not forward_train: that walks over every layer to set a mode which is set already.
+        loss: torch.Tensor = self.compute_loss_for_module(  # type: ignore[attr-defined]
             module_id=DEFAULT_MODULE_ID,
             config=self.config,
             batch=batch,
-            fwd_out=self.net.forward_train(batch),
+            fwd_out=self.net._forward_train(batch),
         )
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.config.grad_clip is not None:
-            torch.nn.utils.clip_grad_norm_(self._trained, self.config.grad_clip)
-        self._optimizer.step()
-        self.metrics.log_value((DEFAULT_MODULE_ID, "total_loss"), loss)
+        return loss
+
+    def _clip(self, params: list[torch.Tensor]) -> None:
+        limit = self.config.grad_clip
+        if limit is None or math.isinf(limit):
+            return
+        if self.config.grad_clip_by == "global_norm":
+            clip_global_norm([p.grad for p in params if p.grad is not None], limit)
+        else:
+            grads = {i: param.grad for i, param in enumerate(params)}
+            clip_gradients(grads, grad_clip=limit, grad_clip_by=self.config.grad_clip_by)
+
+    def learning_rates(self) -> dict[str, float]:
+        """The rates the next update runs at, by the setting they come from."""
+        (optimizer,) = self._named_optimizers.values()
+        return {"lr": optimizer.param_groups[0]["lr"]}
+
+    def forgotten(self) -> dict[str, torch.Tensor]:
+        """Tensors that act in the loss and that RLlib leaves out of its checkpoints, by name."""
+        return {}
+
+    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """RLlib's, and what it forgets."""
+        state: dict[str, Any] = super().get_state(*args, **kwargs)  # type: ignore[misc]
+        kept = {name: value.detach().cpu().numpy() for name, value in self.forgotten().items()}
+        return state | {"forgotten": kept}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores both; a checkpoint of stock RLlib has the first alone."""
+        super().set_state(state)  # type: ignore[misc]
+        for name, value in state.get("forgotten", {}).items():
+            self.forgotten()[name].data.copy_(torch.as_tensor(value))
 
     def set_clock(self, env_steps: int) -> None:
-        """Brings every schedule to a trial's environment steps, after a restore.
+        """Brings every schedule to a trial's environment steps, after a restore."""
+        set_learning_rates(self, env_steps)
 
-        A checkpoint holds its donor's learning rate: without this the first updates after an
-        exploit would run at it.
-        """
-        for optimizer, schedule in self._optimizer_lr_schedules.items():
-            rate = float(schedule.update(timestep=env_steps))
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+
+def set_learning_rates(learner: Any, env_steps: int) -> None:
+    """Makes the optimisers of any RLlib learner run at their config's rates.
+
+    A checkpoint holds its donor's learning rates: without this the first updates after an exploit
+    would run at them.
+    """
+    for optimizer, schedule in learner._optimizer_lr_schedules.items():
+        rate = float(schedule.update(timestep=env_steps))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+
+def clip_global_norm(grads: list[torch.Tensor], limit: float) -> None:
+    """Scales gradients down to a global norm, in place.
+
+    What ``torch.nn.utils.clip_grad_norm_`` does for gradients on one device, in half the time.
+    """
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+    torch._foreach_mul_(grads, (limit / (norm + 1e-6)).clamp(max=1.0))
+
+
+_OBSERVATIONS = (Columns.OBS, Columns.NEXT_OBS)
+
+
+def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """An array as a tensor; on its way to a GPU it goes through pinned memory, unwaited for."""
+    if array.dtype == np.float64:
+        array = array.astype(np.float32)
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor
+
+
+def as_input(obs: torch.Tensor) -> torch.Tensor:
+    """Observations as a network takes them: float32, bytes of a picture scaled to [0, 1]."""
+    return obs.float() / 255.0 if obs.dtype == torch.uint8 else obs.float()

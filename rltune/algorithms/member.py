@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
+from abc import abstractmethod
 from collections import deque
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.callbacks.callbacks import RLlibCallback
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.utils.debug import update_global_seed_if_necessary
 from ray.rllib.utils.metrics import (
     ENV_RUNNER_RESULTS,
@@ -22,39 +26,92 @@ from ray.rllib.utils.metrics import (
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 from ray.train._internal.storage import StorageContext
 
+from rltune.algorithms.learner import set_learning_rates
 from rltune.algorithms.rollout import Rollout
 from rltune.runs import POLICY_FILE, RECORD_FILE, dumps, loads
 from rltune.settings import ALGORITHMS
 from rltune.spec import MAX_TRIAL_SEED
 
+log = logging.getLogger("rltune")
+
 
 class FlatConfig:
-    """Mixed into RLlib's configs: network settings as flat keys, so that a space can hold them."""
+    """Mixed into RLlib's configs: flat settings that a space can hold, and the array engine.
+
+    Attributes:
+        frame_stack: observations joined along their last axis, the newest last.
+        stock_reasons: what in this config the array engine does not do, found by ``validate``.
+            Where there is any, RLlib's own engine runs.
+    """
 
     runner_class: ClassVar[type]
     learner_subclass: ClassVar[type]
+    module_class: ClassVar[type]
     flat_model_keys: ClassVar[tuple[str, ...]] = ("fcnet_hiddens", "fcnet_activation")
 
     def __init__(self, algo_class: type) -> None:
         super().__init__(algo_class=algo_class)  # type: ignore[call-arg]
         self.fcnet_hiddens: list[int] | None = None
         self.fcnet_activation: str | None = None
+        self.frame_stack = 1
         #: Set at an exploit: the clone's own environment steps, which its clock goes on from.
         self.env_steps_before: int | None = None
         self.num_env_runners = 0
-        self.env_runner_cls = self.runner_class
+        #: Reports come at fixed steps, however fast the machine is (RLlib's SAC: every second).
+        self.min_time_s_per_iteration: float | None = None
+        self.env_runner_cls: type | None = None
+        self.stock_reasons: list[str] = []
 
     def get_default_learner_class(self) -> type:
-        """The learner that takes arrays."""
+        """The learner that takes arrays, or RLlib's."""
+        if self.stock_reasons:
+            return super().get_default_learner_class()  # type: ignore[misc, no-any-return]
         return self.learner_subclass
 
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        """The network of the engine that runs."""
+        if self.stock_reasons:
+            return super().get_default_rl_module_spec()  # type: ignore[misc]
+        return self.array_module_spec()
+
+    def array_module_spec(self) -> RLModuleSpec:
+        """The network of the array engine."""
+        return RLModuleSpec(module_class=self.module_class)
+
     def validate(self) -> None:
-        """Raises ValueError for what the array engine does not do."""
+        """Chooses the engine. Raises ValueError for settings that cannot be."""
+        ours = {None, self.runner_class}
+        if self.env_runner_cls in ours:
+            self.env_runner_cls = None
+        self.stock_reasons = self.not_on_arrays()
+        if not self.stock_reasons:
+            self.env_runner_cls = self.runner_class
         super().validate()  # type: ignore[misc]
-        if getattr(self, "num_learners", 0):
-            raise ValueError("rltune trains in the trial's own process: leave num_learners at 0")
-        if getattr(self, "is_multi_agent", False):
-            raise ValueError("rltune's algorithms are for one agent: use RLlib's own for several")
+
+    def not_on_arrays(self) -> list[str]:
+        """What in this config the array engine does not do."""
+        config: Any = self
+        spec = config._rl_module_spec
+        callbacks = [name for name in vars(self) if name.startswith("callbacks_on_")]
+        found = {
+            "several agents or policies": config.is_multi_agent,
+            "a recurrent network": config.model_config.get("use_lstm"),
+            "a module of your own": spec is not None
+            and not issubclass(getattr(spec, "module_class", None) or object, self.module_class),
+            "custom connectors": config._env_to_module_connector
+            or config._module_to_env_connector
+            or config._learner_connector,
+            "callbacks": config.callbacks_class is not RLlibCallback
+            or any(getattr(self, name) for name in callbacks),
+            "num_learners": config.num_learners,
+            "evaluation_interval": config.evaluation_interval,
+            "offline data": config.input_ != "sampler",
+            "an env runner of your own": self.env_runner_cls is not None,
+            "a learner of your own": config._learner_class is not None,
+            "another framework than torch": config.framework_str != "torch",
+            "the old API stack": not config.enable_env_runner_and_connector_v2,
+        }
+        return [reason for reason, applies in found.items() if applies]
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:
@@ -101,13 +158,38 @@ class Member:
     def setup(self, config: Any) -> None:
         """Builds network, optimiser and environments, all drawn from the config's seed."""
         torch.set_num_threads(max(1, int(self.config.num_cpus_for_main_process)))
+        # Adam's averages decay into denormal numbers where gradients are zero (dead units); a CPU
+        # takes up to ten times as long over those.
+        torch.set_flush_denormal(True)
         if self._storage is not None:
             self._storage.__class__ = TidyStorage
         super().setup(config)  # type: ignore[misc]
+        self.env_steps = 0
+        if not self.on_arrays:
+            _say_once(
+                f"{self.name} runs on stock RLlib here: rltune's fast engine does not do "
+                + ", ".join(self.config.stock_reasons)
+            )
+            return
         self.env_runner.module = self.learner.net
         # RLlib's own window forgets an episode that ended before the last report.
         self._returns: deque[float] = deque(maxlen=self.config.metrics_num_episodes_for_smoothing)
-        self.env_steps = 0
+
+    @property
+    def on_arrays(self) -> bool:
+        """Whether rltune's engine runs this trial; else RLlib's does."""
+        return not self.config.stock_reasons
+
+    def training_step(self) -> None:
+        """One round of sampling and updates."""
+        if self.on_arrays:
+            self.array_step()
+        else:
+            super().training_step()  # type: ignore[misc]
+
+    @abstractmethod
+    def array_step(self) -> None:
+        """The same on arrays."""
 
     @property
     def learner(self) -> Any:
@@ -163,10 +245,15 @@ class Member:
         """
         before = self.env_steps
         result: dict[str, Any] = super().step()  # type: ignore[misc]
-        result[LEARNER_RESULTS] = self.learner.metrics.scalars()
-        if self._returns:
-            score = sum(self._returns) / len(self._returns)
-            result[ENV_RUNNER_RESULTS][EPISODE_RETURN_MEAN] = score
+        sampled = result[ENV_RUNNER_RESULTS]
+        if self.on_arrays:
+            result[LEARNER_RESULTS] = self.learner.metrics.scalars()
+            if self._returns:
+                sampled[EPISODE_RETURN_MEAN] = sum(self._returns) / len(self._returns)
+        else:
+            self.env_steps += int(sampled.get(NUM_ENV_STEPS_SAMPLED, 0))
+        score = sampled.get(EPISODE_RETURN_MEAN, math.nan)
+        if not math.isnan(score):
             result["episode_reward_mean"] = score
         result["env_steps"] = result["timesteps_total"] = self.env_steps
         result["env_steps_this_iter"] = self.env_steps - before
@@ -176,17 +263,12 @@ class Member:
     def effective_settings(self) -> dict[str, Any]:
         """Every setting, read from the object it acts in and not from what was asked."""
         names = ALGORITHMS[self.name].settings
-        learner, runner = self.learner, self.env_runner
-        settings = {name: getattr(learner.config, name, None) for name in names}
-        for name in ("num_env_runners", "num_envs_per_env_runner"):
-            settings[name] = getattr(runner.config, name)
-        (optimizer,) = learner._named_optimizers.values()
-        settings["lr"] = optimizer.param_groups[0]["lr"]
-        if schedules := getattr(learner, "entropy_coeff_schedulers_per_module", None):
-            settings["entropy_coeff"] = float(schedules[DEFAULT_MODULE_ID].get_current_value())
-        if epsilon := learner.net.model_config.get("epsilon"):
-            settings["initial_epsilon"], settings["final_epsilon"] = epsilon[0][1], epsilon[-1][1]
-            settings["epsilon_timesteps"] = epsilon[-1][0]
+        acting = self.learner.config if self.on_arrays else self.config
+        settings = {name: getattr(acting, name, None) for name in names}
+        if self.on_arrays:
+            for name in ("num_env_runners", "num_envs_per_env_runner"):
+                settings[name] = getattr(self.env_runner.config, name)
+            settings |= self.learner.learning_rates()
         return {name: value for name, value in settings.items() if value is not None}
 
     def reset_config(self, new_config: Any) -> bool:
@@ -213,23 +295,26 @@ class Member:
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """RLlib's checkpoint, and the network's weights in a file that is safe to open."""
         super().save_checkpoint(checkpoint_dir)  # type: ignore[misc]
-        torch.save(self.learner.net.state_dict(), Path(checkpoint_dir) / POLICY_FILE)
-        record = {
-            "trial_id": self.trial_id,
-            "env_steps": self.env_steps,
-            "episode_returns": list(self._returns),
-            "window": self._returns.maxlen,
-            "settings": self.effective_settings(),
-        }
+        record = {"trial_id": self.trial_id, "env_steps": self.env_steps}
+        if self.on_arrays:
+            torch.save(self.learner.net.state_dict(), Path(checkpoint_dir) / POLICY_FILE)
+            record |= {
+                "episode_returns": list(self._returns),
+                "window": self._returns.maxlen,
+                "settings": self.effective_settings(),
+            }
         (Path(checkpoint_dir) / RECORD_FILE).write_text(dumps(record))
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         """Goes on from a checkpoint, this trial's or a donor's, with this trial's settings."""
         super().load_checkpoint(checkpoint_dir)  # type: ignore[misc]
         record = loads((Path(checkpoint_dir) / RECORD_FILE).read_text())
-        self._returns.extend(record["episode_returns"])
         cloned = record["trial_id"] != self.trial_id and self.config.env_steps_before is not None
         self.env_steps = self.config.env_steps_before if cloned else record["env_steps"]
+        if not self.on_arrays:
+            self.learner_group.foreach_learner(set_learning_rates, env_steps=self.env_steps)
+            return
+        self._returns.extend(record["episode_returns"])
         self.learner.set_clock(self.env_steps)
         if self.config.seed is not None:
             self._reseed((self.config.seed + self.env_steps) % MAX_TRIAL_SEED)
@@ -238,6 +323,11 @@ class Member:
         """Else a clone would repeat its own first draws and episodes, a resumed trial its past."""
         update_global_seed_if_necessary("torch", seed)
         self.env_runner_group.foreach_env_runner(lambda runner: runner.reseed(seed))
+
+
+@cache
+def _say_once(text: str) -> None:
+    log.warning(text)
 
 
 logging.getLogger("ray.rllib").setLevel(logging.ERROR)

@@ -10,8 +10,10 @@ import gymnasium as gym
 import numpy as np
 import torch
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.distribution.torch.torch_distribution import TorchSquashedGaussian
 
 from rltune import algorithms, envs
+from rltune.algorithms.learner import as_input
 from rltune.algorithms.runner import to_env_actions
 from rltune.errors import BadInput
 from rltune.runs import POLICY_FILE, RunFolder
@@ -25,22 +27,26 @@ class Policy:
     Attributes:
         net: RLlib's RLModule.
         action_space: of one environment.
+        frame_stack: observations joined to the one it acts on.
     """
 
-    def __init__(self, net: Any, action_space: gym.Space[Any]) -> None:
+    def __init__(self, net: Any, action_space: gym.Space[Any], frame_stack: int = 1) -> None:
         self.net = net
         self.action_space = action_space
+        self.frame_stack = frame_stack
 
     @torch.no_grad()
     def act(self, obs: np.ndarray) -> np.ndarray:
         """The likeliest actions for observations (N, ...), as the environment takes them."""
-        out = self.net.forward_inference({Columns.OBS: torch.as_tensor(obs, dtype=torch.float32)})
+        out = self.net.forward_inference({Columns.OBS: as_input(torch.from_numpy(obs))})
         if Columns.ACTIONS in out:
             actions = out[Columns.ACTIONS]
         else:
-            distribution = self.net.get_inference_action_dist_cls()
-            inputs = out[Columns.ACTION_DIST_INPUTS]
-            actions = distribution.from_logits(inputs).to_deterministic().sample()
+            kind = self.net.get_inference_action_dist_cls()
+            distribution = kind.from_logits(out[Columns.ACTION_DIST_INPUTS])
+            actions = distribution.to_deterministic().sample()
+            if isinstance(distribution, TorchSquashedGaussian):
+                actions = actions.tanh()  # RLlib 2.60 returns the mean from before the squash
         return to_env_actions(actions.numpy(), self.action_space)
 
 
@@ -51,7 +57,8 @@ def load_policy(spec: RunSpec, folder: RunFolder, checkpoint: Path) -> Policy:
         BadInput: its weights cannot be read.
     """
     record = folder.record(checkpoint)
-    env = envs.make(spec.env_id, spec.env_args)
+    frame_stack = record["settings"].get("frame_stack", 1)
+    env = envs.make(spec.env_id, spec.env_args, frame_stack)
     trainable = getattr(algorithms, algorithm(spec.algo).class_name)
     config = trainable.get_default_config().update_from_dict(record["settings"])
     config.validate()
@@ -67,4 +74,4 @@ def load_policy(spec: RunSpec, folder: RunFolder, checkpoint: Path) -> Policy:
     if missing:
         raise BadInput(f"{path} lacks {', '.join(missing)}: it is of another network")
     net.eval()
-    return Policy(net, env.action_space)
+    return Policy(net, env.action_space, frame_stack)

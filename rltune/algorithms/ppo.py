@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from ray.rllib.algorithms import ppo as rllib_ppo
+from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPPOTorchRLModule
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
+from ray.rllib.core.distribution.torch.torch_distribution import TorchCategorical
+from ray.rllib.core.models.base import ENCODER_OUT
 
-from rltune.algorithms.learner import ArrayLearner
+from rltune.algorithms.categorical import LeanCategorical
+from rltune.algorithms.learner import ArrayLearner, as_input, to_device
 from rltune.algorithms.member import FlatConfig, Member
 from rltune.algorithms.rollout import Rollout, gae
 from rltune.algorithms.runner import ArrayEnvRunner
+
+
+class PPOModule(DefaultPPOTorchRLModule):
+    """RLlib's network; to explore, the critic's part of it is left out."""
+
+    def setup(self) -> None:
+        """Builds encoder and heads."""
+        super().setup()
+        self.action_dist_cls: Any
+        if self.action_dist_cls is TorchCategorical:
+            self.action_dist_cls = LeanCategorical
+
+    @torch.no_grad()
+    def _forward_exploration(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
+        encoder = getattr(self.encoder, "actor_encoder", None)
+        if encoder is None:
+            inputs: dict[str, Any] = self._forward(batch)
+            return inputs
+        return {Columns.ACTION_DIST_INPUTS: self.pi(encoder(batch)[ENCODER_OUT])}
 
 
 class PPORunner(ArrayEnvRunner):
@@ -20,7 +45,7 @@ class PPORunner(ArrayEnvRunner):
 
     def act(self, obs: torch.Tensor, env_steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Actions, with their log-probabilities and the distribution's inputs."""
-        inputs = self.module.forward_exploration({Columns.OBS: obs})[Columns.ACTION_DIST_INPUTS]
+        inputs = self.module._forward_exploration({Columns.OBS: obs})[Columns.ACTION_DIST_INPUTS]
         distribution = self.module.get_exploration_action_dist_cls().from_logits(inputs)
         actions = distribution.sample()
         return actions.cpu().numpy(), {
@@ -37,16 +62,23 @@ class PPOLearner(ArrayLearner, PPOTorchLearner):
         super().set_clock(env_steps)
         self.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID].update(timestep=env_steps)
 
+    def forgotten(self) -> dict[str, torch.Tensor]:
+        """The weight of the KL penalty, which moves as training goes."""
+        return {"kl_coeff": self.curr_kl_coeffs_per_module[DEFAULT_MODULE_ID]}
+
     def update_from_rollouts(self, rollouts: list[Rollout]) -> None:
         """``num_epochs`` passes over the rollouts in minibatches, in a fresh order each."""
+        self.net.train()
         batch = self._batch(rollouts)
         rows = len(batch[Columns.OBS])
         # Even parts: a last minibatch of a few rows would weigh as much as a full one.
         parts = max(1, round(rows / self.config.minibatch_size))
         for _epoch in range(self.config.num_epochs):
-            order = torch.randperm(rows, device=self.device)
-            for chosen in order.tensor_split(parts):
-                self.gradient_step({name: column[chosen] for name, column in batch.items()})
+            # One minibatch of everything needs no order.
+            order = torch.randperm(rows, device=self.device) if parts > 1 else slice(None)
+            minibatches = [column[order].tensor_split(parts) for column in batch.values()]
+            for columns in zip(*minibatches, strict=True):
+                self.gradient_step(dict(zip(batch, columns, strict=True)))
 
     @torch.no_grad()
     def _batch(self, rollouts: list[Rollout]) -> dict[str, torch.Tensor]:
@@ -71,22 +103,18 @@ class PPOLearner(ArrayLearner, PPOTorchLearner):
                 "value_targets": advantages + values,
             }.items():
                 columns.setdefault(name, []).append(column[rollout.valid])
-        batch = {name: self._tensor(np.concatenate(parts)) for name, parts in columns.items()}
+        batch = {
+            name: to_device(np.concatenate(parts), self.device) for name, parts in columns.items()
+        }
         spread = batch["advantages"].std(correction=0).clamp_min(1e-4)
         batch["advantages"] = (batch["advantages"] - batch["advantages"].mean()) / spread
         return batch
 
     def _values(self, obs: np.ndarray) -> np.ndarray:
         """Values of observations of shape (T, N, ...), as (T, N)."""
-        flat = self._tensor(obs.reshape(-1, *obs.shape[2:]))
+        flat = as_input(to_device(obs.reshape(-1, *obs.shape[2:]), self.device))
         values: np.ndarray = self.net.compute_values({Columns.OBS: flat}).cpu().numpy()
         return values.reshape(obs.shape[:2])
-
-    def _tensor(self, array: np.ndarray) -> torch.Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
-        return tensor.to(
-            self.device, tensor.dtype if not tensor.is_floating_point() else torch.float32
-        )
 
 
 class PPOConfig(FlatConfig, rllib_ppo.PPOConfig):
@@ -94,6 +122,7 @@ class PPOConfig(FlatConfig, rllib_ppo.PPOConfig):
 
     runner_class = PPORunner
     learner_subclass = PPOLearner
+    module_class = PPOModule
     flat_model_keys = (*FlatConfig.flat_model_keys, "vf_share_layers")
 
     def __init__(self, algo_class: type | None = None) -> None:
@@ -107,9 +136,17 @@ class PPO(Member, rllib_ppo.PPO):
     name = "ppo"
     config_class = PPOConfig
 
-    def training_step(self) -> None:
+    def array_step(self) -> None:
         """One batch of ``train_batch_size`` steps, then the updates on it."""
         self.learner.update_from_rollouts(
             self.collect(self.steps_per_env(self.config.train_batch_size))
         )
         self.end_updates()
+
+    def effective_settings(self) -> dict[str, Any]:
+        """The entropy coefficient, read from the schedule that acts."""
+        settings = super().effective_settings()
+        if self.on_arrays:
+            schedule = self.learner.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID]
+            settings["entropy_coeff"] = float(schedule.get_current_value())
+        return settings

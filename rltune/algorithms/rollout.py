@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,8 @@ class Rollout:
         extras: further arrays of shape (T, N, ...), the policy's own (log-probabilities).
         episode_returns: undiscounted return of each episode that ended here.
         episode_lengths: its length in steps.
+        continues: the first step starts from what the last rollout's last step led to; false
+            after the environments were reset.
     """
 
     obs: np.ndarray
@@ -36,11 +39,30 @@ class Rollout:
     extras: dict[str, np.ndarray] = field(default_factory=dict)
     episode_returns: list[float] = field(default_factory=list)
     episode_lengths: list[int] = field(default_factory=list)
+    continues: bool = False
+
+    @classmethod
+    def join(cls, rollouts: list[Rollout]) -> Rollout:
+        """The rollouts of several runners side by side, as of one with all their environments."""
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(rollout, name) for rollout in rollouts], axis=1)
+            for name in STEP_COLUMNS
+        }
+        return cls(**columns, continues=all(rollout.continues for rollout in rollouts))
+
+    def steps(self, start: int, stop: int) -> Rollout:
+        """A part of it: its steps alone, without extras and episodes."""
+        columns: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in STEP_COLUMNS}
+        return Rollout(**columns)
 
     @property
     def env_steps(self) -> int:
         """Environment steps taken; steps spent on a reset do not count."""
         return int(self.valid.sum())
+
+
+#: The fields of a rollout that hold a row a step.
+STEP_COLUMNS = ("obs", "next_obs", "actions", "rewards", "terminated", "truncated", "valid")
 
 
 def gae(

@@ -16,7 +16,8 @@ from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils.checkpoints import Checkpointable
 
 from rltune import envs
-from rltune.algorithms.rollout import Rollout
+from rltune.algorithms.learner import as_input, to_device
+from rltune.algorithms.rollout import STEP_COLUMNS, Rollout
 
 
 class ArrayEnvRunner(EnvRunner, Checkpointable):
@@ -53,7 +54,9 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
     def make_env(self) -> None:
         """Makes the vectorised environment and resets it with this runner's seed."""
         config = self.config
-        self.env = envs.make_vec(config.env, config.num_envs_per_env_runner, config.env_config)
+        self.env = envs.make_vec(
+            config.env, config.num_envs_per_env_runner, config.env_config, config.frame_stack
+        )
         self._autoreset = self.env.metadata["autoreset_mode"]
         self._reset_env()
 
@@ -62,6 +65,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         self._fresh = np.zeros(self.env.num_envs, dtype=bool)  # the next step is spent on a reset
         self._returns = np.zeros(self.env.num_envs)
         self._lengths = np.zeros(self.env.num_envs, dtype=int)
+        self._continues = False
 
     def make_module(self) -> None:
         """Builds this runner's own network, with the parts that acting needs."""
@@ -78,10 +82,16 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         columns: dict[str, list[np.ndarray]] = {}
         returns: list[float] = []
         lengths: list[int] = []
+        device = next(self.module.parameters()).device
+        if type(self.module) is not self.config.module_class:
+            self.module.eval()  # it may have layers that act otherwise in training
+        continues, self._continues = self._continues, True
         for _step in range(num_steps):
             obs = self._obs
-            actions, extras = self.act(self._tensor(obs), env_steps)
-            self._obs, rewards, terminated, truncated, infos = self.env.step(self._for_env(actions))
+            actions, extras = self.act(as_input(to_device(obs, device)), env_steps)
+            self._obs, rewards, terminated, truncated, infos = self.env.step(
+                to_env_actions(actions, self.env.single_action_space)
+            )
             done = terminated | truncated
             row = {
                 "obs": obs,
@@ -96,10 +106,18 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
             for name, value in row.items():
                 columns.setdefault(name, []).append(value)
             self._count_episodes(row["rewards"], done, returns, lengths)
+            if self._autoreset == AutoresetMode.DISABLED and done.any():
+                self._obs, _ = self.env.reset(options={"reset_mask": done})
             env_steps += self.env.num_envs * max(1, self.num_workers)
         arrays = {name: np.stack(values) for name, values in columns.items()}
-        fields = {name: arrays.pop(name) for name in list(Rollout.__annotations__)[:7]}
-        return Rollout(**fields, extras=arrays, episode_returns=returns, episode_lengths=lengths)
+        fields = {name: arrays.pop(name) for name in STEP_COLUMNS}
+        return Rollout(
+            **fields,
+            extras=arrays,
+            episode_returns=returns,
+            episode_lengths=lengths,
+            continues=continues,
+        )
 
     def _true_next(self, infos: dict[str, Any], done: np.ndarray) -> np.ndarray:
         """What the step led to; SAME_STEP autoreset hides it in the infos where episodes ended."""
@@ -122,13 +140,6 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         self._lengths[done] = 0
         if self._autoreset == AutoresetMode.NEXT_STEP:
             self._fresh = done
-
-    def _tensor(self, obs: np.ndarray) -> torch.Tensor:
-        device = next(self.module.parameters()).device
-        return torch.from_numpy(np.ascontiguousarray(obs, dtype=np.float32)).to(device)
-
-    def _for_env(self, actions: np.ndarray) -> np.ndarray:
-        return to_env_actions(actions, self.env.single_action_space)
 
     def get_spaces(self) -> dict[str, tuple[gym.Space[Any], gym.Space[Any]]]:
         """Observation and action space of one environment, under RLlib's keys."""

@@ -123,6 +123,14 @@ def _sweep(
     address: Annotated[
         str | None, typer.Option(help="Of a Ray cluster.", rich_help_panel=MORE)
     ] = None,
+    save_buffer: Annotated[
+        bool | None,
+        typer.Option(
+            "--save-buffer/--no-save-buffer",
+            help="Replay buffers in checkpoints, or a new warm-up after each restore.",
+            rich_help_panel=MORE,
+        ),
+    ] = None,
     json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
     dry_run: Annotated[
@@ -138,6 +146,7 @@ def _sweep(
         quiet=quiet,
         dry_run=dry_run,
         settings=set_,
+        save_buffer=save_buffer,
         space=space,
         env_args=env_arg,
         imports=import_,

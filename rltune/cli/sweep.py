@@ -24,6 +24,7 @@ def run(
     quiet: bool,
     dry_run: bool,
     settings: list[str],
+    save_buffer: bool | None,
     space: list[str],
     env_args: list[str],
     imports: list[str],
@@ -34,6 +35,8 @@ def run(
         raise _missing_environment(algo)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # a user's module lies where they are
+    if save_buffer is not None:
+        settings = [*settings, f"save_buffer={str(save_buffer).lower()}"]
     spec = make_spec(
         algo,
         env,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray.tune
@@ -13,27 +14,53 @@ from rltune import algorithms
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("ray_session")]
 
+#: A config of RLlib's names and the rate that stock PBT mutates, by algorithm.
+SCRIPTS: dict[str, tuple[dict[str, Any], str]] = {
+    "PPO": (
+        {
+            "env": "CartPole-v1",
+            "train_batch_size": 256,
+            "minibatch_size": 64,
+            "num_epochs": 4,
+            "num_envs_per_env_runner": 4,
+        },
+        "lr",
+    ),
+    "DQN": (
+        {
+            "env": "CartPole-v1",
+            "num_steps_sampled_before_learning_starts": 100,
+            "min_sample_timesteps_per_iteration": 400,
+        },
+        "lr",
+    ),
+    "SAC": (
+        {
+            "env": "Pendulum-v1",
+            "num_steps_sampled_before_learning_starts": 100,
+            "training_intensity": 16.0,
+            "min_sample_timesteps_per_iteration": 400,
+        },
+        "critic_lr",
+    ),
+}
 
-def test_a_tuner_with_stock_pbt(tmp_path: Path) -> None:
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_tuner_with_stock_pbt(name: str, tmp_path: Path) -> None:
+    config, rate = SCRIPTS[name]
     scheduler = PopulationBasedTraining(
         time_attr="training_iteration",
         metric="episode_reward_mean",
         mode="max",
         perturbation_interval=2,
         quantile_fraction=0.5,
-        hyperparam_mutations={"lr": ray.tune.loguniform(1e-4, 1e-2)},
+        hyperparam_mutations={rate: ray.tune.loguniform(1e-4, 1e-2)},
         require_attrs=False,
     )
     tuner = ray.tune.Tuner(
-        algorithms.PPO,
-        param_space={
-            "env": "CartPole-v1",
-            "lr": ray.tune.loguniform(1e-4, 1e-2),
-            "train_batch_size": 256,
-            "minibatch_size": 64,
-            "num_epochs": 4,
-            "num_envs_per_env_runner": 4,
-        },
+        getattr(algorithms, name),
+        param_space={**config, rate: ray.tune.loguniform(1e-4, 1e-2)},
         tune_config=ray.tune.TuneConfig(num_samples=2, scheduler=scheduler, reuse_actors=True),
         run_config=ray.tune.RunConfig(
             storage_path=str(tmp_path), stop={"training_iteration": 8}, verbose=0
@@ -44,8 +71,8 @@ def test_a_tuner_with_stock_pbt(tmp_path: Path) -> None:
     assert scheduler._num_perturbations >= 1
     for result in results:
         assert result.metrics["training_iteration"] == 8
-        assert result.metrics["settings"]["lr"] == pytest.approx(result.config["lr"])
-        assert result.metrics["episode_reward_mean"] > 0
+        assert result.metrics["settings"][rate] == pytest.approx(result.config[rate])
+        assert result.metrics["episode_reward_mean"] != 0.0
 
 
 def test_rllib_knows_the_short_names() -> None:

@@ -1,0 +1,46 @@
+"""Several observations as one, so that a network sees motion."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+
+class JoinFrames(gym.ObservationWrapper):  # type: ignore[misc]
+    """Joins the last ``count`` observations along their last axis, the newest last.
+
+    A vector of n numbers becomes one of n * count, a picture (H, W, C) one of (H, W, C * count),
+    as convolutions take it. An episode starts with its first observation repeated. The replay
+    buffer relies on this layout to keep each frame once.
+
+    Raises:
+        ValueError: the observations are no Box.
+    """
+
+    def __init__(self, env: gym.Env[np.ndarray, Any], count: int) -> None:
+        super().__init__(env)
+        space = env.observation_space
+        if not isinstance(space, gym.spaces.Box) or not space.shape:
+            raise ValueError(f"frame_stack needs observations of a Box space, not {space}")
+        self._frames: deque[np.ndarray] = deque(maxlen=count)
+        self.observation_space = gym.spaces.Box(
+            np.concatenate([space.low] * count, axis=-1),
+            np.concatenate([space.high] * count, axis=-1),
+            dtype=space.dtype.type,
+        )
+
+    def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        """Starts an episode; its first observation counts for those before it."""
+        self._frames.clear()
+        start: tuple[np.ndarray, dict[str, Any]] = super().reset(**kwargs)
+        return start
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        """The newest observations, joined."""
+        self._frames.append(observation)
+        while len(self._frames) < (self._frames.maxlen or 0):
+            self._frames.append(observation)
+        return np.concatenate(self._frames, axis=-1)

@@ -1,0 +1,227 @@
+"""What DQN and SAC share: a replay buffer, updates from it, target networks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.learner.learner import Learner
+from ray.rllib.utils.metrics import NUM_TARGET_UPDATES, TD_ERROR_KEY
+
+from rltune.algorithms.learner import ArrayLearner, to_device
+from rltune.algorithms.member import FlatConfig, Member
+from rltune.algorithms.replay import Layout, Priorities, ReplayBuffer
+
+log = logging.getLogger("rltune")
+
+RLLIB_NAMES = {"next_obs": Columns.NEXT_OBS, "terminated": Columns.TERMINATEDS}
+
+#: Bytes of observations drawn from a buffer at a time, where later draws do not depend on updates.
+DRAW_BYTES = 4 << 20
+
+
+class ReplayLearner(ArrayLearner):
+    """Updates on batches of a replay buffer."""
+
+    last_update_ts_by_mid: dict[str, int]
+
+    def build(self) -> None:
+        """Pairs each weight with its copy in the target network."""
+        super().build()
+        pairs = [
+            (main, target)
+            for main_net, target_net in self.net.get_target_network_pairs()
+            for main, target in zip(main_net.parameters(), target_net.parameters(), strict=True)
+        ]
+        self._main = [main.data for main, _ in pairs]
+        self._target = [target.data for _, target in pairs]
+        self._target_updates = 0
+
+    def set_clock(self, env_steps: int) -> None:
+        """The target network's interval counts from here."""
+        super().set_clock(env_steps)
+        self.last_update_ts_by_mid[DEFAULT_MODULE_ID] = env_steps
+
+    def update_from_replay(self, replay: ReplayBuffer, updates: int, env_steps: int) -> None:
+        """``updates`` gradient steps, each on ``train_batch_size`` transitions.
+
+        Args:
+            env_steps: environment steps of the trial so far, for the target network's interval.
+        """
+        if not self.net.training:
+            self.net.train()
+        for batch in self._batches(replay, updates):
+            slots = batch.pop("slots").numpy()
+            self.gradient_step(batch)
+            self._update_target(env_steps)
+            if replay.priorities:
+                # The next draw depends on these: here alone an update waits for the device.
+                errors = self.metrics.peek((DEFAULT_MODULE_ID, TD_ERROR_KEY))
+                replay.update_priorities(slots, errors.detach().cpu().numpy())
+
+    def _batches(self, replay: ReplayBuffer, updates: int) -> Iterator[dict[str, torch.Tensor]]:
+        config, size = self.config, self.config.train_batch_size
+        at_once = 1 if replay.priorities else max(1, DRAW_BYTES // (size * replay.row_bytes))
+        for start in range(0, updates, at_once):
+            count = min(at_once, updates - start)
+            drawn = replay.sample(size * count, config.n_step, config.gamma)
+            tensors = {"slots": torch.from_numpy(drawn.pop("slots"))}
+            for name, column in drawn.items():
+                tensors[RLLIB_NAMES.get(name, name)] = to_device(column, self.device)
+            for i in range(count):
+                yield {name: c[i * size : (i + 1) * size] for name, c in tensors.items()}
+
+    @torch.no_grad()
+    def _update_target(self, env_steps: int) -> None:
+        due = env_steps - self.last_update_ts_by_mid[DEFAULT_MODULE_ID]
+        if due < self.config.target_network_update_freq:
+            return
+        torch._foreach_lerp_(self._target, self._main, self.config.tau)
+        self.last_update_ts_by_mid[DEFAULT_MODULE_ID] = env_steps
+        self._target_updates += 1
+        self.metrics.log_value((DEFAULT_MODULE_ID, NUM_TARGET_UPDATES), self._target_updates)
+
+    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """The schedules alone: target networks follow after each update."""
+        Learner.after_gradient_based_update(self, timesteps=timesteps)
+
+
+class ReplayConfig(FlatConfig):
+    """Mixed into RLlib's configs: the replay buffer as flat settings that can be searched.
+
+    ``buffer_capacity`` and ``prioritized_replay`` with its ``_alpha`` and ``_beta`` make RLlib's
+    ``replay_buffer_config``; RLlib's own form works too.
+    """
+
+    replay_buffer_config: dict[str, Any]
+
+    def __init__(self, algo_class: type) -> None:
+        super().__init__(algo_class)
+        self.buffer_capacity: int | None = None
+        self.prioritized_replay: bool | None = None
+        self.prioritized_replay_alpha: float | None = None
+        self.prioritized_replay_beta: float | None = None
+        #: Whether checkpoints hold the replay buffer.
+        self.save_buffer = True
+
+    def validate(self) -> None:
+        """Raises ValueError for settings that cannot be."""
+        asked: dict[str, Any] = {
+            "capacity": self.buffer_capacity,
+            "alpha": self.prioritized_replay_alpha,
+            "beta": self.prioritized_replay_beta,
+        }
+        if self.prioritized_replay is not None:
+            asked["type"] = "PrioritizedEpisodeReplayBuffer"
+            if not self.prioritized_replay:
+                asked["type"] = "EpisodeReplayBuffer"
+        found = {key: value for key, value in asked.items() if value is not None}
+        self.replay_buffer_config = {**self.replay_buffer_config, **found}
+        super().validate()
+
+    def not_on_arrays(self) -> list[str]:
+        """RLlib's further buffers, and an n_step drawn at random."""
+        kind = self.replay_buffer_config["type"]
+        return super().not_on_arrays() + [
+            reason
+            for reason, applies in {
+                f"n_step={self.n_step!r}": not isinstance(self.n_step, int),  # type: ignore[attr-defined]
+                f"replay buffer {kind!r}": kind
+                not in ("EpisodeReplayBuffer", "PrioritizedEpisodeReplayBuffer"),
+            }.items()
+            if applies
+        ]
+
+    @property
+    def priorities(self) -> Priorities | None:
+        """How sampling is prioritised; None where it is even."""
+        config = self.replay_buffer_config
+        if config["type"] != "PrioritizedEpisodeReplayBuffer":
+            return None
+        return Priorities(config.get("alpha", 0.6), config.get("beta", 0.4))
+
+
+class OffPolicy(Member):
+    """Mixed into RLlib's off-policy algorithms.
+
+    Attributes:
+        replay: the trial's buffer.
+    """
+
+    REPLAY_FILE = "replay.npz"
+    replay: ReplayBuffer
+
+    def setup(self, config: Any) -> None:
+        """Builds the trial, with an empty replay buffer.
+
+        Raises:
+            MemoryError: the buffer will not fit; the message names its size.
+        """
+        super().setup(config)
+        if not self.on_arrays:
+            return
+        net, config = self.learner.net, self.config
+        layout = Layout(
+            net.observation_space,
+            net.action_space,
+            config.replay_buffer_config["capacity"],
+            config.num_envs_per_env_runner * max(1, config.num_env_runners),
+            config.frame_stack,
+        )
+        log.info("replay buffer: %.1f MB", layout.nbytes / 1e6)
+        self.replay = ReplayBuffer(layout, config.priorities, config.seed)
+        self._updates_owed = 0.0
+
+    def _create_local_replay_buffer_if_necessary(self, config: Any) -> Any:
+        """RLlib's own buffer, where RLlib's own engine runs."""
+        if config.stock_reasons:
+            return super()._create_local_replay_buffer_if_necessary(config)  # type: ignore[misc]
+        return None
+
+    def array_step(self) -> None:
+        """``rollout_fragment_length`` steps of each environment, then the updates they are due."""
+        config = self.config
+        rollouts = self.collect(config.get_rollout_fragment_length())
+        self.replay.add(rollouts)
+        batch_size = config.train_batch_size
+        warm_up = max(config.num_steps_sampled_before_learning_starts, batch_size)
+        # Counted in the buffer, not in steps taken: after a restore without it, it fills first.
+        # Where environments end often a full buffer holds fewer transitions than its capacity.
+        if len(self.replay) < min(warm_up, self.replay.layout.capacity // 2):
+            return
+        sampled = sum(rollout.env_steps for rollout in rollouts)
+        intensity = config.training_intensity or batch_size / sampled
+        self._updates_owed += intensity * sampled / batch_size
+        updates, self._updates_owed = divmod(self._updates_owed, 1.0)
+        if updates:
+            self.learner.update_from_replay(self.replay, int(updates), self.env_steps)
+            self.end_updates()
+
+    def effective_settings(self) -> dict[str, Any]:
+        """The buffer's, read from the buffer."""
+        settings = super().effective_settings()
+        if self.on_arrays:
+            settings["buffer_capacity"] = self.replay.layout.capacity
+            settings["prioritized_replay"] = self.replay.priorities is not None
+            if self.replay.priorities:
+                settings["prioritized_replay_alpha"] = self.replay.priorities.alpha
+                settings["prioritized_replay_beta"] = self.replay.priorities.beta
+        return settings
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """RLlib's checkpoint, and the replay buffer beside it where ``save_buffer`` asks for it."""
+        super().save_checkpoint(checkpoint_dir)
+        if self.on_arrays and self.config.save_buffer:
+            self.replay.save(Path(checkpoint_dir) / self.REPLAY_FILE)
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        """Loads both; without a saved buffer the trial warms up again."""
+        super().load_checkpoint(checkpoint_dir)
+        saved = Path(checkpoint_dir) / self.REPLAY_FILE
+        if self.on_arrays and saved.is_file():
+            self.replay.load(saved)

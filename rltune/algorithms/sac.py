@@ -1,0 +1,120 @@
+"""SAC (Haarnoja et al. 2018) on arrays, with RLlib's loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.algorithms import sac as rllib_sac
+from ray.rllib.algorithms.sac.sac_catalog import SACCatalog
+from ray.rllib.algorithms.sac.torch.default_sac_torch_rl_module import DefaultSACTorchRLModule
+from ray.rllib.algorithms.sac.torch.sac_torch_learner import SACTorchLearner
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.models.configs import MLPEncoderConfig
+from ray.rllib.core.models.torch.encoder import TorchMLPEncoder
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from rltune.algorithms.off_policy import OffPolicy, ReplayConfig, ReplayLearner
+from rltune.algorithms.runner import ArrayEnvRunner
+
+
+class ObsActionEncoder(TorchMLPEncoder):
+    """Reads observation and action as one vector, as the paper's critics do."""
+
+    def _forward(self, inputs: dict[str, torch.Tensor], **_: Any) -> dict[str, torch.Tensor]:
+        joined = torch.cat([inputs[Columns.OBS], inputs[Columns.ACTIONS]], dim=-1)
+        out: dict[str, torch.Tensor] = super()._forward({Columns.OBS: joined})
+        return out
+
+
+class ObsActionCatalog(SACCatalog):
+    """The paper's critics for vector observations: one plain network on both inputs.
+
+    RLlib's own encode observation and action each by itself and join them in a third network,
+    which is three times the work.
+    """
+
+    def _build_qf_encoder_continuous(self, framework: str) -> Any:
+        config = self._encoder_config
+        if not isinstance(config, MLPEncoderConfig):
+            return super()._build_qf_encoder_continuous(framework)
+        inputs = config.input_dims[0] + int(np.prod(self.action_space.shape))
+        return ObsActionEncoder(
+            MLPEncoderConfig(
+                input_dims=[inputs],
+                hidden_layer_dims=config.hidden_layer_dims,
+                hidden_layer_activation=config.hidden_layer_activation,
+                output_layer_dim=config.output_layer_dim,
+                output_layer_activation=config.output_layer_activation,
+            )
+        )
+
+
+class SACRunner(ArrayEnvRunner):
+    """Samples from the policy's distribution."""
+
+    def act(self, obs: torch.Tensor, env_steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Actions in [-1, 1]."""
+        inputs = self.module._forward_exploration({Columns.OBS: obs})[Columns.ACTION_DIST_INPUTS]
+        distribution = self.module.get_exploration_action_dist_cls().from_logits(inputs)
+        return distribution.sample().cpu().numpy(), {}
+
+
+class SACLearner(ReplayLearner, SACTorchLearner):
+    """RLlib's SAC losses on batches of a replay buffer.
+
+    RLlib walks back through the graph once for each of its four losses. No weight gets a gradient
+    from two of them, so that one walk through their sum gives the same gradients.
+    """
+
+    def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The sum of the losses of actor, critics and temperature."""
+        loss = super().loss(batch)
+        self._temp_losses.clear()
+        return loss
+
+    def forgotten(self) -> dict[str, torch.Tensor]:
+        """The temperature: else a restored policy would explore as at the start."""
+        return {"log_alpha": self.curr_log_alpha[DEFAULT_MODULE_ID]}
+
+    def learning_rates(self) -> dict[str, float]:
+        """Of actor, critics and temperature."""
+        rates = {
+            name.removeprefix(f"{DEFAULT_MODULE_ID}_"): optimizer.param_groups[0]["lr"]
+            for name, optimizer in self._named_optimizers.items()
+        }
+        return {
+            "actor_lr": rates["policy"],
+            "critic_lr": rates["qf"],
+            "alpha_lr": rates["alpha"],
+        }
+
+
+class SACConfig(ReplayConfig, rllib_sac.SACConfig):
+    """RLlib's SACConfig, with the buffer as flat settings that can be searched.
+
+    The critics are the paper's own (see :class:`ObsActionCatalog`); a module of yours, set with
+    ``rl_module()``, is taken as it is.
+    """
+
+    runner_class = SACRunner
+    learner_subclass = SACLearner
+    module_class = DefaultSACTorchRLModule
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        super().__init__(algo_class=algo_class or SAC)
+        self.rollout_fragment_length = 1
+        self.training_intensity = 256.0
+
+    def array_module_spec(self) -> RLModuleSpec:
+        """RLlib's module with the paper's critics."""
+        return RLModuleSpec(module_class=DefaultSACTorchRLModule, catalog_class=ObsActionCatalog)
+
+
+class SAC(OffPolicy, rllib_sac.SAC):
+    """Drop-in for ``ray.rllib.algorithms.sac.SAC``."""
+
+    name = "sac"
+    config_class = SACConfig
