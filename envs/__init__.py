@@ -17,7 +17,7 @@ from rltune.envs import classic_control
 from rltune.envs.frames import JoinFrames
 from rltune.envs.spec import EnvSpec
 
-__all__ = ["SPECS", "EnvSpec", "gym_id", "make", "make_vec", "reveal"]
+__all__ = ["SPECS", "EnvSpec", "JoinFrames", "gym_id", "make", "make_vec", "reveal"]
 
 FAMILIES = (classic_control,)
 SPECS: dict[str, EnvSpec] = {spec.name: spec for family in FAMILIES for spec in family.SPECS}

@@ -78,7 +78,7 @@ def sweep(
     """Tunes an algorithm on an environment. What is left out comes from the preset.
 
     Args:
-        algo: "dqn" or "ppo".
+        algo: "dqn", "ppo" or "sac".
         env: a short name ("cartpole"), a gymnasium id, or "module:Id-v0".
         scheduler: "pb2", "pbt", "asha" or "fifo".
         searcher: "random".

@@ -36,7 +36,7 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Machine-readable: one line of JSON on stdout.")
 ]
 AlgoArgument = Annotated[
-    str, typer.Argument(metavar="ALGO", help="dqn or ppo.", show_default=False)
+    str, typer.Argument(metavar="ALGO", help="dqn, ppo or sac.", show_default=False)
 ]
 EnvArgument = Annotated[
     str,

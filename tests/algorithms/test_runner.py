@@ -7,8 +7,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from rltune import algorithms
+from rltune import algorithms, envs
 from rltune.algorithms.rollout import Rollout
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -35,6 +36,35 @@ class Counter(gym.Env[np.ndarray, int]):
 
 
 gym.register("Counter-v0", Counter, max_episode_steps=5)
+for _mode in AutoresetMode:
+    gym.register(
+        f"Counter{_mode.name.title().replace('_', '')}-v0",
+        Counter,
+        max_episode_steps=5,
+        vector_entry_point=lambda num_envs, mode=_mode, **_: SyncVectorEnv(
+            [lambda: gym.make("Counter-v0")] * num_envs, autoreset_mode=mode
+        ),
+    )
+
+
+class Pixels(gym.Env[np.ndarray, int]):
+    """A picture as bright as its step."""
+
+    observation_space = gym.spaces.Box(0, 255, (42, 42, 1), np.uint8)
+    action_space = gym.spaces.Discrete(3)
+    count = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self.count = 0
+        return np.zeros((42, 42, 1), np.uint8), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.count += 1
+        return np.full((42, 42, 1), self.count, np.uint8), 1.0, self.count == 9, False, {}
+
+
+gym.register("Pixels-v0", Pixels)
 
 
 def _sample(env: str, steps: int, **config: Any) -> Rollout:
@@ -82,3 +112,53 @@ def test_next_step_autoreset_spends_a_step_that_is_no_experience() -> None:
     assert sum(rollout.episode_returns) == sum(rollout.episode_lengths)
     finished = rollout.env_steps - sum(rollout.episode_lengths)
     assert 0 <= finished < 4 * 500
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_every_autoreset_mode_gives_the_same_experience(mode: AutoresetMode) -> None:
+    name = f"Counter{mode.name.title().replace('_', '')}-v0"
+    rollout = _sample(name, 12, num_envs_per_env_runner=envs.VECTORISED_FROM)
+    rows = rollout.valid[:, 0]
+    steps = zip(rollout.obs[rows, 0, 0], rollout.next_obs[rows, 0, 0], strict=True)
+    assert list(steps)[:10] == [(k % 5, k % 5 + 1) for k in range(10)]
+    assert rollout.truncated[rows, 0][:10].tolist() == ([False] * 4 + [True]) * 2
+    assert set(rollout.episode_returns) == {5.0}
+    assert set(rollout.episode_lengths) == {5}
+
+
+def test_joined_frames_are_the_newest_of_their_episode() -> None:
+    rollout = _sample("Counter-v0", 7, frame_stack=3)
+    assert rollout.obs[:, 0].tolist() == [
+        *([0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4]),
+        *([0, 0, 0], [0, 0, 1]),
+    ]
+    assert rollout.next_obs[4, 0].tolist() == [3, 4, 5]
+    with pytest.raises(ValueError, match="frame_stack needs observations of a Box"):
+        envs.JoinFrames(gym.make("Blackjack-v1"), 2)
+
+
+@pytest.mark.parametrize("algo", ["DQN", "PPO"])
+def test_pictures_stay_bytes_until_the_network(algo: str) -> None:
+    config: dict[str, Any] = {
+        "env": "Pixels-v0",
+        "seed": 0,
+        "frame_stack": 4,
+        "min_sample_timesteps_per_iteration": 64,
+    }
+    if algo == "DQN":
+        config |= {"num_steps_sampled_before_learning_starts": 32, "prioritized_replay": False}
+    else:
+        config |= {"train_batch_size": 64, "minibatch_size": 32, "num_epochs": 2}
+    member = getattr(algorithms, algo)(config=config)
+    result = member.train()
+    assert np.isfinite(result["learners"]["default_policy"]["total_loss"])
+    rollout = member.env_runner.sample(num_steps=12)
+    assert rollout.obs.dtype == np.uint8
+    assert rollout.obs.shape[2:] == (42, 42, 4)
+    if algo == "DQN":
+        batch = member.replay.sample(200)
+        assert batch["obs"].dtype == np.uint8
+        newest, older = batch["obs"][:, 0, 0, 3].astype(int), batch["obs"][:, 0, 0, 2].astype(int)
+        np.testing.assert_array_equal(older, np.maximum(newest - 1, 0))
+        np.testing.assert_array_equal(batch["next_obs"][:, 0, 0, 3], newest + 1)
+    member.cleanup()
