@@ -99,26 +99,34 @@ def make_spec(
             f"a trial asks for {spec.cpus_of_a_trial:g} CPUs (--cpus-per-trial, and one for each "
             f"of num_env_runners): this machine has {cores}"
         )
-    if address is None and "buffer_capacity" in spec.settings:
+    if address is None:
         at_a_time = concurrent or max(1, int(cores / spec.cpus_of_a_trial))
         _check_buffers(spec, min(spec.budget.trials, at_a_time))
     return spec
 
 
-def _check_buffers(spec: RunSpec, at_a_time: int) -> None:
-    """Refuses replay buffers that will not fit: they would fill up hours later."""
+def replay_layout(spec: RunSpec) -> Layout | None:
+    """What a trial's replay buffer will hold, and so its memory; None where there is no buffer."""
     settings = spec.settings
+    if "buffer_capacity" not in settings:
+        return None
     env = envs.make(spec.env_id, spec.env_args, settings["frame_stack"])
-    layout = Layout(
+    env.close()
+    return Layout(
         env.observation_space,
         env.action_space,
         settings["buffer_capacity"],
         settings["num_envs_per_env_runner"] * max(1, settings["num_env_runners"]),
         settings["frame_stack"],
     )
-    env.close()
+
+
+def _check_buffers(spec: RunSpec, at_a_time: int) -> None:
+    """Refuses replay buffers that will not fit: they would fill up hours later."""
+    layout = replay_layout(spec)
     try:
-        layout.check_memory(at_a_time)
+        if layout is not None:
+            layout.check_memory(at_a_time)
     except MemoryError as error:
         raise BadInput(str(error)) from error
 

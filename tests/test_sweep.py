@@ -243,6 +243,24 @@ def test_every_scheduler_and_searcher_ends_a_sweep(
     assert kinds <= {"asha": {"stop"}, "pbt": {"exploit"}}.get(scheduler, set())
 
 
+@pytest.mark.parametrize(("algo", "env"), [("dqn", "acrobot"), ("sac", "pendulum")])
+def test_an_off_policy_population(folder: Path, algo: str, env: str) -> None:
+    (folder / "brief.toml").write_text(
+        "[budget]\nsteps = 2_400\ntrials = 3\nperturb_every = 800\ntarget = inf\n"
+        "[settings]\nmin_sample_timesteps_per_iteration = 400\ntraining_intensity = 8.0\n"
+        "num_steps_sampled_before_learning_starts = 200\n"
+    )
+    words = (algo, env, "--preset", "brief.toml", "--name", algo, "--json")
+    done = run_rltune(folder, *words)
+    assert done.returncode == 0, done.stderr
+    assert "replay buffer takes" in done.stderr
+    summary = loads(done.stdout)
+    assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
+    assert summary["evaluation"]["episodes"] == 100
+    for decision in RunFolder.open(folder / "runs" / algo).decisions():
+        assert decision["effective"] == pytest.approx(decision["requested"])
+
+
 def _progress(path: Path) -> list[dict[str, Any]]:
     folder = RunFolder.open(path)
     rows = [row.to_dict() for trial in folder.trials() for row in folder.rows(trial)]

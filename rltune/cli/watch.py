@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
+from rich.filesize import decimal
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +16,7 @@ from rich.text import Text
 from rltune.cli.console import number, output, setting
 from rltune.envs import SPECS
 from rltune.observer import Observer
+from rltune.request import replay_layout
 from rltune.runs import RunFolder
 from rltune.schedulers import SCHEDULERS
 from rltune.spec import Row, RunSpec
@@ -56,6 +58,9 @@ class Watcher(Observer):
         resumable = SCHEDULERS[spec.budget.scheduler].resumable
         hint = f"; if it is stopped: rltune resume {folder.shown}" if resumable else ""
         self.console.print(f"run folder {folder.shown}{hint}", style="dim", soft_wrap=True)
+        if layout := replay_layout(spec):
+            size = decimal(layout.nbytes)
+            self.console.print(f"each replay buffer takes {size} of memory when full", style="dim")
         self.waiting("starting Ray")
 
     def reported(self, row: Row) -> None:

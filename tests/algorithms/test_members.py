@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -302,3 +303,10 @@ def test_remote_runners_ship_the_same_arrays() -> None:
         assert result["env_steps"] >= 500
         assert math.isfinite(result["learners"]["default_policy"]["total_loss"])
         member.cleanup()
+
+
+def test_training_leaves_the_float_mode_of_its_process_as_it_was() -> None:
+    member = _make("ppo")
+    member.train()
+    assert sys.float_info.min / 2 > 0.0, "denormal numbers exist outside of training"
+    member.cleanup()

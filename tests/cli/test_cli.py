@@ -72,6 +72,12 @@ def test_a_dry_run_prints_the_request_and_starts_nothing(cli: Cli, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_buffer_flag_is_a_setting(cli: Cli) -> None:
+    for flag, wanted in (("--save-buffer", True), ("--no-save-buffer", False)):
+        spec = json.loads(cli("dqn", "cartpole", "--dry-run", flag).stdout)
+        assert spec["settings"]["save_buffer"] is wanted
+
+
 def test_values_are_read_as_toml_or_as_text() -> None:
     assert value("1e-3") == 1e-3
     assert value("[64, 64]") == [64, 64]
