@@ -103,7 +103,7 @@ TASKS = {
     ),
     "sac": Task(
         "pendulum",
-        500,
+        256,
         300,
         {
             "actor_lr": 1e-3,
@@ -123,7 +123,7 @@ TASKS = {
             "num_steps_sampled_before_learning_starts": 256,
             "buffer_capacity": 100_000,
             "prioritized_replay": False,
-            "min_sample_timesteps_per_iteration": 500,
+            "min_sample_timesteps_per_iteration": 256,
             "fcnet_hiddens": [256, 256],
             "fcnet_activation": "relu",
         },
