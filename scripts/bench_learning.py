@@ -93,15 +93,18 @@ def train(side: str, algo: str, env: str, seed: int) -> Outcome:
         member = trainable(config={**settings, "env": env, "seed": seed})
     started, steps, reported = time.perf_counter(), 0, []
     while steps < budget:
+        if side == "rltune":
+            # RLlib's report covers the episodes since the last one, rltune's window reaches back.
+            member._returns.clear()
         result = member.train()["env_runners"]
         steps = int(result["num_env_steps_sampled_lifetime"])
         if steps > budget / 2:
-            reported.append(result["episode_return_mean"])
+            reported.append(result.get("episode_return_mean", np.nan))
     seconds = time.perf_counter() - started
     net = member.get_module() if side == "stock" else member.learner.net
     greedy = greedy_return(net, env, seed)
     return Outcome(
-        side, algo, env, seed, steps, float(np.mean(reported)), greedy, round(seconds, 2)
+        side, algo, env, seed, steps, float(np.nanmean(reported)), greedy, round(seconds, 2)
     )
 
 
