@@ -158,8 +158,8 @@ def report(outcomes: list[Outcome]) -> None:
     """Prints a table in Markdown for each of the two returns."""
     for measure in ("training", "greedy"):
         print(f"\n{measure} return\n")
-        print("| task | steps | seeds | rltune IQM | stock IQM | difference [95 %] | rltune is |")
-        print("|---|---|---|---|---|---|---|")
+        print("| task | steps | seeds | rltune IQM | stock IQM | difference [95 %] |")
+        print("|---|---|---|---|---|---|")
         for algo, env in TASKS:
             runs = {
                 side: [o for o in outcomes if (o.side, o.algo, o.env) == (side, algo, env)]
@@ -178,10 +178,9 @@ def row(name: str, measure: str, steps: int, runs: dict[str, list[Outcome]]) -> 
     }
     low, high = np.percentile(drawn["rltune"] - drawn["stock"], [2.5, 97.5])
     ours, theirs = iqm(scores["rltune"]), iqm(scores["stock"])
-    walls = [np.median([o.seconds for o in runs[side]]) for side in SIDES]
     return (
         f"| {name} | {steps:,} | {len(scores['rltune'])} | {ours:.1f} | {theirs:.1f} "
-        f"| {ours - theirs:+.1f} [{low:+.1f}, {high:+.1f}] | {walls[0] / walls[1]:.1f}x as fast |"
+        f"| {ours - theirs:+.1f} [{low:+.1f}, {high:+.1f}] |"
     )
 
 
