@@ -192,6 +192,12 @@ class TestPopulation:
         assert score.to_dict()["mean"] == pb2.run.summary["evaluation"]["mean"]
         assert score.seeds != pb2.run.evaluate(episodes=10, seed=99).seeds
 
+    def test_evaluating_prints_the_score_and_no_noise(self, pb2: Population, folder: Path) -> None:
+        done = run_rltune(folder, "evaluate", "runs/pb2", "--episodes", "5")
+        assert done.returncode == 0
+        assert "over 5 episodes of CartPole-v1" in done.stdout + done.stderr
+        assert "WARN" not in done.stdout + done.stderr
+
     def test_tensorboard_shows_metric_and_settings_over_environment_steps(
         self, pb2: Population
     ) -> None:

@@ -346,4 +346,6 @@ def _say_once(text: str) -> None:
     log.warning(text)
 
 
-logging.getLogger("ray.rllib").setLevel(logging.ERROR)
+# Also of deprecations within RLlib itself, which nobody but RLlib can mend.
+for _name in ("ray.rllib", "ray._common.deprecation"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
