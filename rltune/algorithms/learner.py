@@ -127,6 +127,8 @@ class ArrayLearner:
         else:
             grads = {i: param.grad for i, param in enumerate(params)}
             clip_gradients(grads, grad_clip=limit, grad_clip_by=self.config.grad_clip_by)
+            for i, param in enumerate(params):
+                param.grad = grads[i]  # RLlib puts new tensors into the dict
 
     def learning_rates(self) -> dict[str, float]:
         """The rates the next update runs at, by the setting they come from."""
