@@ -64,7 +64,11 @@ def sweep(
     concurrent: int | None = None,
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float = 0.0,
+    memory_per_trial: int | str = 0,
+    max_failures: int = 2,
     seed: int = 0,
+    population: Mapping[str, Any] | None = None,
+    points: Sequence[Mapping[str, Any]] = (),
     settings: Mapping[str, Any] | None = None,
     space: Mapping[str, Any] | None = None,
     preset: str | Path | None = None,
@@ -81,7 +85,7 @@ def sweep(
         algo: "dqn", "ppo" or "sac".
         env: a short name ("cartpole"), a gymnasium id, or "module:Id-v0".
         scheduler: "pb2", "pbt", "asha" or "fifo".
-        searcher: "random".
+        searcher: "random" or "sobol".
         trials: trials of the sweep; the population's size for pb2 and pbt.
         steps: environment steps a trial.
         time_budget: seconds after which the sweep ends.
@@ -89,7 +93,13 @@ def sweep(
         concurrent: trials at a time; None for as many as fit.
         cpus_per_trial: CPUs Ray sets aside for a trial.
         gpus_per_trial: GPUs, fractions too.
+        memory_per_trial: bytes, or a text like "2GiB", that Ray sets aside for a trial.
+        max_failures: times a trial that fails is tried again from its last checkpoint.
         seed: fixes every draw of the sweep.
+        population: how pb2 and pbt work, by name: ``perturb_every``, ``synchronous``,
+            ``burn_in``, ``quantile``, ``resample_probability``, ``margin``; see
+            :class:`rltune.spec.Budget`.
+        points: searched settings that the first trials start from, the rest of each the preset's.
         settings: settings to fix, by RLlib's name; they are searched no more.
         space: settings to search, as in a preset: ``{"lr": {"log": [1e-5, 1e-2]}}``.
         preset: a preset file laid over the shipped one.

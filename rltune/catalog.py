@@ -25,7 +25,7 @@ from rltune.spec import Budget, Preset
 MAX_PRESET_BYTES = 1 << 20
 
 _TABLES = ("budget", "settings", "space")
-_TOP_LEVEL = ("env", "constraints", "notes", *_TABLES)
+_TOP_LEVEL = ("env", "constraints", "notes", "points", *_TABLES)
 _BUDGET_TYPES: dict[str, tuple[type, ...]] = {
     "steps": (int,),
     "trials": (int,),
@@ -34,6 +34,11 @@ _BUDGET_TYPES: dict[str, tuple[type, ...]] = {
     "searcher": (str,),
     "target": (int, float),
     "time_budget": (int, float),
+    "synchronous": (bool,),
+    "burn_in": (int,),
+    "quantile": (int, float),
+    "resample_probability": (int, float),
+    "margin": (int, float),
 }
 
 
@@ -276,8 +281,17 @@ def _merge(base: Preset, file: _File, algo: Algorithm) -> Preset:
         settings={**base.settings, **settings},
         space=space,
         budget=replace(base.budget, **budget),
+        points=_points(file, space) or base.points,
         sources={**base.sources, **dict.fromkeys(named, file.label)},
     )
+
+
+def _points(file: _File, space: Space) -> tuple[Mapping[str, Any], ...]:
+    points = file.tables.get("points", [])
+    problems = points_problems(points, space)
+    for problem in problems:
+        file.complain("points", problem)
+    return () if problems else tuple(points)
 
 
 def _budget(file: _File) -> dict[str, Any]:
@@ -287,7 +301,7 @@ def _budget(file: _File) -> dict[str, Any]:
             file.complain(
                 key, f"unknown budget {key!r}.{did_you_mean(key, _BUDGET_TYPES)}", "budget"
             )
-        elif not isinstance(value, _BUDGET_TYPES[key]) or isinstance(value, bool):
+        elif not _is_a(value, _BUDGET_TYPES[key]):
             wanted = " or ".join(t.__name__ for t in _BUDGET_TYPES[key])
             file.complain(key, f"budget {key}: expected {wanted}, got {value!r}", "budget")
         else:
@@ -297,9 +311,14 @@ def _budget(file: _File) -> dict[str, Any]:
     return good
 
 
+def _is_a(value: object, types: tuple[type, ...]) -> bool:
+    """Like isinstance, but a bool is no number."""
+    return isinstance(value, types) and (bool in types or not isinstance(value, bool))
+
+
 def budget_problems(budget: Mapping[str, Any]) -> list[str]:
     """What is wrong with budget numbers, each message starting with its key."""
-    least = {"steps": 1, "trials": 1, "perturb_every": 1}
+    least = {"steps": 1, "trials": 1, "perturb_every": 1, "burn_in": 0, "margin": 0}
     problems = [
         f"{key} must be at least {low}, got {budget[key]}"
         for key, low in least.items()
@@ -307,6 +326,27 @@ def budget_problems(budget: Mapping[str, Any]) -> list[str]:
     ]
     if budget.get("time_budget") is not None and not budget["time_budget"] > 0:
         problems.append(f"time_budget must be above 0 seconds, got {budget['time_budget']}")
+    if not 0 < budget.get("quantile", 0.25) <= 0.5:
+        problems.append(f"quantile must lie in (0, 0.5], got {budget['quantile']}")
+    if not 0 <= budget.get("resample_probability", 0.25) <= 1:
+        problems.append(
+            f"resample_probability must lie in [0, 1], got {budget['resample_probability']}"
+        )
+    return problems
+
+
+def points_problems(points: object, space: Space) -> list[str]:
+    """What is wrong with the points that the first trials start from."""
+    if not isinstance(points, list | tuple) or not all(isinstance(p, Mapping) for p in points):
+        return ["points must be a list of tables: points = [{ lr = 1e-3 }]"]
+    problems = []
+    for number, point in enumerate(points, 1):
+        for name, value in point.items():
+            if name not in space:
+                problems.append(f"point {number}: {name!r} is not searched.{did_you_mean(name, space)}")
+            elif not space[name].contains(value):
+                domain = f"{space[name].kind} = {space[name].domain()}"
+                problems.append(f"point {number}: {name} = {value!r} lies outside {domain}")
     return problems
 
 
@@ -384,8 +424,9 @@ def override(
     settings: Mapping[str, Any],
     space: Mapping[str, Any],
     budget: Mapping[str, Any],
+    points: Sequence[Mapping[str, Any]] = (),
 ) -> Preset:
-    """A preset with settings fixed, parameters searched and budget entries replaced.
+    """A preset with settings fixed, parameters searched, points and budget entries replaced.
 
     A setting given a value is searched no more.
 
@@ -401,8 +442,11 @@ def override(
             parameters[name] = parameter(algo, name, body)
         except BadInput as error:
             problems += [f"--space {problem}" for problem in error.problems]
+    problems += [f"--{problem}" for problem in points_problems(points, Space(parameters))]
     if problems:
         raise BadInput(problems)
+    # A point of the preset's speaks of what is still searched.
+    kept = [{k: v for k, v in p.items() if k in parameters} for p in points or preset.points]
     known = {f.name for f in fields(Budget)}
     sources = {
         **dict.fromkeys(settings, "--set"),
@@ -415,6 +459,7 @@ def override(
             settings={**preset.settings, **settings},
             space=Space(parameters, preset.space.constraints),
             budget=replace(preset.budget, **budget),
+            points=tuple(kept),
             sources={**preset.sources, **sources},
         )
     )

@@ -54,6 +54,24 @@ class Interrupted(RltuneError):
     exit_code = 130
 
 
+class AuditError(RltuneError):
+    """A setting acts at another value than was asked for."""
+
+    exit_code = 1
+
+
+class EnvironmentFailed(RltuneError):
+    """An environment raises again and again."""
+
+    exit_code = 1
+
+
+class BadCheckpoint(RltuneError):
+    """A checkpoint is incomplete, damaged, another algorithm's or of a newer format."""
+
+    exit_code = 1
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` with the nearest known name, or an empty string."""
     known = list(known)

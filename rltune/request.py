@@ -11,11 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from rltune import __version__, catalog, envs, schedulers, searchers
+import psutil
+
+from rltune import __version__, catalog, envs, schedulers, searchers, state
 from rltune.algorithms.replay import Layout
 from rltune.envs import SECRET_PREFIX
 from rltune.errors import BadInput
-from rltune.runs import RunFolder, check_name, default_name
+from rltune.runs import RunFolder, check_name, default_name, dumps, loads
 from rltune.settings import algorithm
 from rltune.spec import Preset, RunSpec
 
@@ -36,7 +38,11 @@ def make_spec(
     concurrent: int | None = None,
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float = 0.0,
+    memory_per_trial: int | str = 0,
+    max_failures: int = 2,
     seed: int = 0,
+    population: Mapping[str, Any] | None = None,
+    points: Sequence[Mapping[str, Any]] = (),
     settings: Mapping[str, Any] | None = None,
     space: Mapping[str, Any] | None = None,
     preset: str | Path | None = None,
@@ -63,14 +69,17 @@ def make_spec(
         "steps": steps,
         "time_budget": time_budget,
         "target": target,
+        **(population or {}),
     }
     resolved = catalog.override(
         catalog.preset(algo, env_spec, None if preset is None else str(preset)),
         settings or {},
         space or {},
         {key: value for key, value in asked.items() if value is not None},
+        points,
     )
-    _check(resolved, concurrent, cpus_per_trial, gpus_per_trial, seed)
+    memory = as_bytes(memory_per_trial)
+    _check(resolved, concurrent, cpus_per_trial, gpus_per_trial, seed, max_failures)
     hidden = hide_secrets(env_args or {})
     catalog.check_environment(env_spec, algorithm(algo), hidden)
     folder = Path(storage).expanduser().resolve()
@@ -85,23 +94,19 @@ def make_spec(
         storage=str(folder),
         seed=seed,
         env_args=hidden,
+        points=resolved.points,
         concurrent=concurrent,
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
+        memory_per_trial=memory,
+        max_failures=max_failures,
         address=address,
         imports=tuple(imports),
         command=tuple(redact(command)),
         versions=versions(),
     )
-    cores = os.cpu_count() or 1
-    if address is None and spec.cpus_of_a_trial > cores:
-        raise BadInput(
-            f"a trial asks for {spec.cpus_of_a_trial:g} CPUs (--cpus-per-trial, and one for each "
-            f"of num_env_runners): this machine has {cores}"
-        )
     if address is None:
-        at_a_time = concurrent or max(1, int(cores / spec.cpus_of_a_trial))
-        _check_buffers(spec, min(spec.budget.trials, at_a_time))
+        _check_fits_here(spec)
     return spec
 
 
@@ -121,6 +126,41 @@ def replay_layout(spec: RunSpec) -> Layout | None:
     )
 
 
+def _check_fits_here(spec: RunSpec) -> None:
+    """Refuses what this machine can never hold: it would wait for ever."""
+    cores, memory = os.cpu_count() or 1, psutil.virtual_memory().total
+    at_a_time = spec.concurrent or max(1, int(cores / spec.cpus_of_a_trial))
+    if spec.cpus_of_a_trial > cores:
+        raise BadInput(
+            f"a trial asks for {spec.cpus_of_a_trial:g} CPUs (--cpus-per-trial, and one for each "
+            f"of num_env_runners): this machine has {cores}"
+        )
+    if spec.memory_per_trial > memory:
+        raise BadInput(
+            f"a trial asks for {spec.memory_per_trial / 2**30:.1f} GiB of memory "
+            f"(--memory-per-trial): this machine has {memory / 2**30:.1f} GiB"
+        )
+    _check_buffers(spec, min(spec.budget.trials, at_a_time))
+
+
+def as_bytes(size: int | str) -> int:
+    """A size in bytes, from a number or a text like ``2GiB`` or ``500MB``.
+
+    Raises:
+        BadInput: it is none.
+    """
+    if isinstance(size, int):
+        return size
+    found = re.fullmatch(r"([\d.]+)\s*([KMGT]?)(i?)B?", size.strip(), re.IGNORECASE)
+    try:
+        amount = float(found[1]) if found else -1.0
+    except ValueError:
+        amount = -1.0
+    if found is None or amount < 0:
+        raise BadInput(f"--memory-per-trial {size!r} is no size: write it like 2GiB or 500MB")
+    return int(amount * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " "))
+
+
 def _check_buffers(spec: RunSpec, at_a_time: int) -> None:
     """Refuses replay buffers that will not fit: they would fill up hours later."""
     layout = replay_layout(spec)
@@ -137,6 +177,7 @@ def _check(
     cpus: float,
     gpus: float,
     seed: int,
+    max_failures: int,
 ) -> None:
     problems = []
     if concurrent is not None and concurrent < 1:
@@ -145,6 +186,8 @@ def _check(
         problems.append(f"--cpus-per-trial must be above 0, got {cpus:g}")
     if not (gpus >= 0 and math.isfinite(gpus)):
         problems.append(f"--gpus-per-trial must be 0 or more, got {gpus:g}")
+    if max_failures < 0:
+        problems.append(f"--max-failures must be 0 or more, got {max_failures}")
     if seed < 0:
         problems.append(f"--seed must be 0 or more, got {seed}")
     try:
@@ -186,17 +229,46 @@ def missing_secrets(spec: RunSpec) -> list[str]:
     return [name for name in names if name not in os.environ]
 
 
-def check_resumable(folder: RunFolder) -> None:
-    """Raises BadInput for an unfinished run that cannot go on here and now."""
+def fingerprint(spec: RunSpec) -> dict[str, Any]:
+    """What must not change between two parts of a run, flat and as JSON holds it."""
+    env = envs.make(spec.env_id, spec.env_args, spec.settings["frame_stack"])
+    env.close()
+    found: dict[str, Any] = {
+        "algo": spec.algo,
+        "env": spec.env_id,
+        "env.observation_space": str(env.observation_space),
+        "env.action_space": str(env.action_space),
+        "env.max_episode_steps": getattr(env.spec, "max_episode_steps", None),
+        "budget.scheduler": spec.budget.scheduler,
+        "constraints": [constraint.text for constraint in spec.space.constraints],
+    }
+    found |= {f"space.{name}": body for name, body in spec.space.to_dict().items()}
+    fixed = {name: value for name, value in spec.settings.items() if name not in spec.space}
+    found |= {f"settings.{name}": value for name, value in fixed.items()}
+    plain: dict[str, Any] = loads(dumps(found))
+    return plain
+
+
+def check_resumable(folder: RunFolder, force: bool = False) -> None:
+    """Raises BadInput for an unfinished run that cannot go on here and now.
+
+    Args:
+        force: let a run go on whose space, settings or environment are no longer what they were.
+    """
     spec = folder.spec
-    name = spec.budget.scheduler
-    if not schedulers.row(name).resumable:
-        raise BadInput(
-            f"{folder.shown}: a {name} sweep cannot be resumed yet, its population would be "
-            f"forgotten. Its best policy so far: rltune evaluate {folder.shown}"
-        )
     if missing := missing_secrets(spec):
         raise BadInput([f"{folder.shown} needs a secret again: export {v}=..." for v in missing])
+    before = (state.read(folder.path) or {}).get("fingerprint")
+    if before is None or force:
+        return
+    now = fingerprint(spec)
+    changed = [
+        f"{folder.shown}: {name} was {before.get(name)!r} and is {now.get(name)!r} now"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+    if changed:
+        raise BadInput([*changed, "put it back, or go on all the same with --force"])
 
 
 def redact(command: Sequence[str]) -> list[str]:

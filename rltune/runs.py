@@ -12,9 +12,10 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
@@ -28,6 +29,8 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
 RECORD_FILE = "record.json"
 #: The network's weights in a checkpoint, readable without unpickling.
 POLICY_FILE = "policy.pt"
+#: The replay buffer in a checkpoint; the largest file by far.
+REPLAY_FILE = "replay.npz"
 
 
 #: The checkpoint of the best trial, in the run folder.
@@ -36,7 +39,7 @@ BEST = "best/checkpoint"
 
 def rank(record: Mapping[str, Any] | None) -> tuple[bool, float, int]:
     """Orders checkpoints by their own record: a full window first, then return, then steps."""
-    if record is None or not record["episode_returns"]:
+    if record is None or not record["episode_returns"] or record.get("diverged"):
         return (False, -math.inf, -1)
     returns = record["episode_returns"]
     return (len(returns) >= record["window"], sum(returns) / len(returns), record["env_steps"])
@@ -87,6 +90,11 @@ def _revive(value: Any) -> Any:
     if isinstance(value, list):
         return [_revive(item) for item in value]
     return float(value) if value in ("inf", "-inf") else value
+
+
+def _ends_a_line(file: IO[bytes]) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 class RunFolder:
@@ -158,6 +166,30 @@ class RunFolder:
         """Adds a line to decisions.jsonl."""
         self._append("decisions.jsonl", decision)
 
+    def append_failure(self, trial: str, failure: Mapping[str, Any]) -> None:
+        """Adds a failure to its trial's failures.jsonl."""
+        self._append(f"trials/{trial}/failures.jsonl", failure)
+
+    def append_event(self, trial: str, event: Mapping[str, Any]) -> None:
+        """Adds what happened in a trial, short of a failure, to its events.jsonl."""
+        self._append(f"trials/{trial}/events.jsonl", event)
+
+    def discard_rows(self, trial: str, after: int) -> None:
+        """Moves the reports past a trial's checkpoint to discarded.jsonl: they come again.
+
+        Args:
+            after: environment steps at the checkpoint.
+        """
+        rows = self.rows(trial)
+        lost = [row for row in rows if row.env_steps > after]
+        known = self.discarded(trial)
+        for row in lost:
+            if row not in known:  # a crash in here must not count them twice
+                self._append(f"trials/{trial}/discarded.jsonl", row.to_dict())
+        kept = "".join(dumps(row.to_dict()) + "\n" for row in rows if row.env_steps <= after)
+        if (self.path / f"trials/{trial}/progress.jsonl").exists():
+            self.write_text(f"trials/{trial}/progress.jsonl", kept)
+
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Writes summary.json, whole or not at all."""
         self._write("summary.json", summary)
@@ -186,8 +218,10 @@ class RunFolder:
     def _append(self, name: str, values: Mapping[str, Any]) -> None:
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(dumps(values) + "\n")
+        with path.open("a+b") as file:
+            if file.tell() and not _ends_a_line(file):
+                file.write(b"\n")  # a crash cut the last line: this one must not be lost with it
+            file.write(dumps(values).encode() + b"\n")
 
     def _write(self, name: str, values: Mapping[str, Any]) -> None:
         self.write_text(name, dumps(values, indent=2) + "\n")
@@ -222,8 +256,9 @@ class RunFolder:
 
     @property
     def spec(self) -> RunSpec:
-        """What was asked for."""
-        return RunSpec.from_dict(self._read("run.json"))
+        """What was asked for, at the place where the folder lies now."""
+        asked = RunSpec.from_dict(self._read("run.json"))
+        return replace(asked, storage=str(self.path.parent), name=self.path.name)
 
     @property
     def summary(self) -> dict[str, Any] | None:
@@ -237,8 +272,16 @@ class RunFolder:
         return self._read(name) if self.has(name) else None
 
     def checkpoints(self) -> list[Path]:
-        """Every checkpoint of every trial that is still kept, the best by its record first."""
-        found = [path.parent for path in self.path.glob(f"trials/*/checkpoints/*/{RECORD_FILE}")]
+        """Every checkpoint that is still kept, the best by its record first.
+
+        Those of trials that diverged are left out.
+        """
+        diverged = {trial for trial in self.trials() if self.diverged(trial)}
+        found = [
+            path.parent
+            for path in self.path.glob(f"trials/*/checkpoints/*/{RECORD_FILE}")
+            if path.parts[-4] not in diverged
+        ]
         return sorted(found, key=lambda path: rank(self.record(path)), reverse=True)
 
     def record(self, checkpoint: Path) -> dict[str, Any]:
@@ -250,14 +293,28 @@ class RunFolder:
         return sorted(path.parent.name for path in self.path.glob("trials/*/progress.jsonl"))
 
     def rows(self, trial: str) -> list[Row]:
-        """The reports of a trial. A line cut short by a crash is left out, with a warning."""
-        return [Row.from_dict(values) for values in self._lines(f"trials/{trial}/progress.jsonl")]
+        """The reports of a trial. A line that is none is left out, with a warning."""
+        return list(self._rows(f"trials/{trial}/progress.jsonl"))
 
-    def error(self, trial: str) -> str | None:
-        """The last line of a trial's traceback; None where it has none."""
-        path = self.path / "trials" / trial / "error.txt"
-        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
-        return next((line.strip() for line in reversed(lines) if line.strip()), None)
+    def discarded(self, trial: str) -> list[Row]:
+        """Reports of work that was lost: the trial went back to a checkpoint before them."""
+        return list(self._rows(f"trials/{trial}/discarded.jsonl"))
+
+    def _rows(self, name: str) -> Iterator[Row]:
+        for number, values in enumerate(self._lines(name), 1):
+            try:
+                yield Row.from_dict(values)
+            except (TypeError, AttributeError) as error:
+                log.warning("%s: row %d is left out: %s", self.path / name, number, error)
+
+    def diverged(self, trial: str) -> Mapping[str, Any] | None:
+        """What ended a trial that diverged, ``{"env_steps", "what", "value"}``; None for others."""
+        rows = self.rows(trial)
+        return rows[-1].diverged if rows else None
+
+    def failures(self, trial: str) -> list[dict[str, Any]]:
+        """Every failure of a trial: ``error``, ``traceback``, ``env_id``, ``env_steps``."""
+        return list(self._lines(f"trials/{trial}/failures.jsonl"))
 
     def decisions(self) -> list[dict[str, Any]]:
         """Every decision, in order."""

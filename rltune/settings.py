@@ -159,6 +159,12 @@ _COMMON = {
 _REPLAY = {
     "buffer_capacity": Setting("transitions the replay buffer holds", "int", 1, structural=True),
     "save_buffer": Setting("keep the replay buffer in checkpoints", "bool"),
+    "exploit_buffer": Setting(
+        "what a clone trains on: its own replay buffer, its donor's, or an empty one",
+        "str",
+        options=("own", "donor", "empty"),
+        structural=True,
+    ),
     "num_steps_sampled_before_learning_starts": Setting(
         "environment steps before the first update", "int", 0
     ),

@@ -27,6 +27,9 @@ Values = dict[str, Any]
 
 #: Factors of PBT's explore step (Jaderberg et al. 2017, section 4.1).
 PERTURB_FACTORS = (0.8, 1.2)
+#: A step on an even scale is a fifth of the value, as those factors have it, but never less than
+#: this share of the range (0 times 1.2 is 0 for ever) nor more than the second (100 in [99, 101]).
+STEP_SHARES = (0.05, 0.5)
 #: Proposals drawn before a constrained space is declared unsatisfiable.
 MAX_REJECTIONS = 1_000
 
@@ -55,8 +58,8 @@ class Parameter(ABC):
         """Whether a value lies in the domain."""
 
     @abstractmethod
-    def perturb(self, value: Any, rng: np.random.Generator) -> Any:
-        """One PBT step away from a value, inside the domain."""
+    def neighbours(self, value: Any) -> tuple[Any, ...]:
+        """One PBT step down and one up, held inside the domain."""
 
     @abstractmethod
     def domain(self) -> list[Any]:
@@ -65,6 +68,18 @@ class Parameter(ABC):
     def sample(self, rng: np.random.Generator) -> Any:
         """A value drawn evenly on the parameter's own scale."""
         return self.from_unit(float(rng.random()))
+
+    def perturb(self, value: Any, rng: np.random.Generator) -> Any:
+        """One PBT step away from a value: up or down, at a bound away from it.
+
+        The value itself where the domain holds no other.
+        """
+        others = [other for other in self.neighbours(value) if not _same(other, value)]
+        return others[int(rng.integers(len(others)))] if others else self.nearest(value)
+
+    def nearest(self, value: Any) -> Any:
+        """The value of the domain next to a value beside it."""
+        return self.from_unit(self.to_unit(value))
 
     def to_dict(self) -> dict[str, Any]:
         """The TOML form."""
@@ -87,10 +102,15 @@ class _Range(Parameter):
         return low + min(max(unit, 0.0), 1.0) * (high - low)
 
     def _position(self, value: float, low: float, high: float) -> float:
-        return 0.0 if high == low else (value - low) / (high - low)
+        return 0.0 if high == low else min(max((value - low) / (high - low), 0.0), 1.0)
 
     def _clip(self, value: float) -> float:
         return min(max(value, self.low), self.high)
+
+    def _step(self, value: float) -> float:
+        """The length of a PBT step on an even scale."""
+        least, most = (share * (self.high - self.low) for share in STEP_SHARES)
+        return min(max(abs(value) * (PERTURB_FACTORS[1] - 1.0), least), most)
 
 
 @dataclass(frozen=True)
@@ -105,8 +125,9 @@ class Uniform(_Range):
     def from_unit(self, unit: float) -> float:
         return self._clip(self._scaled(unit, self.low, self.high))
 
-    def perturb(self, value: Any, rng: np.random.Generator) -> float:
-        return self._clip(value * rng.choice(PERTURB_FACTORS))
+    def neighbours(self, value: Any) -> tuple[float, ...]:
+        step = self._step(value)
+        return self._clip(value - step), self._clip(value + step)
 
 
 @dataclass(frozen=True)
@@ -116,13 +137,14 @@ class Log(_Range):
     kind = "log"
 
     def to_unit(self, value: Any) -> float:
+        value = self._clip(value)
         return self._position(math.log(value), math.log(self.low), math.log(self.high))
 
     def from_unit(self, unit: float) -> float:
         return self._clip(math.exp(self._scaled(unit, math.log(self.low), math.log(self.high))))
 
-    def perturb(self, value: Any, rng: np.random.Generator) -> float:
-        return self._clip(value * rng.choice(PERTURB_FACTORS))
+    def neighbours(self, value: Any) -> tuple[float, ...]:
+        return tuple(self._clip(value * factor) for factor in PERTURB_FACTORS)
 
 
 @dataclass(frozen=True)
@@ -132,6 +154,7 @@ class OneMinusLog(_Range):
     kind = "one_minus_log"
 
     def to_unit(self, value: Any) -> float:
+        value = self._clip(value)
         return self._position(-math.log1p(-value), -math.log1p(-self.low), -math.log1p(-self.high))
 
     def from_unit(self, unit: float) -> float:
@@ -139,8 +162,8 @@ class OneMinusLog(_Range):
             -math.expm1(-self._scaled(unit, -math.log1p(-self.low), -math.log1p(-self.high)))
         )
 
-    def perturb(self, value: Any, rng: np.random.Generator) -> float:
-        return self._clip(1.0 - (1.0 - value) * rng.choice(PERTURB_FACTORS))
+    def neighbours(self, value: Any) -> tuple[float, ...]:
+        return tuple(self._clip(1.0 - (1.0 - value) * factor) for factor in PERTURB_FACTORS)
 
 
 @dataclass(frozen=True)
@@ -158,10 +181,9 @@ class Int(_Range):
     def from_unit(self, unit: float) -> int:
         return int(self._clip(math.floor(self._scaled(unit, self.low, self.high + 1))))
 
-    def perturb(self, value: Any, rng: np.random.Generator) -> int:
-        factor = rng.choice(PERTURB_FACTORS)
-        step = max(1, round(abs(value * (factor - 1.0))))
-        return int(self._clip(value + math.copysign(step, factor - 1.0)))
+    def neighbours(self, value: Any) -> tuple[int, ...]:
+        step = max(1, round(self._step(value)))
+        return int(self._clip(value - step)), int(self._clip(value + step))
 
 
 @dataclass(frozen=True)
@@ -174,14 +196,15 @@ class Pow2(_Range):
         return isinstance(value, int) and super().contains(value) and _is_pow2(value)
 
     def to_unit(self, value: Any) -> float:
+        value = self._clip(value)
         return self._position(math.log2(value) + 0.5, math.log2(self.low), math.log2(self.high) + 1)
 
     def from_unit(self, unit: float) -> int:
         exponent = math.floor(self._scaled(unit, math.log2(self.low), math.log2(self.high) + 1))
         return int(self._clip(2**exponent))
 
-    def perturb(self, value: Any, rng: np.random.Generator) -> int:
-        return int(self._clip(value * 2 if rng.random() < 0.5 else value // 2))
+    def neighbours(self, value: Any) -> tuple[int, ...]:
+        return int(self._clip(value // 2)), int(self._clip(value * 2))
 
 
 @dataclass(frozen=True)
@@ -195,18 +218,29 @@ class Choice(Parameter):
         return list(self.options)
 
     def contains(self, value: Any) -> bool:
-        return any(value == option and type(value) is type(option) for option in self.options)
+        return any(_same(value, option) for option in self.options)
+
+    def index(self, value: Any) -> int:
+        """The position of an option.
+
+        Raises:
+            ValueError: the value is no option.
+        """
+        for position, option in enumerate(self.options):
+            if _same(value, option):
+                return position
+        raise ValueError(f"{value!r} is none of {list(self.options)}")
 
     def to_unit(self, value: Any) -> float:
-        return (self.options.index(value) + 0.5) / len(self.options)
+        return (self.index(value) + 0.5) / len(self.options)
 
     def from_unit(self, unit: float) -> Any:
         last = len(self.options) - 1
         return self.options[min(max(math.floor(unit * len(self.options)), 0), last)]
 
-    def perturb(self, value: Any, rng: np.random.Generator) -> Any:
-        step = 1 if rng.random() < 0.5 else -1
-        return self.options[min(max(self.options.index(value) + step, 0), len(self.options) - 1)]
+    def neighbours(self, value: Any) -> tuple[Any, ...]:
+        position = self.index(value)
+        return self.options[max(position - 1, 0) : position + 2]
 
 
 KINDS: dict[str, type[Parameter]] = {
@@ -323,23 +357,37 @@ class Space(Mapping[str, Parameter]):
     ) -> Values:
         """PBT's explore step: each value is resampled, or moved one step in its own scale.
 
-        A proposal that breaks a constraint is drawn again; the donor's own values, which keep
-        them all, are the last resort. Source: Jaderberg et al. 2017, section 4.1.1.
+        A proposal that breaks a constraint is drawn again, and so is one that changes nothing.
+        After the first half of the draws some values stay as they are, so that settings which
+        constrain each other can move alone. The donor's own values, which keep every constraint,
+        are the last resort. Source: Jaderberg et al. 2017, section 4.1.1.
         """
         fixed = fixed or {}
-        for _ in range(MAX_REJECTIONS):
+        own = {name: values[name] for name in self}
+        for attempt in range(MAX_REJECTIONS):
             proposal = {
                 name: p.sample(rng)
                 if rng.random() < resample_probability
-                else p.perturb(values[name], rng)
+                else p.perturb(own[name], rng)
                 for name, p in self.items()
             }
-            if not self.broken({**fixed, **proposal}):
+            if attempt >= MAX_REJECTIONS // 2:
+                kept = {name: own[name] for name in self if rng.random() < 0.5}
+                proposal = {**proposal, **kept}
+            if self.changes(own, proposal) and not self.broken({**fixed, **proposal}):
                 return proposal
-        return {name: values[name] for name in self}
+        return own
+
+    def changes(self, values: Mapping[str, Any], proposal: Mapping[str, Any]) -> bool:
+        """Whether a proposal differs from values in any setting of the space."""
+        return any(not _same(values.get(name), proposal[name]) for name in self)
 
     def to_unit(self, values: Mapping[str, Any]) -> np.ndarray:
-        """Shape ``(len(self),)``, each entry in [0, 1]."""
+        """Shape ``(len(self),)``, each entry in [0, 1]; a number beyond its range is clipped.
+
+        Raises:
+            ValueError: a value is no option of its choice.
+        """
         return np.array([p.to_unit(values[name]) for name, p in self.items()])
 
     def from_unit(self, units: Sequence[float] | np.ndarray) -> Values:
@@ -421,6 +469,12 @@ def _range_problems(kind: str, domain: object) -> list[str]:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def _same(value: object, other: object) -> bool:
+    """Equality that tells 1 from True, as a choice must."""
+    alike = type(value) is type(other) or (_is_number(value) and _is_number(other))
+    return alike and bool(value == other)
 
 
 def _is_pow2(value: int) -> bool:

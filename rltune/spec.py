@@ -29,6 +29,11 @@ class Budget:
             exploits for PB2 and PBT, the first rung of ASHA.
         target: the sweep ends once a trial's episode_reward_mean gets here; None for never.
         time_budget: seconds after which the sweep ends; None for no limit.
+        synchronous: a population waits for all its members before it decides about any.
+        burn_in: environment steps of a member before which nothing is decided about it.
+        quantile: share of a population that is replaced, and share that is copied.
+        resample_probability: chance that PBT draws a setting anew instead of moving it.
+        margin: return by which a donor must be better than whom it replaces.
     """
 
     steps: int = 100_000
@@ -38,6 +43,11 @@ class Budget:
     perturb_every: int = 10_000
     target: float | None = None
     time_budget: float | None = None
+    synchronous: bool = False
+    burn_in: int = 0
+    quantile: float = 0.25
+    resample_probability: float = 0.25
+    margin: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,8 @@ class Preset:
 
     Attributes:
         settings: every setting of the algorithm, by RLlib's name; a searched one has its default.
+        points: searched settings that the first trials start from, the rest of each as in
+            ``settings``.
         sources: where each setting, parameter and budget entry comes from, for `rltune show`.
     """
 
@@ -54,6 +66,7 @@ class Preset:
     settings: Mapping[str, Any]
     space: Space
     budget: Budget
+    points: tuple[Mapping[str, Any], ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -63,7 +76,10 @@ class RunSpec:
 
     Attributes:
         env_args: arguments of the environment's constructor; secrets are placeholders.
+        points: searched settings that the first trials start from.
         concurrent: trials at a time; None for as many as fit.
+        memory_per_trial: bytes that Ray sets aside for a trial; 0 for none.
+        max_failures: times a trial that fails is tried again from its last checkpoint.
         seed: fixes every draw of the sweep, in the driver and in each trial.
         storage: absolute path of the folder that holds runs.
         address: of a Ray cluster; None to start Ray here.
@@ -81,9 +97,12 @@ class RunSpec:
     storage: str
     seed: int = 0
     env_args: Mapping[str, Any] = field(default_factory=dict)
+    points: tuple[Mapping[str, Any], ...] = ()
     concurrent: int | None = None
     cpus_per_trial: float = 1.0
     gpus_per_trial: float = 0.0
+    memory_per_trial: int = 0
+    max_failures: int = 2
     address: str | None = None
     imports: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
@@ -105,6 +124,7 @@ class RunSpec:
             "space": self.space.to_dict(),
             "constraints": [c.text for c in self.space.constraints],
             "budget": asdict(self.budget),
+            "points": [dict(point) for point in self.points],
             "imports": list(self.imports),
             "command": list(self.command),
         }
@@ -118,6 +138,7 @@ class RunSpec:
         return cls(
             space=Space(space, constraints),
             budget=Budget(**values.pop("budget")),
+            points=tuple(values.pop("points", ())),
             imports=tuple(values.pop("imports")),
             command=tuple(values.pop("command")),
             **values,
@@ -134,6 +155,7 @@ class Row:
         wall_seconds: since the sweep began, resumed parts added up.
         episode_reward_mean: None until an episode has ended.
         settings: the searched settings, read back from where they act.
+        diverged: what was not finite, and at which step; None while all is.
     """
 
     trial: str
@@ -143,15 +165,19 @@ class Row:
     wall_seconds: float
     episode_reward_mean: float | None
     settings: Mapping[str, Any]
+    diverged: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it; the metric is left out while there is none."""
+        """As JSON holds it; what there is not is left out."""
         values = asdict(self)
-        if self.episode_reward_mean is None:
-            del values["episode_reward_mean"]
+        for name in ("episode_reward_mean", "diverged"):
+            if values[name] is None:
+                del values[name]
         return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Row:
         """The inverse of :meth:`to_dict`."""
-        return cls(**{"episode_reward_mean": None, **values})
+        known = {f.name for f in fields(cls)}
+        present = {name: value for name, value in values.items() if name in known}
+        return cls(**{"episode_reward_mean": None, **present})

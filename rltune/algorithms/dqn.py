@@ -20,7 +20,8 @@ from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from rltune.algorithms.noisy import make_noisy
+from rltune.algorithms.audit import Reading
+from rltune.algorithms.noisy import NoisyLinear, make_noisy
 from rltune.algorithms.off_policy import OffPolicy, ReplayConfig, ReplayLearner
 from rltune.algorithms.runner import ArrayEnvRunner
 
@@ -64,6 +65,15 @@ class DQNRunner(ArrayEnvRunner):
             q_values = self.module.compute_q_values({Columns.OBS: obs})[QF_PREDS]
             actions[greedy] = q_values.argmax(-1).cpu().numpy()[greedy]
         return actions, {}
+
+    def acting(self) -> list[Reading]:
+        """Epsilon's too, from the schedule that acts."""
+        found, schedule = super().acting(), self.module.epsilon_schedule
+        if not schedule.use_schedule:
+            return found
+        (_, first), *_, (until, last) = schedule._schedule.endpoints
+        epsilon = {"initial_epsilon": first, "final_epsilon": last, "epsilon_timesteps": until}
+        return found + [Reading(name, "schedule", value) for name, value in epsilon.items()]
 
 
 class DQNLearner(ReplayLearner, DQNTorchLearner):
@@ -112,11 +122,32 @@ class DQN(OffPolicy, rllib_dqn.DQN):
     name = "dqn"
     config_class = DQNConfig
 
-    def effective_settings(self) -> dict[str, Any]:
-        """Epsilon's, read from the schedule that acts."""
-        settings = super().effective_settings()
-        if self.on_arrays and (epsilon := self.learner.net.model_config.get("epsilon")):
-            first, last = epsilon[0], epsilon[-1]
-            settings |= {"initial_epsilon": first[1], "final_epsilon": last[1]}
-            settings["epsilon_timesteps"] = last[0]
-        return settings
+    def readings(self) -> list[Reading]:
+        """Double Q, heads and atoms, read from the network."""
+        found = super().readings()
+        if not self.on_arrays:
+            return found
+        net = self.learner.net
+        acting = {
+            "double_q": net.uses_double_q,
+            "dueling": net.uses_dueling,
+            "num_atoms": net.num_atoms,
+            "noisy": any(isinstance(layer, NoisyLinear) for layer in net.modules()),
+        }
+        if net.num_atoms > 1:
+            acting |= {"v_min": net.v_min, "v_max": net.v_max}
+        return found + [Reading(name, "network", value) for name, value in acting.items()]
+
+    def asked(self) -> dict[str, Any]:
+        """Without epsilon's settings, where it was asked for in RLlib's form."""
+        asked = super().asked()
+        if self.config.final_epsilon is None:
+            for name in ("initial_epsilon", "final_epsilon", "epsilon_timesteps"):
+                asked.pop(name, None)
+        return asked
+
+    def memory(self) -> dict[str, Any]:
+        """Epsilon too."""
+        schedule = self.learner.net.epsilon_schedule
+        schedule.update(self.env_steps)
+        return {**super().memory(), "epsilon": float(schedule.get_current_value())}

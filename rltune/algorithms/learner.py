@@ -11,6 +11,9 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.utils.torch_utils import clip_gradients
 
+from rltune.algorithms.audit import Reading
+from rltune.algorithms.divergence import Watch
+
 
 class LastMetrics:
     """Stands in for a learner's MetricsLogger: keeps the last value of each key.
@@ -64,7 +67,11 @@ def _path(key: Any) -> tuple[Any, ...]:
 
 
 class ArrayLearner:
-    """Mixed into RLlib's torch learners of a single module."""
+    """Mixed into RLlib's torch learners of a single module.
+
+    Attributes:
+        watch: sees to it that no update on a number that is not finite is applied.
+    """
 
     metrics: Any
     module: Any
@@ -81,6 +88,7 @@ class ArrayLearner:
             (optimizer, [p for group in optimizer.param_groups for p in group["params"]])
             for optimizer in self._named_optimizers.values()
         ]
+        self.watch = Watch(self.device, list(self._named_optimizers.values()))
 
     @property
     def net(self) -> Any:
@@ -95,14 +103,19 @@ class ArrayLearner:
         super().register_optimizer(optimizer=optimizer, **kwargs)  # type: ignore[misc]
 
     def gradient_step(self, batch: dict[str, torch.Tensor]) -> None:
-        """One update on a batch of tensors under RLlib's column names."""
+        """One update on a batch of tensors under RLlib's column names.
+
+        Raises:
+            Divergence: loss or gradient is not finite; nothing was applied.
+        """
         loss = self.loss(batch)
         for _, params in self._parts:
             for param in params:
                 param.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
-        for optimizer, params in self._parts:
-            self._clip(params)
+        norms = [self._clip(params) for _, params in self._parts]
+        self.watch.look(loss.detach(), norms)
+        for optimizer, _ in self._parts:
             optimizer.step()
         self.metrics.log_value((DEFAULT_MODULE_ID, "total_loss"), loss.detach())
 
@@ -118,22 +131,34 @@ class ArrayLearner:
         )
         return loss
 
-    def _clip(self, params: list[torch.Tensor]) -> None:
+    def _clip(self, params: list[torch.Tensor]) -> torch.Tensor:
+        """Clips gradients in place. Returns their global norm from before, a single number."""
+        grads = [param.grad for param in params if param.grad is not None]
+        norm = global_norm(grads)
         limit = self.config.grad_clip
         if limit is None or math.isinf(limit):
-            return
+            return norm
         if self.config.grad_clip_by == "global_norm":
-            clip_global_norm([p.grad for p in params if p.grad is not None], limit)
-        else:
-            grads = {i: param.grad for i, param in enumerate(params)}
-            clip_gradients(grads, grad_clip=limit, grad_clip_by=self.config.grad_clip_by)
-            for i, param in enumerate(params):
-                param.grad = grads[i]  # RLlib puts new tensors into the dict
+            torch._foreach_mul_(grads, (limit / (norm + 1e-6)).clamp(max=1.0))
+            return norm
+        clipped = {i: param.grad for i, param in enumerate(params)}
+        clip_gradients(clipped, grad_clip=limit, grad_clip_by=self.config.grad_clip_by)
+        for i, param in enumerate(params):
+            param.grad = clipped[i]  # RLlib puts new tensors into the dict
+        return norm
 
-    def learning_rates(self) -> dict[str, float]:
-        """The rates the next update runs at, by the setting they come from."""
+    def readings(self) -> list[Reading]:
+        """Settings as the optimisers and schedules hold them, beside the config of the losses."""
+        return [
+            Reading(name, "optimiser", group["lr"])
+            for name, optimizer in self.rated().items()
+            for group in optimizer.param_groups
+        ]
+
+    def rated(self) -> dict[str, torch.optim.Optimizer]:
+        """The optimisers, by the setting of their learning rate."""
         (optimizer,) = self._named_optimizers.values()
-        return {"lr": optimizer.param_groups[0]["lr"]}
+        return {"lr": optimizer}
 
     def forgotten(self) -> dict[str, torch.Tensor]:
         """Tensors that act in the loss and that RLlib leaves out of its checkpoints, by name."""
@@ -148,6 +173,7 @@ class ArrayLearner:
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores both; a checkpoint of stock RLlib has the first alone."""
         super().set_state(state)  # type: ignore[misc]
+        self.watch.clear()
         for name, value in state.get("forgotten", {}).items():
             self.forgotten()[name].data.copy_(torch.as_tensor(value))
 
@@ -168,13 +194,10 @@ def set_learning_rates(learner: Any, env_steps: int) -> None:
             group["lr"] = rate
 
 
-def clip_global_norm(grads: list[torch.Tensor], limit: float) -> None:
-    """Scales gradients down to a global norm, in place.
-
-    What ``torch.nn.utils.clip_grad_norm_`` does for gradients on one device, in half the time.
-    """
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
-    torch._foreach_mul_(grads, (limit / (norm + 1e-6)).clamp(max=1.0))
+def global_norm(grads: list[torch.Tensor]) -> torch.Tensor:
+    """``torch.nn.utils.get_total_norm`` of gradients on one device, in half the time."""
+    norm: torch.Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
+    return norm
 
 
 _OBSERVATIONS = (Columns.OBS, Columns.NEXT_OBS)

@@ -13,9 +13,13 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.learner.learner import Learner
 from ray.rllib.utils.metrics import NUM_TARGET_UPDATES, TD_ERROR_KEY
 
+from rltune.algorithms.audit import Reading
+from rltune.algorithms.config import FlatConfig
 from rltune.algorithms.learner import ArrayLearner, to_device
-from rltune.algorithms.member import FlatConfig, Member
+from rltune.algorithms.member import Member
 from rltune.algorithms.replay import Layout, Priorities, ReplayBuffer
+from rltune.checkpoints import holds, verify
+from rltune.errors import BadCheckpoint
 
 log = logging.getLogger("rltune")
 
@@ -52,6 +56,9 @@ class ReplayLearner(ArrayLearner):
 
         Args:
             env_steps: environment steps of the trial so far, for the target network's interval.
+
+        Raises:
+            Divergence: an update met what is not finite, and was not applied.
         """
         if not self.net.training:
             self.net.train()
@@ -63,6 +70,7 @@ class ReplayLearner(ArrayLearner):
                 # The next draw depends on these: here alone an update waits for the device.
                 errors = self.metrics.peek((DEFAULT_MODULE_ID, TD_ERROR_KEY))
                 replay.update_priorities(slots, errors.detach().cpu().numpy())
+        self.watch.check()
 
     def _batches(self, replay: ReplayBuffer, updates: int) -> Iterator[dict[str, torch.Tensor]]:
         config, size = self.config, self.config.train_batch_size
@@ -108,6 +116,8 @@ class ReplayConfig(FlatConfig):
         self.prioritized_replay_beta: float | None = None
         #: Whether checkpoints hold the replay buffer.
         self.save_buffer = True
+        #: What a clone trains on: its "own" buffer, its "donor"'s, or an "empty" one.
+        self.exploit_buffer = "own"
 
     def validate(self) -> None:
         """Raises ValueError for settings that cannot be."""
@@ -188,12 +198,9 @@ class OffPolicy(Member):
         config = self.config
         rollouts = self.collect(config.get_rollout_fragment_length())
         self.replay.add(rollouts)
-        batch_size = config.train_batch_size
-        warm_up = max(config.num_steps_sampled_before_learning_starts, batch_size)
-        # Counted in the buffer, not in steps taken: after a restore without it, it fills first.
-        # Where environments end often a full buffer holds fewer transitions than its capacity.
-        if len(self.replay) < min(warm_up, self.replay.layout.capacity // 2):
+        if self.warm_up_left:
             return
+        batch_size = config.train_batch_size
         sampled = sum(rollout.env_steps for rollout in rollouts)
         intensity = config.training_intensity or batch_size / sampled
         self._updates_owed += intensity * sampled / batch_size
@@ -202,26 +209,82 @@ class OffPolicy(Member):
             self.learner.update_from_replay(self.replay, int(updates), self.env_steps)
             self.end_updates()
 
-    def effective_settings(self) -> dict[str, Any]:
-        """The buffer's, read from the buffer."""
-        settings = super().effective_settings()
-        if self.on_arrays:
-            settings["buffer_capacity"] = self.replay.layout.capacity
-            settings["prioritized_replay"] = self.replay.priorities is not None
-            if self.replay.priorities:
-                settings["prioritized_replay_alpha"] = self.replay.priorities.alpha
-                settings["prioritized_replay_beta"] = self.replay.priorities.beta
-        return settings
+    @property
+    def warm_up_left(self) -> int:
+        """Transitions that the buffer lacks until updates begin.
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """RLlib's checkpoint, and the replay buffer beside it where ``save_buffer`` asks for it."""
-        super().save_checkpoint(checkpoint_dir)
+        Counted in the buffer, not in steps taken: after a restore without it, it fills first.
+        """
+        config = self.config
+        wanted: int = max(config.num_steps_sampled_before_learning_starts, config.train_batch_size)
+        # Where environments end often a full buffer holds fewer transitions than its capacity.
+        return max(0, min(wanted, self.replay.layout.capacity // 2) - len(self.replay))
+
+    def readings(self) -> list[Reading]:
+        """The buffer's too, read from the buffer."""
+        found = super().readings()
+        if not self.on_arrays:
+            return found
+        layout, priorities = self.replay.layout, self.replay.priorities
+        acting: dict[str, Any] = {
+            "buffer_capacity": layout.capacity,
+            "frame_stack": layout.frame_stack,
+            "prioritized_replay": priorities is not None,
+        }
+        if priorities:
+            acting["prioritized_replay_alpha"] = priorities.alpha
+            acting["prioritized_replay_beta"] = priorities.beta
+        found += [Reading(name, "replay buffer", value) for name, value in acting.items()]
+        fragment = self.config.get_rollout_fragment_length()
+        return [*found, Reading("rollout_fragment_length", "sampler", fragment)]
+
+    def save_files(self, folder: Path) -> None:
+        """The replay buffer too, where ``save_buffer`` asks for it."""
+        super().save_files(folder)
         if self.on_arrays and self.config.save_buffer:
-            self.replay.save(Path(checkpoint_dir) / self.REPLAY_FILE)
+            self.replay.save(folder / self.REPLAY_FILE)
 
-    def load_checkpoint(self, checkpoint_dir: str) -> None:
-        """Loads both; without a saved buffer the trial warms up again."""
-        super().load_checkpoint(checkpoint_dir)
-        saved = Path(checkpoint_dir) / self.REPLAY_FILE
-        if self.on_arrays and saved.is_file():
-            self.replay.load(saved)
+    def unneeded_files(self) -> tuple[str, ...]:
+        """The buffer is checked where it is loaded: it can be gigabytes."""
+        return (self.REPLAY_FILE,)
+
+    def restore_memory(self, folder: Path, donor: str | None) -> dict[str, Any]:
+        """Gives the trial the buffer it goes on with.
+
+        After an exploit ``exploit_buffer`` says which one that is. A buffer of its own that is
+        gone, damaged, or of another layout than its donor's settings ask for leaves a clone with
+        an empty one, and ``why`` says so. The trial warms up where the buffer lacks transitions.
+        """
+        if not self.on_arrays:
+            return {}
+        kind = self.config.exploit_buffer if donor else "own"
+        why = None
+        if kind == "own" and donor:
+            why = self._recall(self.config.exploit.get("own_checkpoint"))
+        elif kind != "empty":
+            why = self._load_replay(folder)
+        if why:
+            log.warning("%s starts with an empty replay buffer: %s", self.trial_id, why)
+        memory = {**self.memory(), "replay": "empty" if why else kind}
+        return {**memory, "why": why} if why else memory
+
+    def _recall(self, own: str | None) -> str | None:
+        """Loads the clone's own buffer. Returns why it could not."""
+        if own is None:
+            return "it has no checkpoint of its own"
+        try:
+            return self._load_replay(Path(own))
+        except (BadCheckpoint, ValueError) as error:
+            return str(error)
+
+    def _load_replay(self, folder: Path) -> str | None:
+        """Loads a checkpoint's buffer. Returns why there is none."""
+        if not holds(folder, self.REPLAY_FILE):
+            return f"{folder} holds none (save_buffer)"
+        verify(folder, self.name, only=(self.REPLAY_FILE,))
+        self.replay.load(folder / self.REPLAY_FILE)
+        return None
+
+    def memory(self) -> dict[str, Any]:
+        """What the trial remembers: transitions held, and those lacking until updates begin."""
+        return {"transitions": len(self.replay), "warm_up_left": self.warm_up_left}

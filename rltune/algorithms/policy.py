@@ -15,6 +15,7 @@ from ray.rllib.core.distribution.torch.torch_distribution import TorchSquashedGa
 from rltune import algorithms, envs
 from rltune.algorithms.learner import as_input
 from rltune.algorithms.runner import to_env_actions
+from rltune.checkpoints import verify
 from rltune.errors import BadInput
 from rltune.runs import POLICY_FILE, RunFolder
 from rltune.settings import algorithm
@@ -54,8 +55,10 @@ def load_policy(spec: RunSpec, folder: RunFolder, checkpoint: Path) -> Policy:
     """The policy of a checkpoint of a run.
 
     Raises:
+        BadCheckpoint: its weights are missing or damaged, or another algorithm's.
         BadInput: its weights cannot be read.
     """
+    verify(checkpoint, spec.algo, only=(POLICY_FILE,))
     record = folder.record(checkpoint)
     frame_stack = record["settings"].get("frame_stack", 1)
     env = envs.make(spec.env_id, spec.env_args, frame_stack)

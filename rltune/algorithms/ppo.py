@@ -14,9 +14,11 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.distribution.torch.torch_distribution import TorchCategorical
 from ray.rllib.core.models.base import ENCODER_OUT
 
+from rltune.algorithms.audit import Reading
 from rltune.algorithms.categorical import LeanCategorical
+from rltune.algorithms.config import FlatConfig
 from rltune.algorithms.learner import ArrayLearner, as_input, to_device
-from rltune.algorithms.member import FlatConfig, Member
+from rltune.algorithms.member import Member
 from rltune.algorithms.rollout import Rollout, gae
 from rltune.algorithms.runner import ArrayEnvRunner
 
@@ -62,12 +64,22 @@ class PPOLearner(ArrayLearner, PPOTorchLearner):
         super().set_clock(env_steps)
         self.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID].update(timestep=env_steps)
 
+    def readings(self) -> list[Reading]:
+        """The entropy coefficient too, from the schedule that acts."""
+        schedule = self.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID]
+        value = float(schedule.get_current_value())
+        return [*super().readings(), Reading("entropy_coeff", "schedule", value)]
+
     def forgotten(self) -> dict[str, torch.Tensor]:
         """The weight of the KL penalty, which moves as training goes."""
         return {"kl_coeff": self.curr_kl_coeffs_per_module[DEFAULT_MODULE_ID]}
 
     def update_from_rollouts(self, rollouts: list[Rollout]) -> None:
-        """``num_epochs`` passes over the rollouts in minibatches, in a fresh order each."""
+        """``num_epochs`` passes over the rollouts in minibatches, in a fresh order each.
+
+        Raises:
+            Divergence: an update met what is not finite, and was not applied.
+        """
         self.net.train()
         batch = self._batch(rollouts)
         rows = len(batch[Columns.OBS])
@@ -79,6 +91,7 @@ class PPOLearner(ArrayLearner, PPOTorchLearner):
             minibatches = [column[order].tensor_split(parts) for column in batch.values()]
             for columns in zip(*minibatches, strict=True):
                 self.gradient_step(dict(zip(batch, columns, strict=True)))
+        self.watch.check()
 
     @torch.no_grad()
     def _batch(self, rollouts: list[Rollout]) -> dict[str, torch.Tensor]:
@@ -142,11 +155,3 @@ class PPO(Member, rllib_ppo.PPO):
             self.collect(self.steps_per_env(self.config.train_batch_size))
         )
         self.end_updates()
-
-    def effective_settings(self) -> dict[str, Any]:
-        """The entropy coefficient, read from the schedule that acts."""
-        settings = super().effective_settings()
-        if self.on_arrays:
-            schedule = self.learner.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID]
-            settings["entropy_coeff"] = float(schedule.get_current_value())
-        return settings

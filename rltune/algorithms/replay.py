@@ -306,6 +306,12 @@ class ReplayBuffer:
 
     # Keeping -----------------------------------------------------------------------------------
 
+    @property
+    def _signature(self) -> np.ndarray:
+        """What two buffers must have in common, beside the shapes of their columns."""
+        layout = self.layout
+        return np.array([layout.capacity, layout.num_envs, layout.frame_stack])
+
     def save(self, path: Path) -> None:
         """Writes what is held, oldest first, as ``.npz``: arrays alone, no pickle."""
         rows = self.layout.rows
@@ -319,19 +325,26 @@ class ReplayBuffer:
         held: dict[str, Any] = {name: values[order] for name, values in self._columns.items()}
         if self._tree is not None:
             held["priorities"] = self._tree.get(order)
-        np.savez(path, used=used, open=self._open, **held)
+        np.savez(path, layout=self._signature, used=used, open=self._open, **held)
 
     def load(self, path: Path) -> None:
         """Replaces what is held by what :meth:`save` wrote; its episodes are over.
 
         Raises:
-            ValueError: it was written by a buffer of another layout.
+            ValueError: it was written by a buffer of another layout, and nothing is replaced.
         """
         with np.load(path, allow_pickle=False) as saved:
             held = {name: saved[name] for name in saved.files}
-        used = held["used"]
-        if len(used) != self.layout.num_envs or used.max() > self.layout.rows:
-            raise ValueError(f"{path} is of {len(used)} environments with up to {used.max()} slots")
+        used, ours = held["used"], self._signature
+        if not np.array_equal(held["layout"], ours) or any(
+            held[name].shape[1:] != values.shape[1:] for name, values in self._columns.items()
+        ):
+            capacity, num_envs, frame_stack = held["layout"].tolist()
+            raise ValueError(
+                f"{path} is of {num_envs} environments with {capacity} transitions of "
+                f"{frame_stack} frames of shape {held['obs'].shape[1:]}; this buffer is of "
+                f"{ours[1]}, {ours[0]}, {ours[2]} and {self._columns['obs'].shape[1:]}"
+            )
         self._columns["live"][:] = False
         slots = np.concatenate(
             [first + np.arange(count) for first, count in zip(self._first, used, strict=True)]

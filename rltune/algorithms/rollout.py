@@ -25,6 +25,7 @@ class Rollout:
         extras: further arrays of shape (T, N, ...), the policy's own (log-probabilities).
         episode_returns: undiscounted return of each episode that ended here.
         episode_lengths: its length in steps.
+        events: what happened to the environments meanwhile, each a ``kind`` with its particulars.
         continues: the first step starts from what the last rollout's last step led to; false
             after the environments were reset.
     """
@@ -39,6 +40,7 @@ class Rollout:
     extras: dict[str, np.ndarray] = field(default_factory=dict)
     episode_returns: list[float] = field(default_factory=list)
     episode_lengths: list[int] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
     continues: bool = False
 
     @classmethod

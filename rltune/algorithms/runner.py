@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from abc import abstractmethod
 from typing import Any
 
@@ -9,15 +11,23 @@ import gymnasium as gym
 import numpy as np
 import ray
 import torch
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from ray.rllib.core import COMPONENT_RL_MODULE, DEFAULT_MODULE_ID
 from ray.rllib.env import INPUT_ENV_SPACES
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils.checkpoints import Checkpointable
 
 from rltune import envs
+from rltune.algorithms.audit import Reading
+from rltune.algorithms.divergence import Divergence
 from rltune.algorithms.learner import as_input, to_device
 from rltune.algorithms.rollout import STEP_COLUMNS, Rollout
+from rltune.errors import EnvironmentFailed
+
+log = logging.getLogger("rltune")
+
+#: Times that failing environments are made anew without an episode having ended in between.
+MAX_RESTARTS = 3
 
 
 class ArrayEnvRunner(EnvRunner, Checkpointable):
@@ -32,6 +42,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         self._spaces = kwargs.get("spaces")
         self.module: Any = None
         self.rng = np.random.default_rng(self._seed)
+        self._restarts = 0
         if self.worker_index or not self.num_workers:
             self.make_env()
         self.make_module()
@@ -76,48 +87,99 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
     def sample(self, *, num_steps: int, env_steps: int = 0, **_: Any) -> Rollout:
         """``num_steps`` steps of every environment.
 
+        Environments that raise are made anew: their episodes are discarded, the steps so far are
+        kept as cut off, and the rollout's ``events`` tell of it.
+
         Args:
             env_steps: environment steps of the trial so far, for schedules.
+
+        Raises:
+            EnvironmentFailed: they raise again and again.
         """
-        columns: dict[str, list[np.ndarray]] = {}
+        rows: list[dict[str, np.ndarray]] = []
         returns: list[float] = []
         lengths: list[int] = []
+        events: list[dict[str, Any]] = []
         device = next(self.module.parameters()).device
         if type(self.module) is not self.config.module_class:
             self.module.eval()  # it may have layers that act otherwise in training
-        continues, self._continues = self._continues, True
-        for _step in range(num_steps):
-            obs = self._obs
-            actions, extras = self.act(as_input(to_device(obs, device)), env_steps)
-            self._obs, rewards, terminated, truncated, infos = self.env.step(
-                to_env_actions(actions, self.env.single_action_space)
-            )
-            done = terminated | truncated
-            row = {
-                "obs": obs,
-                "next_obs": self._true_next(infos, done),
-                "actions": actions,
-                "rewards": np.asarray(rewards, dtype=np.float32),
-                "terminated": terminated,
-                "truncated": truncated,
-                "valid": ~self._fresh,
-                **extras,
-            }
-            for name, value in row.items():
-                columns.setdefault(name, []).append(value)
-            self._count_episodes(row["rewards"], done, returns, lengths)
-            if self._autoreset == AutoresetMode.DISABLED and done.any():
-                self._obs, _ = self.env.reset(options={"reset_mask": done})
+        continues = self._continues
+        while len(rows) < num_steps:
+            actions, extras = self.act(as_input(to_device(self._obs, device)), env_steps)
+            try:
+                row = self._step(actions, returns, lengths)
+            except Exception as error:
+                if not np.isfinite(actions).all():
+                    raise Divergence("action", actions[~np.isfinite(actions)][0]) from error
+                events.append(self._restart(error, env_steps))
+                if rows:
+                    rows[-1]["truncated"] = ~rows[-1]["terminated"]
+                else:
+                    continues = False
+                continue
+            rows.append(row | extras)
             env_steps += self.env.num_envs * max(1, self.num_workers)
-        arrays = {name: np.stack(values) for name, values in columns.items()}
+        self._continues = True
+        arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
         fields = {name: arrays.pop(name) for name in STEP_COLUMNS}
         return Rollout(
             **fields,
             extras=arrays,
             episode_returns=returns,
             episode_lengths=lengths,
+            events=events,
             continues=continues,
         )
+
+    def _step(
+        self, actions: np.ndarray, returns: list[float], lengths: list[int]
+    ) -> dict[str, np.ndarray]:
+        """One step of every environment; episodes that end are appended to the lists."""
+        before, fresh = self._obs, self._fresh
+        self._obs, rewards, terminated, truncated, infos = self.env.step(
+            to_env_actions(actions, self.env.single_action_space)
+        )
+        done = terminated | truncated
+        with np.errstate(over="ignore"):  # what is infinite then is met by check_rollouts
+            rewards = np.asarray(rewards, dtype=np.float32)
+        row = {
+            "obs": before,
+            "next_obs": self._true_next(infos, done),
+            "actions": actions,
+            "rewards": rewards,
+            "terminated": terminated,
+            "truncated": truncated,
+            "valid": ~fresh,
+        }
+        if self._autoreset == AutoresetMode.DISABLED and done.any():
+            self._obs, _ = self.env.reset(options={"reset_mask": done})
+        self._count_episodes(rewards, done, returns, lengths)
+        return row
+
+    def _restart(self, error: Exception, env_steps: int) -> dict[str, Any]:
+        """Makes the environments anew, with a seed of their own. Returns the event."""
+        event = {
+            "kind": "env_restart",
+            "env_steps": env_steps,
+            "error": f"{type(error).__name__}: {error}",
+        }
+        while True:
+            self._restarts += 1
+            if self._restarts > MAX_RESTARTS:
+                raise EnvironmentFailed(
+                    f"{self.config.env} raised {type(error).__name__} at env step {env_steps}, "
+                    f"after {MAX_RESTARTS} restarts without an episode that ended: {error}"
+                ) from error
+            log.warning("%s is made anew at env step %d: %s", self.config.env, env_steps, error)
+            with contextlib.suppress(Exception):  # it is broken as it is
+                self.stop()
+            self._seed = int(self.rng.integers(2**31))
+            try:
+                self.make_env()
+            except Exception as again:
+                error = again
+            else:
+                return event
 
     def _true_next(self, infos: dict[str, Any], done: np.ndarray) -> np.ndarray:
         """What the step led to; SAME_STEP autoreset hides it in the infos where episodes ended."""
@@ -134,12 +196,25 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
     ) -> None:
         self._returns += rewards
         self._lengths += ~self._fresh
+        if done.any():
+            self._restarts = 0
         returns.extend(self._returns[done].tolist())
         lengths.extend(self._lengths[done].tolist())
         self._returns[done] = 0.0
         self._lengths[done] = 0
         if self._autoreset == AutoresetMode.NEXT_STEP:
             self._fresh = done
+
+    def acting(self) -> list[Reading]:
+        """The settings that act here, read from the environments themselves."""
+        env, place = self.env, "environment"
+        found = [Reading("num_envs_per_env_runner", place, env.num_envs)]
+        if isinstance(env, SyncVectorEnv):
+            one, frames = env.envs[0], 1
+            if isinstance(one, envs.JoinFrames):
+                frames = one.observation_space.shape[-1] // one.env.observation_space.shape[-1]
+            found.append(Reading("frame_stack", place, frames))
+        return found
 
     def get_spaces(self) -> dict[str, tuple[gym.Space[Any], gym.Space[Any]]]:
         """Observation and action space of one environment, under RLlib's keys."""

@@ -16,6 +16,7 @@ from ray.rllib.core.models.configs import MLPEncoderConfig
 from ray.rllib.core.models.torch.encoder import TorchMLPEncoder
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
+from rltune.algorithms.audit import Reading
 from rltune.algorithms.off_policy import OffPolicy, ReplayConfig, ReplayLearner
 from rltune.algorithms.runner import ArrayEnvRunner
 
@@ -79,17 +80,13 @@ class SACLearner(ReplayLearner, SACTorchLearner):
         """The temperature: else a restored policy would explore as at the start."""
         return {"log_alpha": self.curr_log_alpha[DEFAULT_MODULE_ID]}
 
-    def learning_rates(self) -> dict[str, float]:
-        """Of actor, critics and temperature."""
-        rates = {
-            name.removeprefix(f"{DEFAULT_MODULE_ID}_"): optimizer.param_groups[0]["lr"]
+    def rated(self) -> dict[str, torch.optim.Optimizer]:
+        """Those of actor, critics and temperature."""
+        named = {
+            name.removeprefix(f"{DEFAULT_MODULE_ID}_"): optimizer
             for name, optimizer in self._named_optimizers.items()
         }
-        return {
-            "actor_lr": rates["policy"],
-            "critic_lr": rates["qf"],
-            "alpha_lr": rates["alpha"],
-        }
+        return {"actor_lr": named["policy"], "critic_lr": named["qf"], "alpha_lr": named["alpha"]}
 
 
 class SACConfig(ReplayConfig, rllib_sac.SACConfig):
@@ -118,3 +115,10 @@ class SAC(OffPolicy, rllib_sac.SAC):
 
     name = "sac"
     config_class = SACConfig
+
+    def readings(self) -> list[Reading]:
+        """The critics, read from the network."""
+        found = super().readings()
+        if self.on_arrays:
+            found.append(Reading("twin_q", "network", self.learner.net.twin_q))
+        return found

@@ -14,6 +14,7 @@ from rltune.errors import RltuneError
 
 MAIN_JOB = "sweep"
 RUN = "Run"
+POPULATION = "Population (pb2, pbt)"
 MORE = "Machine"
 
 app = typer.Typer(
@@ -85,7 +86,9 @@ def _sweep(
     scheduler: Annotated[
         str | None, typer.Option(help="pb2, pbt, asha or fifo.", rich_help_panel=RUN)
     ] = None,
-    searcher: Annotated[str | None, typer.Option(help="random.", rich_help_panel=RUN)] = None,
+    searcher: Annotated[
+        str | None, typer.Option(help="random or sobol.", rich_help_panel=RUN)
+    ] = None,
     trials: Annotated[
         int | None, typer.Option(help="Trials; the population's size.", rich_help_panel=RUN)
     ] = None,
@@ -103,7 +106,47 @@ def _sweep(
             rich_help_panel=RUN,
         ),
     ] = None,
+    point: Annotated[
+        list[str],
+        typer.Option(
+            metavar="TABLE",
+            help="A trial that starts at '{lr=1e-3}'; again for more.",
+            rich_help_panel=RUN,
+        ),
+    ] = [],  # noqa: B006
     seed: Annotated[int, typer.Option(help="Fixes every draw.", rich_help_panel=RUN)] = 0,
+    perturb_every: Annotated[
+        int | None,
+        typer.Option(metavar="STEPS", help="Between two decisions.", rich_help_panel=POPULATION),
+    ] = None,
+    synchronous: Annotated[
+        bool | None,
+        typer.Option(
+            "--synchronous/--asynchronous",
+            help="Whether members wait for each other.",
+            rich_help_panel=POPULATION,
+        ),
+    ] = None,
+    burn_in: Annotated[
+        int | None,
+        typer.Option(
+            metavar="STEPS", help="Before the first decision.", rich_help_panel=POPULATION
+        ),
+    ] = None,
+    quantile: Annotated[
+        float | None,
+        typer.Option(help="Share that is replaced.", rich_help_panel=POPULATION),
+    ] = None,
+    resample_probability: Annotated[
+        float | None,
+        typer.Option(help="Chance of a fresh draw (pbt).", rich_help_panel=POPULATION),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RETURN", help="By which a donor is better.", rich_help_panel=POPULATION
+        ),
+    ] = None,
     set_: SetOption = [],  # noqa: B006
     space: SpaceOption = [],  # noqa: B006
     preset: PresetOption = None,
@@ -120,6 +163,13 @@ def _sweep(
     gpus_per_trial: Annotated[
         float, typer.Option(help="GPUs; fractions too.", rich_help_panel=MORE)
     ] = 0.0,
+    memory_per_trial: Annotated[
+        str, typer.Option(metavar="SIZE", help="Like 2GiB.", rich_help_panel=MORE)
+    ] = "0",
+    max_failures: Annotated[
+        int,
+        typer.Option(help="Retries of a trial, from its last checkpoint.", rich_help_panel=MORE),
+    ] = 2,
     address: Annotated[
         str | None, typer.Option(help="Of a Ray cluster.", rich_help_panel=MORE)
     ] = None,
@@ -156,13 +206,24 @@ def _sweep(
         steps=steps,
         time_budget=time_budget,
         target=target,
+        points=point,
         seed=seed,
+        population={
+            "perturb_every": perturb_every,
+            "synchronous": synchronous,
+            "burn_in": burn_in,
+            "quantile": quantile,
+            "resample_probability": resample_probability,
+            "margin": margin,
+        },
         preset=preset,
         storage=storage,
         name=name,
         concurrent=concurrent,
         cpus_per_trial=cpus_per_trial,
         gpus_per_trial=gpus_per_trial,
+        memory_per_trial=memory_per_trial,
+        max_failures=max_failures,
         address=address,
     )
 
@@ -172,9 +233,12 @@ def resume(
     run: RunArgument,
     json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Although space or environment have changed.")
+    ] = False,
 ) -> None:
-    """Goes on with a fifo or asha sweep that was stopped or killed."""
-    _call("resume", run_path=run, json=json, quiet=quiet)
+    """Goes on with a sweep that was stopped or killed, exactly where it was."""
+    _call("resume", run_path=run, json=json, quiet=quiet, force=force)
 
 
 @app.command()

@@ -30,6 +30,18 @@ def pairs(option: str, words: Sequence[str], example: str) -> dict[str, Any]:
     return values
 
 
+def table(option: str, word: str) -> dict[str, Any]:
+    """``{lr=1e-3}`` as a dict.
+
+    Raises:
+        BadInput: it is no TOML table.
+    """
+    found = value(word)
+    if not isinstance(found, dict):
+        raise BadInput(f"{option} {word!r}: write it as {option} '{{lr=1e-3}}'")
+    return found
+
+
 def value(text: str) -> Any:
     """``1e-3``, ``true``, ``[64, 64]`` and ``{log=[1e-5,1e-2]}`` as TOML; anything else is text."""
     try:

@@ -5,22 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from rltune.cli import console
-from rltune.cli.sweep import conclude
+from rltune.cli.sweep import conclude, share_cwd
 from rltune.cli.watch import watcher
 from rltune.request import check_resumable
 from rltune.runs import RunFolder
 
 
-def run(*, run_path: Path, json: bool, quiet: bool) -> None:
+def run(*, run_path: Path, json: bool, quiet: bool, force: bool) -> None:
     """Goes on with a run; a finished one is left as it is."""
+    share_cwd()
     folder = RunFolder.open(run_path)
     if folder.summary is None:
-        check_resumable(folder)
+        check_resumable(folder, force)
     elif not json and not quiet:
         console.output().print(f"{folder.shown} is finished: nothing is left to do")
     with watcher(json=json, quiet=quiet) as watch:
         watch.waiting("loading Ray and RLlib" if folder.summary is None else "")
         from rltune import sweeps
 
-        sweeps.resume(folder, watch)
+        sweeps.resume(folder, watch, force)
     conclude(folder, json)

@@ -8,7 +8,7 @@ from typing import Any
 
 from rltune.catalog import newer_version
 from rltune.cli import console
-from rltune.cli.parse import pairs
+from rltune.cli.parse import pairs, table
 from rltune.cli.watch import watcher
 from rltune.errors import BadInput, TrialsFailed, did_you_mean, unknown
 from rltune.request import make_spec
@@ -28,13 +28,14 @@ def run(
     space: list[str],
     env_args: list[str],
     imports: list[str],
+    points: list[str],
+    population: dict[str, Any],
     **options: Any,
 ) -> None:
     """Checks the request, then runs the sweep."""
     if env is None:
         raise _missing_environment(algo)
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # a user's module lies where they are
+    share_cwd()
     if save_buffer is not None:
         settings = [*settings, f"save_buffer={str(save_buffer).lower()}"]
     spec = make_spec(
@@ -44,6 +45,8 @@ def run(
         space=pairs("--space", space, "--space 'lr={log=[1e-5,1e-2]}'"),
         env_args=pairs("--env-arg", env_args, "--env-arg gravity=9.8"),
         imports=imports,
+        points=[table("--point", text) for text in points],
+        population={key: value for key, value in population.items() if value is not None},
         command=["rltune", *sys.argv[1:]],
         **options,
     )
@@ -59,6 +62,12 @@ def run(
 
         folder = sweeps.run(spec, watch)
     conclude(folder, json)
+
+
+def share_cwd() -> None:
+    """A user's module lies where they are."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
 
 
 def conclude(folder: RunFolder, json: bool) -> None:

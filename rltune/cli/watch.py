@@ -18,7 +18,6 @@ from rltune.envs import SPECS
 from rltune.observer import Observer
 from rltune.request import replay_layout
 from rltune.runs import RunFolder
-from rltune.schedulers import SCHEDULERS
 from rltune.spec import Row, RunSpec
 
 #: Seconds between two lines where there is no terminal to draw on.
@@ -55,8 +54,7 @@ class Watcher(Observer):
 
     def started(self, spec: RunSpec, folder: RunFolder) -> None:
         self.spec = spec
-        resumable = SCHEDULERS[spec.budget.scheduler].resumable
-        hint = f"; if it is stopped: rltune resume {folder.shown}" if resumable else ""
+        hint = f"; if it is stopped: rltune resume {folder.shown}"
         self.console.print(f"run folder {folder.shown}{hint}", style="dim", soft_wrap=True)
         if layout := replay_layout(spec):
             size = decimal(layout.nbytes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from rltune.errors import unknown
@@ -43,11 +44,15 @@ class Plan:
     Attributes:
         decided: to be called with every decision, before it takes effect.
         slots: trials that run at a time.
+        checkpoint_of: the last checkpoint that a trial wrote itself, by the trial's id.
+        noticed: to be told what a person should know.
     """
 
     spec: RunSpec
     decided: Callable[[Decision], None]
     slots: int
+    checkpoint_of: Callable[[str], Path | None] = lambda _trial: None
+    noticed: Callable[[str], None] = lambda _text: None
 
 
 @dataclass(frozen=True)
@@ -56,19 +61,17 @@ class SchedulerRow:
 
     Attributes:
         population: trials train side by side and learn from each other.
-        resumable: a killed sweep goes on where it was.
     """
 
     doc: str
     population: bool
-    resumable: bool
 
 
 SCHEDULERS: dict[str, SchedulerRow] = {
-    "pb2": SchedulerRow("Population Based Bandits (Parker-Holder et al. 2020)", True, False),
-    "pbt": SchedulerRow("Population Based Training (Jaderberg et al. 2017)", True, False),
-    "asha": SchedulerRow("asynchronous successive halving (Li et al. 2020)", False, True),
-    "fifo": SchedulerRow("every trial runs to its end", False, True),
+    "pb2": SchedulerRow("Population Based Bandits (Parker-Holder et al. 2020)", True),
+    "pbt": SchedulerRow("Population Based Training (Jaderberg et al. 2017)", True),
+    "asha": SchedulerRow("asynchronous successive halving (Li et al. 2020)", False),
+    "fifo": SchedulerRow("every trial runs to its end", False),
 }
 
 

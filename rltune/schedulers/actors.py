@@ -19,6 +19,9 @@ class KeepsActors:
     _plan: Plan
     _has_room = False
 
+    def saved(self, trial: Any) -> None:
+        """A trial's checkpoint is written: what it reported before counts from now on."""
+
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Makes room with the first trial: all of them ask for the same resources."""
         super().on_trial_add(tune_controller, trial)  # type: ignore[misc]

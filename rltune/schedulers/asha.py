@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ray.tune.schedulers import ASHAScheduler
@@ -26,21 +27,46 @@ class Asha(KeepsActors, ASHAScheduler):
             stop_last_trials=False,
         )
         self._plan = plan
+        #: Rungs that a trial has got to since its last checkpoint.
+        self._since_saved: dict[str, set[int]] = {}
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Tune's answer; a stop is told."""
+        before = self._rungs_of(trial.trial_id)
         answer: str = super().on_trial_result(tune_controller, trial, result)
+        new = self._rungs_of(trial.trial_id) - before
+        self._since_saved.setdefault(trial.trial_id, set()).update(new)
         if answer == self.STOP:
             self._plan.decided(Decision("stop", str(trial), result[TIME], None, {}))
         return answer
 
-    def get_state(self) -> list[dict[str, float]]:
-        """The scores recorded on each rung, by trial: Tune saves no scheduler itself."""
-        return [recorded for _, recorded in self._brackets[0]._rungs]
+    def saved(self, trial: Any) -> None:
+        """A resume goes on behind these rungs."""
+        self._since_saved.pop(trial.trial_id, None)
 
-    def set_state(self, state: list[dict[str, float]]) -> None:
+    def _rungs_of(self, trial_id: str) -> set[int]:
+        rungs = self._brackets[0]._rungs
+        return {n for n, (_, recorded) in enumerate(rungs) if trial_id in recorded}
+
+    def get_state(self) -> dict[str, Any]:
+        """The scores recorded on each rung, by trial: Tune saves no scheduler itself.
+
+        What a trial reported since its last checkpoint, it will report again after a resume.
+        """
+        return {
+            "rungs": [
+                {
+                    name: score
+                    for name, score in recorded.items()
+                    if number not in self._since_saved.get(name, ())
+                }
+                for number, (_, recorded) in enumerate(self._brackets[0]._rungs)
+            ]
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
         """Puts the recorded scores back."""
-        for (_, recorded), saved in zip(self._brackets[0]._rungs, state, strict=True):
+        for (_, recorded), saved in zip(self._brackets[0]._rungs, state["rungs"], strict=True):
             recorded.update(saved)
 
 

@@ -1,100 +1,162 @@
-"""Population Based Bandits (Parker-Holder et al. 2020, arXiv 2002.02518)."""
+"""Population Based Bandits (Parker-Holder et al. 2020 and, for choices, 2021)."""
 
 from __future__ import annotations
 
-import warnings
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from ray.tune.schedulers.pb2_utils import UCB, TV_SquaredExp, normalize, optimize_acq, standardize
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
 
 from rltune.schedulers import Plan
+from rltune.schedulers.bandit import arm_probabilities
+from rltune.schedulers.gains import GainModel, Row, climb
+from rltune.schedulers.gp import Array
 from rltune.schedulers.population import Population
+from rltune.settings import algorithm
+from rltune.space import Choice, Space
 
-#: The two columns before the settings: when, and from which return.
-CONTEXT = 2
+#: Intervals that the process is fitted on: the latest; older ones have little to say.
+MEMORY = 200
+#: Points of the cube that the acquisition is tried at, and the best of them it climbs from.
+CANDIDATES, CLIMBS = 512, 3
+#: Draws of the choices before a donor whose constraints allow no proposal is stepped from.
+DRAWS = 10
 
 
-class Pb2(Population):
+class Pb2Explorer:
     """Explores where a Gaussian process expects the largest gain in return.
 
-    The process is fitted on the unit cube of the space, so that logarithmic scales, powers of two
-    and ordered choices are modelled as they are searched. Kernel and acquisition are the paper's,
-    as Ray implements them.
+    The process predicts the gain per environment step of an interval from when it starts, from
+    which return, and the settings: numbers by their position on the unit cube, so that each is
+    modelled on the scale it is searched on, choices as categories. The options of a choice are
+    arms of a time-varying bandit (PB2-Mult), which draws them first; the numbers then have the
+    highest upper confidence bound given the options, in the light of what other members are
+    trying already.
+
+    Args:
+        space: the settings that an exploit may change.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
-        #: (trial id, env_steps, return, unit settings) of each interval's end.
-        self._observed: list[tuple[str, float, float, np.ndarray]] = []
-        #: Unit settings handed out that no report has answered yet, by trial.
-        self._pending: dict[str, np.ndarray] = {}
+    def __init__(self, space: Space, seed: int) -> None:
+        self.space = space
+        self.choices = {name: p for name, p in space.items() if isinstance(p, Choice)}
+        self.ordered = space.only([name for name in space if name not in self.choices])
+        self.rng = np.random.default_rng([seed, 1])
+        #: Where a member's present interval began: env_steps and return.
+        self._starts: dict[str, tuple[float, float]] = {}
+        self._rows: list[Row] = []
+        #: Points of exploits that no report has answered yet, by member.
+        self._pending: dict[str, list[float]] = {}
 
-    def _save_trial_state(self, state: Any, time: int, result: dict[str, Any], trial: Any) -> float:
-        score: float = super()._save_trial_state(state, time, result, trial)
-        self._observed.append((trial.trial_id, time, score, self.space.to_unit(trial.config)))
-        self._pending.pop(trial.trial_id, None)
-        return score
+    def observe(self, member: str, env_steps: int, score: float, values: Mapping[str, Any]) -> None:
+        """The end of a member's interval; one that begins or ends without a return is ignored."""
+        self._pending.pop(member, None)
+        start = self._starts.pop(member, None)
+        if not math.isfinite(score):
+            return
+        self._starts[member] = (float(env_steps), float(score))
+        if start is None or env_steps <= start[0] or not self._is_known(values):
+            return
+        steps = env_steps - start[0]
+        self._rows.append((self._encode(*start, values), steps, (score - start[1]) / steps))
+        del self._rows[:-MEMORY]
 
-    def explore(self, trial: Any, donor: Any) -> dict[str, Any]:
-        """The point of the highest upper confidence bound; a PBT step while there is no data.
+    def explore(
+        self, member: str, env_steps: int, score: float, donor: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The settings of the highest upper confidence bound; a PBT step while there is no data.
 
-        After the exploit the trial has its donor's return, which the next gain counts from.
+        The member's next gain counts from the donor's return, which comes with the weights.
         """
-        now, score = self._trial_state[trial].last_train_time, self._trial_state[donor].last_score
-        rows, gains = self._gains()
-        if len(gains):
-            context = np.array([[now, score]])
-            unit = self._suggest(np.array(rows), np.array(gains), context)
-            values = self.space.from_unit(unit)
-        if not len(gains) or self.space.broken({**donor.config, **values}):
-            values = self.space.perturb(donor.config, self.rng, fixed=donor.config)
-        unit = self.space.to_unit(values)
-        self._pending[trial.trial_id] = unit
-        self._observed.append((trial.trial_id, now, score, unit))
+        found = None
+        if self._rows and math.isfinite(score):
+            found = next(self.proposals(env_steps, score, donor), None)
+        values = found or self.space.perturb(donor, self.rng, fixed=donor)
+        self._starts.pop(member, None)
+        if math.isfinite(score):
+            self._starts[member] = (float(env_steps), float(score))
+            self._pending[member] = self._encode(env_steps, score, values)
         return values
 
-    def _gains(self) -> tuple[list[np.ndarray], list[float]]:
-        """Gain in return per step over each interval a trial spent at one setting, by its start."""
-        rows, gains = [], []
-        last: dict[str, tuple[float, float, np.ndarray]] = {}
-        for trial, time, score, unit in self._observed:
-            before = last.get(trial)
-            last[trial] = (time, score, unit)
-            if before is None or time <= before[0] or not np.array_equal(unit, before[2]):
-                continue
-            rows.append(np.concatenate([[time, before[1]], unit]))
-            gains.append((score - before[1]) / (time - before[0]))
-        return rows, gains
+    def proposals(
+        self, env_steps: int, score: float, donor: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """Changed settings that keep the constraints, best first, for each draw of the choices."""
+        model = GainModel(self._rows, list(self._pending.values()), len(self.choices))
+        for _ in range(DRAWS):
+            arms = self._draw_arms(model.rewards)
+            options = {
+                name: choice.options[arm]
+                for (name, choice), arm in zip(self.choices.items(), arms, strict=True)
+            }
+            for unit in self._ranked(model, [env_steps, score], arms, donor):
+                values = {**self.ordered.from_unit(unit), **options}
+                proposal = {name: values[name] for name in self.space}
+                if self.space.changes(donor, proposal) and not self.space.broken(
+                    {**donor, **proposal}
+                ):
+                    yield proposal
 
-    def _suggest(self, rows: np.ndarray, gains: np.ndarray, context: np.ndarray) -> np.ndarray:
-        seen = rows[:, :CONTEXT]
-        inputs = np.hstack([normalize(seen, seen), rows[:, CONTEXT:]])
-        targets = standardize(gains).reshape(-1, 1)
-        fixed = normalize(context, seen)
-        model = _fit(inputs, targets)
-        # A second model counts the points under way: its uncertainty there is low already.
-        busy = model
-        if self._pending:
-            waiting = np.array(list(self._pending.values()))
-            extra = np.hstack([np.repeat(fixed, len(waiting), axis=0), waiting])
-            zeros = np.zeros((len(waiting), 1))
-            busy = _fit(np.vstack([inputs, extra]), np.vstack([targets, zeros]))
-        best: np.ndarray = optimize_acq(UCB, model, busy, fixed, CONTEXT)
-        return best
+    def get_state(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {
+            "rng": self.rng.bit_generator.state,
+            "starts": {member: list(start) for member, start in self._starts.items()},
+            "rows": [list(row) for row in self._rows],
+            "pending": {member: list(point) for member, point in self._pending.items()},
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on where :meth:`get_state` was called."""
+        self.rng.bit_generator.state = state["rng"]
+        self._starts = {m: (steps, score) for m, (steps, score) in state["starts"].items()}
+        self._rows = [(list(point), steps, gain) for point, steps, gain in state["rows"]]
+        self._pending = {member: list(point) for member, point in state["pending"].items()}
+
+    def _is_known(self, values: Mapping[str, Any]) -> bool:
+        return all(name in values for name in self.space) and all(
+            choice.contains(values[name]) for name, choice in self.choices.items()
+        )
+
+    def _encode(self, env_steps: float, score: float, values: Mapping[str, Any]) -> list[float]:
+        """Time, return, position of each number, option of each choice."""
+        units = self.ordered.to_unit(values)
+        arms = [choice.index(values[name]) for name, choice in self.choices.items()]
+        return [float(x) for x in (env_steps, score, *units, *arms)]
+
+    def _draw_arms(self, rewards: Array) -> list[int]:
+        arms = []
+        for column, choice in enumerate(self.choices.values(), start=2 + len(self.ordered)):
+            pulled = [int(point[column]) for point, _, _ in self._rows]
+            chances = arm_probabilities(pulled, list(rewards), len(choice.options))
+            arms.append(int(self.rng.choice(len(chances), p=chances)))
+        return arms
+
+    def _ranked(
+        self, model: GainModel, context: list[float], arms: list[int], donor: Mapping[str, Any]
+    ) -> Array:
+        """Points of the ordered settings' cube by their acquisition, best first: ``(n, d)``."""
+        own = self.ordered.to_unit(donor)
+        if not len(own):
+            return own[None]
+        near = own + 0.1 * self.rng.standard_normal((CANDIDATES // 2, len(own)))
+        units = np.vstack([self.rng.random((CANDIDATES // 2, len(own))), near.clip(0, 1)])
+
+        def acquisition(units: Array) -> Array:
+            beside = np.tile([*context, *arms], (len(units), 1))
+            return model.acquisition(np.insert(beside, [len(context)], units, axis=1))
+
+        best = units[np.argsort(-acquisition(units))[:CLIMBS]]
+        units = np.vstack([*(climb(acquisition, unit) for unit in best), units])
+        # What counts is the value a position stands for: whole numbers have few.
+        snapped = np.array([self.ordered.to_unit(self.ordered.from_unit(unit)) for unit in units])
+        ranked: Array = snapped[np.argsort(-acquisition(snapped), kind="stable")]
+        return ranked
 
 
-def _fit(inputs: np.ndarray, targets: np.ndarray) -> GaussianProcessRegressor:
-    kernel = TV_SquaredExp(variance=1.0, lengthscale=1.0, epsilon=0.1)
-    with warnings.catch_warnings():
-        # A handful of points puts a hyperparameter on its bound; that is no one's mistake.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        # The jitter keeps repeated points from making the matrix singular.
-        return GaussianProcessRegressor(kernel=kernel, alpha=1e-6).fit(inputs, targets)
-
-
-def build(plan: Plan) -> Pb2:
+def build(plan: Plan) -> Population:
     """PB2 over environment steps."""
-    return Pb2(plan)
+    spec = plan.spec
+    space = algorithm(spec.algo).mutable(spec.space)
+    return Population(plan, Pb2Explorer(space, spec.seed))

@@ -1,97 +1,346 @@
-"""What the population schedulers share: Tune's PBT machinery, explored by rltune's own space."""
+"""What the population schedulers share: who trains next, who takes whose weights, and when.
+
+A member trains for an interval, is saved, and waits. When its turn comes it goes on from its own
+checkpoint, or, where it is among the worst, from a changed copy of one of the best. The member
+furthest behind comes first, and is compared with the others as they were at its own age: with
+fewer slots than members the one that has just trained would always look best. What is known of a
+member changes only when its checkpoint is written: score and weights always belong together, so
+that a sweep killed at any moment goes on as if nothing had been (ray 30838, ray PR 48616).
+
+How to explore is another question, answered by an :class:`Explorer`. Source: Jaderberg et al. 2017.
+"""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import Any
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
-from ray.tune.schedulers import PopulationBasedTraining
-from ray.tune.schedulers.pbt import _PBTTrialState
+from ray.train._internal.checkpoint_manager import _TrainingResult
+from ray.tune import Checkpoint
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
 
+from rltune import checkpoints
+from rltune.errors import BadCheckpoint
 from rltune.schedulers import METRIC, TIME, Decision, Plan
 from rltune.schedulers.actors import KeepsActors
-from rltune.settings import algorithm
+from rltune.runs import REPLAY_FILE
 
 
-class _AnySearcher(PopulationBasedTraining):
-    """Tune's PBT, taking its members from any searcher; its own refuses all but random search."""
+class Explorer(Protocol):
+    """Chooses new settings for a member that takes a donor's weights."""
 
-    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        self._trial_state[trial] = _PBTTrialState(trial)
+    def observe(
+        self, member: str, env_steps: int, score: float, values: Mapping[str, Any]
+    ) -> None:
+        """The end of a member's interval: its return, and the settings it ran at."""
+
+    def explore(
+        self, member: str, env_steps: int, score: float, donor: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """New values of the mutable settings.
+
+        Args:
+            env_steps: the member's own clock.
+            score: the return of the donor.
+            donor: its whole configuration.
+        """
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that later choices depend on, as JSON holds it."""
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on exactly where :meth:`get_state` was called."""
 
 
-class Population(KeepsActors, _AnySearcher):
-    """Asynchronous exploits: one of the lowest quarter becomes a changed copy of one of the best.
+@dataclass
+class Member:
+    """What is known of a member as of its last checkpoint.
 
-    Structural settings (the network's, the environments') go with the weights, unchanged. A
-    member keeps its own count of environment steps: weights move, time does not.
+    Attributes:
+        env_steps: its clock.
+        scores: its return at the end of each interval, None where it had none yet.
+        next_due: environment steps at which its interval is over.
+        waits: whether its interval is over and nothing has been decided yet.
+        diverged: whether something was not finite.
+        exploits: how often it took another's weights.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        spec = plan.spec
-        super().__init__(
-            time_attr=TIME,
-            metric=METRIC,
-            mode="max",
-            perturbation_interval=spec.budget.perturb_every,
-            custom_explore_fn=lambda config: config,  # Tune's own explore is not used
-            quantile_fraction=0.25,
-            log_config=False,  # decisions.jsonl holds them
-            require_attrs=False,  # no episode may have ended yet
-        )
+    env_steps: int = 0
+    scores: list[float | None] = field(default_factory=list)
+    next_due: int = 0
+    waits: bool = False
+    diverged: bool = False
+    exploits: int = 0
+
+    @property
+    def score(self) -> float | None:
+        """Its last return."""
+        return self.scores[-1] if self.scores else None
+
+    def score_at(self, interval: int) -> float | None:
+        """Its return at the end of an interval, or the last one where it has not got there."""
+        return self.scores[min(interval, len(self.scores)) - 1] if self.scores else None
+
+
+class Population(KeepsActors, FIFOScheduler):  # type: ignore[misc]
+    """PBT in both its modes. A member keeps its own clock: weights move, time does not.
+
+    Structural settings (the network's, the environments') go with the weights, unchanged.
+    """
+
+    def __init__(self, plan: Plan, explorer: Explorer) -> None:
+        super().__init__()
         self._plan = plan
-        self.space = algorithm(spec.algo).mutable(spec.space)
-        self.rng = np.random.default_rng([spec.seed, 1])
+        self._budget = plan.spec.budget
+        self.explorer = explorer
+        self.members: dict[str, Member] = {}
+        self._trials: dict[str, Trial] = {}
+        #: Reports that end an interval, until the checkpoint that belongs to them is written.
+        self._reported: dict[str, Mapping[str, Any]] = {}
+        #: Those of them whose member goes on at once, with nothing to decide.
+        self._alone: set[str] = set()
+        self.rng = np.random.default_rng([plan.spec.seed, 4])
 
-    @abstractmethod
-    def explore(self, trial: Any, donor: Any) -> dict[str, Any]:
-        """New values of the mutable settings for a trial that takes a donor's weights."""
+    # What Tune tells --------------------------------------------------------------------------
 
-    def _exploit(self, tune_controller: Any, trial: Any, trial_to_clone: Any) -> None:
-        state = self._trial_state[trial]
-        now = state.last_train_time
-        super()._exploit(tune_controller, trial, trial_to_clone)
-        # Tune sets the clone's clock to its donor's.
-        state.last_perturbation_time = state.last_train_time = now
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """A new member, one of before a resume, or one that is tried again after a failure."""
+        super().on_trial_add(tune_controller, trial)
+        self._trials[trial.trial_id] = trial
+        self._reported.pop(trial.trial_id, None)
+        first = Member(next_due=self._budget.perturb_every)
+        self.members.setdefault(trial.trial_id, first)
 
-    def _checkpoint_or_exploit(
-        self, trial: Any, tune_controller: Any, upper_quantile: list[Any], lower_quantile: list[Any]
-    ) -> None:
-        """Clones one of the best over a trial of the lowest quarter; any other trial is saved.
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Ends the interval where it is over: the member is saved, and waits."""
+        member = self.members[trial.trial_id]
+        diverged = "diverged/what" in result
+        if result[TIME] < member.next_due and not diverged:
+            return str(self.CONTINUE)
+        self._reported[trial.trial_id] = result
+        if self._goes_on_alone(trial, result):
+            self._alone.add(trial.trial_id)
+            tune_controller._schedule_trial_save(trial, result)
+            return str(self.CONTINUE)
+        return str(self.PAUSE)
 
-        Tune saves none but the best, so that a trial which becomes the best later has nothing to
-        give: in a population of four most exploits were skipped. A donor must be truly better.
-        """
-        donors = [donor for donor in upper_quantile if self._is_better(donor, trial)]
-        if trial not in lower_quantile or not donors:
-            super()._checkpoint_or_exploit(trial, tune_controller, [trial], [])
+    def saved(self, trial: Trial) -> None:
+        """The checkpoint is written that belongs to a member's last report."""
+        result = self._reported.pop(trial.trial_id, None)
+        if result is None:
             return
-        donor = donors[self.rng.integers(len(donors))]
-        super()._checkpoint_or_exploit(trial, tune_controller, [donor], [trial])
-
-    def _is_better(self, donor: Any, trial: Any) -> bool:
-        state, other = self._trial_state[donor], self._trial_state[trial]
-        return state.last_checkpoint is not None and state.last_score > other.last_score
-
-    def _get_new_config(
-        self, trial: Any, trial_to_clone: Any
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        now = int(self._trial_state[trial].last_train_time)
-        config = {
-            **trial_to_clone.config,
-            **self.explore(trial, trial_to_clone),
-            "seed": trial.config["seed"],
-            "env_steps_before": now,
-        }
-        searched = {name: config[name] for name in self._plan.spec.space}
-        self._plan.decided(
-            Decision(
-                "exploit",
-                str(trial),
-                now,
-                str(trial_to_clone),
-                searched,
+        member = self.members[trial.trial_id]
+        member.env_steps = result[TIME]
+        member.scores.append(result.get(METRIC))
+        member.diverged = "diverged/what" in result
+        member.next_due = (member.env_steps // self._every + 1) * self._every
+        if _finite(member.score) and not member.diverged:
+            self.explorer.observe(
+                trial.trial_id, member.env_steps, float(member.score or 0.0), trial.config
             )
+        member.waits = trial.trial_id not in self._alone
+        self._alone.discard(trial.trial_id)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: Any) -> None:
+        """Its budget is spent: it is neither donor nor clone any more."""
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """It failed; where it is tried again, it is added again."""
+        self._reported.pop(trial.trial_id, None)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        """It was ended while it waited."""
+
+    def debug_string(self) -> str:
+        """For Tune."""
+        return type(self).__name__
+
+    # Whose turn it is -------------------------------------------------------------------------
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The member that is furthest behind, once a slot is free: nobody starves."""
+        live = self._live()
+        if live and all(self.members[trial.trial_id].diverged for trial in live):
+            for trial in live:  # nobody is left whom they could copy
+                tune_controller.stop_trial(trial)
+            return None
+        if self._budget.synchronous:
+            self._pass_barrier()
+        return next((t for t in self._in_line(tune_controller) if self._may_start(t)), None)
+
+    def _in_line(self, controller: Any) -> list[Trial]:
+        """Those who may start now, the one furthest behind first."""
+        busy = {t for t in self._trials.values() if t.status == Trial.RUNNING}
+        busy |= controller._resetting_trials
+        if not controller._actor_cache.num_cached_objects:
+            # Without an idle process, one that is being started for a trial takes its slot.
+            busy |= {t for t in self._trials.values() if t in controller._trial_to_actor}
+        if len(busy) >= self._plan.slots:
+            return []
+        waiting = [
+            trial
+            for trial in self._trials.values()
+            if trial.status in (Trial.PENDING, Trial.PAUSED) and trial not in busy
+        ]
+        return sorted(waiting, key=lambda t: (self.members[t.trial_id].env_steps, t.trial_id))
+
+    def _may_start(self, trial: Trial) -> bool:
+        """Decides about a member. False for one that waits for the others, or, diverged, for
+        somebody to copy.
+        """
+        member = self.members[trial.trial_id]
+        if member.waits and not self._budget.synchronous:
+            scores = self._scores(len(member.scores))
+            self._settle(trial, self._donor(trial, *self._cut(scores)))
+        return not member.waits
+
+    def _settle(self, trial: Trial, donor: Trial | None) -> None:
+        """What a member goes on from is decided: its own weights, or a donor's."""
+        member = self.members[trial.trial_id]
+        if donor is not None:
+            self._exploit(trial, donor)
+        member.waits = member.diverged
+
+    def _pass_barrier(self) -> None:
+        """Decides about all members at once, when each of them waits at the end of its interval."""
+        live = self._live()
+        if live and all(self.members[trial.trial_id].waits for trial in live):
+            lower, upper = self._cut(self._scores())
+            for trial, donor in [(t, self._donor(t, lower, upper)) for t in live]:
+                self._settle(trial, donor)
+
+    def _goes_on_alone(self, trial: Trial, result: Mapping[str, Any]) -> bool:
+        """Whether a member may go on in its process: nobody waits, and it keeps its weights."""
+        if self._budget.synchronous or "diverged/what" in result:
+            return False
+        if any(t.status in (Trial.PENDING, Trial.PAUSED) for t in self._live()):
+            return False
+        scores = self._scores() | {trial.trial_id: _as_score(result.get(METRIC))}
+        return trial.trial_id not in self._cut(scores)[0]
+
+    # Whose weights ----------------------------------------------------------------------------
+
+    def _live(self) -> list[Trial]:
+        return [trial for trial in self._trials.values() if not trial.is_finished()]
+
+    def _scores(self, interval: int | None = None) -> dict[str, float]:
+        """Of every live member that has one, at the end of an interval; -inf where it diverged."""
+        scores = {}
+        for trial in self._live():
+            member = self.members[trial.trial_id]
+            score = member.score if interval is None else member.score_at(interval)
+            if member.diverged:
+                scores[trial.trial_id] = -math.inf
+            elif score is not None and member.env_steps >= self._budget.burn_in:
+                scores[trial.trial_id] = _as_score(score)
+        return scores
+
+    def _cut(self, scores: Mapping[str, float]) -> tuple[list[str], list[str]]:
+        """The worst and the best quantile, never overlapping; the better first."""
+        order = sorted(scores, key=lambda name: (scores[name], name))
+        count = min(math.ceil(len(order) * self._budget.quantile), len(order) // 2)
+        return order[:count], order[len(order) - count :][::-1]
+
+    def _donor(self, trial: Trial, lower: list[str], upper: list[str]) -> Trial | None:
+        """One of the best at random; the next best where its checkpoint is damaged."""
+        member = self.members[trial.trial_id]
+        if member.diverged:
+            scores = self._scores()
+            upper = upper or sorted(scores, key=lambda name: -scores[name])[:1]
+        elif trial.trial_id not in lower:
+            return None
+        better = [name for name in upper if self._is_better(name, trial.trial_id)]
+        order = [better[i] for i in self.rng.permutation(len(better))] if better else []
+        others = sorted(set(self._scores()) - set(order), key=self._rank, reverse=True)
+        order += [name for name in others if order and self._is_better(name, trial.trial_id)]
+        return next((self._trials[name] for name in order if self._intact(name)), None)
+
+    def _rank(self, name: str) -> tuple[float, str]:
+        return _as_score(self.members[name].score), name
+
+    def _is_better(self, name: str, than: str) -> bool:
+        """Whether a member is a donor for another: better by more than the margin, and saved."""
+        donor, clone = self.members[name], self.members[than]
+        if name == than or donor.diverged or not _finite(donor.score):
+            return False
+        if clone.diverged:
+            return True
+        return float(donor.score or 0.0) > _as_score(clone.score) + self._budget.margin
+
+    def _intact(self, name: str) -> bool:
+        path = self._plan.checkpoint_of(name)
+        if path is None:
+            return False
+        try:
+            checkpoints.verify(path, self._plan.spec.algo, skip=(REPLAY_FILE,))
+        except BadCheckpoint as error:
+            self._plan.noticed(f"{name} is no donor now: {error}")
+            return False
+        return True
+
+    def _exploit(self, trial: Trial, donor: Trial) -> None:
+        """The member's next start is a changed copy of the donor."""
+        member, other = self.members[trial.trial_id], self.members[donor.trial_id]
+        source, memory = (self._plan.checkpoint_of(t.trial_id) for t in (donor, trial))
+        changed = self.explorer.explore(
+            trial.trial_id, member.env_steps, float(other.score or 0.0), donor.config
         )
-        return config, {}
+        exploit = {
+            "donor": donor.trial_id,
+            "env_steps": member.env_steps,
+            "own_checkpoint": None if memory is None else str(memory),
+        }
+        trial.set_config(
+            {**donor.config, **changed, "seed": trial.config["seed"], "exploit": exploit}
+        )
+        start_from(trial, source)
+        member.exploits += 1
+        member.diverged = False
+        searched = {name: trial.config[name] for name in self._plan.spec.space}
+        self._plan.decided(
+            Decision("exploit", str(trial), member.env_steps, str(donor), searched)
+        )
+
+    @property
+    def _every(self) -> int:
+        return self._budget.perturb_every
+
+    # A resume ---------------------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        """Members, explorer and random generator, as JSON holds them."""
+        return {
+            "members": {name: asdict(member) for name, member in self.members.items()},
+            "explorer": self.explorer.get_state(),
+            "rng": self.rng.bit_generator.state,
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on where :meth:`get_state` was called; trials are added afterwards."""
+        self.members = {name: Member(**body) for name, body in state["members"].items()}
+        self.explorer.set_state(state["explorer"])
+        self.rng.bit_generator.state = state["rng"]
+
+
+def start_from(trial: Trial, path: Path | None) -> None:
+    """The trial's next start loads this checkpoint, and counts its iterations on."""
+    metrics = {"training_iteration": trial.last_result.get("training_iteration", 0)}
+    checkpoint = None if path is None else Checkpoint.from_directory(str(path))
+    trial.run_metadata.checkpoint_manager._latest_checkpoint_result = (
+        None if checkpoint is None else _TrainingResult(checkpoint=checkpoint, metrics=metrics)
+    )
+
+
+def _finite(score: float | None) -> bool:
+    return score is not None and math.isfinite(score)
+
+
+def _as_score(score: float | None) -> float:
+    return float(score) if score is not None and not math.isnan(score) else -math.inf
+
+

@@ -1,20 +1,38 @@
 """Searchers: the settings a trial starts with. One file each, one table.
 
-A searcher's module has one function, ``build(spec) -> ray.tune Searcher``. Adding one is a new
-file and a row here.
+A searcher's module has one function, ``build(spec) -> Searcher``. Adding one is a new file and a
+row here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 from rltune.errors import unknown
 from rltune.spec import RunSpec
 
 SEARCHERS: dict[str, str] = {
     "random": "the preset's defaults first, then random draws, each on its parameter's own scale",
+    "sobol": "a scrambled Sobol sequence: covers the space more evenly than random draws",
 }
+
+
+class Searcher(Protocol):
+    """Chooses settings, one trial after the other."""
+
+    def suggest(self) -> dict[str, Any]:
+        """The searched settings of the next trial."""
+
+    def completed(self, values: Mapping[str, Any], score: float | None) -> None:
+        """A trial that started with ``values`` has ended; None where it has no score."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything that later suggestions depend on, as JSON holds it."""
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on exactly where :meth:`get_state` was called."""
 
 
 def check(name: str) -> None:
@@ -23,8 +41,8 @@ def check(name: str) -> None:
         raise unknown("searcher", name, SEARCHERS)
 
 
-def build(spec: RunSpec) -> Any:
-    """The Tune searcher that a run asks for, as Tune drives it."""
+def build(spec: RunSpec) -> Searcher:
+    """The searcher that a run asks for."""
     check(spec.budget.searcher)
-    searcher = import_module(f"rltune.searchers.{spec.budget.searcher}").build(spec)
-    return import_module("rltune.searchers.patient").PatientSearch(searcher)
+    searcher: Searcher = import_module(f"rltune.searchers.{spec.budget.searcher}").build(spec)
+    return searcher

@@ -20,16 +20,15 @@ from rltune.spec import RunSpec
 from rltune.sweeps import session
 from rltune.sweeps.ending import Ending
 from rltune.sweeps.finish import finish
+from rltune.sweeps.ledger import Ledger
 from rltune.sweeps.recorder import Recorder
 from rltune.sweeps.signals import Signals
+from rltune.sweeps.trials import Trials
 
 # isort: split
 from ray import tune
 
 __all__ = ["resume", "run"]
-
-#: Checkpoints a trial keeps. With fewer a donor's could go before its clone has read it.
-CHECKPOINTS_KEPT = 4
 
 
 def run(spec: RunSpec, observer: Observer | None = None) -> RunFolder:
@@ -41,78 +40,101 @@ def run(spec: RunSpec, observer: Observer | None = None) -> RunFolder:
         NothingUsable: no trial left a policy.
         MachineError: the storage or Ray failed.
     """
-    observer = observer or Observer()
     folder = RunFolder.create(spec)
     try:
-        return _train(spec, folder, observer)
+        return _sweep(spec, folder, observer or Observer())
     except BadInput:
-        folder.discard()  # nothing ran: the name is free again
+        if not folder.trials():
+            folder.discard()  # nothing ran: the name is free again
         raise
     finally:
         folder.lock.release()
 
 
-def resume(folder: RunFolder, observer: Observer | None = None) -> RunFolder:
+def resume(folder: RunFolder, observer: Observer | None = None, force: bool = False) -> RunFolder:
     """Goes on with a run that was stopped or killed. A finished run is returned as it is.
+
+    Args:
+        force: go on although space, settings or environment are no longer what they were.
 
     Raises:
         BadInput: the run cannot be resumed, or another process works on it.
     """
     if folder.summary is not None:
         return folder
-    check_resumable(folder)
     folder.acquire()
     try:
-        return _train(folder.spec, folder, observer or Observer())
+        check_resumable(folder, force)
+        return _sweep(folder.spec, folder, observer or Observer())
     finally:
         folder.lock.release()
 
 
-def _train(spec: RunSpec, folder: RunFolder, observer: Observer) -> RunFolder:
+def _sweep(spec: RunSpec, folder: RunFolder, observer: Observer) -> RunFolder:
     observer.started(spec, folder)
+    statuses, reason, seconds = train(
+        spec, folder, observer, getattr(algorithms, algorithm(spec.algo).class_name)
+    )
+    finish(spec, folder, observer, statuses, reason, seconds)
+    return folder
+
+
+def train(
+    spec: RunSpec, folder: RunFolder, observer: Observer, trainable: type
+) -> tuple[dict[str, str], str, float]:
+    """Runs the trials of a sweep that are left to run.
+
+    Args:
+        trainable: a Tune trainable that reports what :class:`rltune.algorithms.member.Member` does.
+
+    Returns:
+        The status of every trial by its id, why the sweep ended, and the seconds it took.
+    """
     before = _seconds_spent(folder)
-    ending = Ending(spec.budget, before)
-    recorder = Recorder(spec, folder, observer, ending, before)
+    ledger = Ledger(spec, folder)
+    population = schedulers.row(spec.budget.scheduler).population
+    ending = Ending(spec.budget, rescues=population, seconds_before=before)
+    recorder = Recorder(spec, folder, observer, ending, ledger, before)
+    searcher = searchers.build(spec)
     seed_everything(spec.seed)
     with Signals(observer) as signals, session.ray_session(spec) as slots:
         # Processes for every slot start at once; Tune would start one after the other.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
-        scheduler = schedulers.build(Plan(spec, recorder.decided, slots))
-        recorder.scheduler = scheduler
-        analysis = tune.run(
-            getattr(algorithms, algorithm(spec.algo).class_name),
-            name="trials",
-            storage_path=str(folder.path),
-            config=base_config(spec),
-            search_alg=searchers.build(spec),
-            scheduler=scheduler,
-            num_samples=spec.budget.trials,
-            stop=ending,
-            callbacks=[recorder, TakeOver(signals)],
-            reuse_actors=True,
-            raise_on_failed_trial=False,
-            resume=any(folder.path.glob("trials/experiment_state-*.json")),
-            checkpoint_config=tune.CheckpointConfig(
-                num_to_keep=CHECKPOINTS_KEPT,
-                checkpoint_frequency=checkpoint_frequency(spec),
-                checkpoint_at_end=True,
-            ),
-            verbose=0,
-        )
-        statuses = {str(trial): trial.status for trial in analysis.trials}
+        plan = Plan(spec, recorder.decided, slots, ledger.checkpoint_of, observer.notice)
+        scheduler = recorder.scheduler = schedulers.build(plan)
+        ledger.parts = {
+            "scheduler": scheduler,
+            "searcher": searcher,
+            "ending": ending,
+            "recorder": recorder,
+        }
+        ledger.go_on()
+        trials = Trials(spec, searcher, ledger)
+        ledger.write()
+        if not trials.is_finished():
+            tune.run(
+                trainable,
+                name="trials",
+                storage_path=str(folder.path),
+                config=base_config(spec),
+                search_alg=trials,
+                scheduler=scheduler,
+                num_samples=spec.budget.trials,
+                stop=ending,
+                max_failures=spec.max_failures,
+                callbacks=[recorder, TakeOver(signals)],
+                reuse_actors=True,
+                raise_on_failed_trial=False,
+                checkpoint_config=tune.CheckpointConfig(
+                    checkpoint_frequency=checkpoint_frequency(spec), checkpoint_at_end=True
+                ),
+                verbose=0,
+            )
     if signals.interrupted:
-        raise _interrupted(spec, folder)
-    finish(spec, folder, observer, statuses, ending.reason, recorder.wall_seconds)
-    return folder
-
-
-def _interrupted(spec: RunSpec, folder: RunFolder) -> Interrupted:
-    if schedulers.row(spec.budget.scheduler).resumable:
-        return Interrupted(f"go on with: rltune resume {folder.shown}")
-    return Interrupted(
-        f"{folder.shown} holds what there is; a {spec.budget.scheduler} sweep cannot be resumed "
-        f"yet. Its best policy so far: rltune evaluate {folder.shown}"
-    )
+        raise Interrupted(f"go on with: rltune resume {folder.shown}")
+    if ending.fatal is not None:
+        raise ending.fatal
+    return ledger.statuses, ending.reason, recorder.wall_seconds
 
 
 class TakeOver(tune.Callback):
@@ -133,6 +155,7 @@ def base_config(spec: RunSpec) -> dict[str, Any]:
         "env_config": dict(spec.env_args),
         "num_cpus_for_main_process": cpus_per_trial(spec),
         "num_gpus_per_learner": spec.gpus_per_trial,
+        "memory_per_trial": spec.memory_per_trial,
         "min_sample_timesteps_per_iteration": spec.settings["min_sample_timesteps_per_iteration"],
     }
 

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ray.tune import Stopper
 
+from rltune.errors import RltuneError
 from rltune.schedulers import METRIC, TIME
 from rltune.spec import Budget
 
+#: Trials that fail one after the other, with nothing achieved in between, before a sweep ends.
+FAILURES_IN_A_ROW = 5
 
-class Ending(Stopper):
-    """Ends a trial at its budget, and the sweep at its target or its time.
+
+class Ending(Stopper):  # type: ignore[misc]
+    """Ends a trial at its budget, and the sweep at its target, its time, or its failures.
 
     Attributes:
         reached: Tune's id of the trial that got to the target; None while none has.
         reason: why the sweep ended, for summary.json.
         final_saved: set by the recorder once nothing that runs has a checkpoint to leave.
+        failures: trials that failed for good since anything was last achieved.
+        fatal: what makes going on pointless; raised once Tune has ended.
     """
 
     #: Seconds that trials get for their last report once time is up.
     GRACE = 30.0
 
-    def __init__(self, budget: Budget, seconds_before: float = 0.0) -> None:
+    def __init__(self, budget: Budget, rescues: bool, seconds_before: float = 0.0) -> None:
+        """``rescues``: whether the scheduler overwrites a trial that diverged."""
         self._budget = budget
+        self._rescues = rescues
         self._deadline = (
             None
             if budget.time_budget is None
@@ -32,19 +41,28 @@ class Ending(Stopper):
         )
         self.reached: str | None = None
         self.final_saved = False
+        self.failures = 0
+        self.fatal: RltuneError | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         target = self._budget.target
         score = result.get(METRIC)
         if self.reached is None and target is not None and score is not None and score >= target:
             self.reached = trial_id
+        if result.get("diverged") and not self._rescues:
+            return True
         done = result[TIME] >= self._budget.steps or self.reached == trial_id
         return done or self.out_of_time
 
     def stop_all(self) -> bool:
         """True once the last checkpoint is left: the target's, or at the end of time all."""
         overdue = self._deadline is not None and time.monotonic() > self._deadline + self.GRACE
-        return self.final_saved or overdue
+        return self.final_saved or overdue or self.gives_up
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether trial after trial fails."""
+        return self.fatal is not None or self.failures >= FAILURES_IN_A_ROW
 
     @property
     def out_of_time(self) -> bool:
@@ -53,7 +71,17 @@ class Ending(Stopper):
 
     @property
     def reason(self) -> str:
-        """ "target", "time_budget" or "steps"."""
+        """ "target", "failures", "time_budget" or "steps"."""
         if self.reached is not None:
             return "target"
+        if self.gives_up:
+            return "failures"
         return "time_budget" if self.out_of_time else "steps"
+
+    def get_state(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {"reached": self.reached, "final_saved": self.final_saved}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on where :meth:`get_state` was called; failures are counted anew."""
+        self.reached, self.final_saved = state["reached"], state["final_saved"]

@@ -15,6 +15,8 @@ from rltune.spec import Row, RunSpec
 
 #: Episodes behind the score of a run.
 EPISODES = 100
+#: The status of a trial in which something was not finite and nobody overwrote it.
+DIVERGED = "DIVERGED"
 
 
 def finish(
@@ -35,7 +37,9 @@ def finish(
         NothingUsable: no trial left a checkpoint; the summary is written all the same.
     """
     rows = {name: folder.rows(name) for name in folder.trials()}
-    env_steps = sum(row.env_steps_this_iter for of_trial in rows.values() for row in of_trial)
+    lost = [row for name in rows for row in folder.discarded(name)]
+    spent = [row for of_trial in rows.values() for row in of_trial] + lost
+    env_steps = sum(row.env_steps_this_iter for row in spent)
     summary: dict[str, Any] = {
         "best": None,
         "evaluation": None,
@@ -43,14 +47,14 @@ def finish(
         "wall_seconds": round(wall_seconds, 2),
         "env_steps_per_second": round(env_steps / wall_seconds, 1),
         "trials": [
-            _trial_summary(name, status, rows.get(name, []), folder.error(name))
+            _trial_summary(name, status, rows.get(name, []), folder.failures(name))
             for name, status in sorted(statuses.items())
         ],
         "stop_reason": reason,
     }
     observer.evaluating(EPISODES)
     selected = evaluation.select(folder)
-    record = folder.best_record
+    record = folder.best_record if selected is not None else None
     if record is not None:
         result = evaluation.evaluate(folder, EPISODES)
         # What was searched as it acted; the rest as asked, a schedule as a schedule.
@@ -61,10 +65,17 @@ def finish(
     folder.write_summary(summary)
     observer.ended(summary)
     if record is None:
-        errors = [trial["error"] for trial in summary["trials"] if trial["error"]]
-        raise NothingUsable(
-            "no trial left a policy behind" + (f"; the first error: {errors[0]}" if errors else "")
+        raise NothingUsable(_why_nothing(summary["trials"]))
+
+
+def _why_nothing(trials: list[dict[str, Any]]) -> str:
+    errors = [f"{trial['id']}: {trial['error']}" for trial in trials if trial["error"]]
+    if trials and all(trial["status"] == DIVERGED for trial in trials):
+        return (
+            f"every trial diverged; {errors[0]}. Lower the learning rates, clip gradients "
+            "(grad_clip), or look at the environment's rewards."
         )
+    return "no trial left a policy behind" + (f"; {errors[0]}" if errors else "")
 
 
 def _best(record: dict[str, Any], config: dict[str, Any], selected: float | None) -> dict[str, Any]:
@@ -79,8 +90,15 @@ def _best(record: dict[str, Any], config: dict[str, Any], selected: float | None
     }
 
 
-def _trial_summary(name: str, status: str, rows: list[Row], error: str | None) -> dict[str, Any]:
+def _trial_summary(
+    name: str, status: str, rows: list[Row], failures: list[dict[str, Any]]
+) -> dict[str, Any]:
     scores = [row.episode_reward_mean for row in rows if row.episode_reward_mean is not None]
+    diverged = rows[-1].diverged if rows else None
+    error = failures[-1]["error"] if failures and status == "ERROR" else None
+    if diverged:
+        status, scores = DIVERGED, []
+        error = f"{diverged['what']} is {diverged['value']} at step {diverged['env_steps']}"
     return {
         "id": name,
         "status": status,
@@ -88,6 +106,7 @@ def _trial_summary(name: str, status: str, rows: list[Row], error: str | None) -
         "score": scores[-1] if scores else None,
         "config": dict(rows[-1].settings) if rows else {},
         "error": error,
+        "failures": failures,
     }
 
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
 from ray.tune.experiment import Trial
-from torch.utils.tensorboard import SummaryWriter
 
+from rltune.errors import BadInput
 from rltune.observer import Observer
 from rltune.runs import RunFolder, rank
 from rltune.schedulers import METRIC, TIME, Decision
 from rltune.spec import Row, RunSpec
+from rltune.sweeps.curves import Curves
 from rltune.sweeps.ending import Ending
+from rltune.sweeps.failures import Failures
+from rltune.sweeps.ledger import Ledger
 
 
-class Recorder(Callback):
-    """A Tune callback: progress, decisions, TensorBoard curves and the best checkpoint so far.
+class Recorder(Callback):  # type: ignore[misc]
+    """A Tune callback: progress, decisions, curves, the best checkpoint so far, and the state.
 
     Args:
         seconds_before: what earlier parts of a resumed run took.
@@ -30,15 +35,20 @@ class Recorder(Callback):
         folder: RunFolder,
         observer: Observer,
         ending: Ending,
+        ledger: Ledger,
         seconds_before: float = 0.0,
     ) -> None:
         self._spec = spec
         self._folder = folder
         self._observer = observer
         self._ending = ending
+        self._ledger = ledger
         self._started = time.monotonic() - seconds_before
-        self._writers: dict[str, SummaryWriter] = {}
-        self._open: dict[str, list[Decision]] = {}
+        self._curves = Curves(spec, folder)
+        self._failures = Failures(spec, folder, ending, ledger, self._curves)
+        #: Decisions that have not taken effect yet, by trial.
+        self._open: dict[str, Decision] = {}
+        self._written = {_key(line) for line in folder.decisions()}
         self._status: dict[str, str] = {}
         self._best = rank(folder.best_record)
         self.scheduler: Any = None
@@ -49,18 +59,18 @@ class Recorder(Callback):
         return time.monotonic() - self._started
 
     def decided(self, decision: Decision) -> None:
-        """Hears of a decision; an exploit is written once its effect has been read back."""
+        """Hears of a decision; it is saved before it takes effect, and told once it has."""
+        self._open[decision.trial] = decision
         if decision.kind == "exploit":
-            self._open.setdefault(decision.trial, []).append(decision)
-        else:
-            self._write_decision(decision, {})
+            self._ledger.write()
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
     ) -> None:
         """A report: a row, a point on each curve, and the end of an open decision."""
+        self._check_metric(result)
         settings = {name: result["settings"].get(name) for name in self._spec.space}
-        self._close_decisions(trial, settings)
+        self._close_exploit(trial, settings, result.get("restored") or {})
         row = Row(
             trial=str(trial),
             training_iteration=result["training_iteration"],
@@ -69,9 +79,13 @@ class Recorder(Callback):
             wall_seconds=round(self.wall_seconds, 3),
             episode_reward_mean=result.get(METRIC),
             settings=settings,
+            diverged=result.get("diverged"),
         )
         self._folder.append_row(row)
-        self._draw(row)
+        self._curves.draw(row)
+        for event in result.get("events", ()):
+            self._folder.append_event(row.trial, event)
+            self._observer.notice(f"{row.trial}: {event['kind']}: {event['error']}")
         self._observer.reported(row)
         self._tell_statuses(trials)
 
@@ -85,34 +99,60 @@ class Recorder(Callback):
             self._best = place
             self._folder.keep_best(path, str(trial))
 
+    def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """What the scheduler heard of a trial counts from now on: its checkpoint is written."""
+        self._ledger.saved(trial)
+        self.scheduler.saved(trial)
+        self._failures.achieved()
+
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Its last checkpoint is written by now."""
         others_run = any(t.status == Trial.RUNNING for t in trials if t is not trial)
         self._ending.final_saved |= self._ending.reached == trial.trial_id or (
             self._ending.out_of_time and not others_run
         )
+        stop = self._open.get(str(trial))
+        if stop is not None and stop.kind == "stop":
+            self._write_decision(self._open.pop(str(trial)), {}, {})
+        self._ledger.changed = True
         self._tell_statuses(trials)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Keeps the traceback in the trial's folder, while Ray still has it."""
-        text = Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
-        self._folder.write_text(f"trials/{trial}/error.txt", text)
+        """It failed for good."""
+        self._failures.ended(trial)
         self._tell_statuses(trials)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """It failed, and is tried again from its last checkpoint."""
+        self._failures.tried_again(trial)
+        self._observer.notice(f"{trial} failed and is tried again")
+        self._tell_statuses(trials)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        """Between two events of Tune's: whatever has changed is saved."""
+        if self._ledger.changed:
+            self._ledger.write()
 
     def on_experiment_end(self, trials: list[Any], **_: Any) -> None:
         """Closes the event files."""
-        for writer in self._writers.values():
-            writer.close()
+        self._curves.close()
 
-    def get_state(self) -> dict[str, Any] | None:
-        """Saved by Tune with each snapshot: what a resume needs beyond the run folder."""
-        if hasattr(self.scheduler, "get_state"):
-            return {"scheduler": self.scheduler.get_state()}
-        return None
+    def get_state(self) -> dict[str, Any]:
+        """Decisions that wait for their effect, as JSON holds them."""
+        return {"open": [asdict(decision) for decision in self._open.values()]}
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Called by Tune on a resume."""
-        self.scheduler.set_state(state["scheduler"])
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on where :meth:`get_state` was called."""
+        self._open = {body["trial"]: Decision(**body) for body in state["open"]}
+
+    def _check_metric(self, result: Mapping[str, Any]) -> None:
+        """An RLlib algorithm has no metric until an episode has ended; others must report it."""
+        if METRIC in result or "env_runners" in result or result.get("diverged"):
+            return
+        shown = ", ".join(sorted(k for k, v in result.items() if isinstance(v, int | float)))
+        self._ending.fatal = BadInput(
+            f"the trials report no {METRIC!r}, which is what is tuned. They report: {shown}"
+        )
 
     def _tell_statuses(self, trials: list[Any]) -> None:
         for trial in trials:
@@ -121,19 +161,23 @@ class Recorder(Callback):
                 self._status[name] = trial.status
                 self._observer.status(name, trial.status)
 
-    def _close_decisions(self, trial: Any, effective: dict[str, Any]) -> None:
-        """Writes the exploits that this report is the first one after.
+    def _close_exploit(
+        self, trial: Any, effective: Mapping[str, Any], restored: Mapping[str, Any]
+    ) -> None:
+        """Writes what this report is the first one after: an exploit, or a plain restore."""
+        memory = restored.get("memory") or {}
+        waiting = self._open.get(str(trial))
+        if waiting is not None and waiting.kind == "exploit":
+            self._write_decision(self._open.pop(str(trial)), effective, memory)
+        elif restored:
+            asked = {name: restored["requested"].get(name) for name in self._spec.space}
+            read_back = {name: restored["effective"].get(name) for name in self._spec.space}
+            restore = Decision("restore", str(trial), restored["env_steps"], None, asked)
+            self._write_decision(restore, read_back, memory)
 
-        A report that leads to an exploit comes here with the exploit already decided and the
-        trial paused for it: that one waits for the next report.
-        """
-        waiting = self._open.pop(str(trial), [])
-        if trial.status == Trial.PAUSED and waiting:
-            self._open[str(trial)] = [waiting.pop()]
-        for decision in waiting:
-            self._write_decision(decision, effective)
-
-    def _write_decision(self, decision: Decision, effective: dict[str, Any]) -> None:
+    def _write_decision(
+        self, decision: Decision, effective: Mapping[str, Any], memory: Mapping[str, Any]
+    ) -> None:
         line = {
             "kind": decision.kind,
             "env_steps": decision.env_steps,
@@ -141,20 +185,14 @@ class Recorder(Callback):
             "donor": decision.donor,
             "requested": decision.requested,
             "effective": effective,
+            **({"memory": memory} if memory else {}),
         }
+        if decision.kind != "restore" and _key(line) in self._written:
+            return  # written before a kill; the state was not yet
+        self._written.add(_key(line))
         self._folder.append_decision(line)
         self._observer.decided(line)
 
-    def _draw(self, row: Row) -> None:
-        writer = self._writers.get(row.trial)
-        if writer is None:
-            writer = SummaryWriter(str(self._folder.path / "trials" / row.trial))
-            self._writers[row.trial] = writer
-        if row.episode_reward_mean is not None:
-            writer.add_scalar(METRIC, row.episode_reward_mean, row.env_steps)
-        for name, value in row.settings.items():
-            parameter = self._spec.space[name]
-            # An option of a choice is drawn as its place in the list.
-            height = value if isinstance(value, int | float) else parameter.domain().index(value)
-            writer.add_scalar(f"hyperparameters/{name}", height, row.env_steps)
-        writer.flush()
+
+def _key(line: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(line.get(name) for name in ("kind", "trial", "env_steps", "donor"))

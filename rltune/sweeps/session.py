@@ -79,7 +79,7 @@ def ray_session(spec: RunSpec) -> Iterator[int]:
         ) from error
     try:
         _check_fits(spec)
-        yield spec.concurrent or max(1, int(cluster_cpus() / spec.cpus_of_a_trial))
+        yield _slots(spec)
     finally:
         ray.shutdown()
 
@@ -115,14 +115,45 @@ def _share_import_path() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(p for p in (*own, *inherited) if p))
 
 
-def _check_fits(spec: RunSpec) -> None:
+def needs(spec: RunSpec) -> dict[str, float]:
+    """What Ray sets aside for one trial, by Ray's name of the resource."""
+    wanted = {
+        "CPU": spec.cpus_of_a_trial,
+        "GPU": spec.gpus_per_trial,
+        "memory": float(spec.memory_per_trial),
+    }
+    return {resource: amount for resource, amount in wanted.items() if amount}
+
+
+def _slots(spec: RunSpec) -> int:
+    """Trials that run at a time."""
     has = ray.cluster_resources()
-    for resource, wanted, option in (
-        ("CPU", spec.cpus_of_a_trial, "a trial with its environment runners:"),
-        ("GPU", spec.gpus_per_trial, "--gpus-per-trial"),
-    ):
-        if wanted > has.get(resource, 0):
+    fit = min(int(has.get(resource, 0) / amount) for resource, amount in needs(spec).items())
+    return max(1, min(fit, spec.concurrent or fit, spec.budget.trials))
+
+
+def _check_fits(spec: RunSpec) -> None:
+    """Refuses a trial that can never start: Ray would let it wait for ever.
+
+    A trial's own process needs one machine that has it all; runners may sit elsewhere.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    together = ray.cluster_resources()
+    options = {"CPU": "--cpus-per-trial", "GPU": "--gpus-per-trial", "memory": "--memory-per-trial"}
+    own = {**needs(spec), "CPU": spec.cpus_per_trial}
+    for resource, wanted in own.items():
+        most = max((node.get(resource, 0.0) for node in nodes), default=0.0)
+        if wanted > most:
             raise BadInput(
-                f"{option} {wanted:g} {resource}: there are {has.get(resource, 0):g} here, so no "
-                "trial could ever start. Ask for fewer."
+                f"{options[resource]} {_shown(resource, wanted)}: no machine here has more than "
+                f"{_shown(resource, most)}, so no trial could ever start. Ask for fewer."
             )
+    if spec.cpus_of_a_trial > together.get("CPU", 0):
+        raise BadInput(
+            f"a trial with its environment runners takes {spec.cpus_of_a_trial:g} CPU: there are "
+            f"{together.get('CPU', 0):g} here, so no trial could ever start. Ask for fewer."
+        )
+
+
+def _shown(resource: str, amount: float) -> str:
+    return f"{amount / 2**30:.1f} GiB of memory" if resource == "memory" else f"{amount:g} {resource}"

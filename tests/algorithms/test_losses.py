@@ -174,7 +174,7 @@ def test_loss_gradients_and_update_are_rllibs(case: str) -> None:
     pair.ours._clip = lambda params: (
         unclipped.update({n: p.grad.clone() for n, p in own.items() if p.grad is not None}),
         clip(params),
-    )
+    )[-1]
     pair.ours.gradient_step(dict(batch))
     compared = 0
     for name, param in named.items():

@@ -1,0 +1,96 @@
+"""What every config of rltune adds to RLlib's: flat settings and the choice of the engine."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ray.rllib.callbacks.callbacks import RLlibCallback
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+
+class FlatConfig:
+    """Mixed into RLlib's configs: flat settings that a space can hold, and the array engine.
+
+    Attributes:
+        frame_stack: observations joined along their last axis, the newest last.
+        exploit: set by a population's scheduler when the trial becomes a clone: ``donor``, the
+            trial whose checkpoint it is restored from next, ``env_steps``, where its own clock
+            goes on, and ``own_checkpoint``, the folder of its own last one, or None. Restored from
+            a checkpoint of its own, a trial takes no notice of it.
+        stock_reasons: what in this config the array engine does not do, found by ``validate``.
+            Where there is any, RLlib's own engine runs.
+    """
+
+    runner_class: ClassVar[type]
+    learner_subclass: ClassVar[type]
+    module_class: ClassVar[type]
+    flat_model_keys: ClassVar[tuple[str, ...]] = ("fcnet_hiddens", "fcnet_activation")
+
+    def __init__(self, algo_class: type) -> None:
+        super().__init__(algo_class=algo_class)  # type: ignore[call-arg]
+        self.fcnet_hiddens: list[int] | None = None
+        self.fcnet_activation: str | None = None
+        self.frame_stack = 1
+        self.exploit: dict[str, Any] | None = None
+        self.num_env_runners = 0
+        #: Reports come at fixed steps, however fast the machine is (RLlib's SAC: every second).
+        self.min_time_s_per_iteration: float | None = None
+        self.env_runner_cls: type | None = None
+        self.stock_reasons: list[str] = []
+
+    def get_default_learner_class(self) -> type:
+        """The learner that takes arrays, or RLlib's."""
+        if self.stock_reasons:
+            return super().get_default_learner_class()  # type: ignore[misc, no-any-return]
+        return self.learner_subclass
+
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        """The network of the engine that runs."""
+        if self.stock_reasons:
+            return super().get_default_rl_module_spec()  # type: ignore[misc]
+        return self.array_module_spec()
+
+    def array_module_spec(self) -> RLModuleSpec:
+        """The network of the array engine."""
+        return RLModuleSpec(module_class=self.module_class)
+
+    def validate(self) -> None:
+        """Chooses the engine. Raises ValueError for settings that cannot be."""
+        ours = {None, self.runner_class}
+        if self.env_runner_cls in ours:
+            self.env_runner_cls = None
+        self.stock_reasons = self.not_on_arrays()
+        if not self.stock_reasons:
+            self.env_runner_cls = self.runner_class
+        super().validate()  # type: ignore[misc]
+
+    def not_on_arrays(self) -> list[str]:
+        """What in this config the array engine does not do."""
+        config: Any = self
+        spec = config._rl_module_spec
+        callbacks = [name for name in vars(self) if name.startswith("callbacks_on_")]
+        found = {
+            "several agents or policies": config.is_multi_agent,
+            "a recurrent network": config.model_config.get("use_lstm"),
+            "a module of your own": spec is not None
+            and not issubclass(getattr(spec, "module_class", None) or object, self.module_class),
+            "custom connectors": config._env_to_module_connector
+            or config._module_to_env_connector
+            or config._learner_connector,
+            "callbacks": config.callbacks_class is not RLlibCallback
+            or any(getattr(self, name) for name in callbacks),
+            "num_learners": config.num_learners,
+            "evaluation_interval": config.evaluation_interval,
+            "offline data": config.input_ != "sampler",
+            "an env runner of your own": self.env_runner_cls is not None,
+            "a learner of your own": config._learner_class is not None,
+            "another framework than torch": config.framework_str != "torch",
+            "the old API stack": not config.enable_env_runner_and_connector_v2,
+        }
+        return [reason for reason, applies in found.items() if applies]
+
+    @property
+    def _model_config_auto_includes(self) -> dict[str, Any]:
+        flat = {key: getattr(self, key) for key in self.flat_model_keys}
+        inherited: dict[str, Any] = super()._model_config_auto_includes  # type: ignore[misc]
+        return inherited | {key: value for key, value in flat.items() if value is not None}

@@ -1,0 +1,161 @@
+"""How a trial is kept and goes on: checkpoints, exploits, and the audit after both."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from ray.rllib.utils.debug import update_global_seed_if_necessary
+
+from rltune.algorithms.audit import Reading, asked_for, mismatches
+from rltune.algorithms.learner import set_learning_rates
+from rltune.algorithms.stock import stock_readings
+from rltune.checkpoints import seal, verify
+from rltune.errors import AuditError
+from rltune.runs import POLICY_FILE, RECORD_FILE, dumps, loads
+from rltune.spec import MAX_TRIAL_SEED
+
+
+class Restorable:
+    """Mixed into every member: writes its checkpoints, goes on from them, reads itself back.
+
+    Attributes:
+        restored: what the next report says of a restore since the last one; else None.
+    """
+
+    name: ClassVar[str]
+    config: Any
+    learner_group: Any
+    env_runner_group: Any
+    trial_id: str
+    env_steps: int
+    diverged: dict[str, Any] | None
+    restored: dict[str, Any] | None
+    _returns: deque[float]
+    #: The settings of the config that the trial was made from, before RLlib changes any.
+    _asked: dict[str, Any]
+
+    @property
+    def on_arrays(self) -> bool:
+        """Whether rltune's engine runs this trial; else RLlib's does."""
+        return not self.config.stock_reasons
+
+    @property
+    def learner(self) -> Any:
+        """The learner, which lives in this process."""
+        return self.learner_group._learner
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """RLlib's checkpoint, the network's weights in a file that is safe to open, a manifest."""
+        super().save_checkpoint(checkpoint_dir)  # type: ignore[misc]
+        self.save_files(Path(checkpoint_dir))
+        seal(checkpoint_dir, self.name)
+
+    def save_files(self, folder: Path) -> None:
+        """What a checkpoint holds beside RLlib's own files."""
+        record = {
+            "trial_id": self.trial_id,
+            "env_steps": self.env_steps,
+            "diverged": self.diverged,
+        }
+        if self.on_arrays:
+            torch.save(self.learner.net.state_dict(), folder / POLICY_FILE)
+            record |= {
+                "episode_returns": list(self._returns),
+                "window": self._returns.maxlen,
+                "settings": self.effective_settings(),
+            }
+        (folder / RECORD_FILE).write_text(dumps(record))
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        """Goes on from a checkpoint, this trial's or a donor's, with this trial's settings.
+
+        Raises:
+            BadCheckpoint: it is not whole, or another algorithm's; nothing was loaded.
+            AuditError: a setting does not act as asked for.
+        """
+        folder = Path(checkpoint_dir)
+        verify(folder, self.name, skip=self.unneeded_files())
+        super().load_checkpoint(checkpoint_dir)  # type: ignore[misc]
+        record = loads((folder / RECORD_FILE).read_text())
+        exploit = self.config.exploit
+        donor = exploit["donor"] if exploit and record["trial_id"] != self.trial_id else None
+        self.env_steps = exploit["env_steps"] if donor else record["env_steps"]
+        self.diverged = record["diverged"]
+        if self.on_arrays:
+            self._returns.extend(record["episode_returns"])
+            self.learner.set_clock(self.env_steps)
+        else:
+            self.learner_group.foreach_learner(set_learning_rates, env_steps=self.env_steps)
+        memory = self.restore_memory(folder, donor)
+        if self.on_arrays and self.config.seed is not None:
+            self._reseed((self.config.seed + self.env_steps) % MAX_TRIAL_SEED)
+        self.restored = {
+            "kind": "exploit" if donor else "restore",
+            "env_steps": self.env_steps,
+            "donor": donor,
+            **self._audit(f"the exploit of {donor}" if donor else "a restore"),
+            "memory": memory,
+        }
+
+    def unneeded_files(self) -> tuple[str, ...]:
+        """Files of a checkpoint that may be damaged, or are checked when they are loaded."""
+        return ()
+
+    def restore_memory(self, folder: Path, donor: str | None) -> dict[str, Any]:
+        """What the trial remembers beside its weights. Returns what the report says of it.
+
+        Args:
+            folder: the checkpoint the trial is restored from.
+            donor: the trial it is of, at an exploit; else None.
+        """
+        return {}
+
+    def _reseed(self, seed: int) -> None:
+        """Else a clone would repeat its own first draws and episodes, a resumed trial its past."""
+        update_global_seed_if_necessary("torch", seed)
+        self.env_runner_group.foreach_env_runner(lambda runner: runner.reseed(seed))
+
+    def readings(self) -> list[Reading]:
+        """Every setting where it acts; one that acts in several places is read in each."""
+        configs = {"trial's config": self.config}
+        if self.on_arrays:
+            configs["loss"] = self.learner.config
+        found = [
+            Reading(name, place, value)
+            for place, config in configs.items()
+            for name, value in asked_for(self.name, config).items()
+        ]
+        if not self.on_arrays:
+            return found + stock_readings(self.learner, self.config)
+        remote = self.env_runner_group.num_remote_env_runners()
+        runners = self.env_runner_group.foreach_env_runner(
+            lambda runner: runner.acting(), local_env_runner=not remote
+        )
+        window = self._returns.maxlen
+        return [
+            *found,
+            Reading("num_env_runners", "runner group", remote),
+            Reading("metrics_num_episodes_for_smoothing", "window", window),
+            *(reading for readings in runners for reading in readings),
+            *self.learner.readings(),
+        ]
+
+    def effective_settings(self) -> dict[str, Any]:
+        """Every setting, read from the object it acts in and not from what was asked."""
+        return {reading.name: reading.value for reading in self.readings()}
+
+    def asked(self) -> dict[str, Any]:
+        """Every setting as it was asked for."""
+        return asked_for(self.name, self.config) | self._asked
+
+    def _audit(self, event: str) -> dict[str, Any]:
+        """Settings requested and effective. Raises AuditError where they differ."""
+        asked, readings = self.asked(), self.readings()
+        if wrong := mismatches(self.name, asked, readings, self.env_steps):
+            raise AuditError(
+                f"{self.trial_id}: {'; '.join(wrong)} (after {event} at env step {self.env_steps})"
+            )
+        return {"requested": asked, "effective": {r.name: r.value for r in readings}}

@@ -1,0 +1,123 @@
+"""Sealed checkpoints: a manifest written last says what a folder holds, and is checked first.
+
+A folder without a manifest was never finished; a file that differs from its line in it was cut
+short or damaged. Neither torch nor Ray is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from rltune import __version__
+from rltune.errors import BadCheckpoint
+
+#: The manifest's name in a checkpoint.
+MANIFEST = "manifest.json"
+#: Of what a checkpoint holds and how. Raised where an older rltune would misread it.
+SCHEMA = 1
+
+_CHUNK = 1 << 20
+
+
+def seal(path: Path | str, algo: str) -> None:
+    """Writes the manifest of a finished checkpoint folder.
+
+    Args:
+        algo: the algorithm's name in rltune.settings.
+    """
+    folder = Path(path)
+    manifest = {
+        "schema": SCHEMA,
+        "algo": algo,
+        "rltune": __version__,
+        "files": {
+            file.relative_to(folder).as_posix(): [file.stat().st_size, checksum(file)]
+            for file in sorted(folder.rglob("*"))
+            if file.is_file() and file != folder / MANIFEST
+        },
+    }
+    unfinished = folder / f"{MANIFEST}.part"
+    unfinished.write_text(json.dumps(manifest, indent=1))
+    unfinished.replace(folder / MANIFEST)
+
+
+def verify(
+    path: Path | str,
+    algo: str | None = None,
+    skip: Collection[str] = (),
+    only: Collection[str] | None = None,
+) -> None:
+    """Checks a checkpoint folder against its manifest; files beside those in it do no harm.
+
+    Args:
+        algo: the algorithm it has to be of; None for any.
+        skip: files, by relative name, that are not looked at.
+        only: the files that are looked at; None for all of the manifest's.
+
+    Raises:
+        BadCheckpoint: it is unfinished, incomplete, damaged, of another algorithm or of a newer
+            format; the message names the file.
+    """
+    folder = Path(path)
+    manifest = _manifest(folder)
+    if algo is not None and manifest["algo"] != algo:
+        raise BadCheckpoint(f"{folder} is a checkpoint of {manifest['algo']}, not of {algo}")
+    files: dict[str, list[int]] = manifest["files"]
+    for name in files if only is None else only:
+        if name not in skip:
+            _verify_file(folder / name, files.get(name))
+
+
+def holds(path: Path | str, name: str) -> bool:
+    """Whether a checkpoint's manifest lists a file.
+
+    Raises:
+        BadCheckpoint: there is no manifest that can be read.
+    """
+    return name in _manifest(Path(path))["files"]
+
+
+def checksum(file: Path) -> int:
+    """CRC-32 of a file's bytes, read a piece at a time."""
+    crc = 0
+    with file.open("rb") as opened:
+        while chunk := opened.read(_CHUNK):
+            crc = zlib.crc32(chunk, crc)
+    return crc
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise BadCheckpoint(
+            f"{folder} has no {MANIFEST}: it was never finished, or is no checkpoint of rltune's"
+        ) from None
+    except ValueError as error:
+        raise BadCheckpoint(f"{path} is damaged: {error}") from error
+    if not isinstance(manifest, dict) or not isinstance(schema := manifest.get("schema"), int):
+        raise BadCheckpoint(f"{path} is damaged: it states no schema")
+    if schema > SCHEMA:
+        raise BadCheckpoint(
+            f"{folder} has format {schema}, written by rltune {manifest.get('rltune')}; this is "
+            f"rltune {__version__}, which reads up to {SCHEMA}: update rltune"
+        )
+    if not {"algo", "files"} <= manifest.keys():
+        raise BadCheckpoint(f"{path} is damaged: it names no algorithm or no files")
+    return manifest
+
+
+def _verify_file(file: Path, wanted: list[int] | None) -> None:
+    if wanted is None or not file.is_file():
+        raise BadCheckpoint(f"{file} is missing")
+    size, crc = wanted
+    found = file.stat().st_size
+    if found != size:
+        raise BadCheckpoint(f"{file} is cut short or overgrown: {found} bytes instead of {size}")
+    if checksum(file) != crc:
+        raise BadCheckpoint(f"{file} is damaged: its checksum is not the manifest's")
