@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +43,36 @@ def run_rltune(
 def cli(tmp_path: Path) -> Cli:
     """Runs ``python -m rltune`` in an empty folder and returns the finished process."""
     return partial(run_rltune, tmp_path)
+
+
+#: What a client of a cluster needs, and what starts it.
+CLUSTER = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+
+
+def ray_head(variables: Mapping[str, str]) -> Iterator[str]:
+    """The address of a Ray cluster of one node with two CPUs, on loopback, while it is held."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = f"start --head --block --num-cpus 2 --include-dashboard false --port {port}".split()
+    paths = os.pathsep.join(filter(None, (str(ROOT), variables.get("PYTHONPATH"))))
+    head = subprocess.Popen(
+        [str(Path(sys.executable).with_name("ray")), *words, "--disable-usage-stats"],
+        env={**environment(), **CLUSTER, **variables, "PYTHONPATH": paths},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            break
+        time.sleep(0.2)
+    yield f"127.0.0.1:{port}"
+    processes = psutil.Process(head.pid).children(recursive=True)
+    head.terminate()
+    head.wait(30)
+    for process in psutil.wait_procs(processes, timeout=10)[1]:
+        process.kill()
 
 
 @pytest.fixture(scope="module")

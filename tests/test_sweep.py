@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from conftest import environment, run_rltune
+from conftest import CLUSTER, environment, ray_head, run_rltune
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import rltune
@@ -307,29 +305,9 @@ def test_a_time_budget_ends_the_sweep(folder: Path) -> None:
 
 @pytest.fixture
 def cluster() -> Iterator[tuple[str, dict[str, str]]]:
-    """A Ray cluster of one node, on loopback: its address, and variables that a client needs."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    variables = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
-    words = f"start --head --block --num-cpus 2 --include-dashboard false --port {port}".split()
-    head = subprocess.Popen(
-        [str(Path(sys.executable).with_name("ray")), *words, "--disable-usage-stats"],
-        env={**environment(), **variables},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            break
-        time.sleep(0.2)
-    yield f"127.0.0.1:{port}", variables
-    processes = psutil.Process(head.pid).children(recursive=True)
-    head.terminate()
-    head.wait(30)
-    for process in psutil.wait_procs(processes, timeout=10)[1]:
-        process.kill()
+    """The address of a cluster, and variables that a client needs."""
+    for address in ray_head({}):
+        yield address, CLUSTER
 
 
 def test_a_sweep_on_a_cluster(folder: Path, cluster: tuple[str, dict[str, str]]) -> None:
