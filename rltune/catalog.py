@@ -343,7 +343,9 @@ def points_problems(points: object, space: Space) -> list[str]:
     for number, point in enumerate(points, 1):
         for name, value in point.items():
             if name not in space:
-                problems.append(f"point {number}: {name!r} is not searched.{did_you_mean(name, space)}")
+                problems.append(
+                    f"point {number}: {name!r} is not searched.{did_you_mean(name, space)}"
+                )
             elif not space[name].contains(value):
                 domain = f"{space[name].kind} = {space[name].domain()}"
                 problems.append(f"point {number}: {name} = {value!r} lies outside {domain}")

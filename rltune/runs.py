@@ -190,6 +190,12 @@ class RunFolder:
         if (self.path / f"trials/{trial}/progress.jsonl").exists():
             self.write_text(f"trials/{trial}/progress.jsonl", kept)
 
+    def discard_checkpoints(self, trial: str, after: int) -> None:
+        """Removes checkpoints past a number: they were being written when the sweep was killed."""
+        for path in self.path.glob(f"trials/{trial}/checkpoints/checkpoint_*"):
+            if int(path.name.rpartition("_")[2]) > after:
+                shutil.rmtree(path)
+
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Writes summary.json, whole or not at all."""
         self._write("summary.json", summary)

@@ -238,6 +238,8 @@ _PPO = {
 _REPLAY_CONSTRAINTS = (
     Constraint.parse("train_batch_size <= buffer_capacity"),
     Constraint.parse("num_steps_sampled_before_learning_starts <= buffer_capacity"),
+    # RLlib refuses the rest, in DQN with a message, in SAC with a TypeError.
+    Constraint.parse("n_step <= rollout_fragment_length"),
 )
 
 ALGORITHMS: dict[str, Algorithm] = {

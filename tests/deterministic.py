@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,9 @@ class Climber(tune.Trainable):  # type: ignore[misc]
         self.asked = config
         storage = type(self._storage)
         if "checkpoint_dir_name" not in vars(storage):
-            name = property(lambda self: f"checkpoints/checkpoint_{self.current_checkpoint_index:06d}")
+            name = property(
+                lambda self: f"checkpoints/checkpoint_{self.current_checkpoint_index:06d}"
+            )
             self._storage.__class__ = type("Tidy", (storage,), {"checkpoint_dir_name": name})
 
     def step(self) -> dict[str, Any]:

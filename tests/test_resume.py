@@ -52,7 +52,9 @@ def processes() -> Any:
 
 @pytest.fixture(scope="module", params=CASES)
 def case(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, address: str,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    address: str,
     processes: Any,
 ) -> tuple[RunSpec, float]:
     """A sweep that was never killed, and the seconds it took."""
@@ -84,15 +86,18 @@ def _outcome(folder: RunFolder) -> dict[str, Any]:
     assert saved is not None
     decisions = [line for line in folder.decisions() if line["kind"] != "restore"]
     rows = {
-        name: [(row.env_steps, row.episode_reward_mean, dict(row.settings)) for row in folder.rows(name)]
+        name: [
+            (row.env_steps, row.episode_reward_mean, dict(row.settings))
+            for row in folder.rows(name)
+        ]
         for name in folder.trials()
     }
-    for entry in saved["trials"]:
-        if entry["config"]["exploit"] if "exploit" in entry["config"] else None:
-            entry["config"]["exploit"].pop("own_checkpoint")
-        for path in ("checkpoint", "start", "checkpoint_index"):
-            entry.pop(path)
-    return {"decisions": decisions, "rows": rows, "parts": saved["parts"], "trials": saved["trials"]}
+    return {
+        "decisions": decisions,
+        "rows": rows,
+        "parts": saved["parts"],
+        "trials": saved["trials"],
+    }
 
 
 @pytest.mark.parametrize("kill", range(KILLS))

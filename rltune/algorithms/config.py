@@ -32,6 +32,8 @@ class FlatConfig:
         self.fcnet_activation: str | None = None
         self.frame_stack = 1
         self.exploit: dict[str, Any] | None = None
+        #: Bytes of memory that Ray sets aside for the trial's own process.
+        self.memory_per_trial = 0
         self.num_env_runners = 0
         #: Reports come at fixed steps, however fast the machine is (RLlib's SAC: every second).
         self.min_time_s_per_iteration: float | None = None

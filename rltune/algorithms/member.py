@@ -24,6 +24,7 @@ from ray.rllib.utils.metrics import (
 )
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 from ray.train._internal.storage import StorageContext
+from ray.tune import PlacementGroupFactory
 from ray.tune.result import TRIAL_INFO
 
 from rltune.algorithms.audit import asked_for
@@ -72,6 +73,17 @@ class Member(Restorable):
     def get_default_config(cls) -> Any:
         """A config of rltune's own subclass."""
         return cls.config_class(algo_class=cls)
+
+    @classmethod
+    def default_resource_request(cls, config: Any) -> Any:
+        """RLlib's, and the memory that was asked for."""
+        request = super().default_resource_request(config)  # type: ignore[misc]
+        memory = dict(config).get("memory_per_trial", 0)
+        if not memory:
+            return request
+        first, *others = request.bundles
+        bundles = [{**first, "memory": memory}, *others]
+        return PlacementGroupFactory(bundles, strategy=request.strategy)
 
     def __init__(self, config: Any = None, *args: Any, **kwargs: Any) -> None:
         self._asked = asked_for(self.name, config or {})

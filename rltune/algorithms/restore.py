@@ -134,11 +134,12 @@ class Restorable:
         runners = self.env_runner_group.foreach_env_runner(
             lambda runner: runner.acting(), local_env_runner=not remote
         )
-        window = self._returns.maxlen
+        window, model = self._returns.maxlen, self.learner.net.model_config
         return [
             *found,
             Reading("num_env_runners", "runner group", remote),
             Reading("metrics_num_episodes_for_smoothing", "window", window),
+            *(Reading(key, "network", model[key]) for key in self.config.flat_model_keys),
             *(reading for readings in runners for reading in readings),
             *self.learner.readings(),
         ]

@@ -209,12 +209,11 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         """The settings that act here, read from the environments themselves."""
         env, place = self.env, "environment"
         found = [Reading("num_envs_per_env_runner", place, env.num_envs)]
-        if isinstance(env, SyncVectorEnv):
-            one, frames = env.envs[0], 1
-            if isinstance(one, envs.JoinFrames):
-                frames = one.observation_space.shape[-1] // one.env.observation_space.shape[-1]
-            found.append(Reading("frame_stack", place, frames))
-        return found
+        one = env.envs[0] if isinstance(env, SyncVectorEnv) else None
+        frames = 1
+        if isinstance(one, envs.JoinFrames):
+            frames = one.observation_space.shape[-1] // one.env.observation_space.shape[-1]
+        return [*found, Reading("frame_stack", place, frames)]
 
     def get_spaces(self) -> dict[str, tuple[gym.Space[Any], gym.Space[Any]]]:
         """Observation and action space of one environment, under RLlib's keys."""

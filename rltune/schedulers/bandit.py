@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def arm_probabilities(
-    arms: Sequence[int], rewards: Sequence[float], options: int
+    arms: Sequence[int], rewards: Sequence[float] | NDArray[np.float64], options: int
 ) -> NDArray[np.float64]:
     """The probability of drawing each arm after what was seen of them.
 

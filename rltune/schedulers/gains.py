@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import minimize
@@ -54,34 +54,35 @@ class GainModel:
         bound: Array = mean + self._doubt * deviation
         return bound
 
+    def climb(self, point: Array, ordered: slice) -> Array:
+        """The acquisition's local maximum from a point, over the positions in some columns."""
+
+        def loss(units: Array) -> tuple[float, Array]:
+            # At a face of the cube the step goes inwards.
+            steps = np.where(units + STEP > 1.0, -STEP, STEP)
+            points = np.tile(point, (len(units) + 1, 1))
+            points[:, ordered] = np.vstack([units, units + np.diag(steps)])
+            values = -self.acquisition(points)
+            return float(values[0]), (values[1:] - values[0]) / steps
+
+        found = minimize(
+            loss,
+            point[ordered],
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(0.0, 1.0)] * len(point[ordered]),
+            options={"maxiter": 30},
+        )
+        top = point.copy()
+        top[ordered] = found.x
+        return top
+
     def _inputs(self, points: Array) -> Array:
         """Time in intervals, so that its decay means the same in every sweep; return about 0..1."""
         inputs = points.copy()
         inputs[:, 0] /= self._interval
         inputs[:, 1] = _scale(points[:, 1], self._low, self._high - self._low).clip(-0.5, 1.5)
         return inputs
-
-
-def climb(function: Callable[[Array], Array], start: Array) -> Array:
-    """A local maximum on the unit cube.
-
-    Args:
-        function: from points of shape ``(n, d)`` to values of shape ``(n,)``.
-        start: shape ``(d,)``.
-    """
-
-    def loss(unit: Array) -> tuple[float, Array]:
-        # At a face of the cube the step goes inwards.
-        steps = np.where(unit + STEP > 1.0, -STEP, STEP)
-        values = -function(np.vstack([unit, unit + np.diag(steps)]))
-        return float(values[0]), (values[1:] - values[0]) / steps
-
-    bounds = [(0.0, 1.0)] * len(start)
-    found = minimize(
-        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 30}
-    )
-    best: Array = found.x.clip(0.0, 1.0)
-    return best
 
 
 def _without_collapses(gains: Array) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rltune.schedulers import Plan
 from rltune.schedulers.bandit import arm_probabilities
-from rltune.schedulers.gains import GainModel, Row, climb
+from rltune.schedulers.gains import GainModel, Row
 from rltune.schedulers.gp import Array
 from rltune.schedulers.population import Population
 from rltune.settings import algorithm
@@ -20,8 +20,10 @@ from rltune.space import Choice, Space
 MEMORY = 200
 #: Points of the cube that the acquisition is tried at, and the best of them it climbs from.
 CANDIDATES, CLIMBS = 512, 3
-#: Draws of the choices before a donor whose constraints allow no proposal is stepped from.
-DRAWS = 10
+#: Deviation of the candidates about the donor, on the unit cube.
+NEAR = 0.1
+#: Columns of a point before the settings: when an interval starts, and from which return.
+CONTEXT = 2
 
 
 class Pb2Explorer:
@@ -29,10 +31,10 @@ class Pb2Explorer:
 
     The process predicts the gain per environment step of an interval from when it starts, from
     which return, and the settings: numbers by their position on the unit cube, so that each is
-    modelled on the scale it is searched on, choices as categories. The options of a choice are
-    arms of a time-varying bandit (PB2-Mult), which draws them first; the numbers then have the
-    highest upper confidence bound given the options, in the light of what other members are
-    trying already.
+    modelled on the scale it is searched on, choices as categories (PB2-Mix). The options of a
+    choice are arms of a time-varying bandit (PB2-Mult), which draws them for every candidate; the
+    candidate of the highest upper confidence bound is proposed, in the light of what other members
+    are trying already.
 
     Args:
         space: the settings that an exploit may change.
@@ -82,21 +84,12 @@ class Pb2Explorer:
     def proposals(
         self, env_steps: int, score: float, donor: Mapping[str, Any]
     ) -> Iterator[dict[str, Any]]:
-        """Changed settings that keep the constraints, best first, for each draw of the choices."""
+        """Changed settings that keep the constraints, best first."""
         model = GainModel(self._rows, list(self._pending.values()), len(self.choices))
-        for _ in range(DRAWS):
-            arms = self._draw_arms(model.rewards)
-            options = {
-                name: choice.options[arm]
-                for (name, choice), arm in zip(self.choices.items(), arms, strict=True)
-            }
-            for unit in self._ranked(model, [env_steps, score], arms, donor):
-                values = {**self.ordered.from_unit(unit), **options}
-                proposal = {name: values[name] for name in self.space}
-                if self.space.changes(donor, proposal) and not self.space.broken(
-                    {**donor, **proposal}
-                ):
-                    yield proposal
+        for point in self._ranked(model, env_steps, score, donor):
+            proposal = self._decode(point)
+            if self.space.changes(donor, proposal) and not self.space.broken({**donor, **proposal}):
+                yield proposal
 
     def get_state(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -125,34 +118,45 @@ class Pb2Explorer:
         arms = [choice.index(values[name]) for name, choice in self.choices.items()]
         return [float(x) for x in (env_steps, score, *units, *arms)]
 
-    def _draw_arms(self, rewards: Array) -> list[int]:
-        arms = []
-        for column, choice in enumerate(self.choices.values(), start=2 + len(self.ordered)):
-            pulled = [int(point[column]) for point, _, _ in self._rows]
-            chances = arm_probabilities(pulled, list(rewards), len(choice.options))
-            arms.append(int(self.rng.choice(len(chances), p=chances)))
-        return arms
+    def _decode(self, point: Array) -> dict[str, Any]:
+        """The inverse of :meth:`_encode`; a number becomes the value its position stands for."""
+        units, arms = np.split(point[CONTEXT:], [len(self.ordered)])
+        options = zip(self.choices.items(), arms, strict=True)
+        values = {
+            **self.ordered.from_unit(units),
+            **{name: choice.options[int(arm)] for (name, choice), arm in options},
+        }
+        return {name: values[name] for name in self.space}
 
     def _ranked(
-        self, model: GainModel, context: list[float], arms: list[int], donor: Mapping[str, Any]
+        self, model: GainModel, env_steps: int, score: float, donor: Mapping[str, Any]
+    ) -> Iterator[Array]:
+        """Candidates by their acquisition, best first."""
+        points = self._candidates(model.rewards, env_steps, score, donor)
+        ordered = slice(CONTEXT, CONTEXT + len(self.ordered))
+        best = points[np.argsort(-model.acquisition(points))[:CLIMBS]]
+        points = np.vstack([*(model.climb(point, ordered) for point in best), points])
+        # What counts is the value a position stands for: a whole number has a few of them.
+        for point in points:
+            point[ordered] = self.ordered.to_unit(self.ordered.from_unit(point[ordered]))
+        return iter(points[np.argsort(-model.acquisition(points), kind="stable")])
+
+    def _candidates(
+        self, rewards: Array, env_steps: int, score: float, donor: Mapping[str, Any]
     ) -> Array:
-        """Points of the ordered settings' cube by their acquisition, best first: ``(n, d)``."""
+        """Points all over the cube and about the donor, with options as their bandits draw them."""
         own = self.ordered.to_unit(donor)
-        if not len(own):
-            return own[None]
-        near = own + 0.1 * self.rng.standard_normal((CANDIDATES // 2, len(own)))
-        units = np.vstack([self.rng.random((CANDIDATES // 2, len(own))), near.clip(0, 1)])
-
-        def acquisition(units: Array) -> Array:
-            beside = np.tile([*context, *arms], (len(units), 1))
-            return model.acquisition(np.insert(beside, [len(context)], units, axis=1))
-
-        best = units[np.argsort(-acquisition(units))[:CLIMBS]]
-        units = np.vstack([*(climb(acquisition, unit) for unit in best), units])
-        # What counts is the value a position stands for: whole numbers have few.
-        snapped = np.array([self.ordered.to_unit(self.ordered.from_unit(unit)) for unit in units])
-        ranked: Array = snapped[np.argsort(-acquisition(snapped), kind="stable")]
-        return ranked
+        near = own + NEAR * self.rng.standard_normal((CANDIDATES // 2, len(own)))
+        anywhere = self.rng.random((CANDIDATES - len(near), len(own)))
+        columns = [
+            np.tile([env_steps, score], (CANDIDATES, 1)),
+            np.vstack([anywhere, near.clip(0, 1)]),
+        ]
+        for column, choice in enumerate(self.choices.values(), start=CONTEXT + len(own)):
+            pulled = [int(point[column]) for point, _, _ in self._rows]
+            chances = arm_probabilities(pulled, rewards, len(choice.options))
+            columns.append(self.rng.choice(len(chances), (CANDIDATES, 1), p=chances))
+        return np.hstack(columns)
 
 
 def build(plan: Plan) -> Population:

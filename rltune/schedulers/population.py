@@ -26,17 +26,15 @@ from ray.tune.schedulers import FIFOScheduler
 
 from rltune import checkpoints
 from rltune.errors import BadCheckpoint
+from rltune.runs import REPLAY_FILE
 from rltune.schedulers import METRIC, TIME, Decision, Plan
 from rltune.schedulers.actors import KeepsActors
-from rltune.runs import REPLAY_FILE
 
 
 class Explorer(Protocol):
     """Chooses new settings for a member that takes a donor's weights."""
 
-    def observe(
-        self, member: str, env_steps: int, score: float, values: Mapping[str, Any]
-    ) -> None:
+    def observe(self, member: str, env_steps: int, score: float, values: Mapping[str, Any]) -> None:
         """The end of a member's interval: its return, and the settings it ran at."""
 
     def explore(
@@ -87,7 +85,7 @@ class Member:
         return self.scores[min(interval, len(self.scores)) - 1] if self.scores else None
 
 
-class Population(KeepsActors, FIFOScheduler):  # type: ignore[misc]
+class Population(KeepsActors, FIFOScheduler):
     """PBT in both its modes. A member keeps its own clock: weights move, time does not.
 
     Structural settings (the network's, the environments') go with the weights, unchanged.
@@ -302,9 +300,7 @@ class Population(KeepsActors, FIFOScheduler):  # type: ignore[misc]
         member.exploits += 1
         member.diverged = False
         searched = {name: trial.config[name] for name in self._plan.spec.space}
-        self._plan.decided(
-            Decision("exploit", str(trial), member.env_steps, str(donor), searched)
-        )
+        self._plan.decided(Decision("exploit", str(trial), member.env_steps, str(donor), searched))
 
     @property
     def _every(self) -> int:
@@ -342,5 +338,3 @@ def _finite(score: float | None) -> bool:
 
 def _as_score(score: float | None) -> float:
     return float(score) if score is not None and not math.isnan(score) else -math.inf
-
-

@@ -27,6 +27,7 @@ class CountingSearcher(ABC):
 
     def completed(self, values: Mapping[str, Any], score: float | None) -> None:
         """Nothing is learned from results."""
+        return
 
     def get_state(self) -> dict[str, Any]:
         """How many were handed out."""

@@ -45,7 +45,9 @@ class SobolSearcher(CountingSearcher):
                 else:
                     refused = 0
                     yield values
-        raise BadInput(f"space: {MAX_REJECTIONS} points in a row break a constraint. Widen a range.")
+        raise BadInput(
+            f"space: {MAX_REJECTIONS} points in a row break a constraint. Widen a range."
+        )
 
 
 def build(spec: RunSpec) -> SobolSearcher:

@@ -27,6 +27,7 @@ from rltune.sweeps.trials import Trials
 
 # isort: split
 from ray import tune
+from ray.tune.progress_reporter import TrialProgressCallback
 
 __all__ = ["resume", "run"]
 
@@ -122,7 +123,7 @@ def train(
                 num_samples=spec.budget.trials,
                 stop=ending,
                 max_failures=spec.max_failures,
-                callbacks=[recorder, TakeOver(signals)],
+                callbacks=[recorder, TakeOver(signals), Quiet()],
                 reuse_actors=True,
                 raise_on_failed_trial=False,
                 checkpoint_config=tune.CheckpointConfig(
@@ -130,6 +131,8 @@ def train(
                 ),
                 verbose=0,
             )
+            for file in folder.path.glob("trials/*.*"):
+                file.unlink()  # Tune's own state: nothing reads it
     if signals.interrupted:
         raise Interrupted(f"go on with: rltune resume {folder.shown}")
     if ending.fatal is not None:
@@ -146,6 +149,13 @@ class TakeOver(tune.Callback):
     def setup(self, **_: Any) -> None:
         """Takes the signal back."""
         self._signals.take_over()
+
+
+class Quiet(TrialProgressCallback):
+    """Takes the place of the one that Tune adds, which prints a line for each trial that ends."""
+
+    def _print(self, msg: str) -> None:
+        """Nothing: the observer shows what there is to see."""
 
 
 def base_config(spec: RunSpec) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from rltune.spec import Budget
 FAILURES_IN_A_ROW = 5
 
 
-class Ending(Stopper):  # type: ignore[misc]
+class Ending(Stopper):
     """Ends a trial at its budget, and the sweep at its target, its time, or its failures.
 
     Attributes:

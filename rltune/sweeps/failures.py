@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +57,29 @@ class Failures:
         text = Path(path).read_text(encoding="utf-8") if path else ""
         # Tune adds each failure to one file: the last one is what happened now.
         text = "Failure # " + text.rpartition("Failure # ")[2] if text else "no traceback"
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
         rows = self._folder.rows(str(trial))
+        steps = [int(found) for found in STEP.findall(text)]
         self._folder.append_failure(
             str(trial),
             {
                 "env_id": self._spec.env_id,
-                "env_steps": rows[-1].env_steps if rows else 0,
-                "error": lines[-1],
+                "env_steps": max([*steps, rows[-1].env_steps if rows else 0]),
+                "error": headline(text),
                 "traceback": text,
                 "tried_again": again,
             },
         )
         self._folder.write_text(f"trials/{trial}/error.txt", text)
+
+
+#: The line of a traceback that names the exception, and the step that it tells.
+RAISED = re.compile(r"^(?:\w+\.)*[A-Z]\w*: .+$", re.MULTILINE)
+STEP = re.compile(r"env step (\d+)")
+
+
+def headline(traceback: str) -> str:
+    """What a person reads first of a traceback."""
+    if "actor died" in traceback:
+        return "the trial's process died: killed, out of memory, or crashed"
+    found: list[str] = RAISED.findall(traceback)
+    return found[-1] if found else traceback.strip().splitlines()[-1]

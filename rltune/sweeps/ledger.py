@@ -100,6 +100,9 @@ class Ledger:
             entry = self._entries.get(name)
             if entry is None or not entry.finished:
                 self._folder.discard_rows(name, 0 if entry is None else entry.env_steps)
+                self._folder.discard_checkpoints(
+                    name, -1 if entry is None else entry.checkpoint_index
+                )
 
     def config_of(self, entry: Entry) -> dict[str, Any]:
         """A trial's settings, with paths that hold where the run folder lies now."""
@@ -156,7 +159,9 @@ class Ledger:
     def checkpoint_of(self, trial_id: str) -> Path | None:
         """The last checkpoint that a trial wrote itself."""
         entry = self._entries.get(trial_id)
-        return None if entry is None or not entry.checkpoint else self._folder.path / entry.checkpoint
+        return (
+            None if entry is None or not entry.checkpoint else self._folder.path / entry.checkpoint
+        )
 
     def env_steps(self, trial_id: str) -> int:
         """A trial's clock at its last checkpoint."""
@@ -202,7 +207,7 @@ class Ledger:
         return str(Path(path).relative_to(self._folder.path))
 
     def _prune(self) -> None:
-        """Keeps each trial's last checkpoints, and all that this state or the last one speaks of."""
+        """Keeps each trial's last checkpoints, and what this state or the last speaks of."""
         used = {
             path
             for entry in self._entries.values()

@@ -22,7 +22,7 @@ from rltune.sweeps.failures import Failures
 from rltune.sweeps.ledger import Ledger
 
 
-class Recorder(Callback):  # type: ignore[misc]
+class Recorder(Callback):
     """A Tune callback: progress, decisions, curves, the best checkpoint so far, and the state.
 
     Args:

@@ -23,7 +23,8 @@ os.environ.update(
     # A trial's folder holds what rltune writes; Ray must not change into it.
     RAY_CHDIR_TO_TRIAL_DIR="0",
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
-    TUNE_GLOBAL_CHECKPOINT_S="5",
+    # rltune writes its own state; Tune's comes once, at the end.
+    TUNE_GLOBAL_CHECKPOINT_S="1000000000",
 )
 
 import ray
@@ -156,4 +157,6 @@ def _check_fits(spec: RunSpec) -> None:
 
 
 def _shown(resource: str, amount: float) -> str:
-    return f"{amount / 2**30:.1f} GiB of memory" if resource == "memory" else f"{amount:g} {resource}"
+    return (
+        f"{amount / 2**30:.1f} GiB of memory" if resource == "memory" else f"{amount:g} {resource}"
+    )

@@ -18,7 +18,7 @@ from rltune.spec import MAX_TRIAL_SEED, RunSpec
 from rltune.sweeps.ledger import Entry, Ledger
 
 
-class Trials(SearchAlgorithm):  # type: ignore[misc]
+class Trials(SearchAlgorithm):
     """Tune's source of trials, named ``t00``, ``t01`` ...
 
     It is over when its trials are, and not when the last one is handed out: Tune ends a paused

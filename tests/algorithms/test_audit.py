@@ -114,7 +114,7 @@ def test_a_round_of_exploits_over_every_mutable_setting(algo: str, tmp_path: Pat
     assert "restored" not in clone.train(), "told once"
     # And one setting at a time.
     for name, value in wanted.items():
-        if name not in ("minibatch_size", "train_batch_size"):
+        if name not in ("minibatch_size", "train_batch_size", "n_step"):
             _exploit(clone, donor, tmp_path, **{name: value})
             assert clone.effective_settings()[name] == pytest.approx(value)
     donor.cleanup()
@@ -222,27 +222,29 @@ def test_without_anything_built_anew(
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "place"),
+    ("name", "value", "other", "place"),
     [
-        ("num_envs_per_env_runner", 3, "environment"),
-        ("frame_stack", 2, "environment"),
-        ("buffer_capacity", 7_777, "replay buffer"),
-        ("double_q", True, "network"),
-        ("dueling", True, "network"),
-        ("noisy", True, "network"),
-        ("fcnet_hiddens", [8, 8], "loss"),
+        ("num_envs_per_env_runner", 3, 1, "environment"),
+        ("frame_stack", 2, 1, "environment"),
+        ("buffer_capacity", 7_777, 8_888, "replay buffer"),
+        ("double_q", True, False, "network"),
+        ("dueling", True, False, "network"),
+        ("noisy", True, False, "network"),
+        ("num_atoms", 5, 1, "network"),
+        ("fcnet_hiddens", [8, 8], [8], "network"),
+        ("fcnet_activation", "tanh", "relu", "network"),
     ],
 )
-def test_structure_is_read_from_what_was_built(name: str, value: Any, place: str) -> None:
-    wanted = {"double_q": False, "dueling": False, "frame_stack": 1, name: value}
-    member = make("dqn", **wanted)
+def test_structure_is_read_from_what_was_built(
+    name: str, value: Any, other: Any, place: str
+) -> None:
+    member = make("dqn", **{name: value})
     assert member.effective_settings()[name] == value
-    other = make("dqn", **{**wanted, name: type(value)() if isinstance(value, bool) else 1})
-    asked = {name: value}
-    wrong = mismatches("dqn", asked, other.readings(), 0)
-    assert any(text.startswith(f"the {place}'s {name} acts at ") for text in wrong)
+    assert not mismatches("dqn", {name: value}, member.readings(), 0)
+    member.reset(config("dqn", **{name: other}))
+    wrong = mismatches("dqn", {name: value}, member.readings(), 0)
+    assert f"the {place}'s {name} acts at {other!r}, asked for {value!r}" in wrong
     member.cleanup()
-    other.cleanup()
 
 
 def test_what_cannot_be_compared_is_left_out() -> None:
