@@ -62,11 +62,11 @@ class Kill:
 
     Attributes:
         before: the run at that moment.
-        left: processes that Ray had started and that were still there afterwards.
+        left: commands of processes that Ray had started and that run on all the same.
     """
 
     before: Snapshot
-    left: int
+    left: list[str]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Outcome:
     end: Snapshot
 
 
-def lines(path: Path) -> list[str]:
+def whole_lines(path: Path) -> list[str]:
     """The whole lines of a file; a last one that a crash cut is left out."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return text.split("\n")[:-1]
@@ -91,8 +91,8 @@ def lines(path: Path) -> list[str]:
 def snapshot(run: Path) -> Snapshot:
     """A run folder as it is now."""
     files = sorted(run.glob("trials/*/progress.jsonl"))
-    reports = {file.parent.name: [json.loads(line) for line in lines(file)] for file in files}
-    return Snapshot(reports, lines(run / "decisions.jsonl"))
+    reports = {file.parent.name: [json.loads(line) for line in whole_lines(file)] for file in files}
+    return Snapshot(reports, whole_lines(run / "decisions.jsonl"))
 
 
 # Running ------------------------------------------------------------------------------------------
@@ -135,7 +135,23 @@ def kill(words: list[str], run: Path, is_time: Callable[[], bool]) -> tuple[floa
     process.wait()
     seconds = time.perf_counter() - started
     _, left = psutil.wait_procs(children, timeout=PATIENCE)
-    return seconds, Kill(snapshot(run), len(left))
+    return seconds, Kill(snapshot(run), [name_of(process) for process in left if lives(process)])
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether a process runs; a dead one may wait for somebody to ask after it."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def name_of(process: psutil.Process) -> str:
+    """Its command, for a person to find it."""
+    try:
+        return " ".join(process.cmdline())[:60]
+    except psutil.NoSuchProcess:
+        return "?"
 
 
 def once_past(run: Path, env_steps: int, delay: float) -> Callable[[], bool]:
@@ -227,7 +243,8 @@ def losses(outcome: Outcome) -> list[dict[str, int]]:
 def checks(whole: Outcome, killed: Outcome, options: argparse.Namespace) -> dict[str, bool]:
     """Everything that must hold, and whether it does."""
     clocks = {name: [row["env_steps"] for row in rows] for name, rows in killed.end.reports.items()}
-    held = {line for one in killed.kills for line in one.before.decisions}
+    held = [one.before.decisions for one in killed.kills]
+    left = [name for one in killed.kills for name in one.left]
     most = max((steps for one in losses(killed) for steps in one.values()), default=0)
     allowed = allowed_loss(killed.end, options.perturb_every)
     ratio = killed.seconds / whole.seconds
@@ -240,17 +257,19 @@ def checks(whole: Outcome, killed: Outcome, options: argparse.Namespace) -> dict
         "steps rise in every trial": all(
             bool(np.all(np.diff(steps) > 0)) for steps in clocks.values()
         ),
-        f"all {len(held)} decisions kept": held <= set(killed.end.decisions),
+        f"all {len(held[-1])} decisions of before kept": all(
+            killed.end.decisions[: len(lines)] == lines for lines in held
+        ),
         f"at most {most:,} steps of a trial lost, allowed {allowed:,}": most <= allowed,
-        "nothing left running": not any(one.left for one in killed.kills),
+        f"left running after a kill: {', '.join(left) or 'nothing'}": not left,
     }
 
 
 def report(whole: Outcome, killed: Outcome, options: argparse.Namespace) -> bool:
     """Prints tables and checks in Markdown; whether every check holds."""
     print("| run | kills | wall seconds | decisions |\n|---|---|---|---|")
-    for name, one in (("uninterrupted", whole), ("killed", killed)):
-        print(f"| {name} | {len(one.kills)} | {one.seconds:.1f} | {len(one.end.decisions)} |")
+    for name, run in (("uninterrupted", whole), ("killed", killed)):
+        print(f"| {name} | {len(run.kills)} | {run.seconds:.1f} | {len(run.end.decisions)} |")
     print("\n| kill at env steps | decisions | lost env steps by trial |\n|---|---|---|")
     for one, cost in zip(killed.kills, losses(killed), strict=True):
         steps = ", ".join(f"{trial} {count:,}" for trial, count in cost.items())

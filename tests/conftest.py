@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -73,6 +75,21 @@ def ray_head(variables: Mapping[str, str]) -> Iterator[str]:
     head.wait(30)
     for process in psutil.wait_procs(processes, timeout=10)[1]:
         process.kill()
+
+
+@pytest.fixture(scope="session")
+def cluster_address() -> Iterator[str]:
+    """A Ray cluster of one node whose workers can import the tests' own modules."""
+    yield from ray_head({"PYTHONPATH": str(Path(__file__).parent)})
+
+
+@pytest.fixture(scope="session")
+def processes() -> Any:
+    """Starts processes that have imported everything already."""
+    os.environ.update(CLUSTER)  # the fork server's processes inherit them
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["rltune.sweeps", "deterministic"])
+    return context
 
 
 @pytest.fixture(scope="module")

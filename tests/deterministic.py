@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.train._internal.storage import StorageContext
 
-from rltune import checkpoints
+from rltune import checkpoints, state
+from rltune.errors import RltuneError
 from rltune.observer import Observer
 from rltune.request import make_spec
 from rltune.runs import RECORD_FILE, RunFolder
@@ -21,18 +25,21 @@ REPORT = 250
 INTERVAL = 1_000
 
 
+class TidyStorage(StorageContext):  # type: ignore[misc]
+    """As rltune's own algorithms have it; theirs would bring RLlib along."""
+
+    @property
+    def checkpoint_dir_name(self) -> str:
+        return f"checkpoints/{super().checkpoint_dir_name}"
+
+
 class Climber(tune.Trainable):  # type: ignore[misc]
     """Gains return at a rate that its settings decide; the best ones drift."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self.env_steps, self.level = 0, 0.0
         self.asked = config
-        storage = type(self._storage)
-        if "checkpoint_dir_name" not in vars(storage):
-            name = property(
-                lambda self: f"checkpoints/checkpoint_{self.current_checkpoint_index:06d}"
-            )
-            self._storage.__class__ = type("Tidy", (storage,), {"checkpoint_dir_name": name})
+        self._storage.__class__ = TidyStorage
 
     def step(self) -> dict[str, Any]:
         best = -3.5 + self.env_steps / 10_000
@@ -63,6 +70,53 @@ class Climber(tune.Trainable):  # type: ignore[misc]
             self.env_steps = exploit["env_steps"]
 
 
+class Killed(Climber):
+    """The process of one trial is killed once."""
+
+    def step(self) -> dict[str, Any]:
+        mark = Path(self.logdir).parent / "killed"
+        if self.trial_id == "t01" and self.env_steps == 1_500 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step()
+
+
+class Failing(Climber):
+    """One trial can never get past a step."""
+
+    def step(self) -> dict[str, Any]:
+        if self.trial_id == "t01" and self.env_steps == 1_500:
+            raise RuntimeError("the motor burnt out (env step 1500)")
+        return super().step()
+
+
+class AllFailing(Climber):
+    """No trial gets anywhere."""
+
+    def step(self) -> dict[str, Any]:
+        raise RuntimeError("no such robot")
+
+
+class Diverging(Climber):
+    """One trial diverges, until it takes a healthy one's weights."""
+
+    def step(self) -> dict[str, Any]:
+        row = super().step()
+        rescued = (self.asked.get("exploit") or {}).get("env_steps", 0) >= 1_500
+        if self.trial_id == "t00" and self.env_steps >= 1_500 and not rescued:
+            del row[METRIC]
+            row["diverged"] = {"env_steps": self.env_steps, "what": "loss", "value": "nan"}
+        return row
+
+
+class Nameless(Climber):
+    """Reports its return under another name."""
+
+    def step(self) -> dict[str, Any]:
+        row = super().step()
+        return {"score": row.pop(METRIC), **row}
+
+
 def spec_of(storage: Path, name: str, scheduler: str, address: str, **options: Any) -> RunSpec:
     """A sweep of climbers, one at a time."""
     return make_spec(
@@ -81,15 +135,32 @@ def spec_of(storage: Path, name: str, scheduler: str, address: str, **options: A
     )
 
 
-def climb(spec: RunSpec) -> None:
-    """Runs, or goes on with, a sweep of climbers: the whole of a process."""
+def climb(spec: RunSpec, trainable: type = Climber, die: str = "") -> None:
+    """Runs, or goes on with, a sweep of climbers: the whole of a process.
+
+    Args:
+        die: "barrier" kills the process once a state is written in which every member waits.
+    """
     from rltune import sweeps
 
-    pass
     logging.disable(logging.CRITICAL)
+    if die == "barrier":
+        state.write = _die_at_the_barrier
     path = Path(spec.storage) / spec.name
     folder = RunFolder.open(path) if path.exists() else RunFolder.create(spec)
-    folder.lock.release()
-    with folder.lock:
-        sweeps.train(spec, folder, Observer(), Climber)
-    (path / "done").touch()
+    folder.acquire()
+    try:
+        statuses, reason, _ = sweeps.train(spec, folder, Observer(), trainable)
+        (path / "outcome.json").write_text(json.dumps({"statuses": statuses, "reason": reason}))
+    except RltuneError as error:
+        (path / "outcome.json").write_text(json.dumps({"error": str(error)}))
+
+
+_write = state.write
+
+
+def _die_at_the_barrier(folder: Path, saved: Any) -> None:
+    _write(folder, saved)
+    members = saved["parts"]["scheduler"]["members"].values()
+    if members and all(member["waits"] for member in members):
+        os.kill(os.getpid(), signal.SIGKILL)

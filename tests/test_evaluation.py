@@ -7,7 +7,7 @@ import pytest
 
 from rltune.evaluation import evaluation_seeds, play, selection_seeds, summarise
 from rltune.request import make_spec
-from rltune.searchers.random import starting_point
+from rltune.searchers import build, starting_point
 from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, MAX_TRIAL_SEED
 
 
@@ -46,7 +46,8 @@ def test_training_selection_and_evaluation_never_share_a_seed(tmp_path: object) 
     seeds = evaluation_seeds(spec.seed, 100)
     assert len(set(seeds)) == 100
     assert min(seeds) >= FIRST_EVALUATION_SEED
-    training = [starting_point(spec, index)["seed"] for index in range(50)]
+    searcher = build(spec)
+    training = [starting_point(spec, searcher, index)["seed"] for index in range(50)]
     # A runner adds its number to the trial's seed: far fewer than the gap between the ranges.
     assert max(training) < MAX_TRIAL_SEED < FIRST_SELECTION_SEED
     selection = selection_seeds(spec.seed, 20)

@@ -16,7 +16,7 @@ RANKS = [
     {"errors", "envs"},
     {"space"},
     {"spec", "settings"},
-    {"catalog", "runs"},
+    {"catalog", "runs", "state", "checkpoints"},
     {"observer"},
     {"algorithms", "schedulers", "searchers"},
     {"evaluation"},

@@ -7,19 +7,16 @@ a scheduler decides after a resume must equal what it decides in a sweep that wa
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import deterministic
 import pytest
-from conftest import CLUSTER, ray_head
 
 from rltune import state
 from rltune.runs import RunFolder
@@ -36,44 +33,30 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    yield from ray_head({"PYTHONPATH": str(Path(__file__).parent)})
-
-
-@pytest.fixture(scope="module")
-def processes() -> Any:
-    """Starts processes that have imported everything already."""
-    os.environ.update(CLUSTER)  # the fork server's processes inherit them
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rltune.sweeps", "deterministic"])
-    return context
-
-
 @pytest.fixture(scope="module", params=CASES)
 def case(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
-    address: str,
+    cluster_address: str,
     processes: Any,
 ) -> tuple[RunSpec, float]:
     """A sweep that was never killed, and the seconds it took."""
     scheduler, options = CASES[request.param]
     storage = tmp_path_factory.mktemp(request.param)
-    spec = deterministic.spec_of(storage, "whole", scheduler, address, **options)
+    spec = deterministic.spec_of(storage, "whole", scheduler, cluster_address, **options)
     started = time.monotonic()
     _finish(processes, spec)
     return spec, time.monotonic() - started
 
 
-def _start(processes: Any, spec: RunSpec) -> Any:
-    process = processes.Process(target=deterministic.climb, args=(spec,))
+def _start(processes: Any, spec: RunSpec, *more: Any) -> Any:
+    process = processes.Process(target=deterministic.climb, args=(spec, *more))
     process.start()
     return process
 
 
-def _finish(processes: Any, spec: RunSpec) -> RunFolder:
-    process = _start(processes, spec)
+def _finish(processes: Any, spec: RunSpec, *more: Any) -> RunFolder:
+    process = _start(processes, spec, *more)
     process.join(60)
     process.kill()
     assert process.exitcode == 0
@@ -122,3 +105,38 @@ def test_02_a_killed_sweep_decides_what_one_decides_that_was_not(
         assert steps == sorted(set(steps))
         assert len(folder.discarded(name)) <= deterministic.INTERVAL // deterministic.REPORT
     shutil.rmtree(path)
+
+
+def test_03_a_synchronous_population_killed_at_its_barrier_passes_it(
+    tmp_path: Path, processes: Any, cluster_address: str
+) -> None:
+    spec = deterministic.spec_of(tmp_path, "a", "pbt", cluster_address, synchronous=True)
+    process = _start(processes, spec, deterministic.Climber, "barrier")
+    process.join(60)
+    assert process.exitcode == -9
+    saved = state.read(tmp_path / "a")
+    assert saved is not None
+    members = saved["parts"]["scheduler"]["members"].values()
+    assert [member["env_steps"] for member in members] == [deterministic.INTERVAL] * 4
+    folder = _finish(processes, spec)
+    assert folder.decisions()[0]["env_steps"] == deterministic.INTERVAL
+    assert {folder.rows(name)[-1].env_steps for name in folder.trials()} == {6_000}
+
+
+def test_09_a_run_that_was_moved_goes_on(
+    tmp_path: Path, processes: Any, cluster_address: str
+) -> None:
+    spec = deterministic.spec_of(tmp_path / "old", "a", "pbt", cluster_address)
+    process = _start(processes, spec)
+    while len(RunFolder(tmp_path / "old" / "a").decisions()) < 2:
+        process.join(0.1)
+    process.kill()
+    process.join()
+    shutil.move(tmp_path / "old", tmp_path / "new")
+    shutil.copytree(tmp_path / "new" / "a", tmp_path / "new" / "copy")
+    shutil.rmtree(tmp_path / "new" / "a")
+    moved = RunFolder.open(tmp_path / "new" / "copy").spec
+    assert (moved.storage, moved.name) == (str(tmp_path / "new"), "copy")
+    folder = _finish(processes, moved)
+    assert {folder.rows(name)[-1].env_steps for name in folder.trials()} == {6_000}
+    assert not (tmp_path / "old").exists()

@@ -8,18 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from spaces import EXAMPLES, constrained_space
 
 from rltune.errors import BadInput
 from rltune.space import KINDS, Constraint, Log, OneMinusLog, Space, parse_parameter
-
-EXAMPLES = {
-    "uniform": {"uniform": [0.1, 0.5]},
-    "log": {"log": [1e-5, 1e-2]},
-    "one_minus_log": {"one_minus_log": [0.9, 0.9999]},
-    "int": {"int": [3, 11]},
-    "pow2": {"pow2": [16, 256]},
-    "choice": {"choice": ["relu", "tanh", "silu"]},
-}
 
 
 def test_every_kind_has_an_example() -> None:
@@ -72,6 +64,66 @@ def test_perturb_moves_a_gamma_in_its_distance_to_one() -> None:
     rng = np.random.default_rng(0)
     moved = {round(OneMinusLog(0.9, 0.9999).perturb(0.99, rng), 6) for _ in range(50)}
     assert moved == {0.992, 0.988}
+
+
+@pytest.mark.parametrize(
+    ("body", "value", "reached"),
+    [
+        ({"uniform": [0.1, 0.4]}, 0.2, {0.16, 0.24}),
+        ({"uniform": [0.0, 0.02]}, 0.0, {0.001}),
+        ({"uniform": [-1.0, 1.0]}, 0.0, {-0.1, 0.1}),
+        ({"uniform": [-1.0, 1.0]}, -1.0, {-0.8}),
+        ({"uniform": [99.0, 101.0]}, 100.0, {99.0, 101.0}),
+        ({"log": [1e-5, 1e-2]}, 1e-2, {0.008}),
+        ({"log": [1e-5, 1e-2]}, 9e-3, {0.0072, 1e-2}),
+        ({"one_minus_log": [0.9, 0.99]}, 0.99, {0.988}),
+        ({"int": [0, 20]}, 0, {1}),
+        ({"int": [0, 1000]}, 0, {50}),
+        ({"int": [1, 9]}, 9, {7}),
+        ({"pow2": [16, 64]}, 64, {32}),
+        ({"pow2": [16, 64]}, 32, {16, 64}),
+        ({"choice": ["a", "b", "c"]}, "a", {"b"}),
+        ({"choice": ["a", "b", "c"]}, "b", {"a", "c"}),
+        ({"choice": [1, True]}, True, {1}),
+        ({"choice": ["a"]}, "a", {"a"}),
+        ({"uniform": [0.3, 0.3]}, 0.3, {0.3}),
+        ({"int": [4, 4]}, 4, {4}),
+    ],
+)
+def test_a_step_is_a_fifth_and_never_stays_where_it_can_move(
+    body: dict[str, object], value: object, reached: set[object]
+) -> None:
+    parameter, rng = parse_parameter("x", body), np.random.default_rng(0)
+    seen = [parameter.perturb(value, rng) for _ in range(30)]
+    assert {round(x, 9) if isinstance(x, float) else x for x in seen} == reached
+    assert all(parameter.contains(x) for x in seen)
+
+
+@pytest.mark.parametrize("kind", set(EXAMPLES) - {"choice"})
+def test_a_value_beside_its_range_is_drawn_in(kind: str) -> None:
+    parameter, rng = parse_parameter("x", EXAMPLES[kind]), np.random.default_rng(0)
+    low, high = parameter.domain()
+    for value in (low * 0.99, high * 1.001, low - 1e-9, high + 1e-9):
+        assert 0.0 <= parameter.to_unit(value) <= 1.0
+        assert parameter.contains(parameter.nearest(value))
+        assert parameter.contains(parameter.perturb(value, rng))
+
+
+def test_100_000_samples_keep_domains_and_constraints() -> None:
+    space, rng, fixed = constrained_space(), np.random.default_rng(0), {"settled": 8}
+    assert all(space.contains({**fixed, **space.sample(rng, fixed)}) for _ in range(100_000))
+
+
+def test_a_perturbed_configuration_is_never_the_same() -> None:
+    space = Space(
+        {name: parse_parameter(name, {"int": [1, 1000]}) for name in "ab"},
+        (Constraint.parse("a <= b"), Constraint.parse("b <= a * 1.01")),
+    )
+    rng, values = np.random.default_rng(0), {"a": 500, "b": 500}
+    for _ in range(20):
+        moved = space.perturb(values, rng)
+        assert space.contains(moved)
+        assert space.changes(values, moved)
 
 
 @given(seed=st.integers(0, 2**32 - 1))

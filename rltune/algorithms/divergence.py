@@ -45,8 +45,8 @@ def check_rollouts(rollouts: Iterable[Rollout], env_steps: int) -> None:
     for rollout in rollouts:
         for what, values in (
             ("reward", rollout.rewards),
-            ("observation", rollout.obs),
             ("observation", rollout.next_obs),
+            ("observation", rollout.obs),
         ):
             if values.dtype.kind != "f" or (finite := np.isfinite(values)).all():
                 continue

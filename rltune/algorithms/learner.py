@@ -12,7 +12,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.utils.torch_utils import clip_gradients
 
 from rltune.algorithms.audit import Reading
-from rltune.algorithms.divergence import Watch
+from rltune.algorithms.divergence import Divergence, Watch
 
 
 class LastMetrics:
@@ -108,7 +108,7 @@ class ArrayLearner:
         Raises:
             Divergence: loss or gradient is not finite; nothing was applied.
         """
-        loss = self.loss(batch)
+        loss = self._sound_loss(batch)
         for _, params in self._parts:
             for param in params:
                 param.grad = None
@@ -118,6 +118,17 @@ class ArrayLearner:
         for optimizer, _ in self._parts:
             optimizer.step()
         self.metrics.log_value((DEFAULT_MODULE_ID, "total_loss"), loss.detach())
+
+    def _sound_loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        try:
+            return self.loss(batch)
+        except (RuntimeError, ValueError) as error:
+            # A distribution refuses inputs that are not finite.
+            out = self.net._forward_inference({Columns.OBS: as_input(batch[Columns.OBS])})
+            inputs = out.get(Columns.ACTION_DIST_INPUTS)
+            if inputs is None or inputs.isfinite().all():
+                raise
+            raise Divergence("loss", math.nan) from error
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """RLlib's loss. Its gradient is, for each optimiser, the one RLlib computes."""

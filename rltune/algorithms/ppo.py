@@ -20,7 +20,7 @@ from rltune.algorithms.config import FlatConfig
 from rltune.algorithms.learner import ArrayLearner, as_input, to_device
 from rltune.algorithms.member import Member
 from rltune.algorithms.rollout import Rollout, gae
-from rltune.algorithms.runner import ArrayEnvRunner
+from rltune.algorithms.runner import ArrayEnvRunner, draw
 
 
 class PPOModule(DefaultPPOTorchRLModule):
@@ -48,8 +48,7 @@ class PPORunner(ArrayEnvRunner):
     def act(self, obs: torch.Tensor, env_steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Actions, with their log-probabilities and the distribution's inputs."""
         inputs = self.module._forward_exploration({Columns.OBS: obs})[Columns.ACTION_DIST_INPUTS]
-        distribution = self.module.get_exploration_action_dist_cls().from_logits(inputs)
-        actions = distribution.sample()
+        distribution, actions = draw(self.module.get_exploration_action_dist_cls(), inputs)
         return actions.cpu().numpy(), {
             Columns.ACTION_LOGP: distribution.logp(actions).cpu().numpy(),
             Columns.ACTION_DIST_INPUTS: inputs.cpu().numpy(),

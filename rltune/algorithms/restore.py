@@ -84,6 +84,8 @@ class Restorable:
         donor = exploit["donor"] if exploit and record["trial_id"] != self.trial_id else None
         self.env_steps = exploit["env_steps"] if donor else record["env_steps"]
         self.diverged = record["diverged"]
+        if self.diverged:  # an infinite number by now
+            self.diverged["value"] = str(self.diverged["value"])
         if self.on_arrays:
             self._returns.extend(record["episode_returns"])
             self.learner.set_clock(self.env_steps)

@@ -18,7 +18,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from rltune.algorithms.audit import Reading
 from rltune.algorithms.off_policy import OffPolicy, ReplayConfig, ReplayLearner
-from rltune.algorithms.runner import ArrayEnvRunner
+from rltune.algorithms.runner import ArrayEnvRunner, draw
 
 
 class ObsActionEncoder(TorchMLPEncoder):
@@ -59,8 +59,8 @@ class SACRunner(ArrayEnvRunner):
     def act(self, obs: torch.Tensor, env_steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Actions in [-1, 1]."""
         inputs = self.module._forward_exploration({Columns.OBS: obs})[Columns.ACTION_DIST_INPUTS]
-        distribution = self.module.get_exploration_action_dist_cls().from_logits(inputs)
-        return distribution.sample().cpu().numpy(), {}
+        _, actions = draw(self.module.get_exploration_action_dist_cls(), inputs)
+        return actions.cpu().numpy(), {}
 
 
 class SACLearner(ReplayLearner, SACTorchLearner):

@@ -6,7 +6,7 @@ new file and a row here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -42,14 +42,14 @@ class Plan:
     """What a scheduler is built from.
 
     Attributes:
-        decided: to be called with every decision, before it takes effect.
+        decided: to be called with decisions that are made together, before they take effect.
         slots: trials that run at a time.
         checkpoint_of: the last checkpoint that a trial wrote itself, by the trial's id.
         noticed: to be told what a person should know.
     """
 
     spec: RunSpec
-    decided: Callable[[Decision], None]
+    decided: Callable[[Sequence[Decision]], None]
     slots: int
     checkpoint_of: Callable[[str], Path | None] = lambda _trial: None
     noticed: Callable[[str], None] = lambda _text: None

@@ -37,7 +37,7 @@ class Asha(KeepsActors, ASHAScheduler):
         new = self._rungs_of(trial.trial_id) - before
         self._since_saved.setdefault(trial.trial_id, set()).update(new)
         if answer == self.STOP:
-            self._plan.decided(Decision("stop", str(trial), result[TIME], None, {}))
+            self._plan.decided([Decision("stop", str(trial), result[TIME], None, {})])
         return answer
 
     def saved(self, trial: Any) -> None:

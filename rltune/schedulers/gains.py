@@ -56,6 +56,8 @@ class GainModel:
 
     def climb(self, point: Array, ordered: slice) -> Array:
         """The acquisition's local maximum from a point, over the positions in some columns."""
+        if not len(point[ordered]):
+            return point
 
         def loss(units: Array) -> tuple[float, Array]:
             # At a face of the cube the step goes inwards.

@@ -194,23 +194,30 @@ class Population(KeepsActors, FIFOScheduler):
         member = self.members[trial.trial_id]
         if member.waits and not self._budget.synchronous:
             scores = self._scores(len(member.scores))
-            self._settle(trial, self._donor(trial, *self._cut(scores)))
+            self._settle({trial: self._donor(trial, *self._cut(scores))})
         return not member.waits
-
-    def _settle(self, trial: Trial, donor: Trial | None) -> None:
-        """What a member goes on from is decided: its own weights, or a donor's."""
-        member = self.members[trial.trial_id]
-        if donor is not None:
-            self._exploit(trial, donor)
-        member.waits = member.diverged
 
     def _pass_barrier(self) -> None:
         """Decides about all members at once, when each of them waits at the end of its interval."""
         live = self._live()
         if live and all(self.members[trial.trial_id].waits for trial in live):
             lower, upper = self._cut(self._scores())
-            for trial, donor in [(t, self._donor(t, lower, upper)) for t in live]:
-                self._settle(trial, donor)
+            self._settle({trial: self._donor(trial, lower, upper) for trial in live})
+
+    def _settle(self, donors: Mapping[Trial, Trial | None]) -> None:
+        """What members go on from is decided: their own weights, or a donor's."""
+        # A donor's configuration is what it ran at, also where it becomes a clone itself.
+        configs = {trial.trial_id: trial.config for trial in self._trials.values()}
+        decisions = [
+            self._exploit(trial, donor, configs[donor.trial_id])
+            for trial, donor in donors.items()
+            if donor is not None
+        ]
+        for trial in donors:
+            member = self.members[trial.trial_id]
+            member.waits = member.diverged
+        if decisions:
+            self._plan.decided(decisions)
 
     def _goes_on_alone(self, trial: Trial, result: Mapping[str, Any]) -> bool:
         """Whether a member may go on in its process: nobody waits, and it keeps its weights."""
@@ -218,7 +225,8 @@ class Population(KeepsActors, FIFOScheduler):
             return False
         if any(t.status in (Trial.PENDING, Trial.PAUSED) for t in self._live()):
             return False
-        scores = self._scores() | {trial.trial_id: _as_score(result.get(METRIC))}
+        age = len(self.members[trial.trial_id].scores) + 1
+        scores = self._scores(age) | {trial.trial_id: _as_score(result.get(METRIC))}
         return trial.trial_id not in self._cut(scores)[0]
 
     # Whose weights ----------------------------------------------------------------------------
@@ -268,7 +276,8 @@ class Population(KeepsActors, FIFOScheduler):
             return False
         if clone.diverged:
             return True
-        return float(donor.score or 0.0) > _as_score(clone.score) + self._budget.margin
+        score = donor.score_at(len(clone.scores))
+        return _as_score(score) > _as_score(clone.score) + self._budget.margin
 
     def _intact(self, name: str) -> bool:
         path = self._plan.checkpoint_of(name)
@@ -281,26 +290,24 @@ class Population(KeepsActors, FIFOScheduler):
             return False
         return True
 
-    def _exploit(self, trial: Trial, donor: Trial) -> None:
-        """The member's next start is a changed copy of the donor."""
+    def _exploit(self, trial: Trial, donor: Trial, config: Mapping[str, Any]) -> Decision:
+        """The member's next start is a changed copy of the donor, which ran at ``config``."""
         member, other = self.members[trial.trial_id], self.members[donor.trial_id]
         source, memory = (self._plan.checkpoint_of(t.trial_id) for t in (donor, trial))
         changed = self.explorer.explore(
-            trial.trial_id, member.env_steps, float(other.score or 0.0), donor.config
+            trial.trial_id, member.env_steps, float(other.score or 0.0), config
         )
         exploit = {
             "donor": donor.trial_id,
             "env_steps": member.env_steps,
             "own_checkpoint": None if memory is None else str(memory),
         }
-        trial.set_config(
-            {**donor.config, **changed, "seed": trial.config["seed"], "exploit": exploit}
-        )
+        trial.set_config({**config, **changed, "seed": trial.config["seed"], "exploit": exploit})
         start_from(trial, source)
         member.exploits += 1
         member.diverged = False
         searched = {name: trial.config[name] for name in self._plan.spec.space}
-        self._plan.decided(Decision("exploit", str(trial), member.env_steps, str(donor), searched))
+        return Decision("exploit", str(trial), member.env_steps, str(donor), searched)
 
     @property
     def _every(self) -> int:

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Protocol
 
+import numpy as np
+
 from rltune.errors import unknown
-from rltune.spec import RunSpec
+from rltune.spec import MAX_TRIAL_SEED, RunSpec
 
 SEARCHERS: dict[str, str] = {
     "random": "the preset's defaults first, then random draws, each on its parameter's own scale",
@@ -46,3 +48,14 @@ def build(spec: RunSpec) -> Searcher:
     check(spec.budget.searcher)
     searcher: Searcher = import_module(f"rltune.searchers.{spec.budget.searcher}").build(spec)
     return searcher
+
+
+def starting_point(spec: RunSpec, searcher: Searcher, index: int) -> dict[str, Any]:
+    """Settings and seed of a new trial: a given point while there is one, then the searcher's."""
+    if index < len(spec.points):
+        defaults = {name: spec.settings[name] for name in spec.space}
+        searched = {**defaults, **spec.points[index]}
+    else:
+        searched = searcher.suggest()
+    rng = np.random.default_rng([spec.seed, 5, index])
+    return {**spec.settings, **searched, "seed": int(rng.integers(MAX_TRIAL_SEED))}

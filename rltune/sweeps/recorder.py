@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,10 +58,10 @@ class Recorder(Callback):
         """Since the sweep began, resumed parts added up."""
         return time.monotonic() - self._started
 
-    def decided(self, decision: Decision) -> None:
-        """Hears of a decision; it is saved before it takes effect, and told once it has."""
-        self._open[decision.trial] = decision
-        if decision.kind == "exploit":
+    def decided(self, decisions: Sequence[Decision]) -> None:
+        """Hears of decisions; exploits are saved before they take effect, and told afterwards."""
+        self._open |= {decision.trial: decision for decision in decisions}
+        if any(decision.kind == "exploit" for decision in decisions):
             self._ledger.write()
 
     def on_trial_result(

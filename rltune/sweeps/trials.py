@@ -6,15 +6,14 @@ import argparse
 import copy
 from typing import Any
 
-import numpy as np
 from ray.tune.experiment import Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from rltune.schedulers import METRIC, row
 from rltune.schedulers.population import start_from
-from rltune.searchers import Searcher
-from rltune.spec import MAX_TRIAL_SEED, RunSpec
+from rltune.searchers import Searcher, starting_point
+from rltune.spec import RunSpec
 from rltune.sweeps.ledger import Entry, Ledger
 
 
@@ -101,14 +100,3 @@ class Trials(SearchAlgorithm):
     def set_finished(self) -> None:
         """Tune ends the sweep."""
         self._given_up = True
-
-
-def starting_point(spec: RunSpec, searcher: Searcher, index: int) -> dict[str, Any]:
-    """Settings and seed of a new trial: a given point while there is one, then the searcher's."""
-    if index < len(spec.points):
-        defaults = {name: spec.settings[name] for name in spec.space}
-        searched = {**defaults, **spec.points[index]}
-    else:
-        searched = searcher.suggest()
-    rng = np.random.default_rng([spec.seed, 5, index])
-    return {**spec.settings, **searched, "seed": int(rng.integers(MAX_TRIAL_SEED))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -100,8 +101,7 @@ def test_16_nothing_flows_over_the_break() -> None:
 def test_17_an_environment_that_raises_always_is_given_up(algo: str) -> None:
     member = make(algo, **trouble(algo, "step", at=120, times=float("inf")))
     with pytest.raises(EnvironmentFailed) as raised:
-        for _ in range(3):
-            member.train()
+        member.train()
     text = "".join(traceback.format_exception(raised.value))
     assert f"Trouble-v0 raised RuntimeError at env step 119, after {MAX_RESTARTS} restarts" in text
     assert 'raise RuntimeError("boom")' in text
@@ -124,14 +124,17 @@ def test_17_the_whole_story_reaches_the_driver() -> None:
     settings = trouble("dqn", "step", at=120, times=float("inf"))
 
     @ray.remote
-    def train(values: dict[str, Any]) -> None:
+    def train(values: dict[str, Any], here: str) -> None:
+        import sys
+
+        sys.path.insert(0, here)
         import quick
         import trouble  # noqa: F401  (it registers the environment)
 
         quick.make("dqn", **values).train()
 
     with pytest.raises(ray.exceptions.RayTaskError) as raised:
-        ray.get(train.remote(settings))
+        ray.get(train.remote(settings, str(Path(__file__).parent)))
     text = str(raised.value)
     assert "RuntimeError: boom" in text
     assert "EnvironmentFailed: Trouble-v0 raised RuntimeError at env step" in text
@@ -145,10 +148,9 @@ def test_any_other_error_names_environment_and_step() -> None:
         raise ValueError("a fault of ours")
 
     member.learner.loss = broken
-    steps = member.env_steps
     with pytest.raises(ValueError, match="a fault of ours") as raised:
         member.train()
     text = "".join(traceback.format_exception(raised.value))
-    assert f"t07: cartpole, env step {steps + 4}" in text
+    assert f"t07: cartpole, env step {member.env_steps}" in text
     assert "in broken" in text
     member.cleanup()

@@ -11,14 +11,17 @@ import numpy as np
 
 #: Steps taken in this process, by the key of the environments; resets and new copies add to it.
 STEPS: Counter[str] = Counter()
+#: Resets that have raised, by key.
+RESETS: Counter[str] = Counter()
 
 
 class Trouble(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
     """CartPole, or Pendulum, until its key has taken ``at`` steps.
 
     Args:
-        what: ``reward`` or ``observation`` becomes ``value``; ``step`` or ``reset`` raises.
-        times: steps in a row, or resets, at which it goes wrong.
+        what: ``reward`` or ``observation`` becomes ``value``; ``step`` raises; ``reset`` raises
+            once, at the first chance.
+        times: steps in a row at which it goes wrong.
     """
 
     def __init__(
@@ -38,8 +41,8 @@ class Trouble(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
         return self.what == what and self.at <= STEPS[self.key] < self.until
 
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
-        if self._wrong("reset"):
-            STEPS[self.key] += 1
+        if self.what == "reset" and STEPS[self.key] >= self.at and not RESETS[self.key]:
+            RESETS[self.key] += 1
             raise RuntimeError("no reset")
         return super().reset(**kwargs)
 
@@ -55,7 +58,8 @@ class Trouble(gym.Wrapper[np.ndarray, Any, np.ndarray, Any]):
         return obs, float(reward), terminated, truncated, info
 
 
-gym.register("Trouble-v0", Trouble)
+# A wrapper's metadata are a property: gymnasium wants a function.
+gym.register("Trouble-v0", lambda **settings: Trouble(**settings))
 
 
 def trouble(algo: str, what: str, at: int, **more: Any) -> dict[str, Any]:

@@ -2,134 +2,214 @@
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from ray.tune.experiment import Trial
+from schedulers.table import INTERVAL, Table
 
 from rltune.request import make_spec
-from rltune.schedulers import SCHEDULERS, Decision, Plan, build, row
-from rltune.schedulers.pb2 import Pb2
-from rltune.schedulers.pbt import Pbt
-from rltune.schedulers.population import Population
-from rltune.searchers.random import starting_point
+from rltune.schedulers import SCHEDULERS, row
+from rltune.searchers import SEARCHERS, build, starting_point
 from rltune.settings import algorithm
 
 POPULATIONS = [name for name in SCHEDULERS if row(name).population]
+MODES = [(name, synchronous) for name in POPULATIONS for synchronous in (False, True)]
 
 
-def _population(scheduler: str, members: int = 4, **options: Any) -> tuple[Population, list[Any]]:
-    told: list[Decision] = []
-    spec = make_spec("ppo", "cartpole", scheduler=scheduler, trials=members, **options)
-    population = build(Plan(spec, told.append, slots=2))
-    population.told = told
-    population._has_room = True  # there is no controller whose actors could be kept
-    trials = [
-        Trial("ppo", trial_id=f"t{n:02d}", config=starting_point(spec, n), stub=True)
-        for n in range(members)
-    ]
-    for trial in trials:
-        population.on_trial_add(None, trial)
-    return population, trials
+def by_number(name: str, clock: int, config: Mapping[str, Any]) -> float:
+    """The higher a member's number, the faster it learns, whatever its settings."""
+    return float(int(name[1:]))
 
 
-def _report(population: Population, trial: Any, steps: int, score: float) -> None:
-    state = population._trial_state[trial]
-    result = {"episode_reward_mean": score, "env_steps": steps}
-    population._save_trial_state(state, steps, result, trial)
-
-
-@pytest.mark.parametrize("scheduler", POPULATIONS)
-def test_no_proposal_leaves_the_space(scheduler: str) -> None:
-    population, trials = _population(scheduler, seed=1)
-    spec = population._plan.spec
-    rng = np.random.default_rng(0)
-    for interval in range(1, 16):
-        for trial in trials:
-            _report(population, trial, 1000 * interval, float(rng.normal()))
-        clone, donor = trials[interval % 4], trials[(interval + 1) % 4]
-        config, _ = population._get_new_config(clone, donor)
-        assert spec.space.contains(config)
-        assert config["seed"] == clone.config["seed"], "a clone keeps its own randomness"
-        assert config["env_steps_before"] == 1000 * interval, "and its own clock"
-        clone.config = config
-    assert [d.kind for d in population.told] == ["exploit"] * 15
-    assert all(d.requested.keys() == spec.space.keys() for d in population.told)
+@pytest.mark.parametrize(("scheduler", "synchronous"), MODES)
+def test_every_exploit_stays_in_the_space_and_keeps_what_is_the_members_own(
+    scheduler: str, synchronous: bool, tmp_path: Path
+) -> None:
+    table = Table(
+        tmp_path, by_number, scheduler, steps=20_000, population={"synchronous": synchronous}
+    )
+    seeds = {trial.trial_id: trial.config["seed"] for trial in table.trials}
+    table.run()
+    assert len(table.told) >= 15
+    for decision in table.told:
+        assert decision.kind == "exploit"
+        assert decision.trial != decision.donor
+        assert decision.requested.keys() == table.spec.space.keys()
+        assert table.spec.space.contains({**table.spec.settings, **decision.requested})
+    for trial in table.trials:
+        assert trial.config["seed"] == seeds[trial.trial_id], "a clone keeps its own randomness"
+        assert table.clock[trial.trial_id] == 20_000, "and its own clock"
 
 
 @pytest.mark.parametrize("scheduler", POPULATIONS)
-def test_the_first_exploit_is_no_unchanged_copy(scheduler: str) -> None:
-    population, trials = _population(scheduler)
-    for trial in trials[:2]:
-        _report(population, trial, 1000, 5.0 if trial is trials[0] else 1.0)
-    config, _ = population._get_new_config(trials[1], trials[0])
-    mutable = algorithm("ppo").mutable(population._plan.spec.space)
-    assert any(config[name] != trials[0].config[name] for name in mutable)
+def test_the_first_exploit_is_no_unchanged_copy(scheduler: str, tmp_path: Path) -> None:
+    table = Table(tmp_path, by_number, scheduler)
+    while not table.told:
+        table.run(1)
+    first = table.told[0]
+    donor = next(trial for trial in table.trials if trial.trial_id == first.donor)
+    mutable = algorithm("ppo").mutable(table.spec.space)
+    assert any(first.requested[name] != donor.config[name] for name in mutable)
 
 
 @pytest.mark.parametrize("scheduler", POPULATIONS)
-def test_structural_settings_go_with_the_weights(scheduler: str) -> None:
+def test_structural_settings_go_with_the_weights(scheduler: str, tmp_path: Path) -> None:
     space = {"fcnet_activation": {"choice": ["relu", "tanh"]}, "lr": {"log": [1e-4, 1e-2]}}
-    population, trials = _population(scheduler, space=space)
-    for n, trial in enumerate(trials):
-        trial.config["fcnet_activation"] = "relu" if n else "tanh"
-        _report(population, trial, 1000, -float(n))
-    for clone in trials[1:]:
-        config, _ = population._get_new_config(clone, trials[0])
-        assert config["fcnet_activation"] == "tanh"
+    table = Table(tmp_path, by_number, scheduler, space=space)
+    for n, trial in enumerate(table.trials):
+        trial.config["fcnet_activation"] = "tanh" if n == 3 else "relu"
+    table.run()
+    assert table.told
+    for decision in table.told:
+        if decision.donor == "t03":
+            assert decision.requested["fcnet_activation"] == "tanh"
 
 
-def test_33_equals_are_no_donors() -> None:
-    population, trials = _population("pbt", members=2)
-    for trial in trials:
-        _report(population, trial, 1000, 7.0)
-        population._trial_state[trial].last_checkpoint = object()
-    assert not population._is_better(trials[0], trials[1])
-    _report(population, trials[0], 2000, 8.0)
-    assert population._is_better(trials[0], trials[1])
-    assert not population._is_better(trials[0], trials[0])
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_no_member_falls_behind_while_it_waits(slots: int, tmp_path: Path) -> None:
+    table = Table(tmp_path, by_number, members=7, slots=slots, steps=12_000).run()
+    for _, clocks in table.history:
+        furthest = max(clocks.values())
+        assert sum(clock < furthest - 2 * INTERVAL for clock in clocks.values()) == 0
+        waiting = sorted(clocks.values())[:-slots] if slots < len(clocks) else []
+        assert all(furthest - clock <= 2 * INTERVAL for clock in waiting)
+    assert set(table.clock.values()) == {12_000}
 
 
-def test_pb2_finds_the_better_end_of_a_logarithmic_scale() -> None:
-    """Gains grow with the logarithm of lr: PB2 must come to propose large ones."""
-    chosen = []
-    for seed in range(5):
-        np.random.seed(seed)  # noqa: NPY002
-        space = {"lr": {"log": [1e-5, 1e-1], "default": 1e-3}}
-        settings = {"gamma": 0.99, "clip_param": 0.2}
-        population, trials = _population("pb2", seed=seed, space=space, settings=settings)
-        assert isinstance(population, Pb2)
-        scores = dict.fromkeys(trials, 0.0)
-        for interval in range(1, 13):
-            for trial in trials:
-                scores[trial] += 10 * (np.log10(trial.config["lr"]) + 5)
-                _report(population, trial, 1000 * interval, scores[trial])
-            order = sorted(trials, key=scores.__getitem__)
-            clone, donor = order[0], order[-1]
-            clone.config, _ = population._get_new_config(clone, donor)
-            scores[clone] = scores[donor]
-        chosen += [trial.config["lr"] for trial in trials]
-    assert np.median(np.log10(chosen)) > -2.0, "random search would give -3"
+def test_members_are_compared_at_the_same_age(tmp_path: Path) -> None:
+    """One slot: whoever has just trained has the highest return, and must not win by it."""
+    table = Table(tmp_path, by_number, slots=1, steps=4_000).run()
+    assert [d.trial for d in table.told if d.env_steps == INTERVAL] == ["t00"]
 
 
-def test_one_seed_fixes_what_is_explored() -> None:
-    proposals = []
-    for _ in range(2):
-        population, trials = _population("pbt", seed=4)
-        assert isinstance(population, Pbt)
-        for n, trial in enumerate(trials):
-            _report(population, trial, 1000, float(n))
-        proposals.append([population._get_new_config(trials[0], trials[3])[0] for _ in range(5)])
-    assert proposals[0] == proposals[1]
+def test_synchronous_members_decide_together(tmp_path: Path) -> None:
+    table = Table(tmp_path, by_number, steps=8_000, population={"synchronous": True}).run()
+    for _, clocks in table.history:
+        assert max(clocks.values()) - min(clocks.values()) <= INTERVAL
+    steps = [decision.env_steps for decision in table.told]
+    assert steps == sorted(steps)
 
 
-def test_the_first_trial_starts_from_the_preset() -> None:
+def test_burn_in_margin_and_quantile(tmp_path: Path) -> None:
+    late = Table(tmp_path, by_number, steps=8_000, population={"burn_in": 4_000}).run()
+    assert min(decision.env_steps for decision in late.told) == 4_000
+    (tmp_path / "strict").mkdir()
+    strict = Table(tmp_path / "strict", by_number, population={"margin": 1e6}).run()
+    assert strict.told == []
+    (tmp_path / "half").mkdir()
+    half = Table(tmp_path / "half", by_number, population={"quantile": 0.5, "synchronous": True})
+    half.run()
+    assert {d.trial for d in half.told if d.env_steps == INTERVAL} == {"t00", "t01"}
+
+
+@pytest.mark.parametrize("members", [1, 2, 3])
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_33_ties_and_tiny_populations(members: int, synchronous: bool, tmp_path: Path) -> None:
+    options = {"synchronous": synchronous}
+    tied = Table(tmp_path, lambda *_: 1.0, members=members, population=options).run()
+    assert tied.told == []
+    (tmp_path / "b").mkdir()
+    table = Table(tmp_path / "b", by_number, members=members, population=options).run()
+    assert all(decision.trial != decision.donor for decision in table.told)
+    assert bool(table.told) == (members > 1)
+    assert set(table.clock.values()) == {6_000}
+
+
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_a_diverged_member_is_overwritten_at_once(synchronous: bool, tmp_path: Path) -> None:
+    def gain(name: str, clock: int, config: Mapping[str, Any]) -> float:
+        return math.nan if name == "t02" and clock == 1_500 else 1.0 + int(name[1:])
+
+    table = Table(tmp_path, gain, steps=8_000, population={"synchronous": synchronous}).run()
+    rescue = next(decision for decision in table.told if decision.trial == "t02")
+    assert rescue.env_steps == 1_500
+    assert math.isfinite(table.level["t02"])
+    assert set(table.clock.values()) == {8_000}
+    assert all(d.donor != "t02" for d in table.told if d.env_steps == 1_500)
+
+
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_30_a_population_that_diverged_whole_ends(synchronous: bool, tmp_path: Path) -> None:
+    table = Table(
+        tmp_path,
+        lambda name, clock, config: math.nan if clock >= 1_500 + 250 * int(name[1:]) else 1.0,
+        population={"synchronous": synchronous, "margin": 1e9},
+    ).run()
+    assert all(trial.status == Trial.TERMINATED for trial in table.trials)
+    assert max(table.clock.values()) < 6_000
+
+
+def test_32_a_damaged_donor_gives_way_to_the_next_best(tmp_path: Path) -> None:
+    table = Table(tmp_path, by_number, population={"synchronous": True})
+    while len({trial.status for trial in table.trials} - {Trial.PAUSED}):
+        table.run(1)
+        if all(clock == INTERVAL for clock in table.clock.values()):
+            break
+    (tmp_path / "t03" / "weights").write_text("0")
+    table.run(1)
+    assert [(d.trial, d.donor) for d in table.told[:1]] == [("t00", "t02")]
+    assert any("t03 is no donor" in text for text in table.noticed)
+
+
+@pytest.mark.parametrize(("scheduler", "synchronous"), MODES)
+def test_a_state_goes_on_as_if_nothing_had_been(
+    scheduler: str, synchronous: bool, tmp_path: Path
+) -> None:
+    """Through JSON, in the middle of a sweep: the same decisions follow."""
+    told = []
+    for interrupted in (False, True):
+        folder = tmp_path / str(interrupted)
+        folder.mkdir()
+        table = Table(
+            folder, by_number, scheduler, steps=8_000, population={"synchronous": synchronous}
+        )
+        table.run(50)
+        if interrupted:
+            saved = json.loads(json.dumps(table.scheduler.get_state()))
+            reported = table.scheduler._reported
+            table.scheduler.__init__(
+                table.scheduler._plan,
+                type(table.scheduler.explorer)(  # type: ignore[misc]
+                    algorithm("ppo").mutable(table.spec.space), 99
+                ),
+            )
+            table.scheduler._has_room = True
+            table.scheduler.set_state(saved)
+            for trial in table.trials:
+                table.scheduler.on_trial_add(table, trial)
+            table.scheduler._reported = reported
+        table.run()
+        told.append(table.told)
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("searcher", SEARCHERS)
+def test_points_come_first_then_the_searcher(searcher: str) -> None:
+    points = [{"lr": 5e-4}, {"gamma": 0.99, "clip_param": 0.15}]
+    spec = make_spec("ppo", "cartpole", trials=5, seed=2, searcher=searcher, points=points)
+    starts = [starting_point(spec, chosen, n) for chosen in [build(spec)] for n in range(5)]
+    assert starts[0]["lr"] == 5e-4
+    assert starts[0]["gamma"] == spec.settings["gamma"]
+    assert starts[1]["clip_param"] == 0.15
+    assert all(spec.space.contains(start) for start in starts)
+    assert len({start["seed"] for start in starts}) == 5
+    assert len({start["lr"] for start in starts[2:]}) == 3
+    again = build(spec)
+    again.suggest()
+    state = json.loads(json.dumps(again.get_state()))
+    fresh = build(spec)
+    fresh.set_state(state)
+    assert fresh.suggest() == again.suggest()
+
+
+def test_random_search_starts_from_the_preset() -> None:
     spec = make_spec("ppo", "cartpole", trials=3, seed=2)
-    first, second, third = (starting_point(spec, index) for index in range(3))
+    first = starting_point(spec, build(spec), 0)
     assert {name: first[name] for name in spec.space} == {
         name: spec.settings[name] for name in spec.space
     }
-    assert second["lr"] != third["lr"]
-    assert len({first["seed"], second["seed"], third["seed"]}) == 3
-    assert starting_point(spec, 1) == second

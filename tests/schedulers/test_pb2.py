@@ -1,0 +1,267 @@
+"""PB2's explorer, its Gaussian process and its bandit, without training."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from spaces import constrained_space
+
+from rltune.schedulers.bandit import arm_probabilities
+from rltune.schedulers.gains import GainModel
+from rltune.schedulers.gp import GaussianProcess, Prior
+from rltune.schedulers.pb2 import Pb2Explorer
+from rltune.space import Constraint, Space, parse_parameter
+
+BESIDE = {"settled": 8}
+
+
+def _space(**bodies: dict[str, Any]) -> Space:
+    return Space({name: parse_parameter(name, body) for name, body in bodies.items()})
+
+
+def _with_history(space: Space, intervals: int = 6, seed: int = 0) -> Pb2Explorer:
+    """An explorer that has seen four members wander."""
+    explorer, rng = Pb2Explorer(space, seed), np.random.default_rng(seed)
+    for interval in range(1, intervals + 1):
+        for member in "abcd":
+            explorer.observe(member, 1000 * interval, rng.normal(), space.sample(rng, BESIDE))
+    return explorer
+
+
+@pytest.mark.slow
+def test_100_000_proposals_keep_domains_and_constraints() -> None:
+    space, rng, seen = constrained_space(), np.random.default_rng(0), 0
+    explorer = _with_history(space, intervals=3)
+    for interval in itertools.count(7):
+        donor = {**BESIDE, **space.sample(rng, BESIDE)}
+        for proposal in explorer.proposals(1000 * interval, rng.normal(), donor):
+            seen += 1
+            assert space.contains({**donor, **proposal})
+            assert space.changes(donor, proposal)
+        if seen >= 100_000:
+            return
+
+
+def test_whole_exploits_keep_domains_and_constraints() -> None:
+    space, rng = constrained_space(), np.random.default_rng(1)
+    explorer = Pb2Explorer(space, seed=1)
+    members = {name: space.sample(rng, BESIDE) for name in "abcd"}
+    for interval in range(1, 41):
+        for name, values in members.items():
+            explorer.observe(name, 1000 * interval, rng.normal(), values)
+        donor = {**BESIDE, **members["b"]}
+        members["a"] = explorer.explore("a", 1000 * interval, rng.normal(), donor)
+        assert space.contains({**donor, **members["a"]})
+        assert space.changes(donor, members["a"])
+        members = dict(zip(members, [*[*members.values()][1:], members["a"]], strict=True))
+
+
+def test_a_donor_that_only_a_constraint_keeps_apart_is_still_changed() -> None:
+    """Candidates all over the cube break it nearly always; a step from the donor does not."""
+    space = Space(
+        _space(a={"int": [1, 1000]}, b={"int": [1, 1000]}).parameters,
+        (Constraint.parse("a <= b"), Constraint.parse("b <= a * 1.01")),
+    )
+    donor = {"a": 500, "b": 500}
+    explorer = Pb2Explorer(space, seed=0)
+    for interval in range(1, 5):
+        explorer.observe("a", interval, float(interval), donor)
+    values = explorer.explore("b", 5, 1.0, donor)
+    assert space.contains(values)
+    assert values != donor
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        _space(x={"uniform": [0.0, 0.0]}, y={"log": [1e-5, 1e-1]}),
+        _space(x={"choice": [True, False]}),
+        _space(x={"choice": [[64, 64], [256, 256]]}, y={"choice": ["one"]}),
+        _space(x={"pow2": [32, 64]}),
+    ],
+    ids=["equal-bounds", "one-choice", "lists", "two-values"],
+)
+@pytest.mark.parametrize("intervals", [0, 1, 2, 8])
+def test_an_exploit_is_never_an_unchanged_copy(space: Space, intervals: int) -> None:
+    explorer = _with_history(space, intervals)
+    donor = space.sample(np.random.default_rng(5))
+    for _ in range(5):
+        values = explorer.explore("a", 1000 * (intervals + 1), 0.5, donor)
+        assert space.contains(values)
+        assert values != donor
+
+
+def test_nothing_to_change_is_no_error() -> None:
+    only = _space(x={"choice": ["one"]}, y={"int": [3, 3]})
+    explorer = _with_history(only)
+    assert explorer.explore("a", 9000, 1.0, {"x": "one", "y": 3}) == {"x": "one", "y": 3}
+    assert Pb2Explorer(Space(), 0).explore("a", 0, 1.0, {"lr": 1.0}) == {}
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_scores_that_are_no_numbers_are_ignored(score: float) -> None:
+    space = _space(lr={"log": [1e-5, 1e-1]})
+    clean, faulty = (_with_history(space) for _ in range(2))
+    faulty.observe("e", 6000, score, {"lr": 1e-3})
+    faulty.observe("e", 7000, 5.0, {"lr": 1e-3})
+    faulty.observe("f", 7000, 5.0, {"lr": 1e-3})
+    faulty.observe("f", 8000, score, {"lr": 1e-3})
+    donor = {"lr": 1e-3}
+    assert clean.explore("a", 9000, 1.0, donor) == faulty.explore("a", 9000, 1.0, donor)
+    assert space.contains(faulty.explore("b", 9000, score, donor))
+
+
+def test_an_interval_after_an_exploit_counts_from_the_donors_return() -> None:
+    explorer = Pb2Explorer(_space(lr={"log": [1e-4, 1e-2]}), seed=0)
+    explorer.observe("a", 1000, 10.0, {"lr": 1e-3})
+    values = explorer.explore("a", 1000, 50.0, {"lr": 1e-3})
+    explorer.observe("a", 3000, 56.0, values)
+    explorer.observe("a", 4000, 57.0, values)
+    rows = explorer.get_state()["rows"]
+    assert [(point[:2], steps, gain) for point, steps, gain in rows] == [
+        ([1000.0, 50.0], 2000.0, 0.003),
+        ([3000.0, 56.0], 1000.0, 0.001),
+    ]
+
+
+def test_repeated_points_and_constant_gains_are_survived() -> None:
+    space = _space(lr={"log": [1e-5, 1e-1]}, act={"choice": ["relu", "tanh"]})
+    explorer = Pb2Explorer(space, seed=0)
+    values = {"lr": 1e-3, "act": "relu"}
+    for interval in range(1, 30):
+        for member in "abcd":
+            explorer.observe(member, 1000 * interval, 0.0, values)
+    assert space.contains(explorer.explore("a", 30_000, 0.0, values))
+
+
+def _scores(space: Space, seed: int, gain: Any, intervals: int = 15) -> list[Mapping[str, Any]]:
+    """What four members run at in the end, whose returns grow by a function of their settings."""
+    explorer, rng = Pb2Explorer(space, seed), np.random.default_rng(seed)
+    members = {name: space.sample(rng) for name in "abcd"}
+    returns = dict.fromkeys(members, 0.0)
+    for interval in range(1, intervals + 1):
+        for name, values in members.items():
+            returns[name] += gain(values)
+            explorer.observe(name, 1000 * interval, returns[name], values)
+        ranked = sorted(members, key=returns.__getitem__)
+        worst, best = ranked[0], ranked[-1]
+        returns[worst] = returns[best]
+        members[worst] = explorer.explore(worst, 1000 * interval, returns[best], members[best])
+    return list(members.values())
+
+
+def test_it_finds_the_better_end_of_a_logarithmic_scale() -> None:
+    space = _space(lr={"log": [1e-5, 1e-1]})
+    ends = [_scores(space, seed, lambda values: math.log10(values["lr"]) + 5) for seed in range(5)]
+    rates = [math.log10(values["lr"]) for values in itertools.chain(*ends)]
+    assert np.median(rates) > -1.5, "random search would give -3"
+
+
+def test_it_finds_the_option_that_matters() -> None:
+    space = _space(act={"choice": ["relu", "tanh", "silu"]}, lr={"uniform": [0.0, 1.0]})
+    ends = [_scores(space, seed, lambda values: values["act"] == "silu") for seed in range(5)]
+    found = np.mean([values["act"] == "silu" for values in itertools.chain(*ends)])
+    assert found > 0.6, "random search would give a third"
+
+
+def test_a_restored_explorer_goes_on_with_the_same_proposals() -> None:
+    space = constrained_space()
+    explorer, other = _with_history(space, seed=1), Pb2Explorer(space, seed=2)
+    donor = {**BESIDE, **space.sample(np.random.default_rng(0), BESIDE)}
+    explorer.explore("a", 7000, 1.0, donor)
+    other.set_state(json.loads(json.dumps(explorer.get_state())))
+    for member in "bcd":
+        ours, theirs = (one.explore(member, 7000, 1.0, donor) for one in (explorer, other))
+        assert ours == theirs
+        for one in (explorer, other):
+            one.observe(member, 8000, 2.0, ours)
+    assert explorer.get_state() == other.get_state()
+
+
+def test_a_seed_fixes_what_is_explored_and_no_global_generator_is_drawn_from() -> None:
+    space = _space(lr={"log": [1e-5, 1e-1]}, act={"choice": ["relu", "tanh"]})
+    drawn = []
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002
+    for seed in (4, 4, 5):
+        explorer = _with_history(space)
+        explorer.rng = Pb2Explorer(space, seed).rng
+        drawn.append(explorer.explore("a", 9000, 1.0, {"lr": 1e-3, "act": "relu"}))
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+
+
+def _process(n: int = 30, seed: int = 0) -> GaussianProcess:
+    rng = np.random.default_rng(seed)
+    inputs = np.hstack([rng.random((n, 4)), rng.integers(0, 3, (n, 1))])
+    return GaussianProcess(inputs, np.sin(5 * inputs[:, 2]) + (inputs[:, 4] == 1), categories=1)
+
+
+def test_the_gradient_of_the_fit_is_that_of_its_loss() -> None:
+    process = _process()
+    distances = process._distances(process.inputs, process.inputs)
+    prior = Prior.of(ordered=2, categories=1)
+    theta = prior.mean + 0.3 * np.random.default_rng(1).standard_normal(len(prior.mean))
+    _, gradient = process._loss(theta, distances, prior)
+    ends = [
+        [process._loss(theta + sign * 1e-5 * axis, distances, prior)[0] for sign in (1, -1)]
+        for axis in np.eye(len(theta))
+    ]
+    assert gradient == pytest.approx([(up - down) / 2e-5 for up, down in ends], abs=1e-6)
+
+
+def test_the_process_predicts_what_it_was_not_shown() -> None:
+    process, unseen = _process(80), _process(80, seed=1)
+    mean, deviation = process.predict(unseen.inputs)
+    assert np.abs(mean - unseen.targets).mean() < 0.1
+    assert (deviation > 0).all()
+
+
+def test_points_under_way_lower_doubt_and_leave_the_mean() -> None:
+    process = _process()
+    point = np.array([[2.0, 0.5, 0.5, 0.5, 1.0]])
+    (mean, deviation), (later, lower) = (
+        one.predict(point) for one in (process, process.with_pending(point))
+    )
+    assert later == pytest.approx(mean, abs=1e-3)
+    assert lower < 0.5 * deviation
+
+
+def test_200_observations_are_fitted_well_under_a_second() -> None:
+    rng = np.random.default_rng(0)
+    rows = [([1000.0 * n, *rng.random(8)], 1000.0, float(rng.normal())) for n in range(200)]
+    start = time.perf_counter()
+    GainModel(rows, [rows[0][0]], categories=0)
+    assert time.perf_counter() - start < 1.0
+
+
+def test_a_collapse_does_not_drown_what_the_others_say() -> None:
+    rows = [([1000.0, 0.0, x], 1000.0, x) for x in np.linspace(0.0, 1.0, 11)]
+    model = GainModel([*rows, ([1000.0, 0.0, 0.5], 1000.0, -1e9)], [], categories=0)
+    assert model.rewards[:11] == pytest.approx(np.linspace(0.0, 1.0, 11), abs=0.1)
+
+
+def test_arms_that_pay_are_drawn_more_and_none_is_given_up() -> None:
+    arms = [0, 1, 2] * 40
+    chances = arm_probabilities(arms, [float(arm == 1) for arm in arms], options=3)
+    assert chances.sum() == pytest.approx(1.0)
+    assert chances.argmax() == 1
+    assert chances[1] > 0.6
+    assert chances.min() > 0.02
+    assert arm_probabilities([], [], options=4) == pytest.approx([0.25] * 4)
+
+
+def test_an_arm_that_was_bad_early_comes_back() -> None:
+    arms = [0, 1] * 60
+    rewards = [float((arm == 0) == (pull < 60)) for pull, arm in enumerate(arms)]
+    assert arm_probabilities(arms, rewards, options=2).argmax() == 1
+
+
+def test_a_choice_of_one_option_is_drawn_for_sure() -> None:
+    assert arm_probabilities([0, 0], [0.0, 1.0], options=1) == pytest.approx([1.0])

@@ -1,0 +1,104 @@
+"""Trials that fail, die, diverge or report nothing: real Tune, a deterministic trainable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import deterministic
+import pytest
+
+from rltune.runs import RunFolder
+from rltune.sweeps.failures import headline
+
+pytestmark = pytest.mark.slow
+
+
+class Outcome:
+    """A sweep of a trainable that makes trouble."""
+
+    def __init__(
+        self, storage: Path, processes: Any, address: str, scheduler: str, trainable: type
+    ) -> None:
+        spec = deterministic.spec_of(storage, "a", scheduler, address)
+        process = processes.Process(target=deterministic.climb, args=(spec, trainable))
+        process.start()
+        process.join(90)
+        process.kill()
+        self.folder = RunFolder.open(storage / "a")
+        self.told = json.loads((storage / "a" / "outcome.json").read_text())
+
+    def last_step(self, trial: str) -> int:
+        return self.folder.rows(trial)[-1].env_steps
+
+
+@pytest.fixture
+def run(tmp_path: Path, processes: Any, cluster_address: str) -> Any:
+    return lambda scheduler, trainable: Outcome(
+        tmp_path, processes, cluster_address, scheduler, trainable
+    )
+
+
+def test_11_a_killed_worker_goes_on_from_its_checkpoint_and_harms_nobody(run: Any) -> None:
+    outcome = run("pbt", deterministic.Killed)
+    assert set(outcome.told["statuses"].values()) == {"TERMINATED"}
+    (failure,) = outcome.folder.failures("t01")
+    assert failure["tried_again"] is True
+    assert "process died" in failure["error"]
+    for name in outcome.folder.trials():
+        steps = [row.env_steps for row in outcome.folder.rows(name)]
+        assert steps == list(range(250, 6_001, 250)), "nothing is lost, nothing comes twice"
+        assert outcome.folder.failures(name) == [failure] * (name == "t01")
+    lost = outcome.folder.discarded("t01")
+    assert [row.env_steps for row in lost] == [1_250, 1_500], "what came after the checkpoint"
+
+
+def test_17_a_trial_that_always_fails_is_given_up_with_its_traceback(run: Any) -> None:
+    outcome = run("fifo", deterministic.Failing)
+    statuses = outcome.told["statuses"]
+    assert statuses.pop("t01") == "ERROR"
+    assert set(statuses.values()) == {"TERMINATED"}
+    failures = outcome.folder.failures("t01")
+    assert [failure["tried_again"] for failure in failures] == [True, True, False]
+    for failure in failures:
+        assert failure["error"] == "RuntimeError: the motor burnt out (env step 1500)"
+        assert "in step" in failure["traceback"]
+        assert (failure["env_id"], failure["env_steps"]) == ("CartPole-v1", 1_500)
+
+
+def test_17_failure_after_failure_ends_the_sweep(tmp_path: Path, run: Any) -> None:
+    outcome = run("fifo", deterministic.AllFailing)
+    assert outcome.told["reason"] == "steps", "four trials are fewer than five failures in a row"
+    assert set(outcome.told["statuses"].values()) == {"ERROR"}
+
+
+@pytest.mark.parametrize("scheduler", ["pbt", "asha"])
+def test_22_to_24_a_trial_that_diverges_is_stopped_or_overwritten(run: Any, scheduler: str) -> None:
+    outcome = run(scheduler, deterministic.Diverging)
+    rows = outcome.folder.rows("t00")
+    marked = [row for row in rows if row.diverged]
+    assert [row.env_steps for row in marked] == [1_500]
+    assert marked[0].episode_reward_mean is None
+    if scheduler == "asha":
+        assert rows[-1] == marked[0]
+        assert outcome.folder.checkpoints()
+        assert all("t00" not in path.parts for path in outcome.folder.checkpoints())
+    else:
+        rescues = [d for d in outcome.folder.decisions() if d["trial"] == "t00"]
+        assert ("exploit", 1_500) in [(d["kind"], d["env_steps"]) for d in rescues]
+        assert outcome.last_step("t00") == 6_000
+        assert outcome.folder.diverged("t00") is None
+
+
+def test_43_a_metric_that_is_not_reported_is_named_with_those_that_are(run: Any) -> None:
+    outcome = run("pbt", deterministic.Nameless)
+    assert "the trials report no 'episode_reward_mean'" in outcome.told["error"]
+    assert "score" in outcome.told["error"]
+    assert len(outcome.folder.rows("t00")) <= 2, "it ends after the first report"
+
+
+def test_a_traceback_is_told_by_the_line_that_names_the_exception() -> None:
+    text = "Failure # 1\n  File x\nValueError: first\n\nrltune.errors.Oops: it broke\nt00: note"
+    assert headline(text) == "rltune.errors.Oops: it broke"
+    assert headline("nothing known") == "nothing known"
