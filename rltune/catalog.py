@@ -327,10 +327,10 @@ def budget_problems(budget: Mapping[str, Any]) -> list[str]:
     if budget.get("time_budget") is not None and not budget["time_budget"] > 0:
         problems.append(f"time_budget must be above 0 seconds, got {budget['time_budget']}")
     if not 0 < budget.get("quantile", 0.25) <= 0.5:
-        problems.append(f"quantile must lie in (0, 0.5], got {budget['quantile']}")
+        problems.append(f"quantile must be in (0, 0.5], got {budget['quantile']}")
     if not 0 <= budget.get("resample_probability", 0.25) <= 1:
         problems.append(
-            f"resample_probability must lie in [0, 1], got {budget['resample_probability']}"
+            f"resample_probability must be in [0, 1], got {budget['resample_probability']}"
         )
     return problems
 

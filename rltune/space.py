@@ -74,8 +74,9 @@ class Parameter(ABC):
 
         The value itself where the domain holds no other.
         """
+        value = value if self.contains(value) else self.nearest(value)
         others = [other for other in self.neighbours(value) if not _same(other, value)]
-        return others[int(rng.integers(len(others)))] if others else self.nearest(value)
+        return others[int(rng.integers(len(others)))] if others else value
 
     def nearest(self, value: Any) -> Any:
         """The value of the domain next to a value beside it."""

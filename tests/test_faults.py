@@ -19,7 +19,7 @@ import psutil
 import pytest
 from conftest import ROOT, Cli, environment, run_rltune
 
-from rltune import catalog, envs, request
+from rltune import catalog, envs, request, state
 from rltune.errors import BadInput, MachineError
 from rltune.request import make_spec
 from rltune.runs import RunFolder, check_name
@@ -73,6 +73,25 @@ for _name in ("Dict", "Tuple"):
         Odd,
         kwargs={"observation_space": ODD_SPACES[_name], "action_space": gym.spaces.Discrete(2)},
     )
+
+
+def test_10_a_resume_with_another_space_or_environment_is_refused(tmp_path: Path, cli: Cli) -> None:
+    folder = RunFolder.create(make_spec("ppo", "cartpole", storage=tmp_path, name="a"))
+    state.write(folder.path, {"fingerprint": request.fingerprint(folder.spec)})
+    folder.lock.release()
+    request.check_resumable(folder)
+    asked = json.loads((folder.path / "run.json").read_text())
+    asked["space"]["lr"] = {"log": [1e-6, 1.0]}
+    asked["settings"]["num_epochs"] = 3
+    asked["env_id"] = "Acrobot-v1"
+    (folder.path / "run.json").write_text(json.dumps(asked))
+    said = _refused(cli, "resume", str(folder.path))
+    assert "space.lr was {'log': [0.0002, 0.003], 'default': 0.001} and is {'log': " in said
+    assert "settings.num_epochs was 20 and is 3 now" in said
+    assert "env was 'CartPole-v1' and is 'Acrobot-v1' now" in said
+    assert "env.observation_space was 'Box([" in said
+    assert "--force" in said
+    request.check_resumable(folder, force=True)
 
 
 def test_18_an_environment_that_cannot_be_made_is_refused_before_anything_starts(
@@ -206,12 +225,31 @@ def test_42_nothing_to_do_or_more_than_fits(cli: Cli) -> None:
         ("--concurrent", "0"),
         ("--cpus-per-trial", "0"),
         ("--gpus-per-trial", "-1"),
+        ("--max-failures", "-1"),
+        ("--quantile", "0.7"),
+        ("--resample-probability", "1.5"),
+        ("--burn-in", "-5"),
+        ("--margin", "-1"),
         ("--seed", "-1"),
     ):
         message = _refused(cli, "dqn", "cartpole", option, value)
-        assert f"{option} must be" in message
-    for words in (("--cpus-per-trial", "4096"), ("--set", "num_env_runners=4096")):
+        assert f"{option} must be" in message, message
+    for words in (
+        ("--cpus-per-trial", "4096"),
+        ("--set", "num_env_runners=4096"),
+        ("--memory-per-trial", "900TiB"),
+    ):
         assert "this machine has" in _refused(cli, "dqn", "cartpole", *words)
+
+
+def test_42_sizes_of_memory_and_points(cli: Cli) -> None:
+    for text, size in (("2GiB", 2 << 30), ("500MB", 500_000_000), ("1.5k", 1_500), ("7", 7)):
+        assert request.as_bytes(text) == size
+    assert "write it like 2GiB" in _refused(cli, "dqn", "cartpole", "--memory-per-trial", "lots")
+    said = _refused(cli, "dqn", "cartpole", "--point", "{lr=5.0, gama=0.9}")
+    assert "--point 1: lr = 5.0 lies outside log = [0.0003, 0.003]" in said
+    assert "'gama' is not searched. Did you mean 'gamma'?" in said
+    assert "write it as --point '{lr=1e-3}'" in _refused(cli, "dqn", "cartpole", "--point", "lr=1")
 
 
 @pytest.mark.slow

@@ -42,6 +42,55 @@ def test_rows_come_back_and_a_cut_line_is_left_out(
     assert folder.trials() == ["t00"]
 
 
+def test_58_a_file_edited_by_hand_is_tolerated_and_told(
+    spec: RunSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = RunFolder.create(spec)
+    first, second = (Row("t00", n, 100 * n, 100, 0.5, 1.0, {}) for n in (1, 2))
+    folder.append_row(first)
+    path = folder.path / "trials/t00/progress.jsonl"
+    path.write_text(
+        path.read_text() + '{"trial": "t00"}\n["a list"]\nnonsense\n' + '{"trial": "t00", "cut'
+    )
+    folder.append_row(second)
+    assert folder.rows("t00") == [first, second], "a cut line does not take the next one along"
+    assert caplog.text.count("left out") == 4
+    extended = {**second.to_dict(), "comment": "looks odd", "training_iteration": 3}
+    with path.open("a") as file:
+        file.write(json.dumps(extended) + "\n")
+    assert folder.rows("t00")[-1] == replace(second, training_iteration=3)
+
+
+def test_rows_past_a_checkpoint_are_moved_and_never_counted_twice(spec: RunSpec) -> None:
+    folder = RunFolder.create(spec)
+    rows = [Row("t00", n, 100 * n, 100, 0.5 + n, 1.0, {}) for n in range(1, 5)]
+    for row in rows:
+        folder.append_row(row)
+    before = (folder.path / "trials/t00/progress.jsonl").read_text()
+    for _again in range(2):  # a crash after the first half of the move
+        (folder.path / "trials/t00/progress.jsonl").write_text(before)
+        folder.discard_rows("t00", 200)
+    assert folder.rows("t00") == rows[:2]
+    assert folder.discarded("t00") == rows[2:]
+    folder.discard_rows("t09", 0)
+    assert folder.trials() == ["t00"]
+
+
+def test_checkpoints_of_a_trial_that_diverged_are_none(spec: RunSpec) -> None:
+    folder = RunFolder.create(spec)
+    for trial, diverged in (
+        ("t00", {"env_steps": 9, "what": "loss", "value": "nan"}),
+        ("t01", None),
+    ):
+        folder.append_row(Row(trial, 1, 10, 10, 0.5, 1.0, {}, diverged))
+        path = folder.path / "trials" / trial / "checkpoints" / "checkpoint_000000"
+        path.mkdir(parents=True)
+        record = {"episode_returns": [5.0], "window": 1, "env_steps": 9}
+        (path / "record.json").write_text(json.dumps(record))
+    assert [path.parts[-3] for path in folder.checkpoints()] == ["t01"]
+    assert folder.diverged("t00") == {"env_steps": 9, "what": "loss", "value": "nan"}
+
+
 def test_the_best_checkpoint_is_replaced_whole(spec: RunSpec, tmp_path: Path) -> None:
     folder = RunFolder.create(spec)
     for content in ("first", "second"):

@@ -99,7 +99,7 @@ def test_a_step_is_a_fifth_and_never_stays_where_it_can_move(
     assert all(parameter.contains(x) for x in seen)
 
 
-@pytest.mark.parametrize("kind", set(EXAMPLES) - {"choice"})
+@pytest.mark.parametrize("kind", [kind for kind in EXAMPLES if kind != "choice"])
 def test_a_value_beside_its_range_is_drawn_in(kind: str) -> None:
     parameter, rng = parse_parameter("x", EXAMPLES[kind]), np.random.default_rng(0)
     low, high = parameter.domain()

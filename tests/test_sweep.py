@@ -25,7 +25,6 @@ from rltune import evaluation
 from rltune.algorithms.policy import load_policy
 from rltune.catalog import preset as load_preset
 from rltune.cli.parse import value
-from rltune.errors import BadInput
 from rltune.runs import RunFolder, loads
 from rltune.schedulers import SCHEDULERS
 from rltune.searchers import SEARCHERS
@@ -142,9 +141,8 @@ class TestPopulation:
 
     def test_what_was_decided_is_what_was_done(self, pb2: Population) -> None:
         decisions = pb2.run.folder.decisions()
-        assert decisions
+        assert {decision["kind"] for decision in decisions} == {"exploit", "restore"}
         for decision in decisions:
-            assert decision["kind"] == "exploit"
             assert decision["trial"] != decision["donor"]
             assert decision["effective"] == pytest.approx(decision["requested"])
             rows = pb2.run.folder.rows(decision["trial"])
@@ -221,7 +219,7 @@ class TestPopulation:
         assert set(loaded.space) == set(spec.space)
         assert all(loaded.space[n].domain() == spec.space[n].domain() for n in spec.space)
 
-    def test_a_finished_run_resumes_to_itself(self, pb2: Population, folder: Path) -> None:
+    def test_08_a_finished_run_resumes_to_itself(self, pb2: Population, folder: Path) -> None:
         before = pb2.run.summary
         done = run_rltune(folder, "resume", "runs/pb2", "--json")
         assert loads(done.stdout) == before
@@ -244,7 +242,7 @@ def test_every_scheduler_and_searcher_ends_a_sweep(
     assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
     assert summary["evaluation"]["episodes"] == 100
     kinds = {d["kind"] for d in RunFolder.open(folder / "runs" / name).decisions()}
-    assert kinds <= {"asha": {"stop"}, "pbt": {"exploit"}}.get(scheduler, set())
+    assert kinds <= {"asha": {"stop"}, "pbt": {"exploit", "restore"}}.get(scheduler, set())
 
 
 @pytest.mark.parametrize(("algo", "env"), [("dqn", "acrobot"), ("sac", "pendulum")])
@@ -395,31 +393,95 @@ def test_06_two_signals_leave_at_once(interrupted: Interrupted) -> None:
 
 
 @pytest.mark.parametrize("interrupted", [("--scheduler", "pb2")], indirect=True)
-def test_07_sigterm_is_sigint_and_a_population_says_what_it_cannot_do(
-    interrupted: Interrupted,
+def test_01_a_population_that_is_stopped_and_killed_goes_on(
+    interrupted: Interrupted, folder: Path
 ) -> None:
+    """By SIGTERM (test 07: it is SIGINT), then by SIGKILL, which leaves no time for anything."""
     code, seconds, printed = interrupted.stop(signal.SIGTERM)
     assert code == 130
     assert seconds < 10
-    assert "cannot be resumed yet" in printed
+    assert "rltune resume" in printed
     assert interrupted.left_behind() == []
-    with pytest.raises(BadInput, match="cannot be resumed yet"):
-        rltune.sweeps.resume(RunFolder.open(interrupted.path))
-
-
-@pytest.mark.parametrize("interrupted", [("--scheduler", "asha", "--trials", "6")], indirect=True)
-def test_a_killed_asha_sweep_goes_on(interrupted: Interrupted, folder: Path) -> None:
-    time.sleep(6)  # past one snapshot of Tune's
-    interrupted.process.kill()
-    interrupted.process.communicate()
-    done = run_rltune(folder, "resume", str(interrupted.path), "--json")
+    path = str(interrupted.path)
+    run = RunFolder.open(path)
+    lines = len(run.decisions())
+    words = [sys.executable, "-m", "rltune", "resume", path, "--quiet"]
+    killed = subprocess.Popen(words, cwd=folder, env=environment())
+    while len(run.decisions()) < lines + 4:
+        assert killed.poll() is None
+        time.sleep(0.1)
+    children = psutil.Process(killed.pid).children(recursive=True)
+    killed.kill()
+    killed.wait()
+    psutil.wait_procs(children, timeout=20)
+    before = {trial: run.rows(trial)[-1].env_steps for trial in run.trials()}
+    decided = [line for line in run.decisions() if line["kind"] == "exploit"]
+    done = run_rltune(folder, "resume", path, "--json")
     assert done.returncode == 0, done.stderr
     summary = loads(done.stdout)
-    assert [trial["id"] for trial in summary["trials"]] == [f"t{n:02d}" for n in range(6)]
-    assert {trial["status"] for trial in summary["trials"]} == {"TERMINATED"}
+    assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
+    assert [trial["id"] for trial in summary["trials"]] == ["t00", "t01", "t02"]
+    assert [line for line in run.decisions() if line in decided] == decided
+    spent = 0
+    for trial in run.trials():
+        rows = run.rows(trial)
+        steps = [row.env_steps for row in rows]
+        assert steps == sorted(set(steps))
+        assert steps[-1] >= 30_000
+        assert [row.training_iteration for row in rows] == list(range(1, len(rows) + 1))
+        for lost in run.discarded(trial):
+            assert lost.env_steps <= before[trial] + 1_000
+        spent += sum(row.env_steps_this_iter for row in [*rows, *run.discarded(trial)])
+        events = EventAccumulator(str(run.path / "trials" / trial))
+        events.Reload()
+        drawn = [point.step for point in events.Scalars("hyperparameters/lr")]
+        assert drawn == steps, "TensorBoard shows no step twice"
+    assert summary["env_steps"] == spent, "lost work is counted"
 
 
-def test_a_trial_that_fails_is_told_and_nothing_usable_is_exit_1(folder: Path) -> None:
+def test_29_a_trial_that_diverges_is_never_the_best(folder: Path) -> None:
+    words = ("--scheduler", "fifo", "--trials", "2", "--steps", "4000", "--json")
+    space = ("--space", "lr={log=[1e-5,1e12]}", "--set", "grad_clip=inf")
+    points = ("--point", "{lr=1e12}", "--point", "{lr=1e-3}")
+    done = _run(folder, "diverged", *words, *space, *points)
+    summary = loads(done.stdout)
+    first, second = summary["trials"]
+    assert (first["status"], second["status"]) == ("DIVERGED", "TERMINATED")
+    assert first["score"] is None
+    assert re.fullmatch(r"(loss|gradient) is (nan|inf|-inf) at step \d+", first["error"])
+    assert summary["best"]["trial"] == "t01"
+
+
+def test_54_two_sweeps_side_by_side_do_not_mix(folder: Path) -> None:
+    """The same module name and environment id, with other code behind them (ray 31330)."""
+    sweeps = {}
+    for name, reward in (("left", 1.0), ("right", 2.0)):
+        place = folder / f"side-{name}"
+        place.mkdir()
+        (place / "mine.py").write_text(
+            textwrap.dedent(f"""\
+            import gymnasium as gym
+            from gymnasium.envs.classic_control import CartPoleEnv
+
+            class Mine(CartPoleEnv):
+                def step(self, action):
+                    obs, _, *rest = super().step(action)
+                    return obs, {reward}, *rest
+
+            gym.register("Mine-v0", Mine, max_episode_steps=1)
+            """)
+        )
+        words = "ppo Mine-v0 --import mine --scheduler fifo --trials 1 --steps 512 --quiet --name a"
+        command = [sys.executable, "-m", "rltune", *words.split()]
+        sweeps[name] = subprocess.Popen(command, cwd=place, env=environment()), place, reward
+    for process, place, reward in sweeps.values():
+        assert process.wait(200) == 0
+        run = RunFolder.open(place / "runs" / "a")
+        assert run.trials() == ["t00"]
+        assert {row.episode_reward_mean for row in run.rows("t00")} == {reward}
+
+
+def test_17_a_trial_that_fails_is_told_and_nothing_usable_is_exit_1(folder: Path) -> None:
     (folder / "failing.py").write_text(
         textwrap.dedent("""\
         import gymnasium as gym
@@ -445,6 +507,11 @@ def test_a_trial_that_fails_is_told_and_nothing_usable_is_exit_1(folder: Path) -
     run = rltune.load(folder / "runs" / "failing")
     assert run.trials[0]["status"] == "ERROR"
     assert "the motor burnt out" in run.trials[0]["error"]
+    assert len(run.trials[0]["failures"]) == 3, "two retries"
+    failure = run.trials[0]["failures"][-1]
+    assert failure["env_id"] == "failing:Failing-v0"
+    assert failure["env_steps"] > 400
+    assert "in step" in failure["traceback"]
     assert "in step" in (run.path / "trials" / "t00" / "error.txt").read_text()
 
 
