@@ -283,7 +283,7 @@ def redact(command: Sequence[str]) -> list[str]:
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
     found = {"rltune": __version__, "python": platform.python_version()}
-    for package in ("ray", "torch", "gymnasium", "numpy", "scikit-learn"):
+    for package in ("ray", "torch", "gymnasium", "numpy", "scipy"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

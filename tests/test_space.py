@@ -109,6 +109,7 @@ def test_a_value_beside_its_range_is_drawn_in(kind: str) -> None:
         assert parameter.contains(parameter.perturb(value, rng))
 
 
+@pytest.mark.slow
 def test_100_000_samples_keep_domains_and_constraints() -> None:
     space, rng, fixed = constrained_space(), np.random.default_rng(0), {"settled": 8}
     assert all(space.contains({**fixed, **space.sample(rng, fixed)}) for _ in range(100_000))

@@ -82,8 +82,8 @@ class Table:
         self.clock = dict.fromkeys((t.trial_id for t in self.trials), 0)
         self.level = dict.fromkeys(self.clock, 0.0)
         self.saved: dict[str, float] = {}
-        #: For each report: the clocks of all members that still train, and who reported.
-        self.history: list[tuple[str, dict[str, int]]] = []
+        #: For each report: the clocks of all members that are not done, and of those that wait.
+        self.history: list[tuple[dict[str, int], dict[str, int]]] = []
 
     def checkpoint_of(self, trial_id: str) -> Path | None:
         path = self.folder / trial_id
@@ -113,8 +113,12 @@ class Table:
         name = trial.trial_id
         self.clock[name] += REPORT
         self.level[name] += self.gain(name, self.clock[name], trial.config)
-        live = {t.trial_id: self.clock[t.trial_id] for t in self.trials if not t.is_finished()}
-        self.history.append((name, live))
+        live = [t for t in self.trials if not t.is_finished()]
+        waiting = [t for t in live if t.status in (Trial.PENDING, Trial.PAUSED)]
+        clocks = [
+            {t.trial_id: self.clock[t.trial_id] for t in trials} for trials in (live, waiting)
+        ]
+        self.history.append((clocks[0], clocks[1]))
         result = {METRIC: self.level[name], TIME: self.clock[name], **more}
         if not np.isfinite(self.level[name]):
             result["diverged/what"] = "loss"

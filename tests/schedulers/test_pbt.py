@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from spaces import constrained_space
 
 from rltune.schedulers.pbt import PbtExplorer
@@ -13,6 +14,7 @@ from rltune.space import Space, parse_parameter
 START = {"settled": 8}
 
 
+@pytest.mark.slow
 def test_100_000_proposals_keep_domains_and_constraints() -> None:
     space = constrained_space()
     explorer = PbtExplorer(space, seed=3)

@@ -31,11 +31,11 @@ def test_every_exploit_stays_in_the_space_and_keeps_what_is_the_members_own(
     scheduler: str, synchronous: bool, tmp_path: Path
 ) -> None:
     table = Table(
-        tmp_path, by_number, scheduler, steps=20_000, population={"synchronous": synchronous}
+        tmp_path, by_number, scheduler, steps=12_000, population={"synchronous": synchronous}
     )
     seeds = {trial.trial_id: trial.config["seed"] for trial in table.trials}
     table.run()
-    assert len(table.told) >= 15
+    assert len(table.told) >= 8
     for decision in table.told:
         assert decision.kind == "exploit"
         assert decision.trial != decision.donor
@@ -43,7 +43,7 @@ def test_every_exploit_stays_in_the_space_and_keeps_what_is_the_members_own(
         assert table.spec.space.contains({**table.spec.settings, **decision.requested})
     for trial in table.trials:
         assert trial.config["seed"] == seeds[trial.trial_id], "a clone keeps its own randomness"
-        assert table.clock[trial.trial_id] == 20_000, "and its own clock"
+        assert table.clock[trial.trial_id] == 12_000, "and its own clock"
 
 
 @pytest.mark.parametrize("scheduler", POPULATIONS)
@@ -73,11 +73,8 @@ def test_structural_settings_go_with_the_weights(scheduler: str, tmp_path: Path)
 @pytest.mark.parametrize("slots", [1, 2, 3])
 def test_no_member_falls_behind_while_it_waits(slots: int, tmp_path: Path) -> None:
     table = Table(tmp_path, by_number, members=7, slots=slots, steps=12_000).run()
-    for _, clocks in table.history:
-        furthest = max(clocks.values())
-        assert sum(clock < furthest - 2 * INTERVAL for clock in clocks.values()) == 0
-        waiting = sorted(clocks.values())[:-slots] if slots < len(clocks) else []
-        assert all(furthest - clock <= 2 * INTERVAL for clock in waiting)
+    for live, waiting in table.history:
+        assert all(max(live.values()) - clock <= INTERVAL for clock in waiting.values())
     assert set(table.clock.values()) == {12_000}
 
 
@@ -89,7 +86,7 @@ def test_members_are_compared_at_the_same_age(tmp_path: Path) -> None:
 
 def test_synchronous_members_decide_together(tmp_path: Path) -> None:
     table = Table(tmp_path, by_number, steps=8_000, population={"synchronous": True}).run()
-    for _, clocks in table.history:
+    for clocks, _ in table.history:
         assert max(clocks.values()) - min(clocks.values()) <= INTERVAL
     steps = [decision.env_steps for decision in table.told]
     assert steps == sorted(steps)
