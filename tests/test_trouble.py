@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import deterministic
 import pytest
+from ray.tune.experiment import Trial
 
+from rltune.errors import MachineError
+from rltune.observer import Observer
+from rltune.request import make_spec
 from rltune.runs import RunFolder
 from rltune.sweeps.failures import headline
+from rltune.sweeps.idle import Idle
 
 pytestmark = pytest.mark.slow
 
@@ -102,3 +108,31 @@ def test_a_traceback_is_told_by_the_line_that_names_the_exception() -> None:
     text = "Failure # 1\n  File x\nValueError: first\n\nrltune.errors.Oops: it broke\nt00: note"
     assert headline(text) == "rltune.errors.Oops: it broke"
     assert headline("nothing known") == "nothing known"
+
+
+class Told(Observer):
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+
+def test_42_trials_that_wait_are_told_of_and_never_for_ever(
+    ray_session: None, tmp_path: Path
+) -> None:
+    spec = make_spec("ppo", "cartpole", storage=tmp_path, memory_per_trial="1GiB")
+    waiting = [Trial("ppo", stub=True)]
+    told = Told()
+    idle = Idle(spec, told, patience=0.0)
+    idle.look(waiting)
+    idle.look(waiting)
+    assert told.notices == ["waiting for 1 CPU, 1.0 GiB of memory to be free"]
+    waiting[0].set_status(Trial.RUNNING)
+    idle.look(waiting)
+    waiting[0].set_status(Trial.PENDING)
+    idle.look(waiting)
+    assert len(told.notices) == 2
+    huge = replace(spec, memory_per_trial=1 << 50)
+    with pytest.raises(MachineError, match=r"--memory-per-trial 1048576.0 GiB.*could ever start"):
+        Idle(huge, told, patience=0.0).look(waiting)

@@ -149,7 +149,7 @@ class LiveWatcher(Watcher):
             is_best = self.best is not None and row.trial == self.best.trial
             table.add_row(
                 row.trial,
-                STATES[self.statuses.get(row.trial, "RUNNING")],
+                self.state(row),
                 f"{row.env_steps:,}",
                 number(row.episode_reward_mean),
                 *(setting(row.settings[name]) for name in searched),
@@ -158,6 +158,11 @@ class LiveWatcher(Watcher):
         if len(self.rows) > room:
             table.add_row(f"and {len(self.rows) - room} more", style="dim")
         return table
+
+    def state(self, row: Row) -> str:
+        """What a trial is doing, in a word."""
+        status = self.statuses.get(row.trial, "RUNNING")
+        return "diverged" if row.diverged and status != "RUNNING" else STATES[status]
 
     def _order(self, row: Row) -> tuple[bool, str]:
         if len(self.rows) <= max(4, self.console.height - AROUND_TABLE):

@@ -11,7 +11,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from rltune.errors import BadInput
+from rltune.errors import BadInput, MachineError
 from rltune.observer import Observer
 from rltune.runs import RunFolder, rank
 from rltune.schedulers import METRIC, TIME, Decision
@@ -19,6 +19,7 @@ from rltune.spec import Row, RunSpec
 from rltune.sweeps.curves import Curves
 from rltune.sweeps.ending import Ending
 from rltune.sweeps.failures import Failures
+from rltune.sweeps.idle import Idle
 from rltune.sweeps.ledger import Ledger
 
 
@@ -46,6 +47,7 @@ class Recorder(Callback):
         self._started = time.monotonic() - seconds_before
         self._curves = Curves(spec, folder)
         self._failures = Failures(spec, folder, ending, ledger, self._curves)
+        self._idle = Idle(spec, observer)
         #: Decisions that have not taken effect yet, by trial.
         self._open: dict[str, Decision] = {}
         self._written = {_key(line) for line in folder.decisions()}
@@ -132,6 +134,10 @@ class Recorder(Callback):
         """Between two events of Tune's: whatever has changed is saved."""
         if self._ledger.changed:
             self._ledger.write()
+        try:
+            self._idle.look(trials)
+        except MachineError as error:
+            self._ending.fatal = error
 
     def on_experiment_end(self, trials: list[Any], **_: Any) -> None:
         """Closes the event files."""

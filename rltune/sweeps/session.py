@@ -79,7 +79,7 @@ def ray_session(spec: RunSpec) -> Iterator[int]:
             "for a token unless told otherwise: export RAY_AUTH_MODE=token"
         ) from error
     try:
-        _check_fits(spec)
+        check_fits(spec)
         yield _slots(spec)
     finally:
         ray.shutdown()
@@ -133,7 +133,7 @@ def _slots(spec: RunSpec) -> int:
     return max(1, min(fit, spec.concurrent or fit, spec.budget.trials))
 
 
-def _check_fits(spec: RunSpec) -> None:
+def check_fits(spec: RunSpec) -> None:
     """Refuses a trial that can never start: Ray would let it wait for ever.
 
     A trial's own process needs one machine that has it all; runners may sit elsewhere.
@@ -146,8 +146,8 @@ def _check_fits(spec: RunSpec) -> None:
         most = max((node.get(resource, 0.0) for node in nodes), default=0.0)
         if wanted > most:
             raise BadInput(
-                f"{options[resource]} {_shown(resource, wanted)}: no machine here has more than "
-                f"{_shown(resource, most)}, so no trial could ever start. Ask for fewer."
+                f"{options[resource]} {shown(resource, wanted)}: no machine here has more than "
+                f"{shown(resource, most)}, so no trial could ever start. Ask for fewer."
             )
     if spec.cpus_of_a_trial > together.get("CPU", 0):
         raise BadInput(
@@ -156,7 +156,8 @@ def _check_fits(spec: RunSpec) -> None:
         )
 
 
-def _shown(resource: str, amount: float) -> str:
+def shown(resource: str, amount: float) -> str:
+    """An amount of a resource as a person reads it."""
     return (
         f"{amount / 2**30:.1f} GiB of memory" if resource == "memory" else f"{amount:g} {resource}"
     )
