@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
+from rltune import checkpoints
 from rltune.errors import BadInput, MachineError
 from rltune.spec import Row, RunSpec
 
@@ -216,6 +217,7 @@ class RunFolder:
         shutil.copytree(checkpoint, new)
         record = {**loads((new / RECORD_FILE).read_text()), "trial": trial}
         (new / RECORD_FILE).write_text(dumps(record))
+        checkpoints.seal(new, self.spec.algo)
         if best.exists():
             best.rename(old)
         new.rename(best)

@@ -32,8 +32,8 @@ import psutil
 KILLS = 3
 #: The killed run may take this many times the uninterrupted one's wall time.
 ALLOWED_RATIO = 1.5
-#: Seconds until what a killed driver had started must be gone.
-PATIENCE = 30.0
+#: Seconds until all that a killed driver had started must be gone; Ray's agents take a minute.
+PATIENCE = 90.0
 #: The last kill comes before this share of the steps, so that there is something left to do.
 LAST_KILL = 0.95
 
