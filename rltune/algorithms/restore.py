@@ -137,11 +137,12 @@ class Restorable:
             lambda runner: runner.acting(), local_env_runner=not remote
         )
         window, model = self._returns.maxlen, self.learner.net.model_config
+        flat = self.config.flat_model_keys
         return [
             *found,
             Reading("num_env_runners", "runner group", remote),
             Reading("metrics_num_episodes_for_smoothing", "window", window),
-            *(Reading(key, "network", model[key]) for key in self.config.flat_model_keys),
+            *(Reading(key, "network", model[key]) for key in flat if key in model),
             *(reading for readings in runners for reading in readings),
             *self.learner.readings(),
         ]

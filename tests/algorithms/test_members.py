@@ -129,7 +129,8 @@ def test_an_exploit_acts_from_the_first_update(algo: str, tmp_path: Path) -> Non
     clone = _make(algo, seed=9, **dict.fromkeys(rates, 5e-3))
     for _ in range(4):  # ahead of its donor: RLlib alone would keep the clone's own weights
         clone.train()
-    assert clone.reset(_config(algo, seed=9, env_steps_before=clone.env_steps, **wanted))
+    exploit = {"donor": "t01", "env_steps": clone.env_steps, "own_checkpoint": None}
+    assert clone.reset(_config(algo, seed=9, exploit=exploit, **wanted))
     clone.restore(checkpoint)
 
     assert _same(_weights(clone), weights)
