@@ -161,6 +161,23 @@ def as_bytes(size: int | str) -> int:
     return int(amount * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " "))
 
 
+def short_interval(spec: RunSpec) -> str | None:
+    """What to tell of a population whose members pause in the middle of their episodes.
+
+    Episodes start anew after a pause, so that of the longest ones none would ever be counted.
+    """
+    longest = catalog.environment(spec.env_id).max_episode_steps
+    copies = spec.settings["num_envs_per_env_runner"] * max(1, spec.settings["num_env_runners"])
+    each = spec.budget.perturb_every // copies
+    if not schedulers.row(spec.budget.scheduler).population or not longest or each >= longest:
+        return None
+    return (
+        f"an interval of perturb_every = {spec.budget.perturb_every} gives each of {copies} "
+        f"environments {each} steps, an episode takes up to {longest}: a member that pauses leaves "
+        "long episodes unfinished and uncounted"
+    )
+
+
 def _check_buffers(spec: RunSpec, at_a_time: int) -> None:
     """Refuses replay buffers that will not fit: they would fill up hours later."""
     layout = replay_layout(spec)

@@ -242,6 +242,13 @@ def test_42_nothing_to_do_or_more_than_fits(cli: Cli) -> None:
         assert "this machine has" in _refused(cli, "dqn", "cartpole", *words)
 
 
+def test_an_interval_shorter_than_an_episode_is_told(cli: Cli) -> None:
+    words = ("ppo", "cartpole", "--dry-run", "--perturb-every")
+    assert "gives each of 8 environments 250 steps" in cli(*words, "2000").stderr
+    assert "gives each" not in cli(*words, "4000").stderr
+    assert "gives each" not in cli(*words, "2000", "--scheduler", "asha").stderr
+
+
 def test_42_sizes_of_memory_and_points(cli: Cli) -> None:
     for text, size in (("2GiB", 2 << 30), ("500MB", 500_000_000), ("1.5k", 1_500), ("7", 7)):
         assert request.as_bytes(text) == size

@@ -11,7 +11,7 @@ from rltune.cli import console
 from rltune.cli.parse import pairs, table
 from rltune.cli.watch import watcher
 from rltune.errors import BadInput, TrialsFailed, did_you_mean, unknown
-from rltune.request import make_spec
+from rltune.request import make_spec, short_interval
 from rltune.runs import RunFolder
 from rltune.settings import ALGORITHMS
 
@@ -52,6 +52,8 @@ def run(
     )
     if newer := newer_version(spec.env_id):
         console.messages.print(f"note: {spec.env_id} is out of date; {newer} has replaced it")
+    if note := short_interval(spec):
+        console.messages.print(f"note: {note}", soft_wrap=True)
     if dry_run:
         console.print_json(spec.to_dict())
         return
