@@ -441,8 +441,8 @@ def test_01_a_population_that_is_stopped_and_killed_goes_on(
 
 def test_29_a_trial_that_diverges_is_never_the_best(folder: Path) -> None:
     words = ("--scheduler", "fifo", "--trials", "2", "--steps", "4000", "--json")
-    space = ("--space", "lr={log=[1e-5,1e12]}", "--set", "grad_clip=inf")
-    points = ("--point", "{lr=1e12}", "--point", "{lr=1e-3}")
+    space = ("--space", "vf_loss_coeff={log=[0.1,1e39]}", "--set", "grad_clip=inf")
+    points = ("--point", "{vf_loss_coeff=1e39}", "--point", "{vf_loss_coeff=0.5}")
     done = _run(folder, "diverged", *words, *space, *points)
     summary = loads(done.stdout)
     first, second = summary["trials"]
@@ -450,6 +450,31 @@ def test_29_a_trial_that_diverges_is_never_the_best(folder: Path) -> None:
     assert first["score"] is None
     assert re.fullmatch(r"(loss|gradient) is (nan|inf|-inf) at step \d+", first["error"])
     assert summary["best"]["trial"] == "t01"
+
+
+def test_31_a_sweep_whose_mutations_do_not_act_fails_with_both_values(folder: Path) -> None:
+    """The re-application of the learning rate is taken out, as stock RLlib has none."""
+    (folder / "stale.py").write_text(
+        textwrap.dedent("""\
+        import gymnasium as gym
+        from gymnasium.envs.classic_control import CartPoleEnv
+        from rltune.algorithms.learner import ArrayLearner
+
+        ArrayLearner.set_clock = lambda self, env_steps: None
+        gym.register("Stale-v0", CartPoleEnv, max_episode_steps=500)
+        """)
+    )
+    words = (
+        "ppo Stale-v0 --import stale --preset short.toml --scheduler pbt --trials 2 --name stale"
+    )
+    done = run_rltune(folder, *words.split(), "--max-failures", "0")
+    assert done.returncode == 1
+    assert re.search(r"the optimiser's lr acts at [\d.e-]+, asked for [\d.e-]+", done.stderr)
+    run = rltune.load(folder / "runs" / "stale")
+    failed = next(trial for trial in run.trials if trial["status"] == "ERROR")
+    line = next(line for line in run.folder.decisions() if line.get("error"))
+    assert (line["kind"], line["trial"], line["effective"]) == ("exploit", failed["id"], {})
+    assert "after the exploit of" in line["error"]
 
 
 def test_54_two_sweeps_side_by_side_do_not_mix(folder: Path) -> None:

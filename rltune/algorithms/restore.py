@@ -31,6 +31,7 @@ class Restorable:
     env_runner_group: Any
     trial_id: str
     env_steps: int
+    _iteration: int
     diverged: dict[str, Any] | None
     restored: dict[str, Any] | None
     _returns: deque[float]
@@ -78,10 +79,13 @@ class Restorable:
         """
         folder = Path(checkpoint_dir)
         verify(folder, self.name, skip=self.unneeded_files())
+        own_iteration = self._iteration
         super().load_checkpoint(checkpoint_dir)  # type: ignore[misc]
         record = loads((folder / RECORD_FILE).read_text())
         exploit = self.config.exploit
         donor = exploit["donor"] if exploit and record["trial_id"] != self.trial_id else None
+        if donor:
+            self._iteration = own_iteration  # RLlib puts the donor's in its place
         self.env_steps = exploit["env_steps"] if donor else record["env_steps"]
         self.diverged = record["diverged"]
         if self.diverged:  # an infinite number by now

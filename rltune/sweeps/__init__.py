@@ -197,5 +197,7 @@ def seed_everything(seed: int) -> None:
 
 
 def _seconds_spent(folder: RunFolder) -> float:
-    last = [rows[-1].wall_seconds for trial in folder.trials() if (rows := folder.rows(trial))]
-    return max(last, default=0.0)
+    rows = [
+        row for trial in folder.trials() for row in folder.rows(trial) + folder.discarded(trial)
+    ]
+    return max((row.wall_seconds for row in rows), default=0.0)

@@ -120,8 +120,12 @@ class Recorder(Callback):
         self._tell_statuses(trials)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """It failed for good."""
+        """It failed for good; an exploit that it failed in never took effect."""
         self._failures.ended(trial)
+        waiting = self._open.pop(str(trial), None)
+        if waiting is not None and waiting.kind == "exploit":
+            error = self._folder.failures(str(trial))[-1]["error"]
+            self._write_decision(waiting, {}, {}, error)
         self._tell_statuses(trials)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
@@ -144,8 +148,9 @@ class Recorder(Callback):
         self._curves.close()
 
     def get_state(self) -> dict[str, Any]:
-        """Decisions that wait for their effect, as JSON holds them."""
-        return {"open": [asdict(decision) for decision in self._open.values()]}
+        """Exploits that wait for their effect, as JSON holds them; a stop is decided again."""
+        exploits = [decision for decision in self._open.values() if decision.kind == "exploit"]
+        return {"open": [asdict(decision) for decision in exploits]}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Goes on where :meth:`get_state` was called."""
@@ -182,7 +187,11 @@ class Recorder(Callback):
             self._write_decision(restore, read_back, memory)
 
     def _write_decision(
-        self, decision: Decision, effective: Mapping[str, Any], memory: Mapping[str, Any]
+        self,
+        decision: Decision,
+        effective: Mapping[str, Any],
+        memory: Mapping[str, Any],
+        error: str = "",
     ) -> None:
         line = {
             "kind": decision.kind,
@@ -192,6 +201,7 @@ class Recorder(Callback):
             "requested": decision.requested,
             "effective": effective,
             **({"memory": memory} if memory else {}),
+            **({"error": error} if error else {}),
         }
         if decision.kind != "restore" and _key(line) in self._written:
             return  # written before a kill; the state was not yet
