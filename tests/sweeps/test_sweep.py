@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 import re
-import signal
 import subprocess
-import sys
-import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,32 +13,23 @@ from typing import Any
 import psutil
 import pytest
 from conftest import CLUSTER, environment, ray_head, run_rltune
+from short import SHORT, command, words
+from short import run as run_short
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import rltune
 import rltune.catalog
-import rltune.sweeps
 from rltune import evaluation
 from rltune.algorithms.policy import load_policy
 from rltune.catalog import preset as load_preset
 from rltune.cli.parse import value
 from rltune.runs import RunFolder, loads
-from rltune.schedulers import SCHEDULERS
+from rltune.schedulers import SCHEDULERS, row
 from rltune.searchers import SEARCHERS
+from rltune.space import KINDS
 from rltune.spec import FIRST_EVALUATION_SEED
 
 pytestmark = pytest.mark.slow
-
-#: A short preset: three members, four intervals, on two cores.
-SHORT = """\
-[budget]
-steps = 8_000
-trials = 3
-perturb_every = 2_000
-target = inf
-[settings]
-min_sample_timesteps_per_iteration = 1_000
-"""
 
 
 @pytest.fixture(scope="module")
@@ -51,20 +39,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _words(name: str, *more: str) -> list[str]:
-    return ["ppo", "cartpole", "--preset", "short.toml", "--name", name, *more]
-
-
-def _command(name: str, *more: str) -> list[str]:
-    return [sys.executable, "-m", "rltune", *_words(name, *more)]
-
-
-def _run(folder: Path, name: str, *more: str) -> subprocess.CompletedProcess[str]:
-    done = run_rltune(folder, *_words(name, *more))
-    assert done.returncode == 0, done.stderr
-    return done
-
-
 class Population:
     """A finished PB2 sweep, and what it printed."""
 
@@ -72,7 +46,7 @@ class Population:
         self.listening: set[str] = set()
         self.path = folder / "runs" / "pb2"
         process = subprocess.Popen(
-            _command("pb2", "--json", "--seed", "3"),
+            command("pb2", "--json", "--seed", "3"),
             cwd=folder,
             env=environment(),
             stdout=subprocess.PIPE,
@@ -118,8 +92,8 @@ class TestPopulation:
         assert not re.search(r"ray::|raylet|WARN|Warning|Traceback|pid=", pb2.stderr), pb2.stderr
 
     def test_the_next_commands_are_printed(self, pb2: Population) -> None:
-        for command in ("rltune board", "rltune evaluate", "--preset"):
-            assert command in pb2.stderr
+        for words_shown in ("rltune board", "rltune evaluate", "--preset"):
+            assert words_shown in pb2.stderr
 
     def test_59_it_listens_on_loopback_alone(self, pb2: Population) -> None:
         assert pb2.listening
@@ -231,18 +205,38 @@ class TestPopulation:
         assert spec.command[0] == "rltune"
 
 
-@pytest.mark.parametrize("scheduler", sorted(set(SCHEDULERS) - {"pb2"}))
-@pytest.mark.parametrize("searcher", SEARCHERS)
-def test_every_scheduler_and_searcher_ends_a_sweep(
+#: One parameter of every kind.
+EVERY_KIND = (
+    "lr={log=[1e-4,1e-3]}",
+    "gamma={one_minus_log=[0.9,0.99]}",
+    "clip_param={uniform=[0.1,0.3]}",
+    "num_epochs={int=[5,20]}",
+    "minibatch_size={pow2=[64,256]}",
+    "use_kl_loss={choice=[true,false]}",
+    'fcnet_activation={choice=["relu","tanh"]}',
+)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "searcher"), zip(SCHEDULERS, itertools.cycle(SEARCHERS), strict=False)
+)
+def test_every_scheduler_and_searcher_takes_every_kind_of_parameter(
     folder: Path, scheduler: str, searcher: str
 ) -> None:
     name = f"{scheduler}-{searcher}"
-    done = _run(folder, name, "--scheduler", scheduler, "--searcher", searcher, "--json")
+    space = [word for spec in EVERY_KIND for word in ("--space", spec)]
+    chosen = ("--scheduler", scheduler, "--searcher", searcher)
+    done = run_short(folder, name, *chosen, *space, "--json")
     summary = loads(done.stdout)
     assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
     assert summary["evaluation"]["episodes"] == 100
-    kinds = {d["kind"] for d in RunFolder.open(folder / "runs" / name).decisions()}
-    assert kinds <= {"asha": {"stop"}, "pbt": {"exploit", "restore"}}.get(scheduler, set())
+    run = RunFolder.open(folder / "runs" / name)
+    assert {body.kind for body in run.spec.space.values()} == set(KINDS)
+    kinds = {d["kind"] for d in run.decisions()}
+    assert kinds <= ({"exploit", "restore"} if row(scheduler).population else {"stop"})
+    for trial in run.trials():
+        for report in run.rows(trial):
+            assert run.spec.space.contains({**run.spec.settings, **report.settings})
 
 
 @pytest.mark.parametrize(("algo", "env"), [("dqn", "acrobot"), ("sac", "pendulum")])
@@ -271,7 +265,9 @@ def _progress(path: Path) -> list[dict[str, Any]]:
 
 def test_34_one_seed_fixes_a_sweep(folder: Path) -> None:
     for name, seed in (("same-1", "7"), ("same-2", "7"), ("other", "8")):
-        _run(folder, name, "--seed", seed, "--scheduler", "pbt", "--concurrent", "1", "--quiet")
+        run_short(
+            folder, name, "--seed", seed, "--scheduler", "pbt", "--concurrent", "1", "--quiet"
+        )
     runs = {name: folder / "runs" / name for name in ("same-1", "same-2", "other")}
     assert _progress(runs["same-1"]) == _progress(runs["same-2"])
     assert _progress(runs["same-1"]) != _progress(runs["other"])
@@ -283,7 +279,7 @@ def test_34_one_seed_fixes_a_sweep(folder: Path) -> None:
 
 
 def test_a_target_ends_the_sweep_and_keeps_the_policy_that_got_there(folder: Path) -> None:
-    done = _run(folder, "target", "--scheduler", "fifo", "--target", "40", "--json")
+    done = run_short(folder, "target", "--scheduler", "fifo", "--target", "40", "--json")
     summary = loads(done.stdout)
     assert summary["stop_reason"] == "target"
     assert summary["env_steps"] < 3 * 8_000
@@ -296,7 +292,7 @@ def test_a_target_ends_the_sweep_and_keeps_the_policy_that_got_there(folder: Pat
 
 def test_a_time_budget_ends_the_sweep(folder: Path) -> None:
     words = ("--scheduler", "fifo", "--steps", "10000000", "--time-budget", "20", "--json")
-    summary = loads(_run(folder, "timed", *words).stdout)
+    summary = loads(run_short(folder, "timed", *words).stdout)
     assert summary["stop_reason"] == "time_budget"
     assert summary["evaluation"]["episodes"] == 100
 
@@ -312,7 +308,7 @@ def test_a_sweep_on_a_cluster(folder: Path, cluster: tuple[str, dict[str, str]])
     address, variables = cluster
     done = run_rltune(
         folder,
-        *_words("cluster", "--address", address, "--concurrent", "1", "--json"),
+        *words("cluster", "--address", address, "--concurrent", "1", "--json"),
         variables=variables,
     )
     assert done.returncode == 0, done.stderr
@@ -324,220 +320,6 @@ def test_a_sweep_on_a_cluster(folder: Path, cluster: tuple[str, dict[str, str]])
         for row in RunFolder.open(folder / "runs/cluster").rows(t["id"])
     ]
     assert len({row.wall_seconds for row in rows}) == len(rows), "one trial at a time"
-
-
-class Interrupted:
-    """A sweep that is stopped by signals once two trials have reported."""
-
-    def __init__(self, folder: Path, name: str, *words: str) -> None:
-        self.path = folder / "runs" / name
-        self.process = subprocess.Popen(
-            _command(name, "--steps", "30000", *words),
-            cwd=folder,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        while len(list(self.path.glob("trials/*/progress.jsonl"))) < 2:
-            assert self.process.poll() is None, self.process.communicate()
-            time.sleep(0.1)
-        self.children = psutil.Process(self.process.pid).children(recursive=True)
-
-    def stop(self, *signals: signal.Signals) -> tuple[int, float, str]:
-        """Exit code, seconds from the last signal to the end, and what was printed."""
-        for number in signals:
-            self.process.send_signal(number)
-            sent = time.monotonic()
-            time.sleep(0.3)
-        _, printed = self.process.communicate(timeout=60)
-        return self.process.returncode, time.monotonic() - sent, printed
-
-    def left_behind(self) -> list[str]:
-        psutil.wait_procs(self.children, timeout=5)
-        return [p.name() for p in self.children if p.is_running() and p.status() != "zombie"]
-
-
-@pytest.fixture
-def interrupted(folder: Path, request: pytest.FixtureRequest) -> Iterator[Interrupted]:
-    sweep = Interrupted(folder, request.node.name[:40].replace("[", "-").strip("]"), *request.param)
-    yield sweep
-    for process in (*sweep.children, psutil.Process(os.getpid())):
-        if process.pid != os.getpid() and process.is_running():
-            process.kill()
-
-
-FIFO = ("--scheduler", "fifo")
-
-
-@pytest.mark.parametrize("interrupted", [FIFO], indirect=True)
-def test_05_one_signal_saves_and_the_run_goes_on(interrupted: Interrupted, folder: Path) -> None:
-    code, seconds, printed = interrupted.stop(signal.SIGINT)
-    assert code == 130
-    assert seconds < 10
-    assert f"rltune resume runs/{interrupted.path.name}" in printed
-    assert interrupted.left_behind() == []
-    done = run_rltune(folder, "resume", str(interrupted.path), "--json")
-    summary = loads(done.stdout)
-    assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
-    assert all(trial["env_steps"] >= 30_000 for trial in summary["trials"])
-
-
-@pytest.mark.parametrize("interrupted", [FIFO], indirect=True)
-def test_06_two_signals_leave_at_once(interrupted: Interrupted) -> None:
-    code, seconds, _ = interrupted.stop(signal.SIGINT, signal.SIGINT)
-    assert code == 130
-    assert seconds < 2
-    assert interrupted.left_behind() == []
-    assert RunFolder.open(interrupted.path).summary is None
-
-
-@pytest.mark.parametrize("interrupted", [("--scheduler", "pb2")], indirect=True)
-def test_01_a_population_that_is_stopped_and_killed_goes_on(
-    interrupted: Interrupted, folder: Path
-) -> None:
-    """By SIGTERM (test 07: it is SIGINT), then by SIGKILL, which leaves no time for anything."""
-    code, seconds, printed = interrupted.stop(signal.SIGTERM)
-    assert code == 130
-    assert seconds < 10
-    assert "rltune resume" in printed
-    assert interrupted.left_behind() == []
-    path = str(interrupted.path)
-    run = RunFolder.open(path)
-    lines = len(run.decisions())
-    words = [sys.executable, "-m", "rltune", "resume", path, "--quiet"]
-    killed = subprocess.Popen(words, cwd=folder, env=environment())
-    while len(run.decisions()) < lines + 4:
-        assert killed.poll() is None
-        time.sleep(0.1)
-    children = psutil.Process(killed.pid).children(recursive=True)
-    killed.kill()
-    killed.wait()
-    psutil.wait_procs(children, timeout=20)
-    before = {trial: run.rows(trial)[-1].env_steps for trial in run.trials()}
-    decided = [line for line in run.decisions() if line["kind"] == "exploit"]
-    done = run_rltune(folder, "resume", path, "--json")
-    assert done.returncode == 0, done.stderr
-    summary = loads(done.stdout)
-    assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
-    assert [trial["id"] for trial in summary["trials"]] == ["t00", "t01", "t02"]
-    assert [line for line in run.decisions() if line in decided] == decided
-    spent = 0
-    for trial in run.trials():
-        rows = run.rows(trial)
-        steps = [row.env_steps for row in rows]
-        assert steps == sorted(set(steps))
-        assert steps[-1] >= 30_000
-        assert [row.training_iteration for row in rows] == list(range(1, len(rows) + 1))
-        for lost in run.discarded(trial):
-            assert lost.env_steps <= before[trial] + 1_000
-        spent += sum(row.env_steps_this_iter for row in [*rows, *run.discarded(trial)])
-        events = EventAccumulator(str(run.path / "trials" / trial))
-        events.Reload()
-        drawn = [point.step for point in events.Scalars("hyperparameters/lr")]
-        assert drawn == steps, "TensorBoard shows no step twice"
-    assert summary["env_steps"] == spent, "lost work is counted"
-
-
-def test_29_a_trial_that_diverges_is_never_the_best(folder: Path) -> None:
-    words = ("--scheduler", "fifo", "--trials", "2", "--steps", "4000", "--json")
-    space = ("--space", "vf_loss_coeff={log=[0.1,1e39]}", "--set", "grad_clip=inf")
-    points = ("--point", "{vf_loss_coeff=1e39}", "--point", "{vf_loss_coeff=0.5}")
-    done = _run(folder, "diverged", *words, *space, *points)
-    summary = loads(done.stdout)
-    first, second = summary["trials"]
-    assert (first["status"], second["status"]) == ("DIVERGED", "TERMINATED")
-    assert first["score"] is None
-    assert re.fullmatch(r"(loss|gradient) is (nan|inf|-inf) at step \d+", first["error"])
-    assert summary["best"]["trial"] == "t01"
-
-
-def test_31_a_sweep_whose_mutations_do_not_act_fails_with_both_values(folder: Path) -> None:
-    """The re-application of the learning rate is taken out, as stock RLlib has none."""
-    (folder / "stale.py").write_text(
-        textwrap.dedent("""\
-        import gymnasium as gym
-        from gymnasium.envs.classic_control import CartPoleEnv
-        from rltune.algorithms.learner import ArrayLearner
-
-        ArrayLearner.set_clock = lambda self, env_steps: None
-        gym.register("Stale-v0", CartPoleEnv, max_episode_steps=500)
-        """)
-    )
-    words = (
-        "ppo Stale-v0 --import stale --preset short.toml --scheduler pbt --trials 2 --name stale"
-    )
-    done = run_rltune(folder, *words.split(), "--max-failures", "0")
-    assert done.returncode == 1
-    assert re.search(r"the optimiser's lr acts at [\d.e-]+, asked for [\d.e-]+", done.stderr)
-    run = rltune.load(folder / "runs" / "stale")
-    failed = next(trial for trial in run.trials if trial["status"] == "ERROR")
-    line = next(line for line in run.folder.decisions() if line.get("error"))
-    assert (line["kind"], line["trial"], line["effective"]) == ("exploit", failed["id"], {})
-    assert "after the exploit of" in line["error"]
-
-
-def test_54_two_sweeps_side_by_side_do_not_mix(folder: Path) -> None:
-    """The same module name and environment id, with other code behind them (ray 31330)."""
-    sweeps = {}
-    for name, reward in (("left", 1.0), ("right", 2.0)):
-        place = folder / f"side-{name}"
-        place.mkdir()
-        (place / "mine.py").write_text(
-            textwrap.dedent(f"""\
-            import gymnasium as gym
-            from gymnasium.envs.classic_control import CartPoleEnv
-
-            class Mine(CartPoleEnv):
-                def step(self, action):
-                    obs, _, *rest = super().step(action)
-                    return obs, {reward}, *rest
-
-            gym.register("Mine-v0", Mine, max_episode_steps=1)
-            """)
-        )
-        words = "ppo Mine-v0 --import mine --scheduler fifo --trials 1 --steps 512 --quiet --name a"
-        command = [sys.executable, "-m", "rltune", *words.split()]
-        sweeps[name] = subprocess.Popen(command, cwd=place, env=environment()), place, reward
-    for process, place, reward in sweeps.values():
-        assert process.wait(200) == 0
-        run = RunFolder.open(place / "runs" / "a")
-        assert run.trials() == ["t00"]
-        assert {row.episode_reward_mean for row in run.rows("t00")} == {reward}
-
-
-def test_17_a_trial_that_fails_is_told_and_nothing_usable_is_exit_1(folder: Path) -> None:
-    (folder / "failing.py").write_text(
-        textwrap.dedent("""\
-        import gymnasium as gym
-        from gymnasium.envs.classic_control import CartPoleEnv
-
-        class Failing(CartPoleEnv):
-            steps = 0
-
-            def step(self, action):
-                Failing.steps += 1
-                if Failing.steps > 500:
-                    raise RuntimeError("the motor burnt out")
-                return super().step(action)
-
-        gym.register("Failing-v0", Failing, max_episode_steps=500)
-        """)
-    )
-    words = "ppo Failing-v0 --import failing --scheduler fifo --trials 1 --name failing"
-    done = run_rltune(folder, *words.split())
-    assert done.returncode == 1
-    assert "the motor burnt out" in done.stderr
-    assert "Traceback" not in done.stderr
-    run = rltune.load(folder / "runs" / "failing")
-    assert run.trials[0]["status"] == "ERROR"
-    assert "the motor burnt out" in run.trials[0]["error"]
-    assert len(run.trials[0]["failures"]) == 3, "two retries"
-    failure = run.trials[0]["failures"][-1]
-    assert failure["env_id"] == "failing:Failing-v0"
-    assert failure["env_steps"] > 400
-    assert "in step" in failure["traceback"]
-    assert "in step" in (run.path / "trials" / "t00" / "error.txt").read_text()
 
 
 def test_the_same_from_python(folder: Path) -> None:

@@ -1,0 +1,37 @@
+"""A short preset, and sweeps of it as a user starts them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import run_rltune
+
+#: Three members, four intervals, on two cores.
+SHORT = """\
+[budget]
+steps = 8_000
+trials = 3
+perturb_every = 2_000
+target = inf
+[settings]
+min_sample_timesteps_per_iteration = 1_000
+"""
+
+
+def words(name: str, *more: str) -> list[str]:
+    """The main job on the short preset, which lies in the folder it is run in."""
+    return ["ppo", "cartpole", "--preset", "short.toml", "--name", name, *more]
+
+
+def command(name: str, *more: str) -> list[str]:
+    """The same as a process."""
+    return [sys.executable, "-m", "rltune", *words(name, *more)]
+
+
+def run(folder: Path, name: str, *more: str) -> subprocess.CompletedProcess[str]:
+    """Runs it to its end, which must be a good one."""
+    done = run_rltune(folder, *words(name, *more))
+    assert done.returncode == 0, done.stderr
+    return done
