@@ -2,10 +2,10 @@
 
 A member trains for an interval, is saved, and waits. When its turn comes it goes on from its own
 checkpoint, or, where it is among the worst, from a changed copy of one of the best. The member
-furthest behind comes first, and is compared with the others as they were at its own age: with
-fewer slots than members the one that has just trained would always look best. What is known of a
-member changes only when its checkpoint is written: score and weights always belong together, so
-that a sweep killed at any moment goes on as if nothing had been (ray 30838, ray PR 48616).
+furthest behind comes first. Two members are compared at the same age, the last that both have
+reached: whoever has just trained would look best otherwise. What is known of a member changes only
+when its checkpoint is written: score and weights always belong together, so that a sweep killed at
+any moment goes on as if nothing had been (ray 30838, ray PR 48616).
 
 How to explore is another question, answered by an :class:`Explorer`. Source: Jaderberg et al. 2017.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,7 +65,8 @@ class Member:
         next_due: environment steps at which its interval is over.
         waits: whether its interval is over and nothing has been decided yet.
         diverged: whether something was not finite.
-        exploits: how often it took another's weights.
+        cloned_at: intervals it had behind it when it last took another's weights: its returns up
+            to there were not its own present weights'.
     """
 
     env_steps: int = 0
@@ -73,16 +74,24 @@ class Member:
     next_due: int = 0
     waits: bool = False
     diverged: bool = False
-    exploits: int = 0
+    cloned_at: int = 0
 
     @property
     def score(self) -> float | None:
         """Its last return."""
         return self.scores[-1] if self.scores else None
 
-    def score_at(self, interval: int) -> float | None:
-        """Its return at the end of an interval, or the last one where it has not got there."""
-        return self.scores[min(interval, len(self.scores)) - 1] if self.scores else None
+    def lead(self, over: Member) -> float:
+        """By how much its return was the higher one, at the age that both have reached.
+
+        NaN where that says nothing: one has no return yet, this one diverged, or the other has
+        taken other weights since.
+        """
+        age = min(len(self.scores), len(over.scores))
+        if self.diverged or age <= over.cloned_at:
+            return math.nan
+        mine, other = _as_score(self.scores[age - 1]), _as_score(over.scores[age - 1])
+        return 0.0 if mine == other else mine - other
 
 
 class Population(KeepsActors, FIFOScheduler):
@@ -193,16 +202,14 @@ class Population(KeepsActors, FIFOScheduler):
         """
         member = self.members[trial.trial_id]
         if member.waits and not self._budget.synchronous:
-            scores = self._scores(len(member.scores))
-            self._settle({trial: self._donor(trial, *self._cut(scores))})
+            self._settle({trial: self._donor(trial)})
         return not member.waits
 
     def _pass_barrier(self) -> None:
         """Decides about all members at once, when each of them waits at the end of its interval."""
         live = self._live()
         if live and all(self.members[trial.trial_id].waits for trial in live):
-            lower, upper = self._cut(self._scores())
-            self._settle({trial: self._donor(trial, lower, upper) for trial in live})
+            self._settle({trial: self._donor(trial) for trial in live})
 
     def _settle(self, donors: Mapping[Trial, Trial | None]) -> None:
         """What members go on from is decided: their own weights, or a donor's."""
@@ -225,59 +232,57 @@ class Population(KeepsActors, FIFOScheduler):
             return False
         if any(t.status in (Trial.PENDING, Trial.PAUSED) for t in self._live()):
             return False
-        age = len(self.members[trial.trial_id].scores) + 1
-        scores = self._scores(age) | {trial.trial_id: _as_score(result.get(METRIC))}
-        return trial.trial_id not in self._cut(scores)[0]
+        member = self.members[trial.trial_id]
+        now = replace(member, scores=[*member.scores, result.get(METRIC)])
+        return not self._is_low(trial.trial_id, now)
 
     # Whose weights ----------------------------------------------------------------------------
 
     def _live(self) -> list[Trial]:
         return [trial for trial in self._trials.values() if not trial.is_finished()]
 
-    def _scores(self, interval: int | None = None) -> dict[str, float]:
-        """Of every live member that has one, at the end of an interval; -inf where it diverged."""
-        scores = {}
-        for trial in self._live():
-            member = self.members[trial.trial_id]
-            score = member.score if interval is None else member.score_at(interval)
-            if member.diverged:
-                scores[trial.trial_id] = -math.inf
-            elif score is not None and member.env_steps >= self._budget.burn_in:
-                scores[trial.trial_id] = _as_score(score)
-        return scores
+    def _ranked(self) -> dict[str, Member]:
+        """Every live member that has a return, and is old enough to be counted."""
+        members = {trial.trial_id: self.members[trial.trial_id] for trial in self._live()}
+        return {
+            name: member
+            for name, member in members.items()
+            if member.diverged
+            or (member.score is not None and member.env_steps >= self._budget.burn_in)
+        }
 
-    def _cut(self, scores: Mapping[str, float]) -> tuple[list[str], list[str]]:
-        """The worst and the best quantile, never overlapping; the better first."""
-        order = sorted(scores, key=lambda name: (scores[name], name))
-        count = min(math.ceil(len(order) * self._budget.quantile), len(order) // 2)
-        return order[:count], order[len(order) - count :][::-1]
+    def _quantile(self, count: int) -> int:
+        """Members of that many that are replaced, and as many that are copied."""
+        return min(math.ceil(count * self._budget.quantile), count // 2)
 
-    def _donor(self, trial: Trial, lower: list[str], upper: list[str]) -> Trial | None:
+    def _is_low(self, name: str, member: Member) -> bool:
+        """Whether a member belongs to the worst quantile; among equals the later ones do."""
+        others = {other: body for other, body in self._ranked().items() if other != name}
+        low = self._quantile(len(others) + 1)
+        leads = {other: body.lead(member) for other, body in others.items()}
+        above = sum(lead > 0 or (lead == 0 and other < name) for other, lead in leads.items())
+        return low > 0 and above > len(others) - low
+
+    def _donor(self, trial: Trial) -> Trial | None:
         """One of the best at random; the next best where its checkpoint is damaged."""
-        member = self.members[trial.trial_id]
-        if member.diverged:
-            scores = self._scores()
-            upper = upper or sorted(scores, key=lambda name: -scores[name])[:1]
-        elif trial.trial_id not in lower:
+        clone = self.members[trial.trial_id]
+        ranked = self._ranked()
+        if trial.trial_id not in ranked or not (
+            clone.diverged or self._is_low(trial.trial_id, clone)
+        ):
             return None
-        better = [name for name in upper if self._is_better(name, trial.trial_id)]
-        order = [better[i] for i in self.rng.permutation(len(better))] if better else []
-        others = sorted(set(self._scores()) - set(order), key=self._rank, reverse=True)
-        order += [name for name in others if order and self._is_better(name, trial.trial_id)]
-        return next((self._trials[name] for name in order if self._intact(name)), None)
+        order = sorted(ranked, key=lambda name: (_as_score(ranked[name].score), name), reverse=True)
+        able = [name for name in order if self._gives(ranked[name], clone)]
+        best = [name for name in order[: max(1, self._quantile(len(order)))] if name in able]
+        shuffled = [best[i] for i in self.rng.permutation(len(best))]
+        others = [name for name in able if name not in best]
+        return next((self._trials[n] for n in shuffled + others if self._intact(n)), None)
 
-    def _rank(self, name: str) -> tuple[float, str]:
-        return _as_score(self.members[name].score), name
-
-    def _is_better(self, name: str, than: str) -> bool:
-        """Whether a member is a donor for another: better by more than the margin, and saved."""
-        donor, clone = self.members[name], self.members[than]
-        if name == than or donor.diverged or not _finite(donor.score):
+    def _gives(self, donor: Member, clone: Member) -> bool:
+        """Whether a member is a donor for another: healthy, and better by more than the margin."""
+        if donor is clone or donor.diverged or not _finite(donor.score):
             return False
-        if clone.diverged:
-            return True
-        score = donor.score_at(len(clone.scores))
-        return _as_score(score) > _as_score(clone.score) + self._budget.margin
+        return clone.diverged or donor.lead(clone) > self._budget.margin
 
     def _intact(self, name: str) -> bool:
         path = self._plan.checkpoint_of(name)
@@ -304,7 +309,7 @@ class Population(KeepsActors, FIFOScheduler):
         }
         trial.set_config({**config, **changed, "seed": trial.config["seed"], "exploit": exploit})
         start_from(trial, source)
-        member.exploits += 1
+        member.cloned_at = len(member.scores)
         member.diverged = False
         searched = {name: trial.config[name] for name in self._plan.spec.space}
         return Decision("exploit", str(trial), member.env_steps, str(donor), searched)

@@ -84,6 +84,24 @@ def test_members_are_compared_at_the_same_age(tmp_path: Path) -> None:
     assert [d.trial for d in table.told if d.env_steps == INTERVAL] == ["t00"]
 
 
+def test_members_as_fast_as_each_other_exploit_without_waiting(tmp_path: Path) -> None:
+    """A slot each: whoever reports first at an age is compared at the age before."""
+    table = Table(tmp_path, by_number, slots=4, steps=10_000).run()
+    assert {decision.trial for decision in table.told} >= {"t00"}
+    assert len(table.told) >= 4
+
+
+def test_where_most_are_equally_bad_one_of_them_is_replaced(tmp_path: Path) -> None:
+    """Sparse rewards: three members have found nothing yet."""
+
+    def gain(name: str, clock: int, config: Mapping[str, Any]) -> float:
+        return 1.0 if name == "t01" else 0.0
+
+    table = Table(tmp_path, gain, population={"synchronous": True}).run()
+    first = [decision for decision in table.told if decision.env_steps == INTERVAL]
+    assert [(decision.trial, decision.donor) for decision in first] == [("t03", "t01")]
+
+
 def test_synchronous_members_decide_together(tmp_path: Path) -> None:
     table = Table(tmp_path, by_number, steps=8_000, population={"synchronous": True}).run()
     for clocks, _ in table.history:
