@@ -117,13 +117,22 @@ class Nameless(Climber):
         return {"score": row.pop(METRIC), **row}
 
 
-def spec_of(storage: Path, name: str, scheduler: str, address: str, **options: Any) -> RunSpec:
-    """A sweep of climbers, one at a time."""
+def spec_of(
+    storage: Path,
+    name: str,
+    scheduler: str,
+    address: str,
+    trials: int = 4,
+    max_failures: int = 2,
+    **options: Any,
+) -> RunSpec:
+    """A sweep of climbers, one at a time; ``options`` are the population's."""
     return make_spec(
         "ppo",
         "cartpole",
         scheduler=scheduler,
-        trials=4,
+        trials=trials,
+        max_failures=max_failures,
         steps=6 * INTERVAL,
         target=math.inf,
         concurrent=1,

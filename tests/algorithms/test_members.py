@@ -311,3 +311,14 @@ def test_training_leaves_the_float_mode_of_its_process_as_it_was() -> None:
     member.train()
     assert sys.float_info.min / 2 > 0.0, "denormal numbers exist outside of training"
     member.cleanup()
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_the_memory_asked_for_is_set_aside(algo: str) -> None:
+    config = {**_config(algo), "memory_per_trial": 3 << 30, "num_env_runners": 1}
+    cls = getattr(algorithms, ALGORITHMS[algo].class_name)
+    first, *others = cls.default_resource_request(config).bundles
+    assert first["memory"] == 3 << 30
+    assert all("memory" not in bundle for bundle in others)
+    del config["memory_per_trial"]
+    assert "memory" not in cls.default_resource_request(config).bundles[0]

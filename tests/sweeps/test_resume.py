@@ -24,7 +24,7 @@ from rltune.spec import RunSpec
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("RLTUNE_KILLS", "2"))
+KILLS = int(os.environ.get("RLTUNE_KILLS", "1"))
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "pb2": ("pb2", {}),
     "pbt": ("pbt", {}),

@@ -25,9 +25,15 @@ class Outcome:
     """A sweep of a trainable that makes trouble."""
 
     def __init__(
-        self, storage: Path, processes: Any, address: str, scheduler: str, trainable: type
+        self,
+        storage: Path,
+        processes: Any,
+        address: str,
+        scheduler: str,
+        trainable: type,
+        **options: Any,
     ) -> None:
-        spec = deterministic.spec_of(storage, "a", scheduler, address)
+        spec = deterministic.spec_of(storage, "a", scheduler, address, **options)
         process = processes.Process(target=deterministic.climb, args=(spec, trainable))
         process.start()
         process.join(90)
@@ -41,8 +47,8 @@ class Outcome:
 
 @pytest.fixture
 def run(tmp_path: Path, processes: Any, cluster_address: str) -> Any:
-    return lambda scheduler, trainable: Outcome(
-        tmp_path, processes, cluster_address, scheduler, trainable
+    return lambda scheduler, trainable, **options: Outcome(
+        tmp_path, processes, cluster_address, scheduler, trainable, **options
     )
 
 
@@ -73,10 +79,12 @@ def test_17_a_trial_that_always_fails_is_given_up_with_its_traceback(run: Any) -
         assert (failure["env_id"], failure["env_steps"]) == ("CartPole-v1", 1_500)
 
 
-def test_17_failure_after_failure_ends_the_sweep(tmp_path: Path, run: Any) -> None:
-    outcome = run("fifo", deterministic.AllFailing)
-    assert outcome.told["reason"] == "steps", "four trials are fewer than five failures in a row"
-    assert set(outcome.told["statuses"].values()) == {"ERROR"}
+def test_17_failure_after_failure_ends_the_sweep(run: Any) -> None:
+    outcome = run("fifo", deterministic.AllFailing, trials=8, max_failures=0)
+    assert outcome.told["reason"] == "failures"
+    statuses = list(outcome.told["statuses"].values())
+    assert statuses.count("ERROR") == 5
+    assert len(statuses) < 8, "the last ones were never made"
 
 
 @pytest.mark.parametrize("scheduler", ["pbt", "asha"])
