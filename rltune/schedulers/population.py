@@ -282,6 +282,8 @@ class Population(KeepsActors, FIFOScheduler):
         """Whether a member is a donor for another: healthy, and better by more than the margin."""
         if donor is clone or donor.diverged or not _finite(donor.score):
             return False
+        if 0 < donor.cloned_at == len(donor.scores):
+            return False  # its checkpoint is still of the weights that it gave up
         return clone.diverged or donor.lead(clone) > self._budget.margin
 
     def _intact(self, name: str) -> bool:
