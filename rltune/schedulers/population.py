@@ -119,7 +119,6 @@ class Population(KeepsActors, FIFOScheduler):
         """A new member, one of before a resume, or one that is tried again after a failure."""
         super().on_trial_add(tune_controller, trial)
         self._trials[trial.trial_id] = trial
-        self._reported.pop(trial.trial_id, None)
         first = Member(next_due=self._budget.perturb_every)
         self.members.setdefault(trial.trial_id, first)
 
@@ -159,6 +158,7 @@ class Population(KeepsActors, FIFOScheduler):
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """It failed; where it is tried again, it is added again."""
         self._reported.pop(trial.trial_id, None)
+        self._alone.discard(trial.trial_id)
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         """It was ended while it waited."""
