@@ -286,7 +286,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--scheduler", default="pb2", help="pb2, pbt, asha or fifo")
     parser.add_argument("--trials", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=150_000, help="environment steps a trial")
+    parser.add_argument("--steps", type=int, default=300_000, help="environment steps a trial")
     parser.add_argument("--perturb-every", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0, help="of the sweep and of the moments")
     parser.add_argument("--storage", type=Path, help="keeps both run folders here")
