@@ -77,6 +77,26 @@ def ray_head(variables: Mapping[str, str]) -> Iterator[str]:
         process.kill()
 
 
+#: Three members, four intervals, on two cores.
+SHORT = """\
+[budget]
+steps = 8_000
+trials = 3
+perturb_every = 2_000
+target = inf
+[settings]
+min_sample_timesteps_per_iteration = 1_000
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds short.toml, a preset that is quick to sweep, and then the runs of a module."""
+    path = tmp_path_factory.mktemp("sweeps")
+    (path / "short.toml").write_text(SHORT)
+    return path
+
+
 @pytest.fixture(scope="session")
 def cluster_address() -> Iterator[str]:
     """A Ray cluster of one node whose workers can import the tests' own modules."""

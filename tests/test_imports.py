@@ -71,9 +71,17 @@ def test_ray_enters_through_its_doors(path: Path) -> None:
                 assert _room(path) in rooms, f"{path} imports {name}"
 
 
-@pytest.mark.parametrize("module", ["rltune.cli.app", "rltune.cli.list_", "rltune.runs"])
-def test_a_light_module_loads_neither_ray_nor_torch(module: str) -> None:
-    code = f"import sys, {module}; print(sorted({{'ray', 'torch'}} & set(sys.modules)))"
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("rltune.cli.app", ("ray", "torch")),
+        ("rltune.cli.list_", ("ray", "torch")),
+        ("rltune.runs", ("ray", "torch")),
+        ("rltune.checkpoints", ("ray", "torch", "numpy")),
+    ],
+)
+def test_a_light_module_loads_nothing_heavy(module: str, heavy: tuple[str, ...]) -> None:
+    code = f"import sys, {module}; print(sorted({{*{heavy}}} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -20,6 +20,7 @@ from rltune.algorithms.member import Member
 from rltune.algorithms.replay import Layout, Priorities, ReplayBuffer
 from rltune.checkpoints import holds, verify
 from rltune.errors import BadCheckpoint
+from rltune.runs import REPLAY_FILE
 
 log = logging.getLogger("rltune")
 
@@ -163,7 +164,6 @@ class OffPolicy(Member):
         replay: the trial's buffer.
     """
 
-    REPLAY_FILE = "replay.npz"
     replay: ReplayBuffer
 
     def setup(self, config: Any) -> None:
@@ -242,11 +242,11 @@ class OffPolicy(Member):
         """The replay buffer too, where ``save_buffer`` asks for it."""
         super().save_files(folder)
         if self.on_arrays and self.config.save_buffer:
-            self.replay.save(folder / self.REPLAY_FILE)
+            self.replay.save(folder / REPLAY_FILE)
 
     def unneeded_files(self) -> tuple[str, ...]:
         """The buffer is checked where it is loaded: it can be gigabytes."""
-        return (self.REPLAY_FILE,)
+        return (REPLAY_FILE,)
 
     def restore_memory(self, folder: Path, donor: str | None) -> dict[str, Any]:
         """Gives the trial the buffer it goes on with.
@@ -279,10 +279,10 @@ class OffPolicy(Member):
 
     def _load_replay(self, folder: Path) -> str | None:
         """Loads a checkpoint's buffer. Returns why there is none."""
-        if not holds(folder, self.REPLAY_FILE):
+        if not holds(folder, REPLAY_FILE):
             return f"{folder} holds none (save_buffer)"
-        verify(folder, self.name, only=(self.REPLAY_FILE,))
-        self.replay.load(folder / self.REPLAY_FILE)
+        verify(folder, self.name, only=(REPLAY_FILE,))
+        self.replay.load(folder / REPLAY_FILE)
         return None
 
     def memory(self) -> dict[str, Any]:

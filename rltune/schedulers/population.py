@@ -144,7 +144,8 @@ class Population(KeepsActors, FIFOScheduler):
         member.env_steps = result[TIME]
         member.scores.append(result.get(METRIC))
         member.diverged = "diverged/what" in result
-        member.next_due = (member.env_steps // self._every + 1) * self._every
+        every = self._budget.perturb_every
+        member.next_due = (member.env_steps // every + 1) * every
         if _finite(member.score) and not member.diverged:
             self.explorer.observe(
                 trial.trial_id, member.env_steps, float(member.score or 0.0), trial.config
@@ -315,10 +316,6 @@ class Population(KeepsActors, FIFOScheduler):
         member.diverged = False
         searched = {name: trial.config[name] for name in self._plan.spec.space}
         return Decision("exploit", str(trial), member.env_steps, str(donor), searched)
-
-    @property
-    def _every(self) -> int:
-        return self._budget.perturb_every
 
     # A resume ---------------------------------------------------------------------------------
 

@@ -78,6 +78,7 @@ class Ledger:
         self._folder = folder
         self.parts: dict[str, Stateful] = {}
         self._saved = state.read(folder.path) or {}
+        self._fingerprint = fingerprint(spec)  # makes an environment: once, not with every state
         entries = [Entry(**body) for body in self._saved.get("trials", [])]
         self.unfinished = sorted(
             (entry for entry in entries if not entry.finished),
@@ -179,7 +180,7 @@ class Ledger:
         state.write(
             self._folder.path,
             {
-                "fingerprint": fingerprint(self._spec),
+                "fingerprint": self._fingerprint,
                 "trials": [asdict(entry) for entry in self._entries.values()],
                 "parts": {name: part.get_state() for name, part in self.parts.items()},
             },

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Box
+from quick import config, make, same, weights
+from ray.tune.result import TRIAL_INFO
 
-from rltune import algorithms, catalog, envs
+from rltune import algorithms, envs
 from rltune.algorithms.runner import to_env_actions
+from rltune.runs import REPLAY_FILE
 from rltune.settings import ALGORITHMS
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -48,44 +51,13 @@ MUTATIONS: dict[str, dict[str, Any]] = {
         "training_intensity": 32.0,
     },
 }
-#: Where each algorithm's actions fit, and an environment whose episodes are long.
-ENV = {"ppo": "cartpole", "dqn": "cartpole", "sac": "pendulum"}
+#: An environment whose episodes are long.
 LONG_ENV = {"ppo": "acrobot", "dqn": "acrobot", "sac": "pendulum"}
-
-
-def _config(algo: str, env: str | None = None, **changes: Any) -> dict[str, Any]:
-    env = env or ENV[algo]
-    settings = dict(catalog.preset(algo, catalog.environment(env)).settings)
-    quick = {
-        "min_sample_timesteps_per_iteration": 500,
-        "num_steps_sampled_before_learning_starts": 100,
-        "buffer_capacity": 20_000,
-        "training_intensity": 16.0,
-    }
-    return {
-        **settings,
-        **{key: value for key, value in quick.items() if key in settings},
-        "env": env,
-        "seed": 5,
-        **changes,
-    }
-
-
-def _make(algo: str, **changes: Any) -> Any:
-    return getattr(algorithms, ALGORITHMS[algo].class_name)(config=_config(algo, **changes))
-
-
-def _weights(member: Any) -> dict[str, torch.Tensor]:
-    return {name: w.clone() for name, w in member.learner.net.state_dict().items()}
-
-
-def _same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_reports_the_metric_under_both_names(algo: str) -> None:
-    member = _make(algo)
+    member = make(algo)
     result = member.train()
     assert result["episode_reward_mean"] == result["env_runners"]["episode_return_mean"]
     assert result["env_steps"] == result["timesteps_total"] >= 500
@@ -96,7 +68,7 @@ def test_reports_the_metric_under_both_names(algo: str) -> None:
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_the_metric_is_absent_until_an_episode_has_ended(algo: str) -> None:
-    member = _make(algo, env=LONG_ENV[algo], min_sample_timesteps_per_iteration=64)
+    member = make(algo, env=LONG_ENV[algo], min_sample_timesteps_per_iteration=64)
     result = member.train()
     assert "episode_reward_mean" not in result
     member.cleanup()
@@ -106,34 +78,34 @@ def test_the_metric_is_absent_until_an_episode_has_ended(algo: str) -> None:
 def test_one_seed_fixes_every_draw(algo: str) -> None:
     runs = []
     for _ in range(2):
-        member = _make(algo)
+        member = make(algo)
         results = [member.train() for _ in range(3)]
-        runs.append(([r.get("episode_reward_mean") for r in results], _weights(member)))
+        runs.append(([r.get("episode_reward_mean") for r in results], weights(member)))
         member.cleanup()
     assert runs[0][0] == runs[1][0]
-    assert _same(runs[0][1], runs[1][1])
-    other = _make(algo, seed=6)
-    assert not _same(_weights(other), runs[0][1])
+    assert same(runs[0][1], runs[1][1])
+    other = make(algo, seed=6)
+    assert not same(weights(other), runs[0][1])
     other.cleanup()
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_an_exploit_acts_from_the_first_update(algo: str, tmp_path: Path) -> None:
-    donor = _make(algo)
+    donor = make(algo)
     for _ in range(2):
         donor.train()
     checkpoint = donor.save(str(tmp_path))
-    weights, reward = _weights(donor), donor._returns
+    given, reward = weights(donor), donor._returns
     wanted = MUTATIONS[algo]
     rates = {name: value for name, value in wanted.items() if name.split("_")[-1] == "lr"}
-    clone = _make(algo, seed=9, **dict.fromkeys(rates, 5e-3))
+    clone = make(algo, seed=9, **dict.fromkeys(rates, 5e-3))
     for _ in range(4):  # ahead of its donor: RLlib alone would keep the clone's own weights
         clone.train()
     exploit = {"donor": "t01", "env_steps": clone.env_steps, "own_checkpoint": None}
-    assert clone.reset(_config(algo, seed=9, exploit=exploit, **wanted))
+    assert clone.reset(config(algo, seed=9, exploit=exploit, **wanted))
     clone.restore(checkpoint)
 
-    assert _same(_weights(clone), weights)
+    assert same(weights(clone), given)
     assert list(clone._returns) == list(reward)
     used: set[float] = set()
     for optimizer in clone.learner._named_optimizers.values():
@@ -147,12 +119,12 @@ def test_an_exploit_acts_from_the_first_update(algo: str, tmp_path: Path) -> Non
 
 def test_the_losses_read_the_mutated_settings(tmp_path: Path) -> None:
     """What effective_settings reports is what the loss computes with, and not a copy beside it."""
-    member = _make("ppo", minibatch_size=256, num_epochs=1)
+    member = make("ppo", minibatch_size=256, num_epochs=1)
     member.train()
     rollouts = member.collect(32)
     before = member.learner._batch(rollouts)
     loss = _loss(member, before)
-    assert member.reset(_config("ppo", gamma=0.5, lambda_=0.1, clip_param=0.01, vf_loss_coeff=9.0))
+    assert member.reset(config("ppo", gamma=0.5, lambda_=0.1, clip_param=0.01, vf_loss_coeff=9.0))
     after = member.learner._batch(rollouts)
     assert not torch.allclose(before["value_targets"], after["value_targets"])
     assert _loss(member, before) != pytest.approx(loss, rel=1e-3)
@@ -172,13 +144,13 @@ def _loss(member: Any, batch: dict[str, torch.Tensor]) -> float:
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_a_reset_without_a_restore_is_a_new_trial(algo: str) -> None:
-    fresh = _make(algo, seed=11)
-    expected = _weights(fresh), fresh.train()["episode_reward_mean"]
-    used = _make(algo)
+    fresh = make(algo, seed=11)
+    expected = weights(fresh), fresh.train()["episode_reward_mean"]
+    used = make(algo)
     used.train()
-    assert used.reset(_config(algo, seed=11))
+    assert used.reset(config(algo, seed=11))
     assert used.env_steps == 0
-    assert _same(_weights(used), expected[0])
+    assert same(weights(used), expected[0])
     assert used.train()["episode_reward_mean"] == expected[1]
     fresh.cleanup()
     used.cleanup()
@@ -186,12 +158,12 @@ def test_a_reset_without_a_restore_is_a_new_trial(algo: str) -> None:
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_a_trial_keeps_its_clock(algo: str, tmp_path: Path) -> None:
-    member = _make(algo)
+    member = make(algo)
     member.train()
     steps = member.env_steps
     checkpoint = member.save(str(tmp_path))
     member.train()
-    member.reset(_config(algo))
+    member.reset(config(algo))
     member.restore(checkpoint)
     assert member.env_steps == steps
     assert member.train()["env_steps"] > steps
@@ -200,12 +172,12 @@ def test_a_trial_keeps_its_clock(algo: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("algo", ["dqn", "sac"])
 def test_a_member_takes_its_buffer_along(algo: str, tmp_path: Path) -> None:
-    member = _make(algo)
+    member = make(algo)
     member.train()
     held = len(member.replay)
     assert held >= 500
     checkpoint = member.save(str(tmp_path / "whole"))
-    member.reset(_config(algo))
+    member.reset(config(algo))
     assert len(member.replay) == 0
     member.restore(checkpoint)
     assert len(member.replay) == held
@@ -214,22 +186,22 @@ def test_a_member_takes_its_buffer_along(algo: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("algo", ["dqn", "sac"])
 def test_a_member_warms_up_again_without_a_buffer(algo: str, tmp_path: Path) -> None:
-    config = {"num_steps_sampled_before_learning_starts": 300, "save_buffer": False}
-    member = _make(algo, **config)
+    changes = {"num_steps_sampled_before_learning_starts": 300, "save_buffer": False}
+    member = make(algo, **changes)
     member.train()
     checkpoint = member.save(str(tmp_path))
-    assert not (tmp_path / member.REPLAY_FILE).exists()
-    member.reset(_config(algo, **config))
+    assert not (tmp_path / REPLAY_FILE).exists()
+    member.reset(config(algo, **changes))
     member.restore(checkpoint)
-    before, steps = _weights(member), member.env_steps
+    before, steps = weights(member), member.env_steps
     assert steps >= 500
     while len(member.replay) < 290:
         member.training_step()
         if len(member.replay) < 300:
-            assert _same(_weights(member), before), "no update before the buffer has filled"
+            assert same(weights(member), before), "no update before the buffer has filled"
     while len(member.replay) < 320:
         member.training_step()
-    assert not _same(_weights(member), before)
+    assert not same(weights(member), before)
     assert member.env_steps == steps + len(member.replay), "epsilon goes on from where it was"
     member.cleanup()
 
@@ -237,11 +209,11 @@ def test_a_member_warms_up_again_without_a_buffer(algo: str, tmp_path: Path) -> 
 def test_what_rllib_forgets_is_restored(tmp_path: Path) -> None:
     """SAC's temperature and PPO's KL weight move with training; RLlib's checkpoints lack them."""
     for algo, changes in (("sac", {}), ("ppo", {"use_kl_loss": True})):
-        member = _make(algo, **changes)
+        member = make(algo, **changes)
         member.train()
         moved = {name: value.item() for name, value in member.learner.forgotten().items()}
         checkpoint = member.save(str(tmp_path / algo))
-        member.reset(_config(algo, **changes))
+        member.reset(config(algo, **changes))
         (name,) = moved
         assert member.learner.forgotten()[name].item() != moved[name]
         member.restore(checkpoint)
@@ -250,7 +222,7 @@ def test_what_rllib_forgets_is_restored(tmp_path: Path) -> None:
 
 
 def test_epsilon_falls_as_the_settings_say() -> None:
-    member = _make("dqn", initial_epsilon=0.8, final_epsilon=0.1, epsilon_timesteps=1000)
+    member = make("dqn", initial_epsilon=0.8, final_epsilon=0.1, epsilon_timesteps=1000)
     schedule = member.env_runner.module.epsilon_schedule
     for steps, expected in ((0, 0.8), (500, 0.45), (1000, 0.1), (9000, 0.1)):
         schedule.update(steps)
@@ -264,12 +236,12 @@ def test_epsilon_falls_as_the_settings_say() -> None:
 
 
 def test_the_target_network_follows_at_its_interval() -> None:
-    member = _make("dqn", target_network_update_freq=10_000_000, tau=1.0)
+    member = make("dqn", target_network_update_freq=10_000_000, tau=1.0)
     net = member.learner.net
     frozen = {name: w.clone() for name, w in net._target_encoder.state_dict().items()}
     member.train()
-    assert _same(frozen, net._target_encoder.state_dict())
-    assert not _same(frozen, net.encoder.state_dict())
+    assert same(frozen, net._target_encoder.state_dict())
+    assert not same(frozen, net.encoder.state_dict())
     member.cleanup()
 
 
@@ -281,7 +253,7 @@ def test_trains_wherever_its_actions_fit(algo: str, env: str) -> None:
     made.close()
     if kind not in ALGORITHMS[algo].actions:
         return  # refused before a sweep starts: test_faults.py, number 40
-    member = _make(algo, env=env, min_sample_timesteps_per_iteration=64)
+    member = make(algo, env=env, min_sample_timesteps_per_iteration=64)
     result = member.train()
     assert result["env_steps"] >= 64
     member.cleanup()
@@ -299,7 +271,7 @@ def test_continuous_actions_reach_both_bounds() -> None:
 @pytest.mark.slow
 def test_remote_runners_ship_the_same_arrays() -> None:
     for algo in ALGORITHMS:
-        member = _make(algo, num_env_runners=1)
+        member = make(algo, num_env_runners=1)
         result = member.train()
         assert result["env_steps"] >= 500
         assert math.isfinite(result["learners"]["default_policy"]["total_loss"])
@@ -307,7 +279,7 @@ def test_remote_runners_ship_the_same_arrays() -> None:
 
 
 def test_training_leaves_the_float_mode_of_its_process_as_it_was() -> None:
-    member = _make("ppo")
+    member = make("ppo")
     member.train()
     assert sys.float_info.min / 2 > 0.0, "denormal numbers exist outside of training"
     member.cleanup()
@@ -315,10 +287,11 @@ def test_training_leaves_the_float_mode_of_its_process_as_it_was() -> None:
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_the_memory_asked_for_is_set_aside(algo: str) -> None:
-    config = {**_config(algo), "memory_per_trial": 3 << 30, "num_env_runners": 1}
+    asked = {**config(algo), "memory_per_trial": 3 << 30, "num_env_runners": 1}
+    del asked[TRIAL_INFO]  # Tune asks before there is a trial
     cls = getattr(algorithms, ALGORITHMS[algo].class_name)
-    first, *others = cls.default_resource_request(config).bundles
+    first, *others = cls.default_resource_request(asked).bundles
     assert first["memory"] == 3 << 30
     assert all("memory" not in bundle for bundle in others)
-    del config["memory_per_trial"]
-    assert "memory" not in cls.default_resource_request(config).bundles[0]
+    del asked["memory_per_trial"]
+    assert "memory" not in cls.default_resource_request(asked).bundles[0]

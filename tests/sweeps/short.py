@@ -8,17 +8,6 @@ from pathlib import Path
 
 from conftest import run_rltune
 
-#: Three members, four intervals, on two cores.
-SHORT = """\
-[budget]
-steps = 8_000
-trials = 3
-perturb_every = 2_000
-target = inf
-[settings]
-min_sample_timesteps_per_iteration = 1_000
-"""
-
 
 def words(name: str, *more: str) -> list[str]:
     """The main job on the short preset, which lies in the folder it is run in."""

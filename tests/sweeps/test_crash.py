@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import environment, run_rltune
-from short import SHORT, command
+from short import command
 from short import run as run_short
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -23,13 +23,6 @@ import rltune
 from rltune.runs import RunFolder, loads
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sweeps")
-    (path / "short.toml").write_text(SHORT)
-    return path
 
 
 class Interrupted:

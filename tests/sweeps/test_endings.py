@@ -8,21 +8,14 @@ from typing import Any
 
 import pytest
 from conftest import CLUSTER, ray_head, run_rltune
-from short import SHORT, words
 from short import run as run_short
+from short import words
 
 import rltune
 from rltune.cli.parse import value
 from rltune.runs import RunFolder, loads
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sweeps")
-    (path / "short.toml").write_text(SHORT)
-    return path
 
 
 def _progress(path: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import environment, run_rltune
-from short import SHORT, command
+from short import command
 from short import run as run_short
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -27,13 +27,6 @@ from rltune.space import KINDS
 from rltune.spec import FIRST_EVALUATION_SEED
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sweeps")
-    (path / "short.toml").write_text(SHORT)
-    return path
 
 
 class Population:
