@@ -148,13 +148,14 @@ def climb(spec: RunSpec, trainable: type = Climber, die: str = "") -> None:
     """Runs, or goes on with, a sweep of climbers: the whole of a process.
 
     Args:
-        die: "barrier" kills the process once a state is written in which every member waits.
+        die: kills the process once a state is written in which every member waits ("barrier"), or
+            one is to start from another's checkpoint ("exploit").
     """
     from rltune import sweeps
 
     logging.disable(logging.CRITICAL)
-    if die == "barrier":
-        state.write = _die_at_the_barrier
+    if die:
+        state.write = {"barrier": _die_at_the_barrier, "exploit": _die_at_an_exploit}[die]
     path = Path(spec.storage) / spec.name
     folder = RunFolder.open(path) if path.exists() else RunFolder.create(spec)
     folder.acquire()
@@ -172,4 +173,11 @@ def _die_at_the_barrier(folder: Path, saved: Any) -> None:
     _write(folder, saved)
     members = saved["parts"]["scheduler"]["members"].values()
     if members and all(member["waits"] for member in members):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_at_an_exploit(folder: Path, saved: Any) -> None:
+    _write(folder, saved)
+    starts = {trial["id"]: trial["start"] or "" for trial in saved["trials"]}
+    if any(start and not start.startswith(f"trials/{name}/") for name, start in starts.items()):
         os.kill(os.getpid(), signal.SIGKILL)

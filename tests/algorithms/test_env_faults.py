@@ -99,9 +99,11 @@ def test_16_nothing_flows_over_the_break() -> None:
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_17_an_environment_that_raises_always_is_given_up(algo: str) -> None:
-    member = make(algo, **trouble(algo, "step", at=120, times=float("inf")))
+    settings = trouble(algo, "step", at=120, times=float("inf"))
+    member = make(algo, **settings)
     with pytest.raises(EnvironmentFailed) as raised:
         member.train()
+    assert STEPS[settings["env_config"]["key"]] == 120 + MAX_RESTARTS, "one step a restart"
     text = "".join(traceback.format_exception(raised.value))
     assert f"Trouble-v0 raised RuntimeError at env step 119, after {MAX_RESTARTS} restarts" in text
     assert 'raise RuntimeError("boom")' in text

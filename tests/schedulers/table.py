@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ class Table:
         **options: Any,
     ) -> None:
         self.told: list[Decision] = []
+        #: The clocks of all members at each decision.
+        self.told_at: list[dict[str, int]] = []
         self.noticed: list[str] = []
         self.gain = gain
         self.folder = folder
@@ -63,7 +65,7 @@ class Table:
             **options,
         )
         self.slots = slots
-        plan = Plan(self.spec, self.told.extend, slots, self.checkpoint_of, self.noticed.append)
+        plan = Plan(self.spec, self._hear, slots, self.checkpoint_of, self.noticed.append)
         self.scheduler: Population = build(plan)
         self.scheduler._has_room = True  # there is no controller whose actors could be kept
         searcher = build_searcher(self.spec)
@@ -84,6 +86,10 @@ class Table:
         self.saved: dict[str, float] = {}
         #: For each report: the clocks of all members that are not done, and of those that wait.
         self.history: list[tuple[dict[str, int], dict[str, int]]] = []
+
+    def _hear(self, decisions: Sequence[Decision]) -> None:
+        self.told.extend(decisions)
+        self.told_at.extend(dict(self.clock) for _ in decisions)
 
     def checkpoint_of(self, trial_id: str) -> Path | None:
         path = self.folder / trial_id

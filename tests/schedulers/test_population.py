@@ -13,7 +13,8 @@ from ray.tune.experiment import Trial
 from schedulers.table import INTERVAL, Table
 
 from rltune.request import make_spec
-from rltune.schedulers import SCHEDULERS, row
+from rltune.schedulers import METRIC, SCHEDULERS, TIME, Plan, row
+from rltune.schedulers import build as build_scheduler
 from rltune.searchers import SEARCHERS, build, starting_point
 from rltune.settings import algorithm
 
@@ -180,10 +181,9 @@ def test_a_state_goes_on_as_if_nothing_had_been(
     for interrupted in (False, True):
         folder = tmp_path / str(interrupted)
         folder.mkdir()
-        table = Table(
-            folder, by_number, scheduler, steps=8_000, population={"synchronous": synchronous}
-        )
-        table.run(50)
+        options = {"synchronous": synchronous}  # of eight, two are donors: one is drawn
+        table = Table(folder, by_number, scheduler, 8, steps=8_000, population=options)
+        table.run(100)
         if interrupted:
             saved = json.loads(json.dumps(table.scheduler.get_state()))
             reported = table.scheduler._reported
@@ -201,6 +201,63 @@ def test_a_state_goes_on_as_if_nothing_had_been(
         table.run()
         told.append(table.told)
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("scheduler", [*POPULATIONS, "asha"])
+def test_what_a_scheduler_hears_counts_once_the_checkpoint_is_written(
+    scheduler: str, tmp_path: Path
+) -> None:
+    """Else a state could hold the score of an interval that is trained once more after a resume."""
+    spec = make_spec("ppo", "cartpole", scheduler=scheduler, population={"perturb_every": INTERVAL})
+    built: Any = build_scheduler(Plan(spec, lambda _: None, slots=1))
+    built._has_room = True
+    controller = Table(tmp_path, by_number)  # whose other members wait
+    trials = [
+        Trial("ppo", trial_id=f"t{n:02d}", config={**spec.settings}, stub=True) for n in (0, 1)
+    ]
+    for trial in trials:
+        built.on_trial_add(controller, trial)
+    for age in (1, 2, 3):
+        before = json.dumps(built.get_state())
+        report = {METRIC: float(age), TIME: age**2 * INTERVAL}
+        built.on_trial_result(controller, trials[0], report)
+        assert json.dumps(built.get_state()) == before
+        built.saved(trials[0])
+        assert json.dumps(built.get_state()) != before
+
+
+def test_a_clone_is_no_donor_before_it_has_a_checkpoint_of_its_own(tmp_path: Path) -> None:
+    """What it has saved is of the weights that it gave up."""
+
+    def gain(name: str, clock: int, config: Mapping[str, Any]) -> float:
+        return math.nan if name == "t01" and clock == 1_250 else by_number(name, clock, config)
+
+    table = Table(tmp_path, gain, members=2, slots=2, steps=8_000, seed=3)
+    table.run()
+    first, rescue = table.told[:2]
+    assert (first.trial, first.donor) == ("t00", "t01")
+    assert (rescue.trial, rescue.donor) == ("t01", "t00")
+    assert table.told_at[1]["t00"] >= 2 * INTERVAL
+    assert set(table.clock.values()) == {8_000}
+
+
+def test_a_member_that_failed_while_it_was_saved_waits_like_any_other(tmp_path: Path) -> None:
+    class NeverSaves(Table):
+        def _schedule_trial_save(self, trial: Trial, result: Mapping[str, Any]) -> None:
+            """The process died first."""
+
+    table = NeverSaves(tmp_path, by_number, members=2, slots=2)
+    other, trial = table.trials
+    for each in table.trials:
+        each.set_status(Trial.RUNNING)
+    report = {METRIC: 1.0, TIME: INTERVAL}
+    assert table.scheduler.on_trial_result(table, trial, report) == table.scheduler.CONTINUE
+    table.scheduler.on_trial_error(table, trial)
+    table.scheduler.on_trial_add(table, trial)
+    other.set_status(Trial.PAUSED)
+    assert table.scheduler.on_trial_result(table, trial, report) == table.scheduler.PAUSE
+    table.scheduler.saved(trial)
+    assert table.scheduler.members["t01"].waits
 
 
 @pytest.mark.parametrize("searcher", SEARCHERS)

@@ -123,6 +123,26 @@ def test_03_a_synchronous_population_killed_at_its_barrier_passes_it(
     assert {folder.rows(name)[-1].env_steps for name in folder.trials()} == {6_000}
 
 
+def test_a_decision_is_saved_before_it_takes_effect(
+    tmp_path: Path, processes: Any, cluster_address: str
+) -> None:
+    """Nothing of the clone has run yet when the process dies."""
+    spec = deterministic.spec_of(tmp_path, "a", "pbt", cluster_address)
+    process = _start(processes, spec, deterministic.Climber, "exploit")
+    process.join(60)
+    assert process.exitcode == -9
+    saved = state.read(tmp_path / "a")
+    assert saved is not None
+    (decided,) = saved["parts"]["recorder"]["open"]
+    clone = next(trial for trial in saved["trials"] if trial["id"] == decided["trial"])
+    assert clone["status"] != "RUNNING"
+    assert clone["config"]["exploit"]["donor"] == decided["donor"]
+    assert RunFolder(tmp_path / "a").decisions() == []
+    first = _finish(processes, spec).decisions()[0]
+    assert {name: first[name] for name in decided} == decided
+    assert first["effective"] == decided["requested"]
+
+
 def test_09_a_run_that_was_moved_goes_on(
     tmp_path: Path, processes: Any, cluster_address: str
 ) -> None:
