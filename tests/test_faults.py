@@ -121,6 +121,7 @@ def test_36_an_unknown_algorithm_or_setting(cli: Cli) -> None:
     assert "Did you mean 'asha'?" in _refused(cli, "dqn", "cartpole", "--scheduler", "ash")
     assert "Did you mean 'random'?" in _refused(cli, "dqn", "cartpole", "--searcher", "randm")
     assert "Did you mean 'evaluate'?" in _refused(cli, "evalute")
+    assert "Unknown command 'resum'. Did you mean 'resume'?" in _refused(cli, "resum", "runs/x")
     assert "rltune dqn cartpole" in _refused(cli, "dqn")
 
 

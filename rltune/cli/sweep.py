@@ -8,6 +8,7 @@ from typing import Any
 
 from rltune.catalog import newer_version
 from rltune.cli import console
+from rltune.cli.app import COMMANDS
 from rltune.cli.parse import pairs, table
 from rltune.cli.watch import watcher
 from rltune.errors import BadInput, TrialsFailed, did_you_mean, unknown
@@ -33,7 +34,7 @@ def run(
     **options: Any,
 ) -> None:
     """Checks the request, then runs the sweep."""
-    if env is None:
+    if env is None or _is_mistyped_command(algo):
         raise _missing_environment(algo)
     share_cwd()
     if save_buffer is not None:
@@ -90,10 +91,15 @@ def conclude(folder: RunFolder, json: bool) -> None:
         )
 
 
+def _is_mistyped_command(word: str) -> bool:
+    """Whether a word is nearer to a command than to an algorithm: ``rltune resum runs/NAME``."""
+    known = did_you_mean(word, ALGORITHMS)
+    return word not in ALGORITHMS and not known and bool(did_you_mean(word, COMMANDS))
+
+
 def _missing_environment(word: str) -> BadInput:
-    commands = ("resume", "evaluate", "board", "list", "show")
     if word in ALGORITHMS:
         return BadInput(f"{word} on what? Name an environment: rltune {word} cartpole")
-    if hint := did_you_mean(word, commands):
+    if hint := did_you_mean(word, COMMANDS):
         return BadInput(f"Unknown command {word!r}.{hint}")
     return unknown("algorithm", word, ALGORITHMS, " See `rltune --help`.")
