@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rltune.api import Run as Run
     from rltune.api import load as load
     from rltune.api import sweep as sweep
+    from rltune.api import train as train
     from rltune.errors import RltuneError as RltuneError
 
 __version__ = "0.1.0"
@@ -29,11 +30,12 @@ if not (_HERE / "envs" / "__init__.py").is_file():
 # Public names load on first use, so that `rltune --help` imports nothing heavy.
 _PUBLIC = {
     "sweep": "rltune.api",
+    "train": "rltune.api",
     "load": "rltune.api",
     "Run": "rltune.api",
     "RltuneError": "rltune.errors",
 }
-__all__ = ["RltuneError", "Run", "__version__", "load", "sweep"]
+__all__ = ["RltuneError", "Run", "__version__", "load", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -120,6 +120,48 @@ def sweep(
     return Run(sweeps.run(make_spec(algo, env, **options), observer))
 
 
+def train(
+    algo: str,
+    env: str,
+    *,
+    seeds: int = 5,
+    steps: int | None = None,
+    time_budget: float | None = None,
+    target: float | None = None,
+    concurrent: int | None = None,
+    cpus_per_trial: float = 1.0,
+    gpus_per_trial: float = 0.0,
+    memory_per_trial: int | str = 0,
+    max_failures: int = 2,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    preset: str | Path | None = None,
+    env_args: Mapping[str, Any] | None = None,
+    imports: Sequence[str] = (),
+    storage: str | Path = "runs",
+    name: str | None = None,
+    address: str | None = None,
+    observer: Observer | None = None,
+) -> Run:
+    """Trains a preset's settings on several seeds, without a search, and scores each of them.
+
+    Args:
+        seeds: training runs, each on a seed that no sweep draws.
+        target: ends a seed once its episode_reward_mean gets there; inf for never.
+
+    The other arguments are those of :func:`sweep`.
+
+    Returns:
+        A run whose summary also holds ``seeds``, a table, and ``across_seeds``, their IQM with its
+        interval and the share over the threshold.
+
+    Raises:
+        As :func:`sweep`.
+    """
+    options = {k: v for k, v in locals().items() if k not in {"algo", "env", "observer", "seeds"}}
+    return Run(sweeps.run(make_spec(algo, env, trials=seeds, job="train", **options), observer))
+
+
 def load(path: str | Path) -> Run:
     """A run from its folder.
 

@@ -257,9 +257,13 @@ def preset(algo_name: str, env: EnvSpec, path: str | None = None) -> Preset:
     return complete(merged)
 
 
+def shipped_path(algo: str, name: str) -> Path:
+    """The file of a preset that ships."""
+    return Path(str(files("rltune.presets") / algo / f"{name}.toml"))
+
+
 def _shipped(algo: str, name: str) -> _File:
-    resource = files("rltune.presets") / algo / f"{name}.toml"
-    return _File.read(Path(str(resource)), f"presets/{algo}/{name}.toml")
+    return _File.read(shipped_path(algo, name), f"presets/{algo}/{name}.toml")
 
 
 def _merge(base: Preset, file: _File, algo: Algorithm) -> Preset:

@@ -10,17 +10,16 @@ from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
-from scipy import stats
 
 from rltune import envs
 from rltune.algorithms.policy import load_policy
 from rltune.errors import BadInput
-from rltune.runs import BEST, RunFolder
+from rltune.runs import BEST, RunFolder, dumps
 from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, RunSpec
+from rltune.statistics import improvement, interval, iqm
 
 #: Environments stepped together during an evaluation.
 ENVS = 20
-BOOTSTRAP_RESAMPLES = 10_000
 #: Checkpoints that play for being the best, and the episodes each of them plays.
 CANDIDATES = 5
 SELECTION_EPISODES = 20
@@ -66,33 +65,33 @@ class Evaluation:
 def summarise(returns: Sequence[float], seeds: Sequence[int]) -> Evaluation:
     """The statistics of returns; shapes ``(episodes,)``."""
     values = np.asarray(returns, dtype=float)
-    low, high = values.mean(), values.mean()
-    if len(values) > 1 and np.ptp(values) > 0:
-        interval = stats.bootstrap(
-            (values,), np.mean, n_resamples=BOOTSTRAP_RESAMPLES, method="percentile", rng=0
-        ).confidence_interval
-        low, high = interval.low, interval.high
     return Evaluation(
         mean=float(values.mean()),
-        iqm=float(stats.trim_mean(values, 0.25)),
-        ci95=(float(low), float(high)),
+        iqm=float(iqm(values)),
+        ci95=interval(values),
         episodes=len(values),
         seeds=list(seeds),
         returns=values.tolist(),
     )
 
 
-def evaluation_seeds(seed: int, count: int) -> list[int]:
-    """``count`` distinct seeds that neither training nor selection can draw."""
-    return _seeds(np.random.default_rng([seed, 2]), FIRST_EVALUATION_SEED, count)
+def evaluation_seeds(seed: int, count: int, trial: int | None = None) -> list[int]:
+    """``count`` distinct seeds that neither training nor selection can draw.
+
+    Args:
+        seed: of the run.
+        trial: its number, where every trial of a run is scored by itself.
+    """
+    return _seeds([seed, 2], trial, FIRST_EVALUATION_SEED, count)
 
 
-def selection_seeds(seed: int, count: int) -> list[int]:
+def selection_seeds(seed: int, count: int, trial: int | None = None) -> list[int]:
     """``count`` distinct seeds for choosing between checkpoints."""
-    return _seeds(np.random.default_rng([seed, 3]), FIRST_SELECTION_SEED, count)
+    return _seeds([seed, 3], trial, FIRST_SELECTION_SEED, count)
 
 
-def _seeds(rng: np.random.Generator, first: int, count: int) -> list[int]:
+def _seeds(entropy: list[int], trial: int | None, first: int, count: int) -> list[int]:
+    rng = np.random.default_rng(entropy if trial is None else [*entropy, trial])
     drawn = rng.choice(FIRST_EVALUATION_SEED - FIRST_SELECTION_SEED, count, replace=False)
     return [first + int(seed) for seed in drawn]
 
@@ -106,37 +105,109 @@ def evaluate(folder: RunFolder, episodes: int = 100, seed: int | None = None) ->
     Raises:
         BadInput: the run has no policy, or its checkpoint cannot be read.
     """
-    spec = folder.spec
     if folder.best_record is None:
         raise BadInput(f"{folder.shown} has no policy yet: no trial has left a checkpoint")
-    policy = load_policy(spec, folder, folder.path / BEST)
-    seeds = evaluation_seeds(spec.seed if seed is None else seed, episodes)
-    return summarise(play(policy, spec, seeds), seeds)
+    seeds = evaluation_seeds(folder.spec.seed if seed is None else seed, episodes)
+    return score(folder, folder.path / BEST, seeds)
 
 
-def select(folder: RunFolder) -> float | None:
-    """Makes the best of a run's checkpoints its best/checkpoint.
+def score(folder: RunFolder, checkpoint: Path, seeds: Sequence[int]) -> Evaluation:
+    """Evaluates the policy of one of a run's checkpoints, an episode a seed."""
+    policy = load_policy(folder.spec, folder, checkpoint)
+    return summarise(play(policy, folder.spec, seeds), seeds)
 
-    The record of a trial is behind its weights: the episodes in it were played while they were
-    still being changed. So the few checkpoints with the best records play a few episodes each, as
-    they are and without exploring, all on the same seeds, and the best of them is kept. The
-    better record decides between equals.
+
+def compare(
+    folders: Sequence[RunFolder], episodes: int = 100, seed: int | None = None
+) -> dict[str, Any]:
+    """Runs beside each other, every policy on the same fresh seeds.
+
+    A run of several seeds is as many scores, each the mean return of a seed's policy. Any other
+    run has one policy, and its scores are its episodes: they tell how it varies from episode to
+    episode, not from training to training.
 
     Returns:
-        The mean return it was chosen on; None where no trial has left a checkpoint.
+        ``episodes`` and ``runs``, each with ``run, unit, scores, mean, iqm, ci95`` (of the IQM)
+        and ``improvement``: ``probability`` that a score of it beats one of the first run's, and
+        its ``ci95``; None for the first.
+
+    Raises:
+        BadInput: the runs are of different environments, or one of them has no policy.
     """
-    spec = folder.spec
-    seeds = selection_seeds(spec.seed, SELECTION_EPISODES)
-    best: tuple[float, Path] | None = None
-    for checkpoint in folder.checkpoints()[:CANDIDATES]:
-        policy = load_policy(spec, folder, checkpoint)
-        score = float(np.mean(play(policy, spec, seeds)))
-        if best is None or score > best[0]:
-            best = (score, checkpoint)
-    if best is None:
+    names = {(folder.spec.env_id, dumps(folder.spec.env_args)) for folder in folders}
+    if len(names) > 1:
+        shown = ", ".join(sorted(f"{env_id} {args}" for env_id, args in names))
+        raise BadInput(f"returns of different environments cannot be compared: {shown}")
+    seeds = evaluation_seeds(folders[0].spec.seed if seed is None else seed, episodes)
+    runs: list[dict[str, Any]] = []
+    for folder in folders:
+        of_seeds = (folder.summary or {}).get("seeds")
+        if of_seeds:
+            paths = [folder.path / body["checkpoint"] for body in of_seeds]
+            scores = [score(folder, path, seeds).mean for path in paths]
+        else:
+            scores = evaluate(
+                folder, episodes, folders[0].spec.seed if seed is None else seed
+            ).returns
+        first = runs[0]["scores"] if runs else None
+        runs.append(
+            {
+                "run": folder.shown,
+                "unit": "seeds" if of_seeds else "episodes",
+                "scores": scores,
+                "mean": float(np.mean(scores)),
+                "iqm": float(iqm(scores)),
+                "ci95": list(interval(scores, of=iqm)),
+                "improvement": first
+                and {
+                    "probability": float(improvement(scores, first)),
+                    "ci95": list(interval(scores, first, of=improvement)),
+                },
+            }
+        )
+    return {"episodes": episodes, "runs": runs}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A checkpoint and its mean return on selection seeds."""
+
+    checkpoint: Path
+    env_steps: int
+    score: float
+
+
+def audition(
+    folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int]
+) -> list[Candidate]:
+    """Lets the policies of checkpoints play on the same seeds, as they are and without exploring.
+
+    The record of a trial is behind its weights: the episodes in it were played while they were
+    still being changed.
+    """
+    return [
+        Candidate(
+            checkpoint,
+            folder.record(checkpoint)["env_steps"],
+            score(folder, checkpoint, seeds).mean,
+        )
+        for checkpoint in checkpoints
+    ]
+
+
+def select(folder: RunFolder) -> Candidate | None:
+    """Makes the best of a run's checkpoints its best/checkpoint; None where there is none.
+
+    The few checkpoints with the best records play for it. The better record decides between
+    equals.
+    """
+    seeds = selection_seeds(folder.spec.seed, SELECTION_EPISODES)
+    found = audition(folder, folder.checkpoints()[:CANDIDATES], seeds)
+    if not found:
         return None
-    folder.keep_best(best[1], trial=best[1].parts[-3])
-    return best[0]
+    best = max(found, key=lambda candidate: candidate.score)
+    folder.keep_best(best.checkpoint, trial=best.checkpoint.parts[-3])
+    return best
 
 
 def play(policy: Acts, spec: RunSpec, seeds: Sequence[int]) -> list[float]:

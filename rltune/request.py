@@ -7,20 +7,24 @@ import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from rltune import __version__, catalog, envs, schedulers, searchers, state
+from rltune import __version__, catalog, certificates, envs, schedulers, searchers, state
 from rltune.algorithms.replay import Layout
 from rltune.envs import SECRET_PREFIX
 from rltune.errors import BadInput
 from rltune.runs import RunFolder, check_name, default_name, dumps, loads
 from rltune.settings import algorithm
+from rltune.space import Space
 from rltune.spec import Preset, RunSpec
 
+#: Checkpoints of a trial that is only trained: the points of its greedy policy's curve.
+CHECKPOINTS = 20
 #: Environment arguments whose names look like this never reach the disk.
 SECRET = re.compile(r"secret|token|passw|api_?key|private_?key|credential|auth", re.IGNORECASE)
 
@@ -52,8 +56,14 @@ def make_spec(
     name: str | None = None,
     address: str | None = None,
     command: Sequence[str] = (),
+    job: str = "sweep",
+    certify: bool = False,
 ) -> RunSpec:
     """A whole request, resolved and checked; see :func:`rltune.sweep` for the arguments.
+
+    Args:
+        job: "sweep" or "train"; see :class:`rltune.spec.RunSpec`.
+        certify: whether a training run writes the certificate of its preset.
 
     Raises:
         BadInput: with every problem that was found.
@@ -78,6 +88,15 @@ def make_spec(
         {key: value for key, value in asked.items() if value is not None},
         points,
     )
+    certificate = None
+    if certify:
+        place = certificates.place(algo, env_spec.name, None if preset is None else Path(preset))
+        certificate = {
+            "file": str(certificates.writable(place.absolute())),
+            "preset": certificates.contents(resolved),
+        }
+    if job == "train":
+        resolved = without_search(resolved)
     memory = as_bytes(memory_per_trial)
     _check(resolved, concurrent, cpus_per_trial, gpus_per_trial, seed, max_failures)
     hidden = hide_secrets(env_args or {})
@@ -90,8 +109,11 @@ def make_spec(
         settings=resolved.settings,
         space=resolved.space,
         budget=resolved.budget,
-        name=name or default_name(algo, env_spec.name, folder),
+        name=name
+        or default_name(algo if job == "sweep" else f"{job}-{algo}", env_spec.name, folder),
         storage=str(folder),
+        job=job,
+        certificate=certificate,
         seed=seed,
         env_args=hidden,
         points=resolved.points,
@@ -108,6 +130,19 @@ def make_spec(
     if address is None:
         _check_fits_here(spec)
     return spec
+
+
+def without_search(preset: Preset) -> Preset:
+    """A preset that trains its own settings, on as many seeds as it has trials."""
+    report = preset.settings["min_sample_timesteps_per_iteration"]
+    budget = replace(
+        preset.budget,
+        scheduler="fifo",
+        searcher="random",
+        perturb_every=max(report, preset.budget.steps // CHECKPOINTS),
+    )
+    space = Space({}, preset.space.constraints)
+    return replace(preset, space=space, budget=budget, points=())
 
 
 def replay_layout(spec: RunSpec) -> Layout | None:

@@ -285,12 +285,13 @@ class RunFolder:
         Those of trials that diverged are left out.
         """
         diverged = {trial for trial in self.trials() if self.diverged(trial)}
-        found = [
-            path.parent
-            for path in self.path.glob(f"trials/*/checkpoints/*/{RECORD_FILE}")
-            if path.parts[-4] not in diverged
-        ]
+        found = [path for path in self.checkpoints_of("*") if path.parts[-3] not in diverged]
         return sorted(found, key=lambda path: rank(self.record(path)), reverse=True)
+
+    def checkpoints_of(self, trial: str) -> list[Path]:
+        """Those of one trial, in the order they were made."""
+        found = self.path.glob(f"trials/{trial}/checkpoints/*/{RECORD_FILE}")
+        return sorted(path.parent for path in found)
 
     def record(self, checkpoint: Path) -> dict[str, Any]:
         """What is behind a checkpoint: env_steps, returns, settings."""

@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 from rltune.space import Constraint, Space, parse_parameter
 
-#: Three ranges of environment seeds that never meet: training below the first bound, selection
-#: between the two, evaluation from the second on.
+#: Four ranges of environment seeds that never meet. They start with: training while a sweep tunes
+#: (0), training with settings that are tuned already, choosing between checkpoints, evaluation.
+FIRST_FRESH_SEED = 1 << 29
 FIRST_SELECTION_SEED = 1 << 30
 FIRST_EVALUATION_SEED = 2 << 30
-#: A trial's seed lies below; its runners and its restores count on from it.
-MAX_TRIAL_SEED = FIRST_SELECTION_SEED // 2
+#: A trial's seed lies below, counted from the start of its range: the other half is for its
+#: environments, which count on from it.
+MAX_TRIAL_SEED = FIRST_FRESH_SEED // 2
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,9 @@ class RunSpec:
     """The whole request of a run, resolved: what run.json holds.
 
     Attributes:
+        job: "sweep", or "train": every trial trains the same settings on a fresh seed of its own.
+        certificate: where a training run's evidence goes, ``{"file", "preset"}``, the latter as
+            :func:`rltune.certificates.contents` has it; None for nowhere.
         env_args: arguments of the environment's constructor; secrets are placeholders.
         points: searched settings that the first trials start from.
         concurrent: trials at a time; None for as many as fit.
@@ -95,6 +102,8 @@ class RunSpec:
     budget: Budget
     name: str
     storage: str
+    job: str = "sweep"
+    certificate: Mapping[str, Any] | None = None
     seed: int = 0
     env_args: Mapping[str, Any] = field(default_factory=dict)
     points: tuple[Mapping[str, Any], ...] = ()
@@ -107,6 +116,11 @@ class RunSpec:
     imports: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    def trial_seed(self, index: int) -> int:
+        """The training seed of the trial of a number."""
+        drawn = int(np.random.default_rng([self.seed, 5, index]).integers(MAX_TRIAL_SEED))
+        return drawn if self.job == "sweep" else FIRST_FRESH_SEED + drawn
 
     @property
     def cpus_of_a_trial(self) -> float:
@@ -156,6 +170,7 @@ class Row:
         episode_reward_mean: None until an episode has ended.
         settings: the searched settings, read back from where they act.
         diverged: what was not finite, and at which step; None while all is.
+        train_seconds: that this trial itself has sampled and trained, its set-up not counted.
     """
 
     trial: str
@@ -166,6 +181,7 @@ class Row:
     episode_reward_mean: float | None
     settings: Mapping[str, Any]
     diverged: Mapping[str, Any] | None = None
+    train_seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; what there is not is left out."""
@@ -181,3 +197,9 @@ class Row:
         known = {f.name for f in fields(cls)}
         present = {name: value for name, value in values.items() if name in known}
         return cls(**{"episode_reward_mean": None, **present})
+
+
+def moved_seed(seed: int, by: int) -> int:
+    """A seed so many further on, within its own range of training seeds."""
+    first = FIRST_FRESH_SEED if seed >= FIRST_FRESH_SEED else 0
+    return first + (seed - first + by) % MAX_TRIAL_SEED

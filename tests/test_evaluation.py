@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from rltune.evaluation import evaluation_seeds, play, selection_seeds, summarise
 from rltune.request import make_spec
 from rltune.searchers import build, starting_point
-from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, MAX_TRIAL_SEED
+from rltune.spec import (
+    FIRST_EVALUATION_SEED,
+    FIRST_FRESH_SEED,
+    FIRST_SELECTION_SEED,
+    MAX_TRIAL_SEED,
+    moved_seed,
+)
 
 
 class Left:
@@ -48,11 +56,20 @@ def test_training_selection_and_evaluation_never_share_a_seed(tmp_path: object) 
     assert min(seeds) >= FIRST_EVALUATION_SEED
     searcher = build(spec)
     training = [starting_point(spec, searcher, index)["seed"] for index in range(50)]
-    # A runner adds its number to the trial's seed: far fewer than the gap between the ranges.
-    assert max(training) < MAX_TRIAL_SEED < FIRST_SELECTION_SEED
+    # Environments count on from their trial's seed: far less than the gap between the ranges.
+    assert max(training) < MAX_TRIAL_SEED < FIRST_FRESH_SEED
+    again = replace(spec, job="train")
+    fresh = [starting_point(again, searcher, index)["seed"] for index in range(50)]
+    assert FIRST_FRESH_SEED <= min(fresh) < max(fresh) < FIRST_SELECTION_SEED - MAX_TRIAL_SEED
+    # A restore moves a seed on within its range.
+    for seed in (*training, *fresh):
+        moved = moved_seed(seed, MAX_TRIAL_SEED - 1)
+        assert (moved >= FIRST_FRESH_SEED) == (seed >= FIRST_FRESH_SEED)
+        assert moved % FIRST_FRESH_SEED < MAX_TRIAL_SEED
     selection = selection_seeds(spec.seed, 20)
     assert FIRST_SELECTION_SEED <= min(selection) < max(selection) < FIRST_EVALUATION_SEED
     assert seeds != evaluation_seeds(spec.seed + 1, 100)
+    assert not set(evaluation_seeds(0, 100, trial=0)) & set(evaluation_seeds(0, 100, trial=1))
 
 
 def test_a_seed_fixes_its_episode_whatever_runs_beside_it(tmp_path: object) -> None:

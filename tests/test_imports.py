@@ -13,10 +13,10 @@ from conftest import ROOT, environment
 import rltune
 
 RANKS = [
-    {"errors", "envs"},
+    {"errors", "envs", "statistics"},
     {"space"},
     {"spec", "settings"},
-    {"catalog", "runs", "state", "checkpoints"},
+    {"catalog", "runs", "state", "checkpoints", "certificates"},
     {"observer"},
     {"algorithms", "schedulers", "searchers"},
     {"evaluation"},
@@ -111,7 +111,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_exported_members() -> None:
-    assert set(rltune.__all__) == {"Run", "RltuneError", "__version__", "load", "sweep"}
+    assert set(rltune.__all__) == {"Run", "RltuneError", "__version__", "load", "sweep", "train"}
     assert callable(rltune.sweep)
     # The submodules that a first use imports must not shadow the public functions.
     assert callable(rltune.sweep)

@@ -15,7 +15,7 @@ from rltune.algorithms.stock import stock_readings
 from rltune.checkpoints import seal, verify
 from rltune.errors import AuditError
 from rltune.runs import POLICY_FILE, RECORD_FILE, dumps, loads
-from rltune.spec import MAX_TRIAL_SEED
+from rltune.spec import moved_seed
 
 
 class Restorable:
@@ -97,7 +97,7 @@ class Restorable:
             self.learner_group.foreach_learner(set_learning_rates, env_steps=self.env_steps)
         memory = self.restore_memory(folder, donor)
         if self.on_arrays and self.config.seed is not None:
-            self._reseed((self.config.seed + self.env_steps) % MAX_TRIAL_SEED)
+            self._reseed(moved_seed(self.config.seed, self.env_steps))
         self.restored = {
             "kind": "exploit" if donor else "restore",
             "env_steps": self.env_steps,

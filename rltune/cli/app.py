@@ -10,12 +10,37 @@ from typing import Annotated, Any
 import typer
 
 from rltune import __version__
+from rltune.cli.options import (
+    POPULATION,
+    RUN,
+    AddressOption,
+    AlgoArgument,
+    ConcurrentOption,
+    CpusOption,
+    DryRunOption,
+    EnvArgOption,
+    EnvArgument,
+    GpusOption,
+    ImportOption,
+    JsonOption,
+    MaxFailuresOption,
+    MemoryOption,
+    NameOption,
+    PresetOption,
+    QuietOption,
+    RunArgument,
+    RunsArgument,
+    SaveBufferOption,
+    SeedOption,
+    SetOption,
+    SpaceOption,
+    StepsOption,
+    StorageOption,
+    TimeBudgetOption,
+)
 from rltune.errors import RltuneError
 
 MAIN_JOB = "sweep"
-RUN = "Run"
-POPULATION = "Population (pb2, pbt)"
-MORE = "Machine"
 
 app = typer.Typer(
     name="rltune",
@@ -29,40 +54,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     subcommand_metavar="ALGO ENV | COMMAND",
 )
-
-RunArgument = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)
-]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Machine-readable: one line of JSON on stdout.")
-]
-AlgoArgument = Annotated[
-    str, typer.Argument(metavar="ALGO", help="dqn, ppo or sac.", show_default=False)
-]
-EnvArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="ENV", help="cartpole, CartPole-v1, module:Env-v0 ...", show_default=False
-    ),
-]
-PresetOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A preset file over the shipped one.")
-]
-SetOption = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Fix a setting; again for more.")
-]
-SpaceOption = Annotated[
-    list[str],
-    typer.Option(metavar="KEY=SPEC", help="Search a setting: 'lr={log=[1e-5,1e-2]}'."),
-]
-ImportOption = Annotated[
-    list[str],
-    typer.Option("--import", metavar="MODULE", help="A module that registers environments."),
-]
-EnvArgOption = Annotated[
-    list[str],
-    typer.Option(metavar="K=V", help="An argument of the environment; secrets stay off the disk."),
-]
 
 
 def _call(command: str, /, **options: Any) -> None:
@@ -92,12 +83,8 @@ def _sweep(
     trials: Annotated[
         int | None, typer.Option(help="Trials; the population's size.", rich_help_panel=RUN)
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Environment steps a trial.", rich_help_panel=RUN)
-    ] = None,
-    time_budget: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Ends the sweep.", rich_help_panel=RUN)
-    ] = None,
+    steps: StepsOption = None,
+    time_budget: TimeBudgetOption = None,
     target: Annotated[
         float | None,
         typer.Option(
@@ -114,7 +101,7 @@ def _sweep(
             rich_help_panel=RUN,
         ),
     ] = [],  # noqa: B006
-    seed: Annotated[int, typer.Option(help="Fixes every draw.", rich_help_panel=RUN)] = 0,
+    seed: SeedOption = 0,
     perturb_every: Annotated[
         int | None,
         typer.Option(metavar="STEPS", help="Between two decisions.", rich_help_panel=POPULATION),
@@ -152,40 +139,18 @@ def _sweep(
     preset: PresetOption = None,
     env_arg: EnvArgOption = [],  # noqa: B006
     import_: ImportOption = [],  # noqa: B006
-    storage: Annotated[Path, typer.Option(metavar="DIR", help="Holds run folders.")] = Path("runs"),
-    name: Annotated[str | None, typer.Option(help="Of the run folder.")] = None,
-    concurrent: Annotated[
-        int | None, typer.Option(help="Trials at a time.", rich_help_panel=MORE)
-    ] = None,
-    cpus_per_trial: Annotated[
-        float, typer.Option(help="CPUs set aside for a trial.", rich_help_panel=MORE)
-    ] = 1.0,
-    gpus_per_trial: Annotated[
-        float, typer.Option(help="GPUs; fractions too.", rich_help_panel=MORE)
-    ] = 0.0,
-    memory_per_trial: Annotated[
-        str, typer.Option(metavar="SIZE", help="Like 2GiB.", rich_help_panel=MORE)
-    ] = "0",
-    max_failures: Annotated[
-        int,
-        typer.Option(help="Retries of a trial, from its last checkpoint.", rich_help_panel=MORE),
-    ] = 2,
-    address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster.", rich_help_panel=MORE)
-    ] = None,
-    save_buffer: Annotated[
-        bool | None,
-        typer.Option(
-            "--save-buffer/--no-save-buffer",
-            help="Replay buffers in checkpoints, or a new warm-up after each restore.",
-            rich_help_panel=MORE,
-        ),
-    ] = None,
+    storage: StorageOption = Path("runs"),
+    name: NameOption = None,
+    concurrent: ConcurrentOption = None,
+    cpus_per_trial: CpusOption = 1.0,
+    gpus_per_trial: GpusOption = 0.0,
+    memory_per_trial: MemoryOption = "0",
+    max_failures: MaxFailuresOption = 2,
+    address: AddressOption = None,
+    save_buffer: SaveBufferOption = None,
     json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, start nothing.")
-    ] = False,
+    quiet: QuietOption = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Sweeps a preset: trains and tunes trials side by side, scores the best on fresh seeds."""
     _call(
@@ -229,10 +194,110 @@ def _sweep(
 
 
 @app.command()
+def train(
+    algo: AlgoArgument,
+    env: EnvArgument,
+    seeds: Annotated[int, typer.Option(min=1, help="Training runs.", rich_help_panel=RUN)] = 5,
+    steps: StepsOption = None,
+    time_budget: TimeBudgetOption = None,
+    target: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RETURN",
+            help="Ends a seed once it gets there; inf: never.",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    seed: SeedOption = 0,
+    set_: SetOption = [],  # noqa: B006
+    preset: PresetOption = None,
+    env_arg: EnvArgOption = [],  # noqa: B006
+    import_: ImportOption = [],  # noqa: B006
+    storage: StorageOption = Path("runs"),
+    name: NameOption = None,
+    concurrent: ConcurrentOption = None,
+    cpus_per_trial: CpusOption = 1.0,
+    gpus_per_trial: GpusOption = 0.0,
+    memory_per_trial: MemoryOption = "0",
+    max_failures: MaxFailuresOption = 2,
+    address: AddressOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Trains a preset's settings on several seeds, without a search, and scores each."""
+    _call(
+        "train",
+        algo=algo,
+        env=env,
+        trials=seeds,
+        steps=steps,
+        time_budget=time_budget,
+        target=target,
+        seed=seed,
+        settings=set_,
+        preset=preset,
+        env_args=env_arg,
+        imports=import_,
+        storage=storage,
+        name=name,
+        concurrent=concurrent,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        memory_per_trial=memory_per_trial,
+        max_failures=max_failures,
+        address=address,
+        json=json,
+        quiet=quiet,
+        dry_run=dry_run,
+    )
+
+
+@app.command()
+def certify(
+    algo: AlgoArgument,
+    env: EnvArgument,
+    seeds: Annotated[int, typer.Option(min=2, help="Training runs.", rich_help_panel=RUN)] = 10,
+    seed: SeedOption = 0,
+    preset: PresetOption = None,
+    import_: ImportOption = [],  # noqa: B006
+    storage: StorageOption = Path("runs"),
+    name: NameOption = None,
+    concurrent: ConcurrentOption = None,
+    cpus_per_trial: CpusOption = 1.0,
+    gpus_per_trial: GpusOption = 0.0,
+    address: AddressOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Trains a preset as it is on fresh seeds and writes what it reached beside it."""
+    _call(
+        "train",
+        certify=True,
+        algo=algo,
+        env=env,
+        trials=seeds,
+        seed=seed,
+        preset=preset,
+        imports=import_,
+        storage=storage,
+        name=name,
+        concurrent=concurrent,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        address=address,
+        json=json,
+        quiet=quiet,
+        dry_run=dry_run,
+    )
+
+
+@app.command()
 def resume(
     run: RunArgument,
     json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    quiet: QuietOption = False,
     force: Annotated[
         bool, typer.Option("--force", help="Although space or environment have changed.")
     ] = False,
@@ -243,22 +308,20 @@ def resume(
 
 @app.command()
 def evaluate(
-    run: RunArgument,
+    runs: RunsArgument,
     episodes: Annotated[int, typer.Option(min=1, help="Whole episodes, one a seed.")] = 100,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Draws other evaluation seeds.", show_default=False)
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Scores a run's best policy on seeds that no training used."""
-    _call("evaluate", run_path=run, episodes=episodes, seed=seed, json=json)
+    """Scores policies on seeds that no training used; compares those of several runs."""
+    _call("evaluate", run_paths=runs, episodes=episodes, seed=seed, json=json)
 
 
 @app.command()
 def board(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)
-    ],
+    runs: RunsArgument,
     port: Annotated[int, typer.Option(help="0 takes any free one.")] = 6006,
 ) -> None:
     """Opens TensorBoard on 127.0.0.1 over runs."""
@@ -274,7 +337,7 @@ def list_(
             help="presets, algorithms, environments, schedulers, searchers or runs.",
         ),
     ] = "presets",
-    storage: Annotated[Path, typer.Option(metavar="DIR", help="Holds run folders.")] = Path("runs"),
+    storage: StorageOption = Path("runs"),
     json: JsonOption = False,
 ) -> None:
     """Lists what there is."""
@@ -320,7 +383,7 @@ def _root(
     pass
 
 
-COMMANDS = ("resume", "evaluate", "board", "list", "show")
+COMMANDS = ("train", "certify", "resume", "evaluate", "board", "list", "show")
 
 
 def main(argv: list[str] | None = None) -> None:

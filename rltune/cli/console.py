@@ -47,6 +47,13 @@ def number(value: float | None) -> str:
     return f"{value:.4g}"
 
 
+def clock(seconds: float) -> str:
+    """Seconds as minutes or hours."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
 def setting(value: Any) -> str:
     """A setting's value as a person reads it."""
     if isinstance(value, float):

@@ -1,29 +1,67 @@
-"""``rltune evaluate RUN``."""
+"""``rltune evaluate RUN...``."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from rich.table import Table
 
 from rltune.cli import console
 from rltune.cli.console import number
 from rltune.runs import RunFolder
 
 
-def run(*, run_path: Path, episodes: int, seed: int | None, json: bool) -> None:
-    """Prints the score of a run's best policy."""
-    folder = RunFolder.open(run_path)
+def run(*, run_paths: Sequence[Path], episodes: int, seed: int | None, json: bool) -> None:
+    """Prints the score of a run's best policy, or several runs beside each other."""
+    folders = [RunFolder.open(path) for path in run_paths]
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     from rltune import evaluation  # RLlib's networks take seconds to import
 
+    if len(folders) > 1:
+        found = evaluation.compare(folders, episodes, seed)
+        console.print_json(found) if json else _print_comparison(found)
+        return
+    (folder,) = folders
     result = evaluation.evaluate(folder, episodes, seed)
     if json:
         console.print_json(result.to_dict())
         return
-    out = console.output()
     low, high = result.ci95
-    out.print(
+    console.output().print(
         f"{number(result.mean)} mean return, 95 % interval [{number(low)}, {number(high)}], "
         f"IQM {number(result.iqm)}, over {result.episodes} episodes of {folder.spec.env_id}",
         soft_wrap=True,
     )
+
+
+def _print_comparison(found: dict[str, Any]) -> None:
+    out = console.output()
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("run", "scores", "of", "IQM", "95 % interval", "better than the first"):
+        table.add_column(name, overflow="fold")
+    for body in found["runs"]:
+        low, high = body["ci95"]
+        table.add_row(
+            body["run"],
+            number(len(body["scores"])),
+            body["unit"],
+            number(body["iqm"]),
+            f"[{number(low)}, {number(high)}]",
+            _chance(body["improvement"]),
+        )
+    out.print(table)
+    out.print(
+        f"{found['episodes']} fresh episodes a policy, the same for all. Better than the first: "
+        "the probability that a score of this run beats one of the first, ties counting half.",
+        style="dim",
+    )
+
+
+def _chance(improvement: dict[str, Any] | None) -> str:
+    if improvement is None:
+        return "-"
+    low, high = improvement["ci95"]
+    return f"{improvement['probability']:.0%} [{low:.0%}, {high:.0%}]"

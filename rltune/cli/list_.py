@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from rltune import catalog, envs
+from rltune import catalog, certificates, envs
 from rltune.cli import console
 from rltune.cli.console import number
 from rltune.errors import unknown
@@ -20,8 +21,38 @@ Rows = list[dict[str, Any]]
 
 
 def _presets(storage: Path) -> Rows:
-    # No preset has a certificate yet: `certify` will write them.
-    return [{"algo": algo, "env": env, "certificate": None} for algo, env in catalog.preset_names()]
+    rows = []
+    for algo, env in catalog.preset_names():
+        certificate = certificates.read(certificates.place(algo, env))
+        body = None
+        if certificate is not None:
+            preset = catalog.preset(algo, catalog.environment(env))
+            body = asdict(certificate) | {"stale": certificate.stale(preset)}
+        rows.append({"algo": algo, "env": env, "certificate": body})
+    return rows
+
+
+def _as_seen(row: dict[str, Any]) -> dict[str, Any]:
+    """A preset's certificate in a few columns."""
+    body = row.pop("certificate")
+    if body is None:
+        return {**row, "over threshold": "not certified here", **dict.fromkeys(CERTIFICATE)}
+    share = body["share_over_threshold"]
+    low, high = body["ci95"]
+    over = "-" if share is None else f"{round(share * body['seeds'])} of {body['seeds']} seeds"
+    return {
+        **row,
+        "over threshold": over + (", stale: the preset has changed" if body["stale"] else ""),
+        "threshold": body["threshold"],
+        "IQM": body["iqm"],
+        "95 % interval": f"[{number(low)}, {number(high)}]",
+        "steps": body["env_steps_to_threshold"],
+        "seconds": body["seconds_to_threshold"],
+    }
+
+
+#: The columns of a certificate; steps and seconds are those to the threshold.
+CERTIFICATE = ("threshold", "IQM", "95 % interval", "steps", "seconds")
 
 
 def _algorithms(storage: Path) -> Rows:
@@ -89,6 +120,8 @@ def run(*, kind: str, storage: Path, json: bool) -> None:
     if not rows:
         out.print(f"no {kind}")
         return
+    if kind == "presets":
+        rows = [_as_seen(row) for row in rows]
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in rows[0]:
         table.add_column(name, overflow="fold")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rltune.catalog import newer_version
+from rltune.certificates import REQUIRED_SHARE, passed
 from rltune.cli import console
 from rltune.cli.app import COMMANDS
 from rltune.cli.parse import pairs, table
@@ -15,6 +16,7 @@ from rltune.errors import BadInput, TrialsFailed, did_you_mean, unknown
 from rltune.request import make_spec, short_interval
 from rltune.runs import RunFolder
 from rltune.settings import ALGORITHMS
+from rltune.spec import RunSpec
 
 
 def run(
@@ -51,10 +53,15 @@ def run(
         command=["rltune", *sys.argv[1:]],
         **options,
     )
-    if newer := newer_version(spec.env_id):
-        console.messages.print(f"note: {spec.env_id} is out of date; {newer} has replaced it")
     if note := short_interval(spec):
         console.messages.print(f"note: {note}", soft_wrap=True)
+    launch(spec, json=json, quiet=quiet, dry_run=dry_run)
+
+
+def launch(spec: RunSpec, *, json: bool, quiet: bool, dry_run: bool) -> None:
+    """Runs what was asked for to its end."""
+    if newer := newer_version(spec.env_id):
+        console.messages.print(f"note: {spec.env_id} is out of date; {newer} has replaced it")
     if dry_run:
         console.print_json(spec.to_dict())
         return
@@ -88,6 +95,12 @@ def conclude(folder: RunFolder, json: bool) -> None:
         raise TrialsFailed(
             f"{len(failed)} of {len(summary['trials'])} trials failed, {first['id']} with: "
             f"{first['error']} (whole: {folder.shown}/trials/{first['id']}/error.txt)"
+        )
+    share = summary.get("across_seeds", {}).get("share_over_threshold")
+    if folder.spec.certificate and not passed(share):
+        raise TrialsFailed(
+            f"{folder.spec.algo} on {folder.spec.env} is not certified: {share:.0%} of the seeds "
+            f"are over the threshold, {REQUIRED_SHARE:.0%} must be"
         )
 
 

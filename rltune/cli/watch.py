@@ -13,8 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rltune.cli.console import number, output, setting
-from rltune.envs import SPECS
+from rltune.cli.console import clock, number, output, setting
+from rltune.cli.outcome import outcome
 from rltune.observer import Observer
 from rltune.request import replay_layout
 from rltune.runs import RunFolder
@@ -96,12 +96,12 @@ class Watcher(Observer):
         if spec is None:
             return self.doing
         elapsed = time.monotonic() - self.since
-        parts = [spec.algo, spec.env, spec.budget.scheduler, f"{_clock(elapsed)} elapsed"]
+        parts = [spec.algo, spec.env, spec.budget.scheduler, f"{clock(elapsed)} elapsed"]
         if self.doing:
             parts.append(self.doing)
         elif self.spent:
             left = elapsed * (self.total - self.spent) / self.spent
-            parts.append(f"at most {_clock(left)} left")
+            parts.append(f"at most {clock(left)} left")
         return " · ".join(parts)
 
     def progress(self) -> str:
@@ -201,48 +201,3 @@ def watcher(*, json: bool, quiet: bool) -> Iterator[Watcher]:
             yield watch
     else:
         yield LineWatcher(console)
-
-
-def outcome(spec: RunSpec, summary: Mapping[str, Any]) -> RenderableType:
-    """The end of a run: best settings, the score with its interval, what to type next."""
-    best, score = summary["best"], summary["evaluation"]
-    settings = Table(box=None, pad_edge=False, show_header=False)
-    settings.add_column(style="dim")
-    settings.add_column()
-    for name in spec.space:
-        settings.add_row(name, setting(best["config"].get(name)))
-    low, high = score["ci95"]
-    shown = RunFolder(f"{spec.storage}/{spec.name}").shown
-    return Group(
-        Text(f"\nBest settings ({best['trial']})", style="bold"),
-        settings,
-        Text("\nScore", style="bold"),
-        Text(
-            f"{number(score['mean'])} mean return, 95 % interval "
-            f"[{number(low)}, {number(high)}], IQM {number(score['iqm'])}"
-        ),
-        Text(f"over {score['episodes']} episodes on seeds no training used{_verdict(spec, score)}"),
-        Text(
-            f"{summary['env_steps']:,} environment steps in {_clock(summary['wall_seconds'])}, "
-            f"ended by: {summary['stop_reason']}",
-            style="dim",
-        ),
-        Text("\nNext", style="bold"),
-        Text(f"rltune board {shown}", no_wrap=True),
-        Text(f"rltune evaluate {shown} --episodes 500", no_wrap=True),
-        Text(f"rltune {spec.algo} {spec.env} --preset {shown}/best/preset.toml", no_wrap=True),
-    )
-
-
-def _verdict(spec: RunSpec, score: Mapping[str, Any]) -> str:
-    threshold = SPECS[spec.env].threshold if spec.env in SPECS else None
-    if threshold is None:
-        return ""
-    word = "solved" if score["mean"] >= threshold else "not solved"
-    return f": {word}, the threshold is {number(threshold)}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

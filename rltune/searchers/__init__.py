@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Protocol
 
-import numpy as np
-
 from rltune.errors import unknown
-from rltune.spec import MAX_TRIAL_SEED, RunSpec
+from rltune.spec import RunSpec
 
 SEARCHERS: dict[str, str] = {
     "random": "the preset's defaults first, then random draws, each on its parameter's own scale",
@@ -57,5 +55,4 @@ def starting_point(spec: RunSpec, searcher: Searcher, index: int) -> dict[str, A
         searched = {**defaults, **spec.points[index]}
     else:
         searched = searcher.suggest()
-    rng = np.random.default_rng([spec.seed, 5, index])
-    return {**spec.settings, **searched, "seed": int(rng.integers(MAX_TRIAL_SEED))}
+    return {**spec.settings, **searched, "seed": spec.trial_seed(index)}

@@ -94,7 +94,12 @@ def train(
     before = _seconds_spent(folder)
     ledger = Ledger(spec, folder)
     population = schedulers.row(spec.budget.scheduler).population
-    ending = Ending(spec.budget, rescues=population, seconds_before=before)
+    ending = Ending(
+        spec.budget,
+        rescues=population,
+        seconds_before=before,
+        first_wins=spec.job == "sweep",
+    )
     recorder = Recorder(spec, folder, observer, ending, ledger, before)
     searcher = searchers.build(spec)
     seed_everything(spec.seed)

@@ -20,9 +20,9 @@ class Ending(Stopper):
     """Ends a trial at its budget, and the sweep at its target, its time, or its failures.
 
     Attributes:
-        reached: Tune's id of the trial that got to the target; None while none has.
+        reached: Tune's ids of the trials that got to the target.
         reason: why the sweep ended, for summary.json.
-        final_saved: set by the recorder once nothing that runs has a checkpoint to leave.
+        final_saved: whether nothing that runs has a checkpoint to leave.
         failures: trials that failed for good since anything was last achieved.
         fatal: what makes going on pointless; raised once Tune has ended.
     """
@@ -30,16 +30,29 @@ class Ending(Stopper):
     #: Seconds that trials get for their last report once time is up.
     GRACE = 30.0
 
-    def __init__(self, budget: Budget, rescues: bool, seconds_before: float = 0.0) -> None:
-        """``rescues``: whether the scheduler overwrites a trial that diverged."""
+    def __init__(
+        self,
+        budget: Budget,
+        rescues: bool,
+        seconds_before: float = 0.0,
+        first_wins: bool = True,
+    ) -> None:
+        """A new one.
+
+        Args:
+            rescues: whether the scheduler overwrites a trial that diverged.
+            seconds_before: what earlier parts of a resumed run took.
+            first_wins: whether the first trial at the target ends the sweep, or itself alone.
+        """
         self._budget = budget
         self._rescues = rescues
+        self._first_wins = first_wins
         self._deadline = (
             None
             if budget.time_budget is None
             else time.monotonic() + budget.time_budget - seconds_before
         )
-        self.reached: str | None = None
+        self.reached: list[str] = []
         self.final_saved = False
         self.failures = 0
         self.fatal: RltuneError | None = None
@@ -47,12 +60,18 @@ class Ending(Stopper):
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         target = self._budget.target
         score = result.get(METRIC)
-        if self.reached is None and target is not None and score is not None and score >= target:
-            self.reached = trial_id
+        open_ = not (self.reached and self._first_wins) and trial_id not in self.reached
+        if open_ and target is not None and score is not None and score >= target:
+            self.reached.append(trial_id)
         if result.get("diverged") and not self._rescues:
             return True
-        done = result[TIME] >= self._budget.steps or self.reached == trial_id
+        done = result[TIME] >= self._budget.steps or trial_id in self.reached
         return done or self.out_of_time
+
+    def ended(self, trial_id: str, others_run: bool) -> None:
+        """A trial has ended, its last checkpoint written."""
+        won = self._first_wins and trial_id in self.reached
+        self.final_saved |= won or (self.out_of_time and not others_run)
 
     def stop_all(self) -> bool:
         """True once the last checkpoint is left: the target's, or at the end of time all."""
@@ -72,7 +91,8 @@ class Ending(Stopper):
     @property
     def reason(self) -> str:
         """ "target", "failures", "time_budget" or "steps"."""
-        if self.reached is not None:
+        wanted = 1 if self._first_wins else self._budget.trials
+        if len(self.reached) >= wanted:
             return "target"
         if self.gives_up:
             return "failures"

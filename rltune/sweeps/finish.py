@@ -12,6 +12,7 @@ from rltune.evaluation import Evaluation
 from rltune.observer import Observer
 from rltune.runs import BEST, RunFolder
 from rltune.spec import Row, RunSpec
+from rltune.sweeps import seeds
 
 #: Episodes behind the score of a run.
 EPISODES = 100
@@ -34,7 +35,8 @@ def finish(
         reason: why the sweep ended.
 
     Raises:
-        NothingUsable: no trial left a checkpoint; the summary is written all the same.
+        NothingUsable: no trial left a checkpoint, or not every seed; the summary is written all
+            the same.
     """
     rows = {name: folder.rows(name) for name in folder.trials()}
     lost = [row for name in rows for row in folder.discarded(name)]
@@ -53,40 +55,77 @@ def finish(
         "stop_reason": reason,
     }
     observer.evaluating(EPISODES)
-    selected = evaluation.select(folder)
-    record = folder.best_record if selected is not None else None
-    if record is not None:
-        result = evaluation.evaluate(folder, EPISODES)
-        # What was searched as it acted; the rest as asked, a schedule as a schedule.
-        config = {**spec.settings, **{name: record["settings"][name] for name in spec.space}}
-        summary["best"] = _best(record, config, selected)
-        summary["evaluation"] = result.to_dict()
-        folder.write_text("best/preset.toml", preset_toml(spec, config, result))
+    nothing = None
+    try:
+        outcome = _each_seed if spec.job == "train" else _the_best
+        summary |= outcome(spec, folder, sorted(statuses))
+    except NothingUsable as error:
+        nothing = NothingUsable(_why_nothing(summary["trials"]) or str(error))
     folder.write_summary(summary)
     observer.ended(summary)
-    if record is None:
-        raise NothingUsable(_why_nothing(summary["trials"]))
+    if nothing is not None:
+        raise nothing
 
 
-def _why_nothing(trials: list[dict[str, Any]]) -> str:
+def _the_best(spec: RunSpec, folder: RunFolder, trials: list[str]) -> dict[str, Any]:
+    """A sweep's best policy, and its score."""
+    best = evaluation.select(folder)
+    if best is None:
+        raise NothingUsable("no trial left a policy behind")
+    result = evaluation.evaluate(folder, EPISODES)
+    return _best(spec, folder, best.score, result)
+
+
+def _each_seed(spec: RunSpec, folder: RunFolder, trials: list[str]) -> dict[str, Any]:
+    """Every seed's score, and what they come to."""
+    found = []
+    for index, trial in enumerate(trials):
+        seed = seeds.score_seed(folder, index, trial, EPISODES)
+        if seed is None:
+            raise NothingUsable(f"{trial} left no policy behind")
+        found.append(seed)
+    best = max(found, key=lambda seed: float(seed["selection_score"]))
+    folder.keep_best(folder.path / best["checkpoint"], best["trial"])
+    result = Evaluation(**best["evaluation"])
+    together = seeds.across(spec, found)
+    return {
+        **_best(spec, folder, best["selection_score"], result),
+        "seeds": found,
+        "across_seeds": together,
+        "certificate": seeds.certify(spec, together),
+    }
+
+
+def _why_nothing(trials: list[dict[str, Any]]) -> str | None:
     errors = [f"{trial['id']}: {trial['error']}" for trial in trials if trial["error"]]
     if trials and all(trial["status"] == DIVERGED for trial in trials):
         return (
             f"every trial diverged; {errors[0]}. Lower the learning rates, clip gradients "
             "(grad_clip), or look at the environment's rewards."
         )
-    return "no trial left a policy behind" + (f"; {errors[0]}" if errors else "")
+    return f"no trial left a policy behind; {errors[0]}" if errors else None
 
 
-def _best(record: dict[str, Any], config: dict[str, Any], selected: float | None) -> dict[str, Any]:
+def _best(spec: RunSpec, folder: RunFolder, selected: float, result: Evaluation) -> dict[str, Any]:
+    """What best/ holds, with its settings as a preset beside it."""
+    record = folder.best_record or {}
+    # What was searched as it acted; the rest as asked, a schedule as a schedule.
+    config = {**spec.settings, **{name: record["settings"][name] for name in spec.space}}
+    folder.write_text("best/preset.toml", preset_toml(spec, config, result))
     returns = record["episode_returns"]
+    tuned_to = sum(returns) / len(returns) if returns else None
     return {
-        "trial": record["trial"],
-        "config": config,
-        "checkpoint": BEST,
-        "env_steps": record["env_steps"],
-        "score": sum(returns) / len(returns) if returns else None,
-        "selection_score": selected,
+        "best": {
+            "trial": record["trial"],
+            "config": config,
+            "checkpoint": BEST,
+            "env_steps": record["env_steps"],
+            "score": tuned_to,
+            "selection_score": selected,
+        },
+        "evaluation": result.to_dict(),
+        # What the search believed it had, beyond what it has.
+        "optimism_gap": None if tuned_to is None else tuned_to - result.mean,
     }
 
 

@@ -79,6 +79,7 @@ class Recorder(Callback):
             env_steps=result[TIME],
             env_steps_this_iter=result["env_steps_this_iter"],
             wall_seconds=round(self.wall_seconds, 3),
+            train_seconds=round(result["time_total_s"], 3),
             episode_reward_mean=result.get(METRIC),
             settings=settings,
             diverged=result.get("diverged"),
@@ -110,9 +111,7 @@ class Recorder(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Its last checkpoint is written by now."""
         others_run = any(t.status == Trial.RUNNING for t in trials if t is not trial)
-        self._ending.final_saved |= self._ending.reached == trial.trial_id or (
-            self._ending.out_of_time and not others_run
-        )
+        self._ending.ended(trial.trial_id, others_run)
         stop = self._open.get(str(trial))
         if stop is not None and stop.kind == "stop":
             self._write_decision(self._open.pop(str(trial)), {}, {})

@@ -1,0 +1,105 @@
+"""The end of a run that trains the same settings on several seeds: each scored by itself."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rltune import catalog, certificates, evaluation
+from rltune.certificates import Certificate
+from rltune.evaluation import SELECTION_EPISODES, Candidate
+from rltune.runs import RunFolder
+from rltune.spec import RunSpec
+from rltune.statistics import interval, iqm
+
+
+def score_seed(folder: RunFolder, index: int, trial: str, episodes: int) -> dict[str, Any] | None:
+    """What a seed came to; None where it has left no policy.
+
+    Each of its checkpoints plays on selection seeds; the best of them is scored on seeds of its
+    own. A trial that diverged is scored as it was last saved: leaving it out would flatter.
+    """
+    spec = folder.spec
+    chosen_on = evaluation.selection_seeds(spec.seed, SELECTION_EPISODES, index)
+    curve = evaluation.audition(folder, folder.checkpoints_of(trial), chosen_on)
+    if not curve:
+        return None
+    best = max(curve, key=lambda candidate: candidate.score)
+    seeds = evaluation.evaluation_seeds(spec.seed, episodes, index)
+    result = evaluation.score(folder, best.checkpoint, seeds)
+    seconds = {row.env_steps: row.train_seconds for row in folder.rows(trial)}
+    solved = _first_over(curve, threshold(spec))
+    return {
+        "trial": trial,
+        "seed": spec.trial_seed(index),
+        "score": result.mean,
+        "selection_score": best.score,
+        "checkpoint": str(best.checkpoint.relative_to(folder.path)),
+        "env_steps": max(seconds, default=0),
+        "train_seconds": max(seconds.values(), default=0.0),
+        "env_steps_to_threshold": solved.env_steps if solved else None,
+        "seconds_to_threshold": seconds.get(solved.env_steps) if solved else None,
+        "curve": [[candidate.env_steps, candidate.score] for candidate in curve],
+        "evaluation": result.to_dict(),
+    }
+
+
+def threshold(spec: RunSpec) -> float | None:
+    """Mean return from which a policy counts as good enough."""
+    return catalog.environment(spec.env_id, spec.imports).threshold
+
+
+def _first_over(curve: list[Candidate], wanted: float | None) -> Candidate | None:
+    if wanted is None:
+        return None
+    return next((candidate for candidate in curve if candidate.score >= wanted), None)
+
+
+def across(spec: RunSpec, found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Statistics over the seeds, as a certificate has them."""
+    scores = [seed["score"] for seed in found]
+    wanted = threshold(spec)
+    over = None if wanted is None else float(np.mean([score >= wanted for score in scores]))
+    steps = _median([seed["env_steps_to_threshold"] for seed in found])
+    return {
+        "seeds": len(found),
+        "episodes": found[0]["evaluation"]["episodes"],
+        "scores": scores,
+        "mean": float(np.mean(scores)),
+        "iqm": float(iqm(scores)),
+        "ci95": list(interval(scores, of=iqm)),
+        "threshold": wanted,
+        "share_over_threshold": over,
+        "env_steps_to_threshold": None if steps is None else int(steps),
+        "seconds_to_threshold": _median([seed["seconds_to_threshold"] for seed in found]),
+        "env_steps": int(np.median([seed["env_steps"] for seed in found])),
+        "train_seconds": float(np.median([seed["train_seconds"] for seed in found])),
+        "optimism_gap": float(np.mean([s["selection_score"] - s["score"] for s in found])),
+    }
+
+
+def _median(values: list[float | None]) -> float | None:
+    """Those who never got there took for ever."""
+    median = float(np.median([math.inf if value is None else value for value in values]))
+    return median if math.isfinite(median) else None
+
+
+def certify(spec: RunSpec, statistics: dict[str, Any]) -> str | None:
+    """Writes the certificate that a run was asked for. Returns its file; None where none was."""
+    if spec.certificate is None:
+        return None
+    tables = spec.certificate["preset"]
+    certificate = Certificate(
+        algo=spec.algo,
+        env=spec.env,
+        **statistics,
+        date=certificates.today(),
+        versions=dict(spec.versions),
+        preset_hash=certificates.preset_hash(tables),
+        preset=tables,
+    )
+    certificate.write(Path(spec.certificate["file"]))
+    return str(spec.certificate["file"])
