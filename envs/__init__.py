@@ -13,13 +13,13 @@ from typing import Any
 
 import gymnasium as gym
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from rltune.envs import classic_control
+from rltune.envs import box2d, classic_control, mujoco, toy_text
 from rltune.envs.frames import JoinFrames
 from rltune.envs.spec import EnvSpec
 
 __all__ = ["SPECS", "EnvSpec", "JoinFrames", "gym_id", "make", "make_vec", "reveal"]
 
-FAMILIES = (classic_control,)
+FAMILIES = (classic_control, box2d, toy_text, mujoco)
 SPECS: dict[str, EnvSpec] = {spec.name: spec for family in FAMILIES for spec in family.SPECS}
 
 #: Starts the name of an environment variable that holds an environment argument kept secret.

@@ -14,6 +14,7 @@ class EnvSpec:
         name: the short name on the command line; the id where there is none.
         family: the module of rltune.envs that lists it; "gymnasium" for any other id.
         threshold: mean episode return from which it counts as solved; None where nobody names one.
+        threshold_reason: why it is that, where the threshold is ours and not gymnasium's.
         max_episode_steps: the step at which an episode is truncated; None for never.
         extra: the optional dependency group of rltune that installs it; None when none is needed.
     """
@@ -22,5 +23,6 @@ class EnvSpec:
     name: str
     family: str = "gymnasium"
     threshold: float | None = None
+    threshold_reason: str | None = None
     max_episode_steps: int | None = None
     extra: str | None = None

@@ -148,6 +148,13 @@ _COMMON = {
     "frame_stack": Setting(
         "observations joined to one, the newest last", "int", 1, 255, structural=True
     ),
+    "observation_filter": Setting(
+        "observations as they are, or scaled by the mean and deviation of those seen so far",
+        "str",
+        options=("NoFilter", "MeanStdFilter"),
+        structural=True,
+    ),
+    "clip_rewards": Setting("learn from the signs of rewards", "bool", structural=True),
     "metrics_num_episodes_for_smoothing": Setting(
         "episodes over which episode_reward_mean is taken", "int", 1
     ),
@@ -232,6 +239,11 @@ _PPO = {
     "use_kl_loss": Setting("add a KL penalty to the loss", "bool"),
     "kl_coeff": Setting("weight of the KL penalty at the start", "float", 0, structural=True),
     "kl_target": Setting("KL divergence the penalty steers to", "float", 0, above_low=True),
+    "normalize_rewards": Setting(
+        "divide rewards by the standard deviation of their discounted sum so far",
+        "bool",
+        structural=True,
+    ),
     "vf_share_layers": Setting("one trunk for policy and value", "bool", structural=True),
 }
 

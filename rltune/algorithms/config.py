@@ -24,7 +24,11 @@ class FlatConfig:
     runner_class: ClassVar[type]
     learner_subclass: ClassVar[type]
     module_class: ClassVar[type]
-    flat_model_keys: ClassVar[tuple[str, ...]] = ("fcnet_hiddens", "fcnet_activation")
+    flat_model_keys: ClassVar[tuple[str, ...]] = (
+        "fcnet_hiddens",
+        "fcnet_activation",
+        "observation_filter",
+    )
 
     def __init__(self, algo_class: type) -> None:
         super().__init__(algo_class=algo_class)  # type: ignore[call-arg]
@@ -57,7 +61,11 @@ class FlatConfig:
         return RLModuleSpec(module_class=self.module_class)
 
     def validate(self) -> None:
-        """Chooses the engine. Raises ValueError for settings that cannot be."""
+        """Chooses the engine. Raises ValueError for settings that cannot be.
+
+        ``observation_filter`` and ``clip_rewards`` are RLlib's own settings, which its own engine
+        takes and ignores: it is not given them.
+        """
         ours = {None, self.runner_class}
         if self.env_runner_cls in ours:
             self.env_runner_cls = None
@@ -65,6 +73,20 @@ class FlatConfig:
         if not self.stock_reasons:
             self.env_runner_cls = self.runner_class
         super().validate()  # type: ignore[misc]
+        alone = [name for name, asked in self.on_arrays_alone().items() if asked]
+        if self.stock_reasons and alone:
+            raise ValueError(
+                f"{', '.join(alone)}: RLlib's own engine has no such thing, and rltune's, which "
+                f"has, does not do {', '.join(self.stock_reasons)}"
+            )
+
+    def on_arrays_alone(self) -> dict[str, Any]:
+        """Whether each setting asks for what the array engine alone has."""
+        config: Any = self
+        return {
+            "observation_filter": config.observation_filter != "NoFilter",
+            "clip_rewards": config.clip_rewards,
+        }
 
     def not_on_arrays(self) -> list[str]:
         """What in this config the array engine does not do."""

@@ -22,11 +22,12 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from rltune.algorithms.audit import Reading
 from rltune.algorithms.noisy import NoisyLinear, make_noisy
+from rltune.algorithms.normalise import Normalised
 from rltune.algorithms.off_policy import OffPolicy, ReplayConfig, ReplayLearner
 from rltune.algorithms.runner import ArrayEnvRunner
 
 
-class DQNModule(DefaultDQNTorchRLModule):
+class DQNModule(Normalised, DefaultDQNTorchRLModule):
     """RLlib's network; with ``noisy`` the heads' layers are noisy ones, which RLlib leaves out."""
 
     def setup(self) -> None:
@@ -105,11 +106,10 @@ class DQNConfig(ReplayConfig, rllib_dqn.DQNConfig):
         if self.final_epsilon is not None:
             self.epsilon = [[0, self.initial_epsilon], [self.epsilon_timesteps, self.final_epsilon]]
         super().validate()
-        if self.noisy and self.stock_reasons:
-            raise ValueError(
-                "noisy: RLlib itself has no noisy networks, and rltune's engine, which has, does "
-                f"not do {', '.join(self.stock_reasons)}"
-            )
+
+    def on_arrays_alone(self) -> dict[str, Any]:
+        """Noisy networks too."""
+        return {**super().on_arrays_alone(), "noisy": self.noisy}
 
     def array_module_spec(self) -> RLModuleSpec:
         """RLlib's network, noisy where it is asked to be."""

@@ -13,6 +13,10 @@ from ray.rllib.utils.torch_utils import clip_gradients
 
 from rltune.algorithms.audit import Reading
 from rltune.algorithms.divergence import Divergence, Watch
+from rltune.algorithms.normalise import as_input, as_numbers, to_device
+from rltune.algorithms.rollout import Rollout
+
+_OBSERVATIONS = (Columns.OBS, Columns.NEXT_OBS)
 
 
 class LastMetrics:
@@ -124,7 +128,7 @@ class ArrayLearner:
             return self.loss(batch)
         except (RuntimeError, ValueError) as error:
             # A distribution refuses inputs that are not finite.
-            out = self.net._forward_inference({Columns.OBS: as_input(batch[Columns.OBS])})
+            out = self.net._forward_inference({Columns.OBS: as_input(self.net, batch[Columns.OBS])})
             inputs = out.get(Columns.ACTION_DIST_INPUTS)
             if inputs is None or inputs.isfinite().all():
                 raise
@@ -132,7 +136,10 @@ class ArrayLearner:
 
     def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """RLlib's loss. Its gradient is, for each optimiser, the one RLlib computes."""
-        batch = {name: as_input(c) if name in _OBSERVATIONS else c for name, c in batch.items()}
+        batch = {
+            name: as_input(self.net, column) if name in _OBSERVATIONS else column
+            for name, column in batch.items()
+        }
         # Not forward_train: that walks over every layer to set a mode which is set already.
         loss: torch.Tensor = self.compute_loss_for_module(  # type: ignore[attr-defined]
             module_id=DEFAULT_MODULE_ID,
@@ -141,6 +148,12 @@ class ArrayLearner:
             fwd_out=self.net._forward_train(batch),
         )
         return loss
+
+    def see(self, rollouts: list[Rollout]) -> None:
+        """Takes the observations of rollouts into the filter, where the network has one."""
+        if self.net.observation_filter is not None:
+            seen = np.concatenate([rollout.obs[rollout.valid] for rollout in rollouts])
+            self.net.observation_filter.update(as_numbers(to_device(seen, self.device)))
 
     def _clip(self, params: list[torch.Tensor]) -> torch.Tensor:
         """Clips gradients in place. Returns their global norm from before, a single number."""
@@ -159,7 +172,14 @@ class ArrayLearner:
         return norm
 
     def readings(self) -> list[Reading]:
-        """Settings as the optimisers and schedules hold them, beside the config of the losses."""
+        """Settings as network, optimisers and schedules hold them, beside the losses' config."""
+        filters = self.net.observation_filter is not None
+        return [
+            Reading("observation_filter", "network", "MeanStdFilter" if filters else "NoFilter"),
+            *self._rates(),
+        ]
+
+    def _rates(self) -> list[Reading]:
         return [
             Reading(name, "optimiser", group["lr"])
             for name, optimizer in self.rated().items()
@@ -209,21 +229,3 @@ def global_norm(grads: list[torch.Tensor]) -> torch.Tensor:
     """``torch.nn.utils.get_total_norm`` of gradients on one device, in half the time."""
     norm: torch.Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
     return norm
-
-
-_OBSERVATIONS = (Columns.OBS, Columns.NEXT_OBS)
-
-
-def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
-    """An array as a tensor; on its way to a GPU it goes through pinned memory, unwaited for."""
-    if array.dtype == np.float64:
-        array = array.astype(np.float32)
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor
-
-
-def as_input(obs: torch.Tensor) -> torch.Tensor:
-    """Observations as a network takes them: float32, bytes of a picture scaled to [0, 1]."""
-    return obs.float() / 255.0 if obs.dtype == torch.uint8 else obs.float()

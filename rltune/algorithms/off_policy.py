@@ -15,8 +15,9 @@ from ray.rllib.utils.metrics import NUM_TARGET_UPDATES, TD_ERROR_KEY
 
 from rltune.algorithms.audit import Reading
 from rltune.algorithms.config import FlatConfig
-from rltune.algorithms.learner import ArrayLearner, to_device
+from rltune.algorithms.learner import ArrayLearner
 from rltune.algorithms.member import Member
+from rltune.algorithms.normalise import to_device
 from rltune.algorithms.replay import Layout, Priorities, ReplayBuffer
 from rltune.checkpoints import holds, verify
 from rltune.errors import BadCheckpoint
@@ -78,7 +79,7 @@ class ReplayLearner(ArrayLearner):
         at_once = 1 if replay.priorities else max(1, DRAW_BYTES // (size * replay.row_bytes))
         for start in range(0, updates, at_once):
             count = min(at_once, updates - start)
-            drawn = replay.sample(size * count, config.n_step, config.gamma)
+            drawn = replay.sample(size * count, config.n_step, config.gamma, config.clip_rewards)
             tensors = {"slots": torch.from_numpy(drawn.pop("slots"))}
             for name, column in drawn.items():
                 tensors[RLLIB_NAMES.get(name, name)] = to_device(column, self.device)
@@ -198,6 +199,7 @@ class OffPolicy(Member):
         config = self.config
         rollouts = self.collect(config.get_rollout_fragment_length())
         self.replay.add(rollouts)
+        self.learner.see(rollouts)
         if self.warm_up_left:
             return
         batch_size = config.train_batch_size

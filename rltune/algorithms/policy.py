@@ -13,7 +13,7 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.core.distribution.torch.torch_distribution import TorchSquashedGaussian
 
 from rltune import algorithms, envs
-from rltune.algorithms.learner import as_input
+from rltune.algorithms.normalise import as_input
 from rltune.algorithms.runner import to_env_actions
 from rltune.checkpoints import verify
 from rltune.errors import BadInput
@@ -39,7 +39,7 @@ class Policy:
     @torch.no_grad()
     def act(self, obs: np.ndarray) -> np.ndarray:
         """The likeliest actions for observations (N, ...), as the environment takes them."""
-        out = self.net.forward_inference({Columns.OBS: as_input(torch.from_numpy(obs))})
+        out = self.net.forward_inference({Columns.OBS: as_input(self.net, torch.from_numpy(obs))})
         if Columns.ACTIONS in out:
             actions = out[Columns.ACTIONS]
         else:

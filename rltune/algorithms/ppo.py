@@ -17,18 +17,27 @@ from ray.rllib.core.models.base import ENCODER_OUT
 from rltune.algorithms.audit import Reading
 from rltune.algorithms.categorical import LeanCategorical
 from rltune.algorithms.config import FlatConfig
-from rltune.algorithms.learner import ArrayLearner, as_input, to_device
+from rltune.algorithms.learner import ArrayLearner
 from rltune.algorithms.member import Member
+from rltune.algorithms.normalise import (
+    Normalised,
+    RewardScale,
+    as_input,
+    clip_rewards,
+    to_device,
+)
 from rltune.algorithms.rollout import Rollout, gae
 from rltune.algorithms.runner import ArrayEnvRunner, draw
 
 
-class PPOModule(DefaultPPOTorchRLModule):
+class PPOModule(Normalised, DefaultPPOTorchRLModule):
     """RLlib's network; to explore, the critic's part of it is left out."""
 
     def setup(self) -> None:
-        """Builds encoder and heads."""
+        """Builds encoder and heads, and what ``normalize_rewards`` asks for."""
         super().setup()
+        scales = self.model_config.get("normalize_rewards", False)
+        self.reward_scale = RewardScale() if scales else None
         self.action_dist_cls: Any
         if self.action_dist_cls is TorchCategorical:
             self.action_dist_cls = LeanCategorical
@@ -64,10 +73,14 @@ class PPOLearner(ArrayLearner, PPOTorchLearner):
         self.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID].update(timestep=env_steps)
 
     def readings(self) -> list[Reading]:
-        """The entropy coefficient too, from the schedule that acts."""
+        """The entropy coefficient too, from the schedule that acts, and the scale of rewards."""
         schedule = self.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID]
         value = float(schedule.get_current_value())
-        return [*super().readings(), Reading("entropy_coeff", "schedule", value)]
+        return [
+            *super().readings(),
+            Reading("entropy_coeff", "schedule", value),
+            Reading("normalize_rewards", "network", self.net.reward_scale is not None),
+        ]
 
     def forgotten(self) -> dict[str, torch.Tensor]:
         """The weight of the KL penalty, which moves as training goes."""
@@ -96,10 +109,10 @@ class PPOLearner(ArrayLearner, PPOTorchLearner):
     def _batch(self, rollouts: list[Rollout]) -> dict[str, torch.Tensor]:
         """One row a transition, with standardised advantages and value targets."""
         columns: dict[str, list[np.ndarray]] = {}
-        for rollout in rollouts:
+        for rollout, rewards in zip(rollouts, self._rewards(rollouts), strict=True):
             values = self._values(rollout.obs)
             advantages = gae(
-                rollout.rewards,
+                rewards,
                 values,
                 self._values(rollout.next_obs),
                 rollout.terminated,
@@ -122,9 +135,15 @@ class PPOLearner(ArrayLearner, PPOTorchLearner):
         batch["advantages"] = (batch["advantages"] - batch["advantages"].mean()) / spread
         return batch
 
+    def _rewards(self, rollouts: list[Rollout]) -> list[np.ndarray]:
+        """The rewards to learn from, shape (T, N), one array a rollout."""
+        clipped = [clip_rewards(rollout.rewards, self.config.clip_rewards) for rollout in rollouts]
+        scale = self.net.reward_scale
+        return clipped if scale is None else scale.scaled(clipped, rollouts, self.config.gamma)
+
     def _values(self, obs: np.ndarray) -> np.ndarray:
         """Values of observations of shape (T, N, ...), as (T, N)."""
-        flat = as_input(to_device(obs.reshape(-1, *obs.shape[2:]), self.device))
+        flat = as_input(self.net, to_device(obs.reshape(-1, *obs.shape[2:]), self.device))
         values: np.ndarray = self.net.compute_values({Columns.OBS: flat}).cpu().numpy()
         return values.reshape(obs.shape[:2])
 
@@ -135,11 +154,17 @@ class PPOConfig(FlatConfig, rllib_ppo.PPOConfig):
     runner_class = PPORunner
     learner_subclass = PPOLearner
     module_class = PPOModule
-    flat_model_keys = (*FlatConfig.flat_model_keys, "vf_share_layers")
+    flat_model_keys = (*FlatConfig.flat_model_keys, "vf_share_layers", "normalize_rewards")
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or PPO)
         self.vf_share_layers = None
+        #: Divide rewards by the standard deviation of their discounted sum.
+        self.normalize_rewards = False
+
+    def on_arrays_alone(self) -> dict[str, Any]:
+        """The scale of rewards too."""
+        return {**super().on_arrays_alone(), "normalize_rewards": self.normalize_rewards}
 
 
 class PPO(Member, rllib_ppo.PPO):
@@ -150,7 +175,7 @@ class PPO(Member, rllib_ppo.PPO):
 
     def array_step(self) -> None:
         """One batch of ``train_batch_size`` steps, then the updates on it."""
-        self.learner.update_from_rollouts(
-            self.collect(self.steps_per_env(self.config.train_batch_size))
-        )
+        rollouts = self.collect(self.steps_per_env(self.config.train_batch_size))
+        self.learner.update_from_rollouts(rollouts)
+        self.learner.see(rollouts)  # not before: the actions were chosen by the filter as it was
         self.end_updates()

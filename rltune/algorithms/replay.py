@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 import psutil
 
+from rltune.algorithms.normalise import clip_rewards
 from rltune.algorithms.rollout import Rollout
 from rltune.algorithms.sum_tree import SumTree
 
@@ -222,12 +223,19 @@ class ReplayBuffer:
 
     # Reading -----------------------------------------------------------------------------------
 
-    def sample(self, batch_size: int, n_step: int = 1, gamma: float = 1.0) -> dict[str, np.ndarray]:
+    def sample(
+        self,
+        batch_size: int,
+        n_step: int = 1,
+        gamma: float = 1.0,
+        clip: bool | float | None = None,
+    ) -> dict[str, np.ndarray]:
         """Draws transitions, with replacement.
 
         Args:
             n_step: rewards summed up; fewer where the episode ends or the newest step is reached.
             gamma: their discount.
+            clip: of each reward, see :func:`rltune.algorithms.normalise.clip_rewards`.
 
         Returns:
             ``obs``, ``next_obs`` (after the last of the rewards), ``actions``, ``rewards``
@@ -235,7 +243,7 @@ class ReplayBuffer:
             importance sampling, the largest 1) and ``slots``, each with ``batch_size`` rows.
         """
         slots, weights = self._draw(batch_size)
-        rewards, last, counts = self._look_ahead(slots, n_step, gamma)
+        rewards, last, counts = self._look_ahead(slots, n_step, gamma, clip)
         columns = self._columns
         return {
             "obs": self._stack(slots),
@@ -270,16 +278,17 @@ class ReplayBuffer:
         return slots
 
     def _look_ahead(
-        self, slots: np.ndarray, n_step: int, gamma: float
+        self, slots: np.ndarray, n_step: int, gamma: float, clip: bool | float | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Discounted sums of rewards, the slot of the last one in each, and how many they are."""
         columns = self._columns
-        rewards, last = columns["rewards"][slots], slots
+        rewards, last = clip_rewards(columns["rewards"][slots], clip), slots
         counts = np.ones(len(slots), np.float32)
         for step in range(1, n_step):
             following = self._after(last)
             goes_on = ~columns["last"][last] & columns["live"][following]
-            rewards = rewards + goes_on * np.float32(gamma**step) * columns["rewards"][following]
+            reward = clip_rewards(columns["rewards"][following], clip)
+            rewards = rewards + goes_on * np.float32(gamma**step) * reward
             counts += goes_on
             last = np.where(goes_on, following, last)
         return rewards, last, counts

@@ -21,7 +21,7 @@ from ray.rllib.utils.checkpoints import Checkpointable
 from rltune import envs
 from rltune.algorithms.audit import Reading
 from rltune.algorithms.divergence import Divergence
-from rltune.algorithms.learner import as_input, to_device
+from rltune.algorithms.normalise import as_input, to_device
 from rltune.algorithms.rollout import STEP_COLUMNS, Rollout
 from rltune.errors import EnvironmentFailed
 
@@ -106,7 +106,8 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
             self.module.eval()  # it may have layers that act otherwise in training
         continues = self._continues
         while len(rows) < num_steps:
-            actions, extras = self.act(as_input(to_device(self._obs, device)), env_steps)
+            obs = as_input(self.module, to_device(self._obs, device))
+            actions, extras = self.act(obs, env_steps)
             try:
                 row = self._step(actions, returns, lengths)
             except Exception as error:

@@ -17,6 +17,7 @@ from ray.rllib.core.models.torch.encoder import TorchMLPEncoder
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from rltune.algorithms.audit import Reading
+from rltune.algorithms.normalise import Normalised
 from rltune.algorithms.off_policy import OffPolicy, ReplayConfig, ReplayLearner
 from rltune.algorithms.runner import ArrayEnvRunner, draw
 
@@ -51,6 +52,10 @@ class ObsActionCatalog(SACCatalog):
                 output_layer_activation=config.output_layer_activation,
             )
         )
+
+
+class SACModule(Normalised, DefaultSACTorchRLModule):
+    """RLlib's network."""
 
 
 class SACRunner(ArrayEnvRunner):
@@ -98,7 +103,7 @@ class SACConfig(ReplayConfig, rllib_sac.SACConfig):
 
     runner_class = SACRunner
     learner_subclass = SACLearner
-    module_class = DefaultSACTorchRLModule
+    module_class = SACModule
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or SAC)
@@ -107,7 +112,7 @@ class SACConfig(ReplayConfig, rllib_sac.SACConfig):
 
     def array_module_spec(self) -> RLModuleSpec:
         """RLlib's module with the paper's critics."""
-        return RLModuleSpec(module_class=DefaultSACTorchRLModule, catalog_class=ObsActionCatalog)
+        return RLModuleSpec(module_class=SACModule, catalog_class=ObsActionCatalog)
 
 
 class SAC(OffPolicy, rllib_sac.SAC):

@@ -1,0 +1,33 @@
+"""Gymnasium's MuJoCo tasks, version 5. Thresholds are gymnasium's, or ours where it names none."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from rltune.envs.spec import EnvSpec
+
+_spec = partial(EnvSpec, family="mujoco", extra="mujoco", max_episode_steps=1000)
+
+SPECS = (
+    _spec("HalfCheetah-v5", "halfcheetah", threshold=4800.0),
+    _spec("Hopper-v5", "hopper", threshold=3800.0),
+    _spec(
+        "Walker2d-v5",
+        "walker2d",
+        threshold=4000.0,
+        threshold_reason="upright for a whole episode (1 a step) and ahead at 3 m/s (1 a m/s)",
+    ),
+    _spec("Ant-v5", "ant", threshold=6000.0),
+    _spec("Swimmer-v5", "swimmer", threshold=360.0),
+    _spec(
+        "Humanoid-v5",
+        "humanoid",
+        threshold=6000.0,
+        threshold_reason=(
+            "upright for a whole episode (5 a step) and ahead at 0.8 m/s (1.25 a m/s)"
+        ),
+    ),
+    _spec("Reacher-v5", "reacher", threshold=-3.75, max_episode_steps=50),
+    _spec("InvertedPendulum-v5", "inverted-pendulum", threshold=950.0),
+    _spec("InvertedDoublePendulum-v5", "inverted-double-pendulum", threshold=9100.0),
+)

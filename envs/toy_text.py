@@ -1,0 +1,18 @@
+"""Gymnasium's toy text tasks: their states are numbers, which a network gets as one-hot vectors.
+
+Thresholds and caps are gymnasium's own.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from rltune.envs.spec import EnvSpec
+
+_spec = partial(EnvSpec, family="toy_text")
+
+SPECS = (
+    _spec("FrozenLake-v1", "frozenlake", threshold=0.7, max_episode_steps=100),
+    _spec("FrozenLake8x8-v1", "frozenlake8x8", threshold=0.85, max_episode_steps=200),
+    _spec("Taxi-v3", "taxi", threshold=8.0, max_episode_steps=200),
+)
