@@ -68,8 +68,9 @@ class Certificate:
         A setting that did not exist then counts as unchanged: its default is what was done before.
         """
         now = contents(preset)
-        known = {table: {k: now[table].get(k) for k in body} for table, body in self.preset.items()}
-        return preset_hash(known) != self.preset_hash
+        for table in ("settings", "budget"):
+            now[table] = {name: now[table].get(name) for name in self.preset[table]}
+        return preset_hash(now) != self.preset_hash
 
     def write(self, path: Path) -> None:
         """Writes it, whole or not at all.

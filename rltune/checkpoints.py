@@ -7,6 +7,7 @@ short or damaged. Neither torch nor Ray is imported here.
 from __future__ import annotations
 
 import json
+import shutil
 import zlib
 from collections.abc import Collection
 from pathlib import Path
@@ -79,6 +80,17 @@ def holds(path: Path | str, name: str) -> bool:
         BadCheckpoint: there is no manifest that can be read.
     """
     return name in _manifest(Path(path))["files"]
+
+
+def strip(path: Path | str, keep: Collection[str]) -> None:
+    """Removes a checkpoint's files but for a few and the manifest: no trial goes on from it."""
+    for child in Path(path).iterdir():
+        if child.name in {*keep, MANIFEST}:
+            continue
+        if child.is_dir():
+            shutil.rmtree(child, ignore_errors=True)
+        else:
+            child.unlink(missing_ok=True)
 
 
 def checksum(file: Path) -> int:

@@ -81,8 +81,9 @@ def make_spec(
         "target": target,
         **(population or {}),
     }
+    base = catalog.preset(algo, env_spec, None if preset is None else str(preset))
     resolved = catalog.override(
-        catalog.preset(algo, env_spec, None if preset is None else str(preset)),
+        base,
         settings or {},
         space or {},
         {key: value for key, value in asked.items() if value is not None},
@@ -93,7 +94,7 @@ def make_spec(
         place = certificates.place(algo, env_spec.name, None if preset is None else Path(preset))
         certificate = {
             "file": str(certificates.writable(place.absolute())),
-            "preset": certificates.contents(resolved),
+            "preset": certificates.contents(base),
         }
     if job == "train":
         resolved = without_search(resolved)

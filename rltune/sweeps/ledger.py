@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 from ray.tune.experiment import Trial
 
-from rltune import state
+from rltune import checkpoints, state
 from rltune.request import fingerprint
-from rltune.runs import RunFolder
+from rltune.runs import POLICY_FILE, RECORD_FILE, RunFolder
 from rltune.schedulers import TIME
 from rltune.schedulers.population import start_from
 from rltune.spec import RunSpec
@@ -208,7 +208,10 @@ class Ledger:
         return str(Path(path).relative_to(self._folder.path))
 
     def _prune(self) -> None:
-        """Keeps each trial's last checkpoints, and what this state or the last speaks of."""
+        """Keeps each trial's last checkpoints, and what this state or the last speaks of.
+
+        Of a trial that is only trained every policy is kept: they are its curve.
+        """
         used = {
             path
             for entry in self._entries.values()
@@ -218,8 +221,12 @@ class Ledger:
         for name in self._trials:
             paths = sorted(self._folder.path.glob(f"trials/{name}/checkpoints/checkpoint_*"))
             for path in paths[:-CHECKPOINTS_KEPT]:
-                if self._relative(str(path)) not in used | self._used:
+                if self._relative(str(path)) in used | self._used:
+                    continue
+                if self._spec.job == "sweep":
                     shutil.rmtree(path, ignore_errors=True)
+                else:
+                    checkpoints.strip(path, (POLICY_FILE, RECORD_FILE))
         self._used = used
 
 

@@ -66,6 +66,13 @@ def test_every_seed_trains_and_is_scored_on_seeds_of_its_own(good: RunFolder) ->
     tested = [seed for body in summary["seeds"] for seed in body["evaluation"]["seeds"]]
     assert len(set(tested)) == 3 * 100
     assert min(tested) >= FIRST_EVALUATION_SEED
+    # Every policy of the way is kept, and played for the curve.
+    steps = good.spec.budget.perturb_every
+    for body in summary["seeds"]:
+        first, *_, last = (at for at, _ in body["curve"])
+        assert first < 2 * steps
+        assert last == body["env_steps"]
+        assert len(body["curve"]) >= last / steps / 2
     # What is written is what the kept checkpoint scores.
     last = summary["seeds"][2]
     again = evaluation.score(good, good.path / last["checkpoint"], last["evaluation"]["seeds"])
@@ -80,7 +87,7 @@ def test_a_preset_changed_since_is_stale(good: RunFolder, folder: Path) -> None:
     certificate, path = _certificate(folder / "good.toml"), folder / "good.toml"
     env = catalog.environment("cartpole")
     assert not certificate.stale(catalog.preset("ppo", env, str(path)))
-    for change in ("[settings]\ngamma = 0.97\n", "[space]\nlr = { log = [1e-5, 1e-2] }\n"):
+    for change in ("[settings]\ngamma = 0.97\n", "[space]\nlr = { log = [1e-5, 2e-2] }\n"):
         changed = folder / "changed.toml"
         changed.write_text(GOOD + change)
         assert certificate.stale(catalog.preset("ppo", env, str(changed)))
