@@ -1,7 +1,8 @@
 """Environments: short names for gymnasium ids, and the one way an environment is made.
 
-A family is one module here that lists its ``SPECS``; adding one is a new module and a row in
-``FAMILIES``. Everything that trains or evaluates makes its environments with :func:`make` and
+A family is one module here with a ``FAMILY``; adding one is a new module and a row in
+``FAMILIES``. A family's package is imported when one of its environments is made and not before.
+Everything that trains or evaluates makes its environments with :func:`make` and
 :func:`make_vec`, in the driver and in Ray workers alike.
 """
 
@@ -9,18 +10,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec as Registered
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from rltune.envs import box2d, classic_control, mujoco, toy_text
+from rltune.envs import atari, box2d, classic_control, minigrid, mujoco, toy_text
 from rltune.envs.frames import JoinFrames
-from rltune.envs.spec import EnvSpec
+from rltune.envs.spec import EnvSpec, Family, bare
 
-__all__ = ["SPECS", "EnvSpec", "JoinFrames", "gym_id", "make", "make_vec", "reveal"]
+__all__ = [
+    "MAX_EPISODE_STEPS",
+    "SPECS",
+    "EnvSpec",
+    "JoinFrames",
+    "bare",
+    "family",
+    "gym_id",
+    "known",
+    "make",
+    "make_vec",
+    "own_class",
+    "reveal",
+]
 
-FAMILIES = (classic_control, box2d, toy_text, mujoco)
-SPECS: dict[str, EnvSpec] = {spec.name: spec for family in FAMILIES for spec in family.SPECS}
+FAMILIES: tuple[Family, ...] = tuple(
+    module.FAMILY for module in (classic_control, box2d, toy_text, mujoco, atari, minigrid)
+)
+SPECS: dict[str, EnvSpec] = {spec.name: spec for each in FAMILIES for spec in each.listed}
 
 #: Starts the name of an environment variable that holds an environment argument kept secret.
 SECRET_PREFIX = "RLTUNE_SECRET_"
@@ -29,10 +47,42 @@ SECRET_PREFIX = "RLTUNE_SECRET_"
 #: step of it costs as much as four single ones).
 VECTORISED_FROM = 4
 
+#: Steps after which an episode is cut off where the environment itself names no limit, so that a
+#: policy that never ends one is scored all the same. ``max_episode_steps`` of the environment's
+#: arguments sets another.
+MAX_EPISODE_STEPS = 10_000
+
 
 def gym_id(name: str) -> str:
     """The gymnasium id behind a short name; any other text is returned as it is."""
     return SPECS[name].id if name in SPECS else name
+
+
+def family(env_id: str) -> Family | None:
+    """The family of an id, listed or not; None for what belongs to none."""
+    return next((each for each in FAMILIES if each.spec(bare(env_id))), None)
+
+
+def known(env_id: str) -> EnvSpec | None:
+    """What its family knows of an id; None for what belongs to none."""
+    found = family(env_id)
+    return found.spec(bare(env_id)) if found else None
+
+
+def own_class(env_id: str) -> type[gym.Env[Any, Any]] | None:
+    """The environment class that ``module:Class`` names; None for an id of gymnasium.
+
+    Raises:
+        ImportError: there is no such module.
+    """
+    module, _, name = env_id.rpartition(":")
+    if not module:
+        return None
+    found: Any = import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    is_one = isinstance(found, type) and issubclass(found, gym.Env)
+    return found if is_one and name not in gym.registry else None
 
 
 def reveal(env_args: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,17 +104,37 @@ def reveal(env_args: Mapping[str, Any]) -> dict[str, Any]:
 def make(
     name: str, env_args: Mapping[str, Any] | None = None, frame_stack: int = 1
 ) -> gym.Env[Any, Any]:
-    """One environment, its observations flat enough for a network.
+    """One environment, with its family's wrappers, in a form that a network can read.
+
+    Observations that are numbers of kinds (Discrete, MultiDiscrete, MultiBinary) become vectors
+    of zeros and ones, tables become vectors; vectors and pictures stay.
 
     Args:
-        name: a short name, a gymnasium id, or ``module:Id-v0``.
-        env_args: keyword arguments of the environment's constructor.
+        name: a short name, a gymnasium id, ``module:Id-v0`` or ``module:Class``.
+        env_args: keyword arguments of the environment's constructor, and ``max_episode_steps``.
         frame_stack: observations joined along their last axis, the newest last.
     """
-    env = gym.make(gym_id(name), **reveal(env_args or {}))
-    if isinstance(env.observation_space, gym.spaces.Discrete):
-        env = gym.wrappers.FlattenObservation(env)  # one-hot: a network cannot read an index
+    env_id, kwargs = gym_id(name), reveal(env_args or {})
+    found = family(env_id)
+    env = found.make(env_id, **kwargs) if found else _make_other(env_id, kwargs)
+    if env.spec is not None and env.spec.max_episode_steps is None:
+        env = gym.wrappers.TimeLimit(env, MAX_EPISODE_STEPS)
+    if not _is_readable(env.observation_space):
+        env = gym.wrappers.FlattenObservation(env)
     return JoinFrames(env, frame_stack) if frame_stack > 1 else env
+
+
+def _make_other(env_id: str, kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:
+    own = own_class(env_id)
+    return gym.make(env_id if own is None else Registered(own.__name__, own), **kwargs)
+
+
+def _is_readable(space: gym.Space[Any]) -> bool:
+    """Whether a network reads a space as it is, or nothing here can help it to."""
+    if isinstance(space, gym.spaces.Box):
+        return len(space.shape) in (1, 3)
+    flat = (gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
+    return not isinstance(space, flat)
 
 
 def make_vec(
@@ -77,15 +147,9 @@ def make_vec(
     the other. Cheap environments never go into subprocesses: talking to them costs more than
     stepping them.
     """
-    env_id = gym_id(name)
-    # Finding the spec also imports the module of a `module:Id`.
-    spec = (
-        gym.spec(env_id) if ":" not in env_id else gym.make(env_id, **reveal(env_args or {})).spec
-    )
-    has_own = spec is not None and spec.vector_entry_point is not None and frame_stack == 1
-    if has_own and num_envs >= VECTORISED_FROM:
+    if frame_stack == 1 and num_envs >= VECTORISED_FROM and _has_vectorised(gym_id(name)):
         return gym.make_vec(
-            env_id,
+            gym_id(name),
             num_envs=num_envs,
             vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
             **reveal(env_args or {}),
@@ -94,3 +158,14 @@ def make_vec(
         [lambda: make(name, env_args, frame_stack)] * num_envs,
         autoreset_mode=AutoresetMode.SAME_STEP,
     )
+
+
+def _has_vectorised(env_id: str) -> bool:
+    """Whether an environment has a vectorised version that is the same as one made here."""
+    module, _, name = env_id.rpartition(":")
+    if module:
+        import_module(module)
+    found, spec = family(env_id), gym.registry.get(name)
+    if spec is None or spec.vector_entry_point is None or spec.max_episode_steps is None:
+        return False
+    return found is None or found.make is gym.make

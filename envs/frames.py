@@ -7,9 +7,10 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils import RecordConstructorArgs
 
 
-class JoinFrames(gym.ObservationWrapper):  # type: ignore[misc]
+class JoinFrames(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore[misc]
     """Joins the last ``count`` observations along their last axis, the newest last.
 
     A vector of n numbers becomes one of n * count, a picture (H, W, C) one of (H, W, C * count),
@@ -21,6 +22,7 @@ class JoinFrames(gym.ObservationWrapper):  # type: ignore[misc]
     """
 
     def __init__(self, env: gym.Env[np.ndarray, Any], count: int) -> None:
+        RecordConstructorArgs.__init__(self, count=count)
         super().__init__(env)
         space = env.observation_space
         if not isinstance(space, gym.spaces.Box) or not space.shape:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from rltune.envs.spec import EnvSpec
+from rltune.envs.spec import EnvSpec, Family
 
 _spec = partial(EnvSpec, family="toy_text")
 
-SPECS = (
-    _spec("FrozenLake-v1", "frozenlake", threshold=0.7, max_episode_steps=100),
-    _spec("FrozenLake8x8-v1", "frozenlake8x8", threshold=0.85, max_episode_steps=200),
-    _spec("Taxi-v3", "taxi", threshold=8.0, max_episode_steps=200),
+FAMILY = Family(
+    listed=(
+        _spec("FrozenLake-v1", "frozenlake", threshold=0.7, max_episode_steps=100),
+        _spec("FrozenLake8x8-v1", "frozenlake8x8", threshold=0.85, max_episode_steps=200),
+        _spec("Taxi-v3", "taxi", threshold=8.0, max_episode_steps=200),
+    )
 )

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
+
 from rltune import evaluation, sweeps
 from rltune.evaluation import Evaluation
 from rltune.observer import Observer
@@ -53,7 +55,7 @@ class Run:
 
 def sweep(
     algo: str,
-    env: str,
+    env: str | type[gym.Env[Any, Any]],
     *,
     scheduler: str | None = None,
     searcher: str | None = None,
@@ -83,7 +85,8 @@ def sweep(
 
     Args:
         algo: "dqn", "ppo" or "sac".
-        env: a short name ("cartpole"), a gymnasium id, or "module:Id-v0".
+        env: a short name ("cartpole"), a gymnasium id, "module:Id-v0", or an own environment: its
+            class, or "module:Class".
         scheduler: "pb2", "pbt", "asha" or "fifo".
         searcher: "random" or "sobol".
         trials: trials of the sweep; the population's size for pb2 and pbt.
@@ -122,7 +125,7 @@ def sweep(
 
 def train(
     algo: str,
-    env: str,
+    env: str | type[gym.Env[Any, Any]],
     *,
     seeds: int = 5,
     steps: int | None = None,

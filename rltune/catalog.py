@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +24,9 @@ from rltune.spec import Budget, Preset
 
 #: A preset is a page of text; anything larger is something else.
 MAX_PRESET_BYTES = 1 << 20
+
+#: The preset for observations that are pictures, of any environment.
+PIXELS = "pixels"
 
 _TABLES = ("budget", "settings", "space")
 _TOP_LEVEL = ("env", "constraints", "notes", "points", *_TABLES)
@@ -45,40 +49,75 @@ _BUDGET_TYPES: dict[str, tuple[type, ...]] = {
 # --- environments -----------------------------------------------------------------------------
 
 
-def environment(name: str, imports: Sequence[str] = ()) -> EnvSpec:
-    """The environment of a short name, a gymnasium id or ``module:Id-v0``.
+def environment(name: str | type[gym.Env[Any, Any]], imports: Sequence[str] = ()) -> EnvSpec:
+    """The environment of a short name, a gymnasium id, ``module:Id-v0`` or ``module:Class``.
 
     Args:
+        name: its name, or the class of an own environment.
         imports: modules that register environments, imported first.
 
     Raises:
-        BadInput: no such environment, or a version that gymnasium has withdrawn.
+        BadInput: no such environment, a version that gymnasium has withdrawn, a class that
+            workers cannot import, or a package that is not installed.
     """
+    if not isinstance(name, str):
+        name = _name_of_class(name)
     if name in envs.SPECS:
         return envs.SPECS[name]
     found_in = _import_all(imports, name)
-    by_id = {spec.id: spec for spec in envs.SPECS.values()}
-    if name in by_id:
-        return by_id[name]
+    known = envs.known(name)
+    if known and known.name in envs.SPECS:
+        return known
     try:
-        module, _, bare = name.rpartition(":")
-        if module:
-            importlib.import_module(module)
-        spec = gym.spec(bare)
+        if envs.own_class(known.id if known else name) is not None:
+            return EnvSpec(name, name, max_episode_steps=envs.MAX_EPISODE_STEPS, pixels=None)
+        spec = gym.spec(envs.bare(name))
     except ImportError as error:
-        raise BadInput(f"environment {name!r}: {error}") from error
+        raise BadInput(f"environment {name!r}: {error}.{_install(known)}") from error
     except gym.error.DeprecatedEnv as error:
         raise BadInput(f"environment {name!r}: {error}") from error
     except gym.error.Error as error:
-        known = [*envs.SPECS, *gym.registry]
-        raise unknown("environment", name, known, " See `rltune list environments`.") from error
-    prefix = f"{found_in}:" if found_in and not module else ""
+        names = [*envs.SPECS, *gym.registry, *_classes_beside(name)]
+        raise unknown("environment", name, names, " See `rltune list environments`.") from error
+    if known:
+        return known
+    prefix = f"{found_in}:" if found_in and ":" not in name else ""
     return EnvSpec(
         prefix + name,
         name,
         threshold=spec.reward_threshold,
-        max_episode_steps=spec.max_episode_steps,
+        max_episode_steps=spec.max_episode_steps or envs.MAX_EPISODE_STEPS,
+        pixels=None,
     )
+
+
+def _install(spec: EnvSpec | None) -> str:
+    """How to install what an environment needs, to be said after what went wrong."""
+    return f" Install it with: pip install 'rltune[{spec.extra}]'" if spec and spec.extra else ""
+
+
+def _name_of_class(own: type) -> str:
+    """``module:Class`` of an environment class, which workers import it by."""
+    if not issubclass(own, gym.Env):
+        raise BadInput(f"{own.__qualname__} is no environment: it must subclass gymnasium.Env")
+    if own.__module__ == "__main__" or "<locals>" in own.__qualname__:
+        raise BadInput(
+            f"environment {own.__qualname__}: workers cannot import a class of the main script or "
+            "of a function. Move it to a module beside the script (my_env.py), import it from "
+            "there, and guard the script with `if __name__ == '__main__':`"
+        )
+    return f"{own.__module__}:{own.__qualname__}"
+
+
+def _classes_beside(name: str) -> list[str]:
+    """The environment classes of the module in ``module:Class``, for a name that is not there."""
+    module = name.rpartition(":")[0]
+    members = vars(sys.modules[module]).values() if module in sys.modules else ()
+    return [
+        f"{module}:{each.__name__}"
+        for each in members
+        if isinstance(each, type) and issubclass(each, gym.Env) and each.__module__ == module
+    ]
 
 
 def newer_version(env_id: str) -> str | None:
@@ -219,32 +258,57 @@ def _line_of(text: str, key: str, table: str) -> int | None:
 
 
 def preset_names() -> list[tuple[str, str]]:
-    """(algorithm, environment) of every preset that ships, defaults left out."""
+    """(algorithm, environment) of every preset that ships, those for many environments left out."""
+    general = {"default", PIXELS, *(spec.family for spec in envs.SPECS.values())}
     return sorted(
-        (algo, file.name.removesuffix(".toml"))
-        for algo in ALGORITHMS
-        for file in (files("rltune.presets") / algo).iterdir()
-        if file.name.endswith(".toml") and file.name != "default.toml"
+        (algo, name) for algo in ALGORITHMS for name in _files(algo) if name not in general
     )
 
 
-def preset(algo_name: str, env: EnvSpec, path: str | None = None) -> Preset:
+def _files(algo: str) -> set[str]:
+    """Names of all presets of an algorithm."""
+    found = (file.name for file in (files("rltune.presets") / algo).iterdir())
+    return {name.removesuffix(".toml") for name in found if name.endswith(".toml")}
+
+
+def has_pixels(env: EnvSpec, env_args: Mapping[str, Any] | None = None) -> bool:
+    """Whether observations are pictures; False where the environment cannot be made."""
+    if env.pixels is not None:
+        return env.pixels
+    try:
+        made = envs.make(env.id, env_args)
+    except Exception:  # an environment may raise anything, and check_environment tells of it
+        return False
+    made.close()
+    return len(made.observation_space.shape or ()) == 3
+
+
+def preset(
+    algo_name: str,
+    env: EnvSpec,
+    path: str | None = None,
+    env_args: Mapping[str, Any] | None = None,
+) -> Preset:
     """The preset of an algorithm for an environment.
 
-    The algorithm's default.toml comes first, the environment's own file over it, a file of the
-    user's last. A later [space] takes the place of an earlier one; settings and budget are taken
-    over key by key.
+    Each of these that there is goes over those before it: the algorithm's default.toml,
+    pixels.toml where observations are pictures, that of the environment's family, the
+    environment's own, and a file of the user's. A later [space] takes the place of an earlier
+    one; settings and budget are taken over key by key, and a setting given a value is searched
+    no more.
 
     Args:
         path: a preset file of the user's.
+        env_args: of the environment, which may have to be made to see what its observations are.
 
     Raises:
         BadInput: with every problem of every file, each with its line.
     """
     algo = algorithm(algo_name)
-    read = [_shipped(algo.name, "default")]
-    if (algo.name, env.name) in preset_names():
-        read.append(_shipped(algo.name, env.name))
+    shipped = _files(algo.name)
+    pixels = [PIXELS] if has_pixels(env, env_args) else []
+    wanted = ["default", *pixels, env.family, env.name]
+    read = [_shipped(algo.name, name) for name in wanted if name in shipped]
     if path is not None:
         read.append(_File.read(Path(path), path))
     merged = Preset(algo.name, env.name, {}, Space(), Budget())
@@ -275,17 +339,16 @@ def _merge(base: Preset, file: _File, algo: Algorithm) -> Preset:
         file.complain(name, f"{name}: {problem}", "settings")
     budget = _budget(file)
     parameters = _parameters(file, algo)
-    space = base.space
-    if parameters or "constraints" in file.tables:
-        constraints = _constraints(file) or base.space.constraints
-        space = Space(parameters or base.space.parameters, constraints)
+    constraints = _constraints(file) or base.space.constraints
+    inherited = {name: p for name, p in base.space.items() if name not in settings}
+    space = Space(parameters or inherited, constraints)
     named = [*settings, *parameters, *(f"budget.{key}" for key in budget)]
     return replace(
         base,
-        settings={**base.settings, **settings},
+        settings={**base.settings, **base.space.defaults(), **settings},
         space=space,
         budget=replace(base.budget, **budget),
-        points=_points(file, space) or base.points,
+        points=_points(file, space) or points_within(space, base.points),
         sources={**base.sources, **dict.fromkeys(named, file.label)},
     )
 
@@ -337,6 +400,13 @@ def budget_problems(budget: Mapping[str, Any]) -> list[str]:
             f"resample_probability must be in [0, 1], got {budget['resample_probability']}"
         )
     return problems
+
+
+def points_within(
+    searched: Container[str], points: Sequence[Mapping[str, Any]]
+) -> tuple[Mapping[str, Any], ...]:
+    """Points that speak of nothing but what is still searched."""
+    return tuple({name: point[name] for name in point if name in searched} for point in points)
 
 
 def points_problems(points: object, space: Space) -> list[str]:
@@ -451,8 +521,6 @@ def override(
     problems += [f"--{problem}" for problem in points_problems(points, Space(parameters))]
     if problems:
         raise BadInput(problems)
-    # A point of the preset's speaks of what is still searched.
-    kept = [{k: v for k, v in p.items() if k in parameters} for p in points or preset.points]
     known = {f.name for f in fields(Budget)}
     sources = {
         **dict.fromkeys(settings, "--set"),
@@ -465,7 +533,7 @@ def override(
             settings={**preset.settings, **settings},
             space=Space(parameters, preset.space.constraints),
             budget=replace(preset.budget, **budget),
-            points=tuple(kept),
+            points=points_within(parameters, points or preset.points),
             sources={**preset.sources, **sources},
         )
     )

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import psutil
 
 from rltune import __version__, catalog, certificates, envs, schedulers, searchers, state
@@ -31,7 +32,7 @@ SECRET = re.compile(r"secret|token|passw|api_?key|private_?key|credential|auth",
 
 def make_spec(
     algo: str,
-    env: str,
+    env: str | type[gym.Env[Any, Any]],
     *,
     scheduler: str | None = None,
     searcher: str | None = None,
@@ -81,7 +82,8 @@ def make_spec(
         "target": target,
         **(population or {}),
     }
-    base = catalog.preset(algo, env_spec, None if preset is None else str(preset))
+    hidden = hide_secrets(env_args or {})
+    base = catalog.preset(algo, env_spec, None if preset is None else str(preset), hidden)
     resolved = catalog.override(
         base,
         settings or {},
@@ -100,7 +102,6 @@ def make_spec(
         resolved = without_search(resolved)
     memory = as_bytes(memory_per_trial)
     _check(resolved, concurrent, cpus_per_trial, gpus_per_trial, seed, max_failures)
-    hidden = hide_secrets(env_args or {})
     catalog.check_environment(env_spec, algorithm(algo), hidden)
     folder = Path(storage).expanduser().resolve()
     spec = RunSpec(

@@ -12,17 +12,24 @@ from rltune.errors import BadInput
 from rltune.settings import ALGORITHMS, algorithm
 from rltune.space import Space
 
-NAMES = [(algo, "default") for algo in ALGORITHMS] + catalog.preset_names()
+#: Presets of many environments, each with what is known of one of them.
+GENERAL = {
+    "default": envs.EnvSpec("Any-v0", "Any-v0"),
+    "pixels": envs.EnvSpec("Any-v0", "Any-v0", pixels=True),
+    **{spec.family: envs.EnvSpec("Any-v0", "Any-v0", spec.family) for spec in envs.SPECS.values()},
+}
+SHIPPED = Path(envs.__file__).parents[1] / "presets"
+NAMES = sorted((algo, file.stem) for algo in ALGORITHMS for file in (SHIPPED / algo).glob("*.toml"))
 
 
 def _preset(algo: str, env: str) -> catalog.Preset:
-    spec = envs.EnvSpec("Any-v0", "Any-v0") if env == "default" else catalog.environment(env)
-    return catalog.preset(algo, spec)
+    return catalog.preset(algo, GENERAL.get(env) or catalog.environment(env))
 
 
 def test_the_presets_of_the_main_job_ship() -> None:
     shipped = set(catalog.preset_names())
     assert shipped >= {(algo, env) for algo in ("dqn", "ppo") for env in ("cartpole", "acrobot")}
+    assert not {env for _, env in shipped} & set(GENERAL)
 
 
 @pytest.mark.parametrize(("algo", "env"), NAMES)
@@ -57,46 +64,9 @@ class TestEveryPreset:
             assert preset.space.contains({**preset.settings, **moved})
 
     def test_names_its_own_environment(self, algo: str, env: str) -> None:
-        path = Path(envs.__file__).parents[1] / "presets" / algo / f"{env}.toml"
-        text = path.read_text()
-        assert env == "default" or f'env = "{env}"' in text
-
-
-@pytest.mark.parametrize("name", envs.SPECS)
-class TestEveryEnvironment:
-    """The contract of an environment."""
-
-    def test_short_name_and_id_are_the_same(self, name: str) -> None:
-        assert catalog.environment(name) == catalog.environment(envs.SPECS[name].id)
-
-    def test_agrees_with_gymnasium(self, name: str) -> None:
-        spec = envs.SPECS[name]
-        made = envs.make(name)
-        assert made.spec is not None
-        if spec.threshold_reason is None:
-            assert made.spec.reward_threshold == spec.threshold
-        else:
-            assert made.spec.reward_threshold is None, "gymnasium has one of its own"
-        assert made.spec.max_episode_steps == spec.max_episode_steps
-        made.close()
-
-    def test_steps_alone_and_as_a_vector(self, name: str) -> None:
-        alone, vector = envs.make(name), envs.make_vec(name, 3)
-        assert vector.single_observation_space == alone.observation_space
-        first, again = vector.reset(seed=1)[0], vector.reset(seed=1)[0]
-        np.testing.assert_array_equal(first, again)
-        _, rewards, terminated, truncated, _ = vector.step(vector.action_space.sample())
-        assert rewards.shape == terminated.shape == truncated.shape == (3,)
-        alone.close()
-        vector.close()
-
-
-def test_an_index_observation_becomes_one_hot() -> None:
-    env = envs.make("FrozenLake-v1")
-    obs, _ = env.reset(seed=0)
-    assert obs.shape == (16,)
-    assert obs.sum() == 1
-    env.close()
+        text = (SHIPPED / algo / f"{env}.toml").read_text()
+        assert ("env = " in text) == (env not in GENERAL)
+        assert env in GENERAL or f'env = "{env}"' in text
 
 
 def test_later_files_go_over_earlier_ones(tmp_path: Path) -> None:
@@ -112,6 +82,31 @@ def test_later_files_go_over_earlier_ones(tmp_path: Path) -> None:
     assert list(preset.space) == ["tau"]
     assert preset.sources["lr"] == str(mine)
     assert preset.sources["double_q"] == "presets/dqn/default.toml"
+
+
+def test_a_file_fixes_what_an_earlier_one_searches(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    cartpole = catalog.environment("cartpole")
+    shipped = catalog.preset("ppo", cartpole)
+    file.write_text("[settings]\ngamma = 0.97\n")
+    fixed = catalog.preset("ppo", cartpole, str(file))
+    assert fixed.settings["gamma"] == 0.97
+    assert set(shipped.space) - set(fixed.space) == {"gamma"}
+    # What leaves the space otherwise keeps the value that it would have started from.
+    file.write_text("[space]\nlr = { log = [1e-5, 1e-2] }\n")
+    narrowed = catalog.preset("ppo", cartpole, str(file))
+    assert set(narrowed.space) == {"lr"}
+    assert narrowed.settings["gamma"] == shipped.settings["gamma"] == 0.98
+
+
+def test_pictures_and_families_have_presets_of_their_own() -> None:
+    atari = catalog.preset("ppo", catalog.environment("pong"))
+    assert atari.settings["frame_stack"] == 4
+    assert atari.settings["clip_rewards"] is True
+    assert atari.sources["fcnet_hiddens"] == "presets/ppo/pixels.toml"
+    assert atari.sources["entropy_coeff"] == "presets/ppo/atari.toml"
+    assert catalog.preset("sac", catalog.environment("carracing")).settings["frame_stack"] == 4
+    assert catalog.preset("sac", catalog.environment("halfcheetah")).settings["frame_stack"] == 1
 
 
 def test_a_setting_given_a_value_is_searched_no_more() -> None:

@@ -24,6 +24,7 @@ class FlatConfig:
     runner_class: ClassVar[type]
     learner_subclass: ClassVar[type]
     module_class: ClassVar[type]
+    catalog_class: ClassVar[type]
     flat_model_keys: ClassVar[tuple[str, ...]] = (
         "fcnet_hiddens",
         "fcnet_activation",
@@ -58,7 +59,7 @@ class FlatConfig:
 
     def array_module_spec(self) -> RLModuleSpec:
         """The network of the array engine."""
-        return RLModuleSpec(module_class=self.module_class)
+        return RLModuleSpec(module_class=self.module_class, catalog_class=self.catalog_class)
 
     def validate(self) -> None:
         """Chooses the engine. Raises ValueError for settings that cannot be.

@@ -18,12 +18,12 @@ from ray.rllib.algorithms.dqn.default_dqn_rl_module import (
 from ray.rllib.algorithms.dqn.torch.default_dqn_torch_rl_module import DefaultDQNTorchRLModule
 from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.core.columns import Columns
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from rltune.algorithms.audit import Reading
 from rltune.algorithms.noisy import NoisyLinear, make_noisy
 from rltune.algorithms.normalise import Normalised
 from rltune.algorithms.off_policy import OffPolicy, ReplayConfig, ReplayLearner
+from rltune.algorithms.pictures import DQNPictures
 from rltune.algorithms.runner import ArrayEnvRunner
 
 
@@ -91,6 +91,7 @@ class DQNConfig(ReplayConfig, rllib_dqn.DQNConfig):
     runner_class = DQNRunner
     learner_subclass = DQNLearner
     module_class = DQNModule
+    catalog_class = DQNPictures
     flat_model_keys = (*ReplayConfig.flat_model_keys, "noisy")
 
     def __init__(self, algo_class: type | None = None) -> None:
@@ -110,10 +111,6 @@ class DQNConfig(ReplayConfig, rllib_dqn.DQNConfig):
     def on_arrays_alone(self) -> dict[str, Any]:
         """Noisy networks too."""
         return {**super().on_arrays_alone(), "noisy": self.noisy}
-
-    def array_module_spec(self) -> RLModuleSpec:
-        """RLlib's network, noisy where it is asked to be."""
-        return RLModuleSpec(module_class=DQNModule, model_config=self.model_config)
 
 
 class DQN(OffPolicy, rllib_dqn.DQN):

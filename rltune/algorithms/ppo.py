@@ -26,6 +26,7 @@ from rltune.algorithms.normalise import (
     clip_rewards,
     to_device,
 )
+from rltune.algorithms.pictures import PPOPictures
 from rltune.algorithms.rollout import Rollout, gae
 from rltune.algorithms.runner import ArrayEnvRunner, draw
 
@@ -154,6 +155,7 @@ class PPOConfig(FlatConfig, rllib_ppo.PPOConfig):
     runner_class = PPORunner
     learner_subclass = PPOLearner
     module_class = PPOModule
+    catalog_class = PPOPictures
     flat_model_keys = (*FlatConfig.flat_model_keys, "vf_share_layers", "normalize_rewards")
 
     def __init__(self, algo_class: type | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,11 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.models.configs import MLPEncoderConfig
 from ray.rllib.core.models.torch.encoder import TorchMLPEncoder
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from rltune.algorithms.audit import Reading
 from rltune.algorithms.normalise import Normalised
 from rltune.algorithms.off_policy import OffPolicy, ReplayConfig, ReplayLearner
+from rltune.algorithms.pictures import PictureEncoderConfig, Pictures
 from rltune.algorithms.runner import ArrayEnvRunner, draw
 
 
@@ -31,8 +32,8 @@ class ObsActionEncoder(TorchMLPEncoder):
         return out
 
 
-class ObsActionCatalog(SACCatalog):
-    """The paper's critics for vector observations: one plain network on both inputs.
+class ObsActionCatalog(Pictures, SACCatalog):
+    """The paper's critics: one plain network on both inputs, pictures after convolutions.
 
     RLlib's own encode observation and action each by itself and join them in a third network,
     which is three times the work.
@@ -40,6 +41,8 @@ class ObsActionCatalog(SACCatalog):
 
     def _build_qf_encoder_continuous(self, framework: str) -> Any:
         config = self._encoder_config
+        if isinstance(config, PictureEncoderConfig):
+            return replace(config, actions=int(np.prod(self.action_space.shape))).build()
         if not isinstance(config, MLPEncoderConfig):
             return super()._build_qf_encoder_continuous(framework)
         inputs = config.input_dims[0] + int(np.prod(self.action_space.shape))
@@ -104,15 +107,12 @@ class SACConfig(ReplayConfig, rllib_sac.SACConfig):
     runner_class = SACRunner
     learner_subclass = SACLearner
     module_class = SACModule
+    catalog_class = ObsActionCatalog
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or SAC)
         self.rollout_fragment_length = 1
         self.training_intensity = 256.0
-
-    def array_module_spec(self) -> RLModuleSpec:
-        """RLlib's module with the paper's critics."""
-        return RLModuleSpec(module_class=SACModule, catalog_class=ObsActionCatalog)
 
 
 class SAC(OffPolicy, rllib_sac.SAC):

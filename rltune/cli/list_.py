@@ -18,6 +18,8 @@ from rltune.searchers import SEARCHERS
 from rltune.settings import ALGORITHMS
 
 Rows = list[dict[str, Any]]
+#: Too long for a table.
+_IN_JSON_ALONE = {"family", "threshold_reason"}
 
 
 def _presets(storage: Path) -> Rows:
@@ -69,6 +71,9 @@ def _environments(storage: Path) -> Rows:
             "id": s.id,
             "threshold": s.threshold,
             "max_episode_steps": s.max_episode_steps,
+            "family": s.family,
+            "extra": s.extra,
+            "threshold_reason": s.threshold_reason,
         }
         for s in envs.SPECS.values()
     ]
@@ -123,10 +128,11 @@ def run(*, kind: str, storage: Path, json: bool) -> None:
     if kind == "presets":
         rows = [_as_seen(row) for row in rows]
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in rows[0]:
+    names = [name for name in rows[0] if name not in _IN_JSON_ALONE]
+    for name in names:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(_shown(value) for value in row.values()))
+        table.add_row(*(_shown(row[name]) for name in names))
     out.print(table)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from environments import ALL
 from gymnasium.spaces import Box
 from quick import config, make, same, weights
 from ray.tune.result import TRIAL_INFO
@@ -245,7 +246,15 @@ def test_the_target_network_follows_at_its_interval() -> None:
     member.cleanup()
 
 
-@pytest.mark.parametrize("env", envs.SPECS)
+#: Settings with which a few dozen steps are enough for updates.
+BRIEF: dict[str, dict[str, Any]] = {
+    "ppo": {"num_envs_per_env_runner": 2, "train_batch_size": 64, "minibatch_size": 32},
+    "dqn": {"num_steps_sampled_before_learning_starts": 32, "train_batch_size": 16},
+    "sac": {"num_steps_sampled_before_learning_starts": 48, "train_batch_size": 16},
+}
+
+
+@pytest.mark.parametrize("env", ALL)
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_trains_wherever_its_actions_fit(algo: str, env: str) -> None:
     made = envs.make(env)
@@ -253,9 +262,11 @@ def test_trains_wherever_its_actions_fit(algo: str, env: str) -> None:
     made.close()
     if kind not in ALGORITHMS[algo].actions:
         return  # refused before a sweep starts: test_faults.py, number 40
-    member = make(algo, env=env, min_sample_timesteps_per_iteration=64)
+    member = make(algo, env=env, min_sample_timesteps_per_iteration=64, **BRIEF[algo])
+    before = weights(member)
     result = member.train()
     assert result["env_steps"] >= 64
+    assert not same(before, weights(member))
     member.cleanup()
 
 

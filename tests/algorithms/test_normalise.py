@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -12,8 +13,11 @@ from quick import ENV, config, exploit, make, same, weights
 
 from rltune import algorithms
 from rltune.algorithms.normalise import RewardScale, RunningMoments, clip_rewards
+from rltune.algorithms.policy import load_policy
 from rltune.algorithms.replay import Layout, ReplayBuffer
 from rltune.algorithms.rollout import Rollout
+from rltune.request import make_spec
+from rltune.runs import RunFolder
 from rltune.settings import ALGORITHMS
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -106,6 +110,26 @@ def test_remote_runners_act_by_the_learners_filter() -> None:
     member.cleanup()
 
 
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_evaluation_scales_as_training_did(algo: str, tmp_path: Path) -> None:
+    member = make(algo, **FILTER)
+    member.train()
+    checkpoint = tmp_path / "checkpoint"
+    member.save(str(checkpoint))
+    spec = make_spec(algo, ENV[algo], storage=tmp_path)
+    policy = load_policy(spec, RunFolder(tmp_path), checkpoint)
+    assert same(policy.net.observation_filter.state_dict(), _moments(member).state_dict())
+    mean, deviation = _moments(member).mean.numpy(), _moments(member).var.sqrt().numpy()
+    obs = mean + deviation * np.random.default_rng(0).normal(size=(50, len(mean)))
+    acted = policy.act(obs.astype(np.float32))
+    policy.net.observation_filter = None
+    np.testing.assert_allclose(
+        policy.act(((obs - mean) / deviation).astype(np.float32)), acted, atol=1e-3
+    )
+    assert not np.allclose(policy.act(obs.astype(np.float32)), acted, atol=1e-3)
+    member.cleanup()
+
+
 # Rewards -----------------------------------------------------------------------------------------
 
 
@@ -164,8 +188,6 @@ def test_clipped_rewards_are_their_signs() -> None:
 
 
 def test_a_buffer_keeps_rewards_as_they_are_and_sums_up_the_clipped_ones() -> None:
-    import gymnasium as gym
-
     space = gym.spaces.Box(-1, 1, (1,))
     buffer = ReplayBuffer(Layout(space, gym.spaces.Discrete(2), 10), seed=0)
     rewards = np.array([[5.0], [-7.0], [9.0]], np.float32)

@@ -1,0 +1,80 @@
+"""MiniGrid's worlds (Chevalier-Boisvert et al. 2023, arXiv 2306.13831), their view as one vector.
+
+A cell of the view comes as three numbers, an object, its colour and its state, which are names
+and no quantities: each becomes one-hot, and so does the direction, so that a plain network can
+read them. The mission's text is left out: it is the same in every episode of the worlds listed
+here. A world whose missions vary is seen without them.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils import RecordConstructorArgs
+from gymnasium.wrappers import TimeLimit
+from rltune.envs.spec import EnvSpec, Family
+
+_world = partial(
+    EnvSpec,
+    family="minigrid",
+    threshold=0.94,
+    threshold_reason=(
+        "the goal is worth 1 - 0.9 * steps / max_episode_steps: there in less than 7 % of them"
+    ),
+    extra="minigrid",
+)
+
+
+class OneHotView(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore[misc]
+    """The view and the direction as one vector of bytes: 255 for yes, 0 for no.
+
+    Bytes, as a picture's: a network gets 1 and 0, and a replay buffer takes a quarter of the
+    memory.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
+        constants = import_module("minigrid.core.constants")
+        tables = (constants.OBJECT_TO_IDX, constants.COLOR_TO_IDX, constants.STATE_TO_IDX)
+        self._kinds = [np.eye(len(table), dtype=np.uint8) * 255 for table in tables]
+        self._directions = np.eye(env.observation_space["direction"].n, dtype=np.uint8) * 255
+        width, height, _ = env.observation_space["image"].shape
+        size = width * height * sum(map(len, self._kinds)) + len(self._directions)
+        self.observation_space = gym.spaces.Box(0, 255, (size,), np.uint8)
+
+    def observation(self, observation: dict[str, Any]) -> np.ndarray:
+        """Objects of all cells, their colours, their states, the direction."""
+        image = observation["image"]
+        views = [kind[image[..., i]].ravel() for i, kind in enumerate(self._kinds)]
+        return np.concatenate([*views, self._directions[observation["direction"]]])
+
+
+def make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
+    """A world; it ends episodes by itself, where it is not told to earlier."""
+    env = gym.make(env_id, **kwargs)
+    if env.spec.max_episode_steps is None:
+        env = TimeLimit(env, env.unwrapped.max_steps)  # so that its spec tells of it
+    return OneHotView(env)
+
+
+FAMILY = Family(
+    listed=(
+        _world("minigrid:MiniGrid-Empty-5x5-v0", "minigrid-empty", max_episode_steps=100),
+        _world(
+            "minigrid:MiniGrid-Empty-Random-5x5-v0",
+            "minigrid-empty-random",
+            max_episode_steps=100,
+        ),
+        _world("minigrid:MiniGrid-DoorKey-5x5-v0", "minigrid-doorkey", max_episode_steps=250),
+        _world("minigrid:MiniGrid-DoorKey-8x8-v0", "minigrid-doorkey8x8", max_episode_steps=640),
+    ),
+    make=make,
+    prefix="MiniGrid-",
+    module="minigrid",
+    others=_world("", "", threshold=None, threshold_reason=None),
+)

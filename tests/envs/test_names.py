@@ -1,0 +1,212 @@
+"""Ids that no family lists, missing packages, and environments of a user's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import own
+import pytest
+from conftest import ROOT, run_rltune
+
+import rltune
+from rltune import catalog, envs
+from rltune.errors import BadInput
+from rltune.settings import ALGORITHMS, algorithm
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "extra"),
+    [
+        ("lunarlander", "Box2D", "box2d"),
+        ("Hopper-v5", "mujoco", "mujoco"),
+        ("pong", "ale_py", "atari"),
+        ("ALE/Zaxxon-v5", "ale_py", "atari"),
+        ("MiniGrid-Unlock-v0", "minigrid", "minigrid"),
+        ("minigrid:MiniGrid-Unlock-v0", "minigrid", "minigrid"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_command(
+    name: str, package: str, extra: str, tmp_path: Path
+) -> None:
+    gone = f"raise ModuleNotFoundError({f'No module named {package}'!r}, name={package!r})\n"
+    (tmp_path / f"{package}.py").write_text(gone)
+    paths = {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
+    done = run_rltune(tmp_path, "ppo", name, "--dry-run", variables=paths)
+    assert done.returncode == 2, done.stderr
+    assert f"pip install 'rltune[{extra}]'" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_the_list_needs_no_package(tmp_path: Path) -> None:
+    for package in ("Box2D", "mujoco", "ale_py", "minigrid", "cv2", "pygame"):
+        (tmp_path / f"{package}.py").write_text("raise ModuleNotFoundError\n")
+    paths = {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
+    done = run_rltune(tmp_path, "list", "environments", "--json", variables=paths)
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in envs.SPECS)
+
+
+def test_every_extra_is_there_to_install() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    for spec in envs.SPECS.values():
+        assert spec.extra is None or f"\n{spec.extra} = [" in text
+
+
+def test_an_unlisted_id_belongs_to_its_family() -> None:
+    spec = catalog.environment("ALE/Zaxxon-v5")
+    assert (spec.family, spec.extra, spec.pixels) == ("atari", "atari", True)
+    assert catalog.environment("ale_py:ALE/Zaxxon-v5") == spec
+    assert catalog.preset("ppo", spec).settings["clip_rewards"] is True
+    env = envs.make("ALE/Zaxxon-v5")
+    assert env.observation_space.shape == (84, 84, 1)
+    assert env.spec.max_episode_steps == spec.max_episode_steps
+    env.close()
+    spec = catalog.environment("MiniGrid-Unlock-v0")
+    assert (spec.family, spec.extra, spec.threshold) == ("minigrid", "minigrid", None)
+    assert envs.make(spec.id).observation_space.shape == (984,)
+
+
+def test_a_wrong_name_in_a_family_is_answered_with_the_nearest() -> None:
+    with pytest.raises(BadInput, match="Did you mean 'ALE/Zaxxon-v5'"):
+        catalog.environment("ALE/Zaxxonn-v5")
+    with pytest.raises(BadInput, match="Did you mean 'MiniGrid-Unlock-v0'"):
+        catalog.environment("MiniGrid-Unlok-v0")
+
+
+def test_arguments_of_atari_reach_the_game() -> None:
+    game = envs.make("pong", {"repeat_action_probability": 0.25, "frameskip": 2, "difficulty": 1})
+    assert game.unwrapped.ale.getFloat("repeat_action_probability") == 0.25
+    assert game.spec.max_episode_steps == 54_000
+    game.reset(seed=0)
+    before = game.unwrapped.ale.getEpisodeFrameNumber()
+    game.step(0)
+    assert game.unwrapped.ale.getEpisodeFrameNumber() == before + 2
+    game.close()
+
+
+def test_a_view_of_minigrid_is_one_hot() -> None:
+    env = envs.make("minigrid-doorkey")
+    obs, _ = env.reset(seed=0)
+    image = env.unwrapped.gen_obs()["image"]
+    assert set(np.unique(obs)) == {0, 255}
+    objects, colours, states, direction = np.split(obs > 0, 49 * np.cumsum([11, 6, 3]))
+    for kind, part in enumerate((objects, colours, states)):
+        cells = part.reshape(49, -1)
+        np.testing.assert_array_equal(cells.argmax(1), image[..., kind].ravel())
+        assert (cells.sum(1) == 1).all()
+    assert np.flatnonzero(direction) == [env.unwrapped.agent_dir]
+    env.close()
+
+
+# An environment of a user's own --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (own.Endless, "own:Endless"),
+        ("own:Endless", "own:Endless"),
+        (own.Endless.Within, "own:Endless.Within"),
+        ("own:Endless.Within", "own:Endless.Within"),
+    ],
+)
+def test_a_class_is_an_environment(given: Any, name: str) -> None:
+    spec = catalog.environment(given)
+    assert (spec.id, spec.name, spec.pixels) == (name, name, None)
+    env = envs.make(spec.id)
+    assert type(env.unwrapped).__qualname__ == name.partition(":")[2]
+    env.close()
+
+
+def test_arguments_reach_its_constructor_and_its_time_limit() -> None:
+    env = envs.make("own:Endless", {"start": 0.5, "max_episode_steps": 2})
+    obs, _ = env.reset(seed=0)
+    np.testing.assert_array_equal(obs, [0.5] * 4)  # a table is flat
+    assert [env.step(np.zeros(1))[3] for _ in range(2)] == [False, True]
+    env.close()
+
+
+def test_an_environment_without_an_end_gets_one() -> None:
+    env = envs.make("own:Endless")
+    assert catalog.environment("own:Endless").max_episode_steps == envs.MAX_EPISODE_STEPS
+    env.reset(seed=0)
+    cuts = [env.step(np.zeros(1))[3] for _ in range(envs.MAX_EPISODE_STEPS)]
+    assert cuts[-1]
+    assert not any(cuts[:-1])
+    env.close()
+
+
+def test_kinds_become_zeros_and_ones() -> None:
+    env = envs.make("own:Kinds")
+    obs, _ = env.reset(seed=0)
+    np.testing.assert_array_equal(obs, [0, 0, 1, 0, 1, 0, 0])
+    assert envs.make("frozenlake").reset(seed=0)[0].sum() == 1
+    env.close()
+
+
+def test_a_class_that_is_not_there_is_answered_with_the_nearest() -> None:
+    with pytest.raises(BadInput, match="Did you mean 'own:Endless'"):
+        catalog.environment("own:Endles")
+    with pytest.raises(BadInput, match="No module named 'nowhere'"):
+        catalog.environment("nowhere:Endless")
+    with pytest.raises(BadInput, match="must subclass gymnasium"):
+        catalog.environment(dict)
+
+
+def test_a_class_that_workers_cannot_import_is_refused(tmp_path: Path) -> None:
+    class Local(own.Kinds):
+        """Of a function."""
+
+    with pytest.raises(BadInput, match=r"workers cannot import.*Move it to a module"):
+        rltune.sweep("dqn", Local)
+
+
+def test_what_it_shows_chooses_its_preset() -> None:
+    seen = catalog.preset("dqn", catalog.environment("own:Endless.Within"))
+    assert seen.settings["frame_stack"] == 4
+    assert seen.sources["fcnet_hiddens"] == "presets/dqn/pixels.toml"
+    flat = catalog.preset("sac", catalog.environment("own:Endless"))
+    assert "pixels" not in "".join(flat.sources.values())
+    assert catalog.preset("ppo", catalog.environment("Blackjack-v1")).settings["frame_stack"] == 1
+    # A family's preset is not for whoever bears its name.
+    assert not catalog.has_pixels(envs.EnvSpec("Nowhere-v0", "Nowhere-v0", pixels=None))
+
+
+@pytest.mark.parametrize("given", ["own:Endless", "own:Endless.Within"])
+def test_actions_choose_the_algorithms(given: str) -> None:
+    spec = catalog.environment(given)
+    kind = type(envs.make(given).action_space).__name__.lower()
+    for algo in ALGORITHMS:
+        if kind in algorithm(algo).actions:
+            catalog.check_environment(spec, algorithm(algo), {})
+        else:
+            with pytest.raises(BadInput, match="cannot act in"):
+                catalog.check_environment(spec, algorithm(algo), {})
+
+
+@pytest.mark.slow
+def test_a_sweep_on_a_class_of_ones_own(tmp_path: Path) -> None:
+    quick: dict[str, Any] = {"steps": 600, "trials": 2, "storage": tmp_path, "scheduler": "fifo"}
+    settings = {"train_batch_size": 200, "minibatch_size": 50}
+    run = rltune.sweep(
+        "ppo", own.Endless, env_args={"max_episode_steps": 20}, settings=settings, **quick
+    )
+    assert {trial["status"] for trial in run.trials} == {"TERMINATED"}
+    assert run.folder.spec.env_id == "own:Endless"
+    assert rltune.load(run.path).evaluate(episodes=2).mean < 0
+    assert isinstance(own.Endless.observation_space, gym.spaces.Box)
+
+
+@pytest.mark.slow
+def test_a_class_beside_a_user_on_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text((Path(own.__file__)).read_text())
+    words = "--steps 400 --trials 1 --scheduler fifo --set num_envs_per_env_runner=2".split()
+    more = "--set train_batch_size=100 --set minibatch_size=50 --env-arg max_episode_steps=20"
+    done = run_rltune(tmp_path, "ppo", "mine:Endless", *words, *more.split(), "--quiet")
+    assert done.returncode == 0, done.stderr
+    again = run_rltune(tmp_path, "ppo", "mine:Endles", "--dry-run")
+    assert "Did you mean 'mine:Endless'" in " ".join(again.stderr.split())
