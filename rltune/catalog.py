@@ -342,6 +342,9 @@ def _merge(base: Preset, file: _File, algo: Algorithm) -> Preset:
     constraints = _constraints(file) or base.space.constraints
     inherited = {name: p for name, p in base.space.items() if name not in settings}
     space = Space(parameters or inherited, constraints)
+    notes = file.tables.get("notes", base.notes)
+    if not isinstance(notes, str):
+        file.complain("notes", f"notes must be text, got {notes!r}")
     named = [*settings, *parameters, *(f"budget.{key}" for key in budget)]
     return replace(
         base,
@@ -350,6 +353,7 @@ def _merge(base: Preset, file: _File, algo: Algorithm) -> Preset:
         budget=replace(base.budget, **budget),
         points=_points(file, space) or points_within(space, base.points),
         sources={**base.sources, **dict.fromkeys(named, file.label)},
+        notes=" ".join(str(notes).split()),
     )
 
 

@@ -86,6 +86,29 @@ class Certificate:
             raise MachineError(f"certificate {path}: {error.strerror or error}") from error
 
 
+def standing(preset: Preset, path: Path | None = None) -> dict[str, Any] | None:
+    """A preset's certificate as JSON has it, with whether it is ``stale``; None where none is.
+
+    Args:
+        path: of a preset file of the user's; None for the shipped preset.
+    """
+    if path is None and (preset.algo, preset.env) not in catalog.preset_names():
+        return None
+    certificate = read(place(preset.algo, preset.env, path))
+    if certificate is None:
+        return None
+    return asdict(certificate) | {"stale": certificate.stale(preset)}
+
+
+def in_words(standing: Mapping[str, Any] | None) -> str:
+    """How many seeds a certificate has over the threshold."""
+    if standing is None:
+        return "not certified here"
+    seeds, share = standing["seeds"], standing["share_over_threshold"]
+    over = f"{seeds} seeds" if share is None else f"{round(share * seeds)} of {seeds} seeds"
+    return over + (", stale: the preset has changed" if standing["stale"] else "")
+
+
 def passed(share: float | None) -> bool:
     """Whether enough seeds are over the threshold, or there is none."""
     return share is None or share >= REQUIRED_SHARE

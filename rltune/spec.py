@@ -63,6 +63,7 @@ class Preset:
         points: searched settings that the first trials start from, the rest of each as in
             ``settings``.
         sources: where each setting, parameter and budget entry comes from, for `rltune show`.
+        notes: where the settings come from, in words.
     """
 
     algo: str
@@ -72,6 +73,7 @@ class Preset:
     budget: Budget
     points: tuple[Mapping[str, Any], ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    notes: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +14,19 @@ from rich.text import Text
 from rltune.errors import Interrupted, RltuneError
 from rltune.runs import dumps
 
+PIPE_WIDTH = 200
+
 #: Messages: to stderr, so that stdout can be piped.
 messages = Console(stderr=True, highlight=False)
 
 
 def output(json: bool = False) -> Console:
-    """Where a command's own output goes; to stderr where stdout is kept for JSON."""
-    return Console(stderr=json, highlight=False)
+    """Where a command's own output goes; to stderr where stdout is kept for JSON.
+
+    A pipe or a file has no width that words would have to be folded to.
+    """
+    to_terminal = (sys.stderr if json else sys.stdout).isatty() or "COLUMNS" in os.environ
+    return Console(stderr=json, highlight=False, width=None if to_terminal else PIPE_WIDTH)
 
 
 def print_json(values: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,26 +24,21 @@ _IN_JSON_ALONE = {"family", "threshold_reason"}
 def _presets(storage: Path) -> Rows:
     rows = []
     for algo, env in catalog.preset_names():
-        certificate = certificates.read(certificates.place(algo, env))
-        body = None
-        if certificate is not None:
-            preset = catalog.preset(algo, catalog.environment(env))
-            body = asdict(certificate) | {"stale": certificate.stale(preset)}
-        rows.append({"algo": algo, "env": env, "certificate": body})
+        preset = catalog.preset(algo, catalog.environment(env))
+        rows.append({"algo": algo, "env": env, "certificate": certificates.standing(preset)})
     return rows
 
 
 def _as_seen(row: dict[str, Any]) -> dict[str, Any]:
     """A preset's certificate in a few columns."""
-    body = row.pop("certificate")
+    body = row["certificate"]
+    over = certificates.in_words(body)
+    seen = {"algo": row["algo"], "env": row["env"], "over threshold": over}
     if body is None:
-        return {**row, "over threshold": "not certified here", **dict.fromkeys(CERTIFICATE)}
-    share = body["share_over_threshold"]
+        return {**seen, **dict.fromkeys(CERTIFICATE)}
     low, high = body["ci95"]
-    over = "-" if share is None else f"{round(share * body['seeds'])} of {body['seeds']} seeds"
     return {
-        **row,
-        "over threshold": over + (", stale: the preset has changed" if body["stale"] else ""),
+        **seen,
         "threshold": body["threshold"],
         "IQM": body["iqm"],
         "95 % interval": f"[{number(low)}, {number(high)}]",

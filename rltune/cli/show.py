@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from rltune import catalog
+from rltune import catalog, certificates
 from rltune.cli import console
 from rltune.cli.console import setting
 from rltune.cli.parse import pairs
@@ -28,24 +28,31 @@ def run(
 ) -> None:
     """Prints a preset, resolved as a sweep would."""
     algorithm(algo)
+    base = catalog.preset(
+        algo, catalog.environment(env, imports), None if preset is None else str(preset)
+    )
     resolved = catalog.override(
-        catalog.preset(
-            algo, catalog.environment(env, imports), None if preset is None else str(preset)
-        ),
+        base,
         pairs("--set", settings, "--set lr=1e-3"),
         pairs("--space", space, "--space 'lr={log=[1e-5,1e-2]}'"),
         {},
     )
+    # A certificate is of the preset as it is written.
+    standing = certificates.standing(base, preset)
     if json:
-        console.print_json(_as_dict(resolved))
+        console.print_json(_as_dict(resolved, standing))
     else:
+        words = f"{resolved.notes} [dim]({certificates.in_words(standing)})[/dim]\n"
+        console.output().print(words.lstrip())
         _print(resolved)
 
 
-def _as_dict(preset: Preset) -> dict[str, Any]:
+def _as_dict(preset: Preset, standing: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "algo": preset.algo,
         "env": preset.env,
+        "notes": preset.notes,
+        "certificate": standing,
         "budget": asdict(preset.budget),
         "settings": dict(preset.settings),
         "space": preset.space.to_dict(),

@@ -256,7 +256,7 @@ BRIEF: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("env", ALL)
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_trains_wherever_its_actions_fit(algo: str, env: str) -> None:
+def test_its_preset_trains_wherever_its_actions_fit(algo: str, env: str) -> None:
     made = envs.make(env)
     kind = type(made.action_space).__name__.lower()
     made.close()
