@@ -7,6 +7,7 @@ import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,6 +27,8 @@ from rltune.spec import Preset, RunSpec
 
 #: Checkpoints of a trial that is only trained: the points of its greedy policy's curve.
 CHECKPOINTS = 20
+#: Packages that environments run in, where they are installed: what they compute changes too.
+SIMULATORS = ("box2d", "mujoco", "ale-py", "minigrid")
 #: Environment arguments whose names look like this never reach the disk.
 SECRET = re.compile(r"secret|token|passw|api_?key|private_?key|credential|auth", re.IGNORECASE)
 
@@ -337,9 +340,7 @@ def redact(command: Sequence[str]) -> list[str]:
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
     found = {"rltune": __version__, "python": platform.python_version()}
-    for package in ("ray", "torch", "gymnasium", "numpy", "scipy"):
-        try:
+    for package in ("ray", "torch", "gymnasium", "numpy", "scipy", *SIMULATORS):
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
     return found
