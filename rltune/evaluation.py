@@ -12,7 +12,7 @@ import gymnasium as gym
 import numpy as np
 
 from rltune import envs
-from rltune.algorithms.policy import load_policy
+from rltune.algorithms.policy import Policy, load_policy
 from rltune.errors import BadInput
 from rltune.runs import BEST, RunFolder, dumps
 from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, RunSpec
@@ -105,10 +105,20 @@ def evaluate(folder: RunFolder, episodes: int = 100, seed: int | None = None) ->
     Raises:
         BadInput: the run has no policy, or its checkpoint cannot be read.
     """
+    policy = best_policy(folder)
+    seeds = evaluation_seeds(folder.spec.seed if seed is None else seed, episodes)
+    return summarise(play(policy, folder.spec, seeds), seeds)
+
+
+def best_policy(folder: RunFolder) -> Policy:
+    """A run's best policy.
+
+    Raises:
+        BadInput: the run has none, or its checkpoint cannot be read.
+    """
     if folder.best_record is None:
         raise BadInput(f"{folder.shown} has no policy yet: no trial has left a checkpoint")
-    seeds = evaluation_seeds(folder.spec.seed if seed is None else seed, episodes)
-    return score(folder, folder.path / BEST, seeds)
+    return load_policy(folder.spec, folder, folder.path / BEST)
 
 
 def score(folder: RunFolder, checkpoint: Path, seeds: Sequence[int]) -> Evaluation:

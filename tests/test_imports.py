@@ -14,12 +14,12 @@ import rltune
 
 RANKS = [
     {"errors", "envs", "statistics"},
-    {"space"},
+    {"space", "files", "film"},
     {"spec", "settings"},
     {"catalog", "runs", "state", "checkpoints", "certificates"},
     {"observer"},
     {"algorithms", "schedulers", "searchers"},
-    {"evaluation"},
+    {"evaluation", "export", "video"},
     {"sweeps", "request"},
     {"api"},
     {"cli"},

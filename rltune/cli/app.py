@@ -320,6 +320,45 @@ def evaluate(
 
 
 @app.command()
+def play(
+    run: RunArgument,
+    video: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Films it, .mp4 or .gif; without it a window opens."),
+    ] = None,
+    episodes: Annotated[int, typer.Option(min=1, help="Whole episodes, one a seed.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Draws other evaluation seeds.", show_default=False)
+    ] = None,
+    fps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Steps a second in the video; the environment's.", show_default=False
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Shows a run's best policy, as a video or in a window."""
+    _call("play", run_path=run, video=video, episodes=episodes, seed=seed, fps=fps, json=json)
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    preset: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The best settings, as a preset: .toml.")
+    ] = None,
+    onnx: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The best policy, checked: .onnx.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replaces files.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Writes a run's best settings as a preset, its best policy as ONNX."""
+    _call("export", run_path=run, preset=preset, onnx=onnx, force=force, json=json)
+
+
+@app.command()
 def board(
     runs: RunsArgument,
     port: Annotated[int, typer.Option(help="0 takes any free one.")] = 6006,
@@ -383,7 +422,7 @@ def _root(
     pass
 
 
-COMMANDS = ("train", "certify", "resume", "evaluate", "board", "list", "show")
+COMMANDS = ("train", "certify", "resume", "evaluate", "play", "export", "board", "list", "show")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,0 +1,66 @@
+"""``rltune export RUN``."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from rltune import files
+from rltune.cli import console
+from rltune.cli.extras import need
+from rltune.errors import BadInput
+from rltune.runs import RunFolder
+
+#: In a run folder.
+PRESET = "best/preset.toml"
+
+
+def run(*, run_path: Path, preset: Path | None, onnx: Path | None, force: bool, json: bool) -> None:
+    """Writes what was asked for, all of it checked first."""
+    folder = RunFolder.open(run_path)
+    if preset is None and onnx is None:
+        raise BadInput("export what? Name --preset FILE, --onnx FILE or both.")
+    text = ""
+    if preset is not None:
+        text = _best_preset(folder)
+        files.check("--preset", preset, (".toml",), force)
+    if onnx is not None:
+        need("onnx", "onnx", "onnxruntime")
+        files.check("--onnx", onnx, (".onnx",), force)
+    out = console.output(json)
+    done: dict[str, Any] = {}
+    if preset is not None:
+        with files.whole(preset) as part:
+            part.write_text(text, encoding="utf-8")
+        spec, done["preset"] = folder.spec, str(preset)
+        out.print(f"{preset}: rltune {spec.algo} {spec.env} --preset {preset}", soft_wrap=True)
+    if onnx is not None:
+        done["onnx"] = {"path": str(onnx), **_write_policy(folder, onnx, out)}
+    if json:
+        console.print_json(done)
+
+
+def _best_preset(folder: RunFolder) -> str:
+    try:
+        return (folder.path / PRESET).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"{folder.shown}/{PRESET} cannot be read: {error}. It is written when a sweep ends: "
+            f"rltune resume {folder.shown}"
+        ) from error
+
+
+def _write_policy(folder: RunFolder, path: Path, out: Console) -> dict[str, Any]:
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    from rltune.export import to_onnx  # RLlib's networks take seconds to import
+
+    agreement = to_onnx(folder, path)
+    out.print(
+        f"{path}: acts as the policy on {agreement.equal:,} of {agreement.observations:,} "
+        f"observations of {folder.spec.env_id}",
+        soft_wrap=True,
+    )
+    return agreement.to_dict()

@@ -1,0 +1,53 @@
+"""``rltune play RUN``."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from rltune import files
+from rltune.cli import console
+from rltune.cli.console import number
+from rltune.cli.extras import need
+from rltune.errors import BadInput
+from rltune.runs import RunFolder
+
+
+def run(
+    *,
+    run_path: Path,
+    video: Path | None,
+    episodes: int,
+    seed: int | None,
+    fps: int | None,
+    json: bool,
+) -> None:
+    """Shows a run's best policy, and prints the return of each episode as it ends."""
+    folder = RunFolder.open(run_path)
+    if video is not None:
+        need("video", "imageio_ffmpeg")
+        from rltune.film import FORMATS  # of an extra
+
+        files.check("--video", video, FORMATS, overwrite=True)
+    elif fps is not None:
+        raise BadInput("--fps is of a video: add --video out.mp4")
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    from rltune.video import record, watch  # RLlib's networks take seconds to import
+
+    films = watch(folder, episodes, seed)
+    if video is not None:
+        films = record(folder, video, episodes, seed, fps)
+    out, shown = console.output(json), []
+    for one in films:
+        shown.append(one)
+        out.print(
+            f"return {number(one.episode_return)} in {number(one.env_steps)} steps of "
+            f"{folder.spec.env_id}, seed {one.seed}",
+            soft_wrap=True,
+        )
+    if video is not None:
+        out.print(f"video: {video}", soft_wrap=True)
+    if json:
+        console.print_json(
+            {"video": video and str(video), "episodes": [one.to_dict() for one in shown]}
+        )
