@@ -13,6 +13,7 @@ from rltune.evaluation import Evaluation
 from rltune.observer import Observer
 from rltune.request import make_spec
 from rltune.runs import RunFolder
+from rltune.watchdog import ENV_TIMEOUT
 
 
 class Run:
@@ -68,6 +69,7 @@ def sweep(
     gpus_per_trial: float = 0.0,
     memory_per_trial: int | str = 0,
     max_failures: int = 2,
+    env_timeout: float = ENV_TIMEOUT,
     seed: int = 0,
     population: Mapping[str, Any] | None = None,
     points: Sequence[Mapping[str, Any]] = (),
@@ -98,6 +100,8 @@ def sweep(
         gpus_per_trial: GPUs, fractions too.
         memory_per_trial: bytes, or a text like "2GiB", that Ray sets aside for a trial.
         max_failures: times a trial that fails is tried again from its last checkpoint.
+        env_timeout: seconds that one call of a trial's environments may take, all their copies
+            together, before its process is ended and the trial tried again; inf for no limit.
         seed: fixes every draw of the sweep.
         population: how pb2 and pbt work, by name: ``perturb_every``, ``synchronous``,
             ``burn_in``, ``quantile``, ``resample_probability``, ``margin``; see
@@ -136,6 +140,7 @@ def train(
     gpus_per_trial: float = 0.0,
     memory_per_trial: int | str = 0,
     max_failures: int = 2,
+    env_timeout: float = ENV_TIMEOUT,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     preset: str | Path | None = None,

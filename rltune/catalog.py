@@ -18,9 +18,11 @@ import numpy as np
 from rltune import envs
 from rltune.envs import EnvSpec
 from rltune.errors import BadInput, did_you_mean, unknown
+from rltune.isolated import Guard, isolated
 from rltune.settings import ALGORITHMS, Algorithm, algorithm
 from rltune.space import Constraint, Parameter, Space, parse_parameter
 from rltune.spec import Budget, Preset
+from rltune.watchdog import ENV_TIMEOUT
 
 #: A preset is a page of text; anything larger is something else.
 MAX_PRESET_BYTES = 1 << 20
@@ -152,55 +154,6 @@ def _defined_in(env_name: str, module: str) -> bool:
     return spec is not None and str(spec.entry_point).startswith(module)
 
 
-def check_environment(spec: EnvSpec, algo: Algorithm, env_args: Mapping[str, Any]) -> None:
-    """Makes the environment once, here, before anything starts.
-
-    Raises:
-        BadInput: it cannot be made, reset or stepped, or the algorithm cannot act in it.
-    """
-    try:
-        env = envs.make(spec.id, env_args)
-    except Exception as error:  # an environment may raise anything
-        extra = f" Install it with: pip install 'rltune[{spec.extra}]'" if spec.extra else ""
-        raise BadInput(
-            f"environment {spec.id} could not be made: {type(error).__name__}: {error}.{extra}"
-        ) from error
-    try:
-        _check_spaces(spec, algo, env)
-        env.reset(seed=0)
-        env.step(env.action_space.sample())
-    except BadInput:
-        raise
-    except Exception as error:  # an environment may raise anything
-        raise BadInput(
-            f"environment {spec.id} failed its first step: {type(error).__name__}: {error}"
-        ) from error
-    finally:
-        env.close()
-
-
-def _check_spaces(spec: EnvSpec, algo: Algorithm, env: gym.Env[Any, Any]) -> None:
-    if not isinstance(env.observation_space, gym.spaces.Box):
-        raise BadInput(
-            f"environment {spec.id}: {type(env.observation_space).__name__} observations are not "
-            "handled. Flatten them to a Box with gymnasium.wrappers.FlattenObservation."
-        )
-    kind = type(env.action_space).__name__.lower()
-    if kind in algo.actions:
-        return
-    able = [other.name for other in ALGORITHMS.values() if kind in other.actions]
-    mend = (
-        f"Use {' or '.join(able)}."
-        if able
-        else "No algorithm of rltune handles such actions: wrap the environment so that they are "
-        "Discrete or Box."
-    )
-    raise BadInput(
-        f"{algo.name} cannot act in {spec.id}: its actions are {type(env.action_space).__name__}, "
-        f"{algo.name} takes {' or '.join(sorted(a.capitalize() for a in algo.actions))}. {mend}"
-    )
-
-
 # --- presets ----------------------------------------------------------------------------------
 
 
@@ -276,10 +229,15 @@ def has_pixels(env: EnvSpec, env_args: Mapping[str, Any] | None = None) -> bool:
     if env.pixels is not None:
         return env.pixels
     try:
-        made = envs.make(env.id, env_args)
-    except Exception:  # an environment may raise anything, and check_environment tells of it
+        return isolated(lambda guard: _shows_pictures(env.id, env_args, guard), ENV_TIMEOUT)
+    except Exception:  # an environment may raise anything, and preflight tells of it
         return False
-    made.close()
+
+
+def _shows_pictures(env_id: str, env_args: Mapping[str, Any] | None, guard: Guard) -> bool:
+    with guard:
+        made = envs.make(env_id, env_args)
+        made.close()
     return len(made.observation_space.shape or ()) == 3
 
 

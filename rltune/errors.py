@@ -66,6 +66,22 @@ class EnvironmentFailed(RltuneError):
     exit_code = 1
 
 
+class ProcessEnded(RltuneError):
+    """A process that other people's code ran in hung, or crashed.
+
+    Attributes:
+        how: "by SIGSEGV", "with exit code 1".
+        report: where it hung or crashed, see rltune.watchdog.collect; empty if nothing is known.
+    """
+
+    exit_code = 1
+
+    def __init__(self, how: str, report: str) -> None:
+        super().__init__(f"the process ended {how}. {report}".strip())
+        self.how = how
+        self.report = report
+
+
 class BadCheckpoint(RltuneError):
     """A checkpoint is incomplete, damaged, another algorithm's or of a newer format."""
 

@@ -16,7 +16,16 @@ from typing import Any
 import gymnasium as gym
 import psutil
 
-from rltune import __version__, catalog, certificates, envs, schedulers, searchers, state
+from rltune import (
+    __version__,
+    catalog,
+    certificates,
+    envs,
+    preflight,
+    schedulers,
+    searchers,
+    state,
+)
 from rltune.algorithms.replay import Layout
 from rltune.envs import SECRET_PREFIX
 from rltune.errors import BadInput
@@ -24,6 +33,7 @@ from rltune.runs import RunFolder, check_name, default_name, dumps, loads
 from rltune.settings import algorithm
 from rltune.space import Space
 from rltune.spec import Preset, RunSpec
+from rltune.watchdog import ENV_TIMEOUT
 
 #: Checkpoints of a trial that is only trained: the points of its greedy policy's curve.
 CHECKPOINTS = 20
@@ -48,6 +58,7 @@ def make_spec(
     gpus_per_trial: float = 0.0,
     memory_per_trial: int | str = 0,
     max_failures: int = 2,
+    env_timeout: float = ENV_TIMEOUT,
     seed: int = 0,
     population: Mapping[str, Any] | None = None,
     points: Sequence[Mapping[str, Any]] = (),
@@ -86,6 +97,7 @@ def make_spec(
         **(population or {}),
     }
     hidden = hide_secrets(env_args or {})
+    preflight.check_environment(env_spec, algorithm(algo), hidden, env_timeout)
     base = catalog.preset(algo, env_spec, None if preset is None else str(preset), hidden)
     resolved = catalog.override(
         base,
@@ -105,7 +117,6 @@ def make_spec(
         resolved = without_search(resolved)
     memory = as_bytes(memory_per_trial)
     _check(resolved, concurrent, cpus_per_trial, gpus_per_trial, seed, max_failures)
-    catalog.check_environment(env_spec, algorithm(algo), hidden)
     folder = Path(storage).expanduser().resolve()
     spec = RunSpec(
         algo=algo,
@@ -127,6 +138,7 @@ def make_spec(
         gpus_per_trial=gpus_per_trial,
         memory_per_trial=memory,
         max_failures=max_failures,
+        env_timeout=env_timeout,
         address=address,
         imports=tuple(imports),
         command=tuple(redact(command)),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rltune.space import Constraint, Space, parse_parameter
+from rltune.watchdog import ENV_TIMEOUT
 
 #: Four ranges of environment seeds that never meet. They start with: training while a sweep tunes
 #: (0), training with settings that are tuned already, choosing between checkpoints, evaluation.
@@ -89,6 +90,7 @@ class RunSpec:
         concurrent: trials at a time; None for as many as fit.
         memory_per_trial: bytes that Ray sets aside for a trial; 0 for none.
         max_failures: times a trial that fails is tried again from its last checkpoint.
+        env_timeout: seconds that one call of a trial's environments may take; inf for no limit.
         seed: fixes every draw of the sweep, in the driver and in each trial.
         storage: absolute path of the folder that holds runs.
         address: of a Ray cluster; None to start Ray here.
@@ -114,6 +116,7 @@ class RunSpec:
     gpus_per_trial: float = 0.0
     memory_per_trial: int = 0
     max_failures: int = 2
+    env_timeout: float = ENV_TIMEOUT
     address: str | None = None
     imports: tuple[str, ...] = ()
     command: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ import psutil
 import pytest
 from conftest import ROOT, Cli, environment, run_rltune
 
-from rltune import catalog, envs, request, state
+from rltune import catalog, envs, preflight, request, state
 from rltune.errors import BadInput, MachineError
 from rltune.request import make_spec
 from rltune.runs import RunFolder, check_name
@@ -81,13 +81,14 @@ def test_10_a_resume_with_another_space_or_environment_is_refused(tmp_path: Path
     folder.lock.release()
     request.check_resumable(folder)
     asked = json.loads((folder.path / "run.json").read_text())
+    lr, num_epochs = asked["space"]["lr"], asked["settings"]["num_epochs"]
     asked["space"]["lr"] = {"log": [1e-6, 1.0]}
     asked["settings"]["num_epochs"] = 3
     asked["env_id"] = "Acrobot-v1"
     (folder.path / "run.json").write_text(json.dumps(asked))
     said = _refused(cli, "resume", str(folder.path))
-    assert "space.lr was {'log': [0.0002, 0.003], 'default': 0.001} and is {'log': " in said
-    assert "settings.num_epochs was 20 and is 3 now" in said
+    assert f"space.lr was {lr} and is {{'log': " in said
+    assert f"settings.num_epochs was {num_epochs} and is 3 now" in said
     assert "env was 'CartPole-v1' and is 'Acrobot-v1' now" in said
     assert "env.observation_space was 'Box([" in said
     assert "--force" in said
@@ -198,20 +199,20 @@ def test_40_spaces_that_an_algorithm_cannot_act_in(cli: Cli) -> None:
 def test_40_actions_that_no_algorithm_handles(algo: str, kind: str) -> None:
     spec = catalog.environment(f"OddActions{kind}-v0")
     with pytest.raises(BadInput, match=f"{kind}.*wrap the environment"):
-        catalog.check_environment(spec, algorithm(algo), {})
+        preflight.check_environment(spec, algorithm(algo), {})
 
 
 @pytest.mark.parametrize("kind", ["Dict", "Tuple"])
 def test_40_observations_that_no_network_reads(kind: str) -> None:
     spec = catalog.environment(f"OddObservations{kind}-v0")
     with pytest.raises(BadInput, match=f"{kind} observations are not handled.*Flatten"):
-        catalog.check_environment(spec, algorithm("dqn"), {})
+        preflight.check_environment(spec, algorithm("dqn"), {})
 
 
 def test_41_batches_that_do_not_fit(cli: Cli) -> None:
-    message = _refused(cli, "ppo", "cartpole", "--set", "minibatch_size=512")
+    message = _refused(cli, "ppo", "cartpole", "--set", "minibatch_size=1024")
     assert "minibatch_size <= train_batch_size does not hold" in message
-    assert "minibatch_size = 512, train_batch_size = 256" in message
+    assert "minibatch_size = 1024, train_batch_size = 512" in message
     message = _refused(cli, "ppo", "cartpole", "--set", "num_envs_per_env_runner=7")
     assert "num_envs_per_env_runner divides train_batch_size does not hold" in message
     # After a mutation: tests/test_catalog.py and tests/schedulers hold every proposal to the same.

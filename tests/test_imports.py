@@ -13,10 +13,10 @@ from conftest import ROOT, environment
 import rltune
 
 RANKS = [
-    {"errors", "envs", "statistics"},
-    {"space", "files", "film"},
+    {"errors", "envs", "statistics", "watchdog"},
+    {"space", "files", "film", "isolated"},
     {"spec", "settings"},
-    {"catalog", "runs", "state", "checkpoints", "certificates"},
+    {"catalog", "preflight", "runs", "state", "checkpoints", "certificates"},
     {"observer"},
     {"algorithms", "schedulers", "searchers"},
     {"evaluation", "export", "video"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 from ray.rllib.callbacks.callbacks import RLlibCallback
@@ -17,6 +18,9 @@ class FlatConfig:
             trial whose checkpoint it is restored from next, ``env_steps``, where its own clock
             goes on, and ``own_checkpoint``, the folder of its own last one, or None. Restored from
             a checkpoint of its own, a trial takes no notice of it.
+        env_timeout: seconds that one call of the environments may take before their process ends,
+            for a sweep to try the trial again; inf for no limit.
+        crash_folder: where a process that ends so leaves its report; set by the trial.
         stock_reasons: what in this config the array engine does not do, found by ``validate``.
             Where there is any, RLlib's own engine runs.
     """
@@ -42,6 +46,11 @@ class FlatConfig:
         self.num_env_runners = 0
         #: Reports come at fixed steps, however fast the machine is (RLlib's SAC: every second).
         self.min_time_s_per_iteration: float | None = None
+        self.env_timeout = math.inf
+        self.crash_folder: str | None = None
+        #: A runner that dies or gives up is the trial's failure: it goes on from its checkpoint.
+        #: RLlib would go on without that runner's steps, or without any.
+        self.restart_failed_env_runners = False
         self.env_runner_cls: type | None = None
         self.stock_reasons: list[str] = []
 

@@ -97,6 +97,9 @@ class Member(Restorable):
         torch.set_num_threads(max(1, int(self.config.num_cpus_for_main_process)))
         if self._storage is not None:
             self._storage.__class__ = TidyStorage
+            self.config = self.config.copy(copy_frozen=False)
+            self.config.crash_folder = self._storage.trial_fs_path
+            self.config.freeze()
         super().setup(config)  # type: ignore[misc]
         self.env_steps = 0
         self.diverged = None

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import math
 from abc import abstractmethod
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -24,6 +25,8 @@ from rltune.algorithms.divergence import Divergence
 from rltune.algorithms.normalise import as_input, to_device
 from rltune.algorithms.rollout import STEP_COLUMNS, Rollout
 from rltune.errors import EnvironmentFailed
+from rltune.spec import FIRST_FRESH_SEED, MAX_TRIAL_SEED
+from rltune.watchdog import Watchdog, watchdog
 
 log = logging.getLogger("rltune")
 
@@ -42,6 +45,8 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         super().__init__(config=config, **kwargs)
         self._spaces = kwargs.get("spaces")
         self.module: Any = None
+        crash_folder = config.crash_folder and Path(config.crash_folder)
+        self._watchdog = watchdog(config.env_timeout, crash_folder)
         self.rng = np.random.default_rng(self._seed)
         self._restarts = 0
         if self.worker_index or not self.num_workers:
@@ -66,14 +71,16 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
     def make_env(self) -> None:
         """Makes the vectorised environment and resets it with this runner's seed."""
         config = self.config
-        self.env = envs.make_vec(
-            config.env, config.num_envs_per_env_runner, config.env_config, config.frame_stack
-        )
+        with self._watchdog:
+            self.env = envs.make_vec(
+                config.env, config.num_envs_per_env_runner, config.env_config, config.frame_stack
+            )
         self._autoreset = self.env.metadata["autoreset_mode"]
         self._reset_env()
 
     def _reset_env(self) -> None:
-        self._obs, _ = self.env.reset(seed=self._seed)
+        with self._watchdog:
+            self._obs, _ = self.env.reset(seed=self._seed)
         self._fresh = np.zeros(self.env.num_envs, dtype=bool)  # the next step is spent on a reset
         self._returns = np.zeros(self.env.num_envs)
         self._lengths = np.zeros(self.env.num_envs, dtype=int)
@@ -138,9 +145,10 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
     ) -> dict[str, np.ndarray]:
         """One step of every environment; episodes that end are appended to the lists."""
         before, fresh = self._obs, self._fresh
-        self._obs, rewards, terminated, truncated, infos = self.env.step(
-            to_env_actions(actions, self.env.single_action_space)
-        )
+        with self._watchdog:
+            self._obs, rewards, terminated, truncated, infos = self.env.step(
+                to_env_actions(actions, self.env.single_action_space)
+            )
         done = terminated | truncated
         with np.errstate(over="ignore"):  # what is infinite then is met by check_rollouts
             rewards = np.asarray(rewards, dtype=np.float32)
@@ -154,7 +162,8 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
             "valid": ~fresh,
         }
         if self._autoreset == AutoresetMode.DISABLED and done.any():
-            self._obs, _ = self.env.reset(options={"reset_mask": done})
+            with self._watchdog:
+                self._obs, _ = self.env.reset(options={"reset_mask": done})
         self._count_episodes(rewards, done, returns, lengths)
         return row
 
@@ -174,8 +183,9 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
                 ) from error
             log.warning("%s is made anew at env step %d: %s", self.config.env, env_steps, error)
             with contextlib.suppress(Exception):  # it is broken as it is
-                self.stop()
-            self._seed = int(self.rng.integers(2**31))
+                self._close()
+            start = self._seed // FIRST_FRESH_SEED * FIRST_FRESH_SEED  # of its range
+            self._seed = start + int(self.rng.integers(MAX_TRIAL_SEED))
             try:
                 self.make_env()
             except Exception as again:
@@ -230,8 +240,16 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
 
     def stop(self) -> None:
         """Closes the environments."""
+        try:
+            self._close()
+        finally:
+            if isinstance(self._watchdog, Watchdog):
+                self._watchdog.close()
+
+    def _close(self) -> None:
         if self.env is not None:
-            self.env.close()
+            with self._watchdog:
+                self.env.close()
 
     def get_state(self, *_: Any, **__: Any) -> dict[str, Any]:
         """Empty: the trial saves what is worth saving, and episodes start anew."""

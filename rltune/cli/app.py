@@ -20,6 +20,7 @@ from rltune.cli.options import (
     DryRunOption,
     EnvArgOption,
     EnvArgument,
+    EnvTimeoutOption,
     GpusOption,
     ImportOption,
     JsonOption,
@@ -39,6 +40,7 @@ from rltune.cli.options import (
     TimeBudgetOption,
 )
 from rltune.errors import RltuneError
+from rltune.watchdog import ENV_TIMEOUT
 
 MAIN_JOB = "sweep"
 
@@ -146,6 +148,7 @@ def _sweep(
     gpus_per_trial: GpusOption = 0.0,
     memory_per_trial: MemoryOption = "0",
     max_failures: MaxFailuresOption = 2,
+    env_timeout: EnvTimeoutOption = ENV_TIMEOUT,
     address: AddressOption = None,
     save_buffer: SaveBufferOption = None,
     json: JsonOption = False,
@@ -189,6 +192,7 @@ def _sweep(
         gpus_per_trial=gpus_per_trial,
         memory_per_trial=memory_per_trial,
         max_failures=max_failures,
+        env_timeout=env_timeout,
         address=address,
     )
 
@@ -220,6 +224,7 @@ def train(
     gpus_per_trial: GpusOption = 0.0,
     memory_per_trial: MemoryOption = "0",
     max_failures: MaxFailuresOption = 2,
+    env_timeout: EnvTimeoutOption = ENV_TIMEOUT,
     address: AddressOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -246,6 +251,7 @@ def train(
         gpus_per_trial=gpus_per_trial,
         memory_per_trial=memory_per_trial,
         max_failures=max_failures,
+        env_timeout=env_timeout,
         address=address,
         json=json,
         quiet=quiet,

@@ -67,6 +67,14 @@ MemoryOption = Annotated[str, typer.Option(metavar="SIZE", help="Like 2GiB.", ri
 MaxFailuresOption = Annotated[
     int, typer.Option(help="Retries of a trial, from its last checkpoint.", rich_help_panel=MORE)
 ]
+EnvTimeoutOption = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        help="What one step of the environments may take; inf: for ever.",
+        rich_help_panel=MORE,
+    ),
+]
 AddressOption = Annotated[str | None, typer.Option(help="Of a Ray cluster.", rich_help_panel=MORE)]
 SaveBufferOption = Annotated[
     bool | None,

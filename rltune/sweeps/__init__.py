@@ -24,6 +24,7 @@ from rltune.sweeps.ledger import Ledger
 from rltune.sweeps.recorder import Recorder
 from rltune.sweeps.signals import Signals
 from rltune.sweeps.trials import Trials
+from rltune.watchdog import collect
 
 # isort: split
 from ray import tune
@@ -138,6 +139,8 @@ def train(
             )
             for file in folder.path.glob("trials/*.*"):
                 file.unlink()  # Tune's own state: nothing reads it
+            for trial in folder.trials():
+                collect(folder.path / "trials" / trial)  # processes that were ended leave reports
     if signals.interrupted:
         raise Interrupted(f"go on with: rltune resume {folder.shown}")
     if ending.fatal is not None:
@@ -171,6 +174,7 @@ def base_config(spec: RunSpec) -> dict[str, Any]:
         "num_cpus_for_main_process": cpus_per_trial(spec),
         "num_gpus_per_learner": spec.gpus_per_trial,
         "memory_per_trial": spec.memory_per_trial,
+        "env_timeout": spec.env_timeout,
         "min_sample_timesteps_per_iteration": spec.settings["min_sample_timesteps_per_iteration"],
     }
 

@@ -13,6 +13,7 @@ from rltune.spec import RunSpec
 from rltune.sweeps.curves import Curves
 from rltune.sweeps.ending import Ending
 from rltune.sweeps.ledger import Ledger
+from rltune.watchdog import CRASHED, HUNG, collect
 
 
 class Failures:
@@ -57,6 +58,8 @@ class Failures:
         text = Path(path).read_text(encoding="utf-8") if path else ""
         # Tune adds each failure to one file: the last one is what happened now.
         text = "Failure # " + text.rpartition("Failure # ")[2] if text else "no traceback"
+        if report := collect(self._folder.path / "trials" / str(trial)):
+            text = f"{text.rstrip()}\n\n{report}\n"
         rows = self._folder.rows(str(trial))
         steps = [int(found) for found in STEP.findall(text)]
         self._folder.append_failure(
@@ -70,15 +73,20 @@ class Failures:
             },
         )
         self._folder.write_text(f"trials/{trial}/error.txt", text)
+        if path:  # Tune copies its own over the folder's in the end
+            Path(path).write_text(text, encoding="utf-8")
 
 
-#: The line of a traceback that names the exception, and the step that it tells.
+#: The line of a traceback that names what ended the process, or the exception; and the step.
+REPORTED = re.compile(rf"^(?:{HUNG}|{CRASHED}): .+$", re.MULTILINE)
 RAISED = re.compile(r"^(?:\w+\.)*[A-Z]\w*: .+$", re.MULTILINE)
 STEP = re.compile(r"env step (\d+)")
 
 
 def headline(traceback: str) -> str:
     """What a person reads first of a traceback."""
+    if report := REPORTED.search(traceback):
+        return report[0]
     if "actor died" in traceback:
         return "the trial's process died: killed, out of memory, or crashed"
     found: list[str] = RAISED.findall(traceback)

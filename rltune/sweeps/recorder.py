@@ -130,7 +130,8 @@ class Recorder(Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """It failed, and is tried again from its last checkpoint."""
         self._failures.tried_again(trial)
-        self._observer.notice(f"{trial} failed and is tried again")
+        error = self._folder.failures(str(trial))[-1]["error"]
+        self._observer.notice(f"{trial} failed and is tried again: {error}")
         self._tell_statuses(trials)
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:

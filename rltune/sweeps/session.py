@@ -26,6 +26,9 @@ os.environ.update(
     # rltune writes its own state; Tune's comes once, at the end.
     TUNE_GLOBAL_CHECKPOINT_S="1000000000",
 )
+# What an environment prints lands in Ray's logs: 20 MB of it are kept for each process.
+os.environ.setdefault("RAY_ROTATION_MAX_BYTES", str(10 << 20))
+os.environ.setdefault("RAY_ROTATION_BACKUP_COUNT", "1")
 
 import ray
 from ray._private import ray_constants
@@ -51,6 +54,9 @@ def ray_session(spec: RunSpec) -> Iterator[int]:
         BadInput: the cluster can never hold one trial.
     """
     _share_import_path()
+    # "A worker died ...", on stdout, whatever log_to_driver says (ray 2.60, listen_error_messages);
+    # whoever watches the sweep is told by us.
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
     quiet = logging.CRITICAL
     for name in ("ray", "ray.tune", "ray.rllib", "ray.data"):
         logging.getLogger(name).setLevel(quiet)

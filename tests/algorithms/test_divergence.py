@@ -41,7 +41,7 @@ def _meets(algo: str, what: str, value: str) -> None:
     result = _until_diverged(member)
     assert result["diverged"] == {"env_steps": 700, "what": what, "value": value}
     assert "episode_reward_mean" not in result
-    assert 700 <= result["env_steps"] < 1_000
+    assert 700 <= result["env_steps"] <= 1_024
     assert _finite(member)
     assert all(math.isfinite(episode) for episode in member._returns)
     if algo != "ppo":

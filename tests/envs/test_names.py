@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT, run_rltune
 
 import rltune
-from rltune import catalog, envs
+from rltune import catalog, envs, preflight
 from rltune.errors import BadInput
 from rltune.settings import ALGORITHMS, algorithm
 
@@ -182,10 +182,10 @@ def test_actions_choose_the_algorithms(given: str) -> None:
     kind = type(envs.make(given).action_space).__name__.lower()
     for algo in ALGORITHMS:
         if kind in algorithm(algo).actions:
-            catalog.check_environment(spec, algorithm(algo), {})
+            preflight.check_environment(spec, algorithm(algo), {})
         else:
             with pytest.raises(BadInput, match="cannot act in"):
-                catalog.check_environment(spec, algorithm(algo), {})
+                preflight.check_environment(spec, algorithm(algo), {})
 
 
 @pytest.mark.slow

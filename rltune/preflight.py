@@ -1,0 +1,249 @@
+"""An environment tried before anything starts: what is wrong with it, and how to mend it."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.wrappers import PassiveEnvChecker
+
+from rltune import envs
+from rltune.envs import EnvSpec
+from rltune.errors import BadInput, ProcessEnded
+from rltune.isolated import Guard, isolated
+from rltune.settings import ALGORITHMS, Algorithm
+from rltune.watchdog import ENV_TIMEOUT, HUNG
+
+#: Random steps that an environment is tried for, and the seconds after which it is enough.
+STEPS = 32
+SECONDS = 0.2
+#: How far past its bounds an observation may lie: rounding, as a share of the bound.
+ROUNDING = 1e-4
+GUIDE = "see https://gymnasium.farama.org/introduction/migration_guide/"
+
+
+def check_environment(
+    spec: EnvSpec,
+    algo: Algorithm,
+    env_args: Mapping[str, Any],
+    timeout: float = ENV_TIMEOUT,
+) -> None:
+    """Makes the environment, resets it and takes some random steps, before anything starts.
+
+    It is tried in a process of its own, see :func:`rltune.isolated.isolated`. What may happen to a
+    good environment once in a while (an exception in a later step, a reward that is not finite) is
+    no reason to refuse it: trials can cope with that.
+
+    Args:
+        timeout: seconds that each call of the environment may take.
+
+    Raises:
+        BadInput: it cannot be made, reset or stepped, it does not keep to gymnasium's API, or the
+            algorithm cannot act in it.
+    """
+    if not timeout > 0:
+        raise BadInput(f"--env-timeout must be above 0 seconds, got {timeout:g}")
+    try:
+        found = isolated(lambda guard: problem(spec, algo, env_args, guard), timeout)
+    except ProcessEnded as ended:
+        found = _what_ended(spec, ended)
+    if found:
+        raise BadInput(found)
+
+
+def _what_ended(spec: EnvSpec, ended: ProcessEnded) -> str:
+    """Worded from the watchdog's report, its stack from our call on."""
+    told, _, stack = ended.report.partition("\n")
+    own = stack.rpartition(Path(__file__).name)[2].partition("\n")[2]
+    if told.startswith(HUNG):
+        mend = "Mend it, or allow it more with --env-timeout SECONDS."
+    else:
+        told = f"it ended the process it was tried in, {ended.how}. {told}".strip()
+        mend = "Mend it before it is trained on."
+    return "\n".join(filter(None, [f"environment {spec.id}: {told}. {mend}", own]))
+
+
+def problem(
+    spec: EnvSpec, algo: Algorithm, env_args: Mapping[str, Any], guard: Guard
+) -> str | None:
+    """What is wrong with an environment, and how to mend it; None if nothing.
+
+    Args:
+        guard: entered around each call of the environment's.
+    """
+    try:
+        with guard:
+            env = envs.make(spec.id, env_args)
+    except Exception as error:  # an environment may raise anything
+        mend = (
+            f"Install it with: pip install 'rltune[{spec.extra}]'"
+            if spec.extra
+            else "Mend it, or give it what it needs with --env-arg KEY=VALUE."
+        )
+        return f"environment {spec.id} could not be made: {_shown(error)}. {mend}"
+    found = space_problem(spec, algo, env)
+    if found is None and (wrong := api_problem(env, guard)):
+        found = f"environment {spec.id}: {wrong}"
+    with suppress(Exception), guard:  # what comes of closing it harms nobody
+        env.close()
+    return found
+
+
+def _shown(error: Exception) -> str:
+    """An error and the line that raised it."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({last.filename}:{last.lineno})"
+
+
+def space_problem(spec: EnvSpec, algo: Algorithm, env: gym.Env[Any, Any]) -> str | None:
+    """Why an algorithm cannot act in an environment, and which one could; None if it can."""
+    if not isinstance(env.observation_space, gym.spaces.Box):
+        return (
+            f"environment {spec.id}: {type(env.observation_space).__name__} observations are not "
+            "handled. Flatten them to a Box with gymnasium.wrappers.FlattenObservation."
+        )
+    kind = type(env.action_space).__name__.lower()
+    if kind in algo.actions:
+        return None
+    able = [other.name for other in ALGORITHMS.values() if kind in other.actions]
+    mend = (
+        f"Use {' or '.join(able)}."
+        if able
+        else "No algorithm of rltune handles such actions: wrap the environment so that they are "
+        "Discrete or Box."
+    )
+    return (
+        f"{algo.name} cannot act in {spec.id}: its actions are {type(env.action_space).__name__}, "
+        f"{algo.name} takes {' or '.join(sorted(a.capitalize() for a in algo.actions))}. {mend}"
+    )
+
+
+def api_problem(env: gym.Env[Any, Any], guard: Guard) -> str | None:
+    """What in an environment's answers is not as gymnasium has it, and the mend; None if nothing.
+
+    Args:
+        guard: entered around each call of the environment's.
+    """
+    own = _own(env)
+    own.action_space.seed(0)
+    try:
+        with guard:
+            answer = own.reset(seed=0)
+        problem = _reset_problem(answer, own.observation_space)
+        if problem is None:
+            with guard:
+                answer = own.step(own.action_space.sample())
+            problem = _step_problem(answer, own.observation_space)
+        if problem is None:  # and as trials see it, wrapped
+            with guard:
+                env.reset(seed=0)
+                env.step(env.action_space.sample())
+    except Exception as error:  # an environment may raise anything
+        return f"it failed its first step: {_shown(error)}. Mend it before it is trained on."
+    return problem or _later_problem(own, guard)
+
+
+def _own(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """The environment as its author wrote it, beneath the wrappers that ``gymnasium.make`` adds."""
+    layer = env
+    while isinstance(layer, gym.Wrapper):
+        if isinstance(layer, PassiveEnvChecker):
+            return layer.env
+        layer = layer.env
+    return env
+
+
+def _later_problem(env: gym.Env[Any, Any], guard: Guard) -> str | None:
+    """Of the steps after the first; what is raised there is no reason to refuse."""
+    done, until = True, time.monotonic() + SECONDS
+    with suppress(Exception):
+        for _ in range(STEPS):
+            with guard:
+                answer = env.reset() if done else env.step(env.action_space.sample())
+            check = _reset_problem if done else _step_problem
+            if problem := check(answer, env.observation_space):
+                return problem
+            done = not done and bool(answer[2] or answer[3])
+            if time.monotonic() > until:
+                break
+    return None
+
+
+def _reset_problem(answer: Any, space: gym.Space[Any]) -> str | None:
+    if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], dict)):
+        return (
+            f"reset() returned {_kind(answer)}, gymnasium wants (observation, info), info a dict: "
+            f"`return observation, {{}}`; {GUIDE}"
+        )
+    return _observation_problem("reset", answer[0], space)
+
+
+def _step_problem(answer: Any, space: gym.Space[Any]) -> str | None:
+    wants = "gymnasium wants (observation, reward, terminated, truncated, info)"
+    if isinstance(answer, tuple) and len(answer) == 4:
+        return (
+            f"step() returned 4 values, as old gym had it; {wants}: return `done` as terminated, "
+            f"and whether a time limit cut the episode as truncated; {GUIDE}"
+        )
+    if not (isinstance(answer, tuple) and len(answer) == 5):
+        return f"step() returned {_kind(answer)}; {wants}; {GUIDE}"
+    observation, reward, terminated, truncated, info = answer
+    if not _is_scalar(reward, "fiub"):
+        return f"step() returned {_kind(reward)} as reward, it must be one number: float(reward)"
+    for name, flag in (("terminated", terminated), ("truncated", truncated)):
+        if not _is_scalar(flag, "biu"):
+            return f"step() returned {_kind(flag)} as {name}, it must be true or false: bool(...)"
+    if not isinstance(info, dict):
+        return f"step() returned {_kind(info)} as info, it must be a dict; {GUIDE}"
+    return _observation_problem("step", observation, space)
+
+
+def _is_scalar(value: Any, kinds: str) -> bool:
+    try:
+        array = np.asarray(value)
+    except ValueError:  # a ragged list
+        return False
+    return array.ndim == 0 and array.dtype.kind in kinds
+
+
+def _kind(value: Any) -> str:
+    """What a value is, for a message."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    if isinstance(value, tuple):
+        return f"a tuple of {len(value)}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _observation_problem(call: str, observation: Any, space: gym.Space[Any]) -> str | None:
+    where = f"{call}() returned an observation"
+    mend = "Mend the observation, or the observation_space."
+    if not isinstance(space, gym.spaces.Box):
+        good = space.contains(observation)
+        return None if good else f"{where} ({observation!r:.80}) outside {space}. {mend}"
+    try:
+        array = np.asarray(observation)
+    except ValueError:
+        return f"{where} that is no array: {_kind(observation)}. {mend}"
+    if array.dtype.kind not in "fiub" or not np.can_cast(array.dtype, space.dtype, "same_kind"):
+        return f"{where} of dtype {array.dtype}, its space says {space.dtype}. {mend}"
+    if array.shape != space.shape:
+        return f"{where} of shape {array.shape}, its space says {space.shape}. {mend}"
+    values = array.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        low = space.low - ROUNDING * np.maximum(1, np.abs(space.low))
+        high = space.high + ROUNDING * np.maximum(1, np.abs(space.high))
+    outside = np.isfinite(values) & ((values < low) | (values > high))
+    if outside.any():
+        at = tuple(int(i) for i in np.argwhere(outside)[0])
+        return (
+            f"{where} with {values[at]:g} at {list(at)}, its space says "
+            f"[{space.low[at]:g}, {space.high[at]:g}]. {mend}"
+        )
+    return None
