@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rltune.api import Run as Run
     from rltune.api import load as load
+    from rltune.api import replay as replay
     from rltune.api import sweep as sweep
     from rltune.api import train as train
     from rltune.errors import RltuneError as RltuneError
@@ -31,11 +32,12 @@ if not (_HERE / "envs" / "__init__.py").is_file():
 _PUBLIC = {
     "sweep": "rltune.api",
     "train": "rltune.api",
+    "replay": "rltune.api",
     "load": "rltune.api",
     "Run": "rltune.api",
     "RltuneError": "rltune.errors",
 }
-__all__ = ["RltuneError", "Run", "__version__", "load", "sweep", "train"]
+__all__ = ["RltuneError", "Run", "__version__", "load", "replay", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ import gymnasium as gym
 from rltune import evaluation, sweeps
 from rltune.evaluation import Evaluation
 from rltune.observer import Observer
+from rltune.replays import replay_spec
 from rltune.request import make_spec
 from rltune.runs import RunFolder
 from rltune.watchdog import ENV_TIMEOUT
@@ -168,6 +169,31 @@ def train(
     """
     options = {k: v for k, v in locals().items() if k not in {"algo", "env", "observer", "seeds"}}
     return Run(sweeps.run(make_spec(algo, env, trials=seeds, job="train", **options), observer))
+
+
+def replay(
+    path: str | Path, *, seeds: int = 5, observer: Observer | None = None, **options: Any
+) -> Run:
+    """Retrains the best policy of a sweep on fresh seeds: was it the schedule, or luck?
+
+    Three arms on the same seeds, for as many steps as the best policy was trained: its schedule of
+    settings, its final settings held constant, and the best of the initial settings.
+
+    Args:
+        path: of a finished sweep.
+        seeds: training runs of each arm.
+        options: ``seed, concurrent, cpus_per_trial, gpus_per_trial, storage, name, address``, as
+            for :func:`sweep`; what is not given is as the sweep had it.
+
+    Returns:
+        A run whose summary also holds ``arms``, what each came to, and ``comparisons``: the
+        probability that a seed of one arm beats one of another, with its 95 % interval.
+
+    Raises:
+        BadInput: the sweep is not finished, or its best policy had the same settings throughout.
+        As :func:`sweep`.
+    """
+    return Run(sweeps.run(replay_spec(RunFolder.open(path), seeds, **options), observer))
 
 
 def load(path: str | Path) -> Run:

@@ -16,7 +16,7 @@ from rltune.algorithms.policy import Policy, load_policy
 from rltune.errors import BadInput
 from rltune.runs import BEST, RunFolder, dumps
 from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, RunSpec
-from rltune.statistics import improvement, interval, iqm
+from rltune.statistics import better, interval, iqm
 
 #: Environments stepped together during an evaluation.
 ENVS = 20
@@ -168,11 +168,7 @@ def compare(
                 "mean": float(np.mean(scores)),
                 "iqm": float(iqm(scores)),
                 "ci95": list(interval(scores, of=iqm)),
-                "improvement": first
-                and {
-                    "probability": float(improvement(scores, first)),
-                    "ci95": list(interval(scores, first, of=improvement)),
-                },
+                "improvement": first and better(scores, first),
             }
         )
     return {"episodes": episodes, "runs": runs}

@@ -218,7 +218,8 @@ def _kind(value: Any) -> str:
         return f"an array of shape {value.shape}"
     if isinstance(value, tuple):
         return f"a tuple of {len(value)}"
-    return "None" if value is None else f"a {type(value).__name__}"
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def _observation_problem(call: str, observation: Any, space: gym.Space[Any]) -> str | None:

@@ -178,6 +178,20 @@ def replay_layout(spec: RunSpec) -> Layout | None:
     )
 
 
+def check_machine(spec: RunSpec) -> None:
+    """Whether a request's numbers make sense, and this machine can hold its trials.
+
+    Raises:
+        BadInput: with every problem.
+    """
+    if problems := _number_problems(
+        spec.concurrent, spec.cpus_per_trial, spec.gpus_per_trial, spec.seed, spec.max_failures
+    ):
+        raise BadInput(problems)
+    if spec.address is None:
+        _check_fits_here(spec)
+
+
 def _check_fits_here(spec: RunSpec) -> None:
     """Refuses what this machine can never hold: it would wait for ever."""
     cores, memory = os.cpu_count() or 1, psutil.virtual_memory().total
@@ -248,6 +262,19 @@ def _check(
     seed: int,
     max_failures: int,
 ) -> None:
+    problems = _number_problems(concurrent, cpus, gpus, seed, max_failures)
+    try:
+        _check_scheduler(preset)
+        searchers.check(preset.budget.searcher)
+    except BadInput as error:
+        problems += error.problems
+    if problems:
+        raise BadInput(problems)
+
+
+def _number_problems(
+    concurrent: int | None, cpus: float, gpus: float, seed: int, max_failures: int
+) -> list[str]:
     problems = []
     if concurrent is not None and concurrent < 1:
         problems.append(f"--concurrent must be at least 1, got {concurrent}")
@@ -259,13 +286,7 @@ def _check(
         problems.append(f"--max-failures must be 0 or more, got {max_failures}")
     if seed < 0:
         problems.append(f"--seed must be 0 or more, got {seed}")
-    try:
-        _check_scheduler(preset)
-        searchers.check(preset.budget.searcher)
-    except BadInput as error:
-        problems += error.problems
-    if problems:
-        raise BadInput(problems)
+    return problems
 
 
 def _check_scheduler(preset: Preset) -> None:

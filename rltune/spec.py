@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -82,7 +82,10 @@ class RunSpec:
     """The whole request of a run, resolved: what run.json holds.
 
     Attributes:
-        job: "sweep", or "train": every trial trains the same settings on a fresh seed of its own.
+        job: "sweep"; "train": every trial trains the same settings on a fresh seed of its own; or
+            "replay": the same for each of several arms.
+        arms: of a replay, schedules by name: the searched settings by the environment step they
+            hold from, ``[[env_steps, settings], ...]``, the first from 0 on.
         certificate: where a training run's evidence goes, ``{"file", "preset"}``, the latter as
             :func:`rltune.certificates.contents` has it; None for nowhere.
         env_args: arguments of the environment's constructor; secrets are placeholders.
@@ -107,6 +110,7 @@ class RunSpec:
     name: str
     storage: str
     job: str = "sweep"
+    arms: Mapping[str, Sequence[Sequence[Any]]] = field(default_factory=dict)
     certificate: Mapping[str, Any] | None = None
     seed: int = 0
     env_args: Mapping[str, Any] = field(default_factory=dict)
@@ -123,9 +127,23 @@ class RunSpec:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def trial_seed(self, index: int) -> int:
-        """The training seed of the trial of a number."""
-        drawn = int(np.random.default_rng([self.seed, 5, index]).integers(MAX_TRIAL_SEED))
+        """The training seed of the trial of a number: the arms of a replay share theirs."""
+        number = self.seed_number(index)
+        drawn = int(np.random.default_rng([self.seed, 5, number]).integers(MAX_TRIAL_SEED))
         return drawn if self.job == "sweep" else FIRST_FRESH_SEED + drawn
+
+    def seed_number(self, index: int) -> int:
+        """Which of the run's seeds the trial of a number trains on."""
+        return index // max(1, len(self.arms))
+
+    def arm(self, index: int) -> str:
+        """The arm that the trial of a number belongs to: they take turns, seed by seed."""
+        return list(self.arms)[index % len(self.arms)]
+
+    def due(self, index: int, env_steps: int) -> dict[str, Any]:
+        """The searched settings that an arm's trial of a number has from its age on."""
+        schedule = self.arms[self.arm(index)]
+        return dict([settings for at, settings in schedule if at <= env_steps][-1])
 
     @property
     def cpus_of_a_trial(self) -> float:

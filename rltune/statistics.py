@@ -45,6 +45,18 @@ def interval(*samples: ArrayLike, of: Callable[..., Any] = np.mean) -> Interval:
     return float(found.low), float(found.high)
 
 
+def better(ours: ArrayLike, theirs: ArrayLike) -> dict[str, Any]:
+    """How sure it is that ours are better: ``probability``, see :func:`improvement`, and ``ci95``.
+
+    Args:
+        ours: scores, shape (n,); theirs: shape (m,).
+    """
+    return {
+        "probability": float(improvement(ours, theirs)),
+        "ci95": list(interval(ours, theirs, of=improvement)),
+    }
+
+
 def improvement(ours: Any, theirs: Any, axis: int = -1) -> Any:
     """The probability that a run of ours beats one of theirs; ties count half.
 

@@ -17,10 +17,10 @@ RANKS = [
     {"space", "files", "film", "isolated"},
     {"spec", "settings"},
     {"catalog", "preflight", "runs", "state", "checkpoints", "certificates"},
-    {"observer"},
+    {"observer", "lineage"},
     {"algorithms", "schedulers", "searchers"},
     {"evaluation", "export", "video"},
-    {"sweeps", "request"},
+    {"sweeps", "request", "replays"},
     {"api"},
     {"cli"},
     {"__main__"},
@@ -111,7 +111,15 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_exported_members() -> None:
-    assert set(rltune.__all__) == {"Run", "RltuneError", "__version__", "load", "sweep", "train"}
+    assert set(rltune.__all__) == {
+        "Run",
+        "RltuneError",
+        "__version__",
+        "load",
+        "replay",
+        "sweep",
+        "train",
+    }
     assert callable(rltune.sweep)
     # The submodules that a first use imports must not shadow the public functions.
     assert callable(rltune.sweep)

@@ -11,6 +11,7 @@ import typer
 
 from rltune import __version__
 from rltune.cli.options import (
+    MORE,
     POPULATION,
     RUN,
     AddressOption,
@@ -326,6 +327,45 @@ def evaluate(
 
 
 @app.command()
+def replay(
+    run: RunArgument,
+    seeds: Annotated[
+        int, typer.Option(min=2, help="Training runs an arm.", rich_help_panel=RUN)
+    ] = 5,
+    seed: SeedOption = 0,
+    storage: StorageOption = Path("runs"),
+    name: NameOption = None,
+    concurrent: ConcurrentOption = None,
+    cpus_per_trial: Annotated[
+        float | None, typer.Option(help="As the sweep had.", rich_help_panel=MORE)
+    ] = None,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(help="As the sweep had.", rich_help_panel=MORE)
+    ] = None,
+    address: AddressOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Retrains a sweep's best schedule on fresh seeds, beside constant settings: was it luck?"""
+    _call(
+        "replay",
+        run_path=run,
+        seeds=seeds,
+        seed=seed,
+        storage=storage,
+        name=name,
+        concurrent=concurrent,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        address=address,
+        json=json,
+        quiet=quiet,
+        dry_run=dry_run,
+    )
+
+
+@app.command()
 def play(
     run: RunArgument,
     video: Annotated[
@@ -428,7 +468,18 @@ def _root(
     pass
 
 
-COMMANDS = ("train", "certify", "resume", "evaluate", "play", "export", "board", "list", "show")
+COMMANDS = (
+    "train",
+    "certify",
+    "resume",
+    "evaluate",
+    "replay",
+    "play",
+    "export",
+    "board",
+    "list",
+    "show",
+)
 
 
 def main(argv: list[str] | None = None) -> None:

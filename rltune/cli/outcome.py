@@ -17,7 +17,8 @@ from rltune.spec import RunSpec
 
 def outcome(spec: RunSpec, summary: Mapping[str, Any]) -> RenderableType:
     """What came out, with its interval, and what to type next."""
-    found = _seeds(summary) if spec.job == "train" else _best(spec, summary)
+    of_job = {"sweep": _best, "train": _seeds, "replay": _arms}
+    found = of_job[spec.job](spec, summary)
     shown = RunFolder(f"{spec.storage}/{spec.name}").shown
     return Group(
         *found,
@@ -55,7 +56,7 @@ def _best(spec: RunSpec, summary: Mapping[str, Any]) -> list[RenderableType]:
     ]
 
 
-def _seeds(summary: Mapping[str, Any]) -> list[RenderableType]:
+def _seeds(spec: RunSpec, summary: Mapping[str, Any]) -> list[RenderableType]:
     """A score a seed, and what they come to."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("trial", "steps", "seconds", "to threshold", "return"):
@@ -93,6 +94,48 @@ def _seeds(summary: Mapping[str, Any]) -> list[RenderableType]:
     if summary.get("certificate"):
         shown.append(Text(f"written to {summary['certificate']}"))
     return shown
+
+
+#: The arms of a replay, in words.
+ARMS = {
+    "schedule": "the champion's schedule",
+    "final": "its final settings held constant",
+    "initial": "the best initial settings",
+}
+
+
+def _arms(spec: RunSpec, summary: Mapping[str, Any]) -> list[RenderableType]:
+    """What each arm of a replay came to, and which is better, how surely."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("arm", "IQM", "95 % interval"):
+        table.add_column(name, justify="left" if name == "arm" else "right")
+    for name, arm in summary["arms"].items():
+        low, high = arm["ci95"]
+        table.add_row(ARMS[name], number(arm["iqm"]), f"[{number(low)}, {number(high)}]")
+    any_arm = next(iter(summary["arms"].values()))
+    return [
+        Text("\nSchedule or luck", style="bold"),
+        table,
+        Text(
+            f"over {any_arm['seeds']} fresh seeds an arm, {any_arm['env_steps']:,} steps and "
+            f"{any_arm['episodes']} episodes each"
+        ),
+        *(Text(_sentence(comparison)) for comparison in summary["comparisons"]),
+    ]
+
+
+def _sentence(comparison: Mapping[str, Any]) -> str:
+    """A comparison of two arms, the better one first."""
+    arm, over = comparison["arm"], comparison["over"]
+    probability, (low, high) = comparison["probability"], comparison["ci95"]
+    if probability < 0.5:
+        arm, over = over, arm
+        probability, low, high = 1 - probability, 1 - high, 1 - low
+    clear = "" if low > 0.5 else ": no clear difference"
+    return (
+        f"{ARMS[arm]} beat {ARMS[over]} with probability {probability:.2f} "
+        f"[{low:.2f}, {high:.2f}]{clear}"
+    )
 
 
 def _gap(gap: float | None, who: str) -> list[RenderableType]:

@@ -24,10 +24,12 @@ class Decision:
     """What a scheduler decided about a trial.
 
     Attributes:
-        kind: "exploit" or "stop".
+        kind: "exploit", "stop", or "change": other settings from here on, as a schedule says.
         trial: its id.
-        donor: id of the trial whose weights and settings were taken; None for a stop.
+        env_steps: on the trial's clock.
+        donor: id of the trial whose weights and settings were taken; None but for an exploit.
         requested: the searched settings asked for.
+        donor_env_steps: on the donor's clock, of the checkpoint that was copied.
     """
 
     kind: str
@@ -35,6 +37,7 @@ class Decision:
     env_steps: int
     donor: str | None
     requested: dict[str, Any]
+    donor_env_steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -89,4 +92,5 @@ def row(name: str) -> SchedulerRow:
 def build(plan: Plan) -> Any:
     """The Tune scheduler that a run asks for."""
     row(plan.spec.budget.scheduler)
-    return import_module(f"rltune.schedulers.{plan.spec.budget.scheduler}").build(plan)
+    name = "arms" if plan.spec.arms else plan.spec.budget.scheduler
+    return import_module(f"rltune.schedulers.{name}").build(plan)

@@ -315,7 +315,9 @@ class Population(KeepsActors, FIFOScheduler):
         member.cloned_at = len(member.scores)
         member.diverged = False
         searched = {name: trial.config[name] for name in self._plan.spec.space}
-        return Decision("exploit", str(trial), member.env_steps, str(donor), searched)
+        return Decision(
+            "exploit", str(trial), member.env_steps, str(donor), searched, other.env_steps
+        )
 
     # A resume ---------------------------------------------------------------------------------
 

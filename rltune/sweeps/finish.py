@@ -57,7 +57,7 @@ def finish(
     observer.evaluating(EPISODES)
     nothing = None
     try:
-        outcome = _each_seed if spec.job == "train" else _the_best
+        outcome = _the_best if spec.job == "sweep" else _each_seed
         summary |= outcome(spec, folder, sorted(statuses))
     except NothingUsable as error:
         nothing = NothingUsable(_why_nothing(summary["trials"]) or str(error))
@@ -87,10 +87,12 @@ def _each_seed(spec: RunSpec, folder: RunFolder, trials: list[str]) -> dict[str,
     best = max(found, key=lambda seed: float(seed["selection_score"]))
     folder.keep_best(folder.path / best["checkpoint"], best["trial"])
     result = Evaluation(**best["evaluation"])
+    outcome = _best(spec, folder, best["selection_score"], result) | {"seeds": found}
+    if spec.arms:
+        return outcome | seeds.compare_arms(spec, found)
     together = seeds.across(spec, found)
     return {
-        **_best(spec, folder, best["selection_score"], result),
-        "seeds": found,
+        **outcome,
         "across_seeds": together,
         "certificate": seeds.certify(spec, together),
     }

@@ -175,10 +175,10 @@ class Recorder(Callback):
     def _close_exploit(
         self, trial: Any, effective: Mapping[str, Any], restored: Mapping[str, Any]
     ) -> None:
-        """Writes what this report is the first one after: an exploit, or a plain restore."""
+        """Writes what this report is the first one after: an exploit, a change, or a restore."""
         memory = restored.get("memory") or {}
         waiting = self._open.get(str(trial))
-        if waiting is not None and waiting.kind == "exploit":
+        if waiting is not None and waiting.kind != "stop":
             self._write_decision(self._open.pop(str(trial)), effective, memory)
         elif restored:
             asked = {name: restored["requested"].get(name) for name in self._spec.space}
@@ -198,6 +198,7 @@ class Recorder(Callback):
             "env_steps": decision.env_steps,
             "trial": decision.trial,
             "donor": decision.donor,
+            **({"donor_env_steps": decision.donor_env_steps} if decision.donor else {}),
             "requested": decision.requested,
             "effective": effective,
             **({"memory": memory} if memory else {}),

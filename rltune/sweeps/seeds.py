@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rltune.certificates import Certificate
 from rltune.evaluation import SELECTION_EPISODES, Candidate
 from rltune.runs import RunFolder
 from rltune.spec import RunSpec
-from rltune.statistics import interval, iqm
+from rltune.statistics import better, interval, iqm
 
 
 def score_seed(folder: RunFolder, index: int, trial: str, episodes: int) -> dict[str, Any] | None:
@@ -23,12 +24,13 @@ def score_seed(folder: RunFolder, index: int, trial: str, episodes: int) -> dict
     own. A trial that diverged is scored as it was last saved: leaving it out would flatter.
     """
     spec = folder.spec
-    chosen_on = evaluation.selection_seeds(spec.seed, SELECTION_EPISODES, index)
+    number = spec.seed_number(index)
+    chosen_on = evaluation.selection_seeds(spec.seed, SELECTION_EPISODES, number)
     curve = evaluation.audition(folder, folder.checkpoints_of(trial), chosen_on)
     if not curve:
         return None
     best = max(curve, key=lambda candidate: candidate.score)
-    seeds = evaluation.evaluation_seeds(spec.seed, episodes, index)
+    seeds = evaluation.evaluation_seeds(spec.seed, episodes, number)
     result = evaluation.score(folder, best.checkpoint, seeds)
     seconds = {row.env_steps: row.train_seconds for row in folder.rows(trial)}
     solved = _first_over(curve, threshold(spec))
@@ -85,6 +87,23 @@ def _median(values: list[float | None]) -> float | None:
     """Those who never got there took for ever."""
     median = float(np.median([math.inf if value is None else value for value in values]))
     return median if math.isfinite(median) else None
+
+
+def compare_arms(spec: RunSpec, found: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the arms of a replay came to, each with its schedule, and every pair beside each other.
+
+    Args:
+        found: of each trial, in their order, what :func:`score_seed` says.
+    """
+    of_arm = {name: found[place :: len(spec.arms)] for place, name in enumerate(spec.arms)}
+    together = {name: across(spec, seeds) for name, seeds in of_arm.items()}
+    return {
+        "arms": {name: {"schedule": spec.arms[name], **together[name]} for name in spec.arms},
+        "comparisons": [
+            {"arm": a, "over": b, **better(together[a]["scores"], together[b]["scores"])}
+            for a, b in combinations(spec.arms, 2)
+        ],
+    }
 
 
 def certify(spec: RunSpec, statistics: dict[str, Any]) -> str | None:

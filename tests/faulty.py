@@ -1,0 +1,157 @@
+"""Environments that do not keep to gymnasium's API, hang, crash or talk too much."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+
+class Faulty(gym.Env[Any, Any]):
+    """Ten steps an episode, all of it right: each of the others has one thing wrong."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (3,), np.float32)
+    action_space: gym.Space[Any] = gym.spaces.Discrete(2)
+
+    def see(self) -> Any:
+        return self.np_random.uniform(-1, 1, 3).astype(np.float32)
+
+    def reward(self) -> Any:
+        return 1.0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.count = 0
+        return self.see(), {}
+
+    def step(self, action: Any) -> Any:
+        self.count += 1
+        return self.see(), self.reward(), self.count >= 10, False, {}
+
+
+# --- what preflight refuses -------------------------------------------------------------------
+
+
+class OldStep(Faulty):
+    def step(self, action: Any) -> Any:
+        return self.see(), 1.0, False, {}
+
+
+class OldReset(Faulty):
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return self.see()
+
+
+class NoReward(Faulty):
+    def reward(self) -> Any:
+        return None
+
+
+class ObjectReward(Faulty):
+    def reward(self) -> Any:
+        return object()
+
+
+class ArrayReward(Faulty):
+    def reward(self) -> Any:
+        return np.ones(2)
+
+
+class WrongShape(Faulty):
+    def see(self) -> Any:
+        return np.zeros((3, 1), np.float32)
+
+
+class WrongKind(Faulty):
+    observation_space = gym.spaces.Box(0, 255, (3,), np.uint8)
+
+    def see(self) -> Any:
+        return np.zeros(3, np.float32)
+
+
+class Outside(Faulty):
+    def see(self) -> Any:
+        return np.array([0.0, 7.0, 0.0], np.float32)
+
+
+class Text(Faulty):
+    def see(self) -> Any:
+        return "forward"
+
+
+class HangingMaker(Faulty):
+    def __init__(self) -> None:
+        time.sleep(1_000)
+
+
+class HangingReset(Faulty):
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        time.sleep(1_000)
+
+
+class HoldingStep(Faulty):
+    """C code that does not let go of the interpreter: no signal, no thread gets through."""
+
+    def step(self, action: Any) -> Any:
+        return re.match("(a+)+b", "a" * 64)
+
+
+class Segfault(Faulty):
+    def step(self, action: Any) -> Any:
+        return ctypes.string_at(0)
+
+
+# --- what happens to a good environment once in a while -----------------------------------------
+
+
+class Once(Faulty):
+    """Goes wrong at a late step, once in all processes that share a file.
+
+    Args:
+        what: ``hang`` or ``segfault``.
+        done: the file that says that it has happened.
+    """
+
+    def __init__(self, what: str, done: str) -> None:
+        self.what, self.done, self.steps = what, Path(done), 0
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        if self.steps == 300 and not self.done.exists():
+            self.done.write_text("")
+            if self.what == "segfault":
+                ctypes.string_at(0)
+            re.match("(a+)+b", "a" * 64)
+        return super().step(action)
+
+
+class Huge(Faulty):
+    """Rewards near the largest that 32 bits hold."""
+
+    def reward(self) -> Any:
+        return 1e30
+
+
+class Chatty(Faulty):
+    """Prints 100 kB a step.
+
+    Args:
+        log: a file that gets the path of what it prints to, once it has printed a lot.
+    """
+
+    def __init__(self, log: str) -> None:
+        self.log, self.steps = Path(log), 0
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        sys.stdout.write("chatter " * 12_500 + "\n")
+        if self.steps == 500:
+            self.log.write_text(str(Path("/proc/self/fd/1").readlink()))
+        return super().step(action)

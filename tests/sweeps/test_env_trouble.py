@@ -1,0 +1,85 @@
+"""Environments that go wrong in the middle of a sweep, as a user sees it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import faulty
+import pytest
+from conftest import run_rltune
+
+from rltune.runs import RunFolder
+
+pytestmark = pytest.mark.slow
+
+QUICK = (
+    "--trials 2 --steps 1200 --scheduler fifo --name a --target inf "
+    "--set num_envs_per_env_runner=1 --set train_batch_size=200 --set minibatch_size=100 "
+    "--set min_sample_timesteps_per_iteration=200"
+).split()
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A user's folder with the module of the environments in it."""
+    shutil.copy(faulty.__file__, tmp_path / "mine.py")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        ("hang", "EnvironmentHung: no answer for 2 s (in match, "),
+        ("segfault", "Crashed: Segmentation fault (in string_at, "),
+    ],
+)
+def test_19_to_21_a_hang_or_crash_costs_a_retry(here: Path, what: str, error: str) -> None:
+    words = ("ppo", "mine:Once", "--env-arg", f"what={what}", "--env-arg", f"done={here}/done")
+    done = run_rltune(here, *words, *QUICK, "--env-timeout", "2")
+    assert done.returncode == 0, done.stderr
+    folder = RunFolder.open(here / "runs/a")
+    (failure,) = [failure for name in folder.trials() for failure in folder.failures(name)]
+    assert failure["error"].startswith(error)
+    assert failure["tried_again"] is True
+    assert "mine.py" in failure["traceback"], "where it happened"
+    assert "is tried again: " + error in " ".join(done.stdout.split())
+    for name in folder.trials():
+        assert folder.rows(name)[-1].env_steps >= 1_200
+    assert folder.summary is not None
+    assert folder.summary["evaluation"]["mean"] == 10.0
+    assert list(folder.path.rglob(".crash-*")) == []
+
+
+def test_26_an_environment_that_never_ends_is_cut_off(here: Path) -> None:
+    (here / "mine.py").write_text(
+        (here / "mine.py").read_text().replace("self.count >= 10", "False")
+    )
+    done = run_rltune(here, "ppo", "mine:Faulty", *QUICK)
+    assert done.returncode == 0, done.stderr
+    folder = RunFolder.open(here / "runs/a")
+    assert {row.episode_reward_mean for name in folder.trials() for row in folder.rows(name)} == {
+        None
+    }
+    assert folder.summary is not None
+    assert folder.summary["evaluation"]["mean"] == 10_000.0, "the cap is 10,000 steps"
+
+
+def test_27_a_huge_reward_is_told_and_breaks_no_report(here: Path) -> None:
+    """Its square is more than 32 bits hold: the loss is not finite, and the trial says so."""
+    done = run_rltune(here, "ppo", "mine:Huge", *QUICK)
+    assert done.returncode == 1, done.stderr
+    assert "every trial diverged; t00: loss is inf at step 200" in " ".join(done.stderr.split())
+    summary = RunFolder.open(here / "runs/a").summary
+    assert summary is not None
+    assert {trial["status"] for trial in summary["trials"]} == {"DIVERGED"}
+
+
+def test_28_what_an_environment_prints_stays_bounded(here: Path) -> None:
+    words = ("ppo", "mine:Chatty", "--env-arg", f"log={here}/log", "--trials", "1")
+    done = run_rltune(here, *words, *QUICK[2:])
+    assert done.returncode == 0, done.stderr
+    log = Path((here / "log").read_text())
+    kept = sum(file.stat().st_size for file in log.parent.glob(f"{log.name.split('.')[0]}*"))
+    printed = 1_200 * 100_000
+    assert kept < printed / 4
