@@ -451,6 +451,8 @@ def complete(preset: Preset) -> Preset:
         raise BadInput(problems)
     space = Space(preset.space.parameters, constraints)
     settings = {**preset.settings, **space.defaults()}
+    # A range of the user's may leave out the preset's own value: the search starts in its middle.
+    settings |= {n: p.from_unit(0.5) for n, p in space.items() if not p.contains(settings[n])}
     if problems := space.broken(settings):
         raise BadInput([f"{preset.algo} {preset.env}: {problem}" for problem in problems])
     space.sample(np.random.default_rng(0), settings)

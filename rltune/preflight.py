@@ -64,7 +64,7 @@ def _what_ended(spec: EnvSpec, ended: ProcessEnded) -> str:
     if told.startswith(HUNG):
         mend = "Mend it, or allow it more with --env-timeout SECONDS."
     else:
-        told = f"it ended the process it was tried in, {ended.how}. {told}".strip()
+        told = f"it ended the process it was tried in, {ended.how}. {told}".rstrip(" .")
         mend = "Mend it before it is trained on."
     return "\n".join(filter(None, [f"environment {spec.id}: {told}. {mend}", own]))
 

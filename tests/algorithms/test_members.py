@@ -209,7 +209,7 @@ def test_a_member_warms_up_again_without_a_buffer(algo: str, tmp_path: Path) -> 
 
 def test_what_rllib_forgets_is_restored(tmp_path: Path) -> None:
     """SAC's temperature and PPO's KL weight move with training; RLlib's checkpoints lack them."""
-    for algo, changes in (("sac", {}), ("ppo", {"use_kl_loss": True})):
+    for algo, changes in (("sac", {}), ("ppo", {"use_kl_loss": True, "kl_target": 1e-6})):
         member = make(algo, **changes)
         member.train()
         moved = {name: value.item() for name, value in member.learner.forgotten().items()}

@@ -49,7 +49,10 @@ def test_every_listing_also_speaks_json(cli: Cli, kind: str) -> None:
 
 def test_presets_are_listed_in_the_promised_form(cli: Cli) -> None:
     rows = json.loads(cli("list", "presets", "--json").stdout)["presets"]
-    assert {"algo": "dqn", "env": "cartpole", "certificate": None} in rows
+    assert {"algo": "dqn", "env": "pong", "certificate": None} in rows
+    (cartpole,) = (row for row in rows if (row["algo"], row["env"]) == ("dqn", "cartpole"))
+    assert cartpole["certificate"].keys() >= {"share_over_threshold", "iqm", "ci95", "seeds"}
+    assert not [row for row in rows if row["certificate"] and row["certificate"]["stale"]]
 
 
 def test_show_tells_where_each_value_comes_from(cli: Cli) -> None:
