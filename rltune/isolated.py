@@ -66,6 +66,7 @@ def _how(code: int) -> str:
 
 def _child(work: Work[T], timeout: float, folder: Path, answer: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # it may print, as it may while it trains
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)  # OpenMP's threads did not come along
     try:

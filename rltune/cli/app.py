@@ -61,6 +61,8 @@ app = typer.Typer(
 
 def _call(command: str, /, **options: Any) -> None:
     """Runs a command's module; an error of ours becomes its message and exit code."""
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)  # a user's module lies where they are
     try:
         import_module(f"rltune.cli.{command}").run(**options)
     except RltuneError as error:

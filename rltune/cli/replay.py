@@ -6,13 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rltune.cli.sweep import launch, share_cwd
+from rltune.cli.sweep import launch
 from rltune.replays import replay_spec
 from rltune.runs import RunFolder
 
 
 def run(*, run_path: Path, json: bool, quiet: bool, dry_run: bool, **options: Any) -> None:
     """Reads the champion's schedule out of a run, then trains every arm."""
-    share_cwd()
     spec = replay_spec(RunFolder.open(run_path), command=["rltune", *sys.argv[1:]], **options)
     launch(spec, json=json, quiet=quiet, dry_run=dry_run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rltune.cli import console
-from rltune.cli.sweep import conclude, share_cwd
+from rltune.cli.sweep import conclude
 from rltune.cli.watch import watcher
 from rltune.request import check_resumable
 from rltune.runs import RunFolder
@@ -13,7 +13,6 @@ from rltune.runs import RunFolder
 
 def run(*, run_path: Path, json: bool, quiet: bool, force: bool) -> None:
     """Goes on with a run; a finished one is left as it is."""
-    share_cwd()
     folder = RunFolder.open(run_path)
     if folder.summary is None:
         check_resumable(folder, force)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from rltune.catalog import newer_version
@@ -38,7 +37,6 @@ def run(
     """Checks the request, then runs the sweep."""
     if env is None or _is_mistyped_command(algo):
         raise _missing_environment(algo)
-    share_cwd()
     if save_buffer is not None:
         settings = [*settings, f"save_buffer={str(save_buffer).lower()}"]
     spec = make_spec(
@@ -72,12 +70,6 @@ def launch(spec: RunSpec, *, json: bool, quiet: bool, dry_run: bool) -> None:
 
         folder = sweeps.run(spec, watch)
     conclude(folder, json)
-
-
-def share_cwd() -> None:
-    """A user's module lies where they are."""
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
 
 
 def conclude(folder: RunFolder, json: bool) -> None:

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from rltune.cli.parse import pairs
-from rltune.cli.sweep import launch, share_cwd
+from rltune.cli.sweep import launch
 from rltune.request import make_spec
 
 
@@ -20,7 +20,6 @@ def run(
     **options: Any,
 ) -> None:
     """Checks the request, then trains every seed."""
-    share_cwd()
     spec = make_spec(
         job="train",
         settings=pairs("--set", settings or [], "--set lr=1e-3"),

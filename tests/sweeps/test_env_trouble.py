@@ -79,6 +79,7 @@ def test_28_what_an_environment_prints_stays_bounded(here: Path) -> None:
     words = ("ppo", "mine:Chatty", "--env-arg", f"log={here}/log", "--trials", "1")
     done = run_rltune(here, *words, *QUICK[2:])
     assert done.returncode == 0, done.stderr
+    assert "chatter" not in done.stdout + done.stderr
     log = Path((here / "log").read_text())
     kept = sum(file.stat().st_size for file in log.parent.glob(f"{log.name.split('.')[0]}*"))
     printed = 1_200 * 100_000
