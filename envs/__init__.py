@@ -16,7 +16,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec as Registered
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from rltune.envs import atari, box2d, classic_control, minigrid, mujoco, toy_text
+from rltune.envs import atari, box2d, classic_control, minigrid, mujoco, pool, toy_text
 from rltune.envs.frames import JoinFrames
 from rltune.envs.spec import EnvSpec, Family, bare
 
@@ -138,7 +138,11 @@ def _is_readable(space: gym.Space[Any]) -> bool:
 
 
 def make_vec(
-    name: str, num_envs: int, env_args: Mapping[str, Any] | None = None, frame_stack: int = 1
+    name: str,
+    num_envs: int,
+    env_args: Mapping[str, Any] | None = None,
+    frame_stack: int = 1,
+    simulator: str = "gymnasium",
 ) -> VectorEnv:
     """``num_envs`` copies stepped together in this process.
 
@@ -146,7 +150,12 @@ def make_vec(
     copies (CartPole: 12 times the steps per second at 64), else the copies are stepped one after
     the other. Cheap environments never go into subprocesses: talking to them costs more than
     stepping them.
+
+    Args:
+        simulator: "gymnasium", or "envpool" where :func:`rltune.envs.pool.problem` sees none.
     """
+    if simulator == "envpool":
+        return pool.Pooled(gym_id(name), num_envs, make(name, env_args))
     if frame_stack == 1 and num_envs >= VECTORISED_FROM and _has_vectorised(gym_id(name)):
         return gym.make_vec(
             gym_id(name),

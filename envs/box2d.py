@@ -28,19 +28,29 @@ def make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
 
 FAMILY = Family(
     listed=(
-        _spec("LunarLander-v3", "lunarlander", threshold=200.0, max_episode_steps=1000),
+        _spec(
+            "LunarLander-v3", "lunarlander", threshold=200.0, max_episode_steps=1000, pooled=True
+        ),
         _spec(
             "LunarLanderContinuous-v3",
             "lunarlander-continuous",
             threshold=200.0,
             max_episode_steps=1000,
+            pooled=True,
         ),
-        _spec("BipedalWalker-v3", "bipedalwalker", threshold=300.0, max_episode_steps=1600),
+        _spec(
+            "BipedalWalker-v3",
+            "bipedalwalker",
+            threshold=300.0,
+            max_episode_steps=1600,
+            pooled=True,
+        ),
         _spec(
             "BipedalWalkerHardcore-v3",
             "bipedalwalker-hardcore",
             threshold=300.0,
             max_episode_steps=2000,
+            pooled=True,
         ),
         _spec(
             "CarRacing-v3",

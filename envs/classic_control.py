@@ -11,7 +11,7 @@ _spec = partial(EnvSpec, family="classic_control")
 FAMILY = Family(
     listed=(
         _spec("CartPole-v1", "cartpole", threshold=475.0, max_episode_steps=500),
-        _spec("Acrobot-v1", "acrobot", threshold=-100.0, max_episode_steps=500),
+        _spec("Acrobot-v1", "acrobot", threshold=-100.0, max_episode_steps=500, pooled=True),
         _spec("MountainCar-v0", "mountaincar", threshold=-110.0, max_episode_steps=200),
         _spec(
             "MountainCarContinuous-v0",

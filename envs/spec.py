@@ -23,6 +23,8 @@ class EnvSpec:
         max_episode_steps: the step at which an episode is truncated; None for not known.
         extra: the optional dependency group of rltune that installs it; None when none is needed.
         pixels: whether observations are pictures; None for not known before it is made.
+        pooled: whether EnvPool steps it faster, with the same returns; scripts/bench_envpool.py
+            measures both.
     """
 
     id: str
@@ -33,6 +35,7 @@ class EnvSpec:
     max_episode_steps: int | None = None
     extra: str | None = None
     pixels: bool | None = False
+    pooled: bool = False
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ def sweep(
     memory_per_trial: int | str = 0,
     max_failures: int = 2,
     env_timeout: float = ENV_TIMEOUT,
+    simulator: str = "auto",
     seed: int = 0,
     population: Mapping[str, Any] | None = None,
     points: Sequence[Mapping[str, Any]] = (),
@@ -103,6 +104,8 @@ def sweep(
         max_failures: times a trial that fails is tried again from its last checkpoint.
         env_timeout: seconds that one call of a trial's environments may take, all their copies
             together, before its process is ended and the trial tried again; inf for no limit.
+        simulator: what steps the environments in training: "gymnasium", "envpool", or "auto" for
+            EnvPool where it is installed and was measured faster. Scores are gymnasium's always.
         seed: fixes every draw of the sweep.
         population: how pb2 and pbt work, by name: ``perturb_every``, ``synchronous``,
             ``burn_in``, ``quantile``, ``resample_probability``, ``margin``; see
@@ -142,6 +145,7 @@ def train(
     memory_per_trial: int | str = 0,
     max_failures: int = 2,
     env_timeout: float = ENV_TIMEOUT,
+    simulator: str = "auto",
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     preset: str | Path | None = None,

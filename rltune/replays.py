@@ -69,7 +69,7 @@ def replay_spec(
         gpus_per_trial=source.gpus_per_trial if gpus_per_trial is None else gpus_per_trial,
         address=address,
         command=tuple(request.redact(command)),
-        versions=request.versions(),
+        versions=request.versions(source.simulator),
     )
     request.check_machine(spec)
     env = catalog.environment(spec.env_id, spec.imports)

@@ -27,8 +27,8 @@ from rltune import (
     state,
 )
 from rltune.algorithms.replay import Layout
-from rltune.envs import SECRET_PREFIX
-from rltune.errors import BadInput
+from rltune.envs import SECRET_PREFIX, EnvSpec, pool
+from rltune.errors import BadInput, unknown
 from rltune.runs import RunFolder, check_name, default_name, dumps, loads
 from rltune.settings import algorithm
 from rltune.space import Space
@@ -37,8 +37,8 @@ from rltune.watchdog import ENV_TIMEOUT
 
 #: Checkpoints of a trial that is only trained: the points of its greedy policy's curve.
 CHECKPOINTS = 20
-#: Packages that environments run in, where they are installed: what they compute changes too.
-SIMULATORS = ("box2d", "mujoco", "ale-py", "minigrid")
+#: What may step the environments; "auto" chooses.
+SIMULATORS = ("auto", "gymnasium", "envpool")
 #: Environment arguments whose names look like this never reach the disk.
 SECRET = re.compile(r"secret|token|passw|api_?key|private_?key|credential|auth", re.IGNORECASE)
 
@@ -59,6 +59,7 @@ def make_spec(
     memory_per_trial: int | str = 0,
     max_failures: int = 2,
     env_timeout: float = ENV_TIMEOUT,
+    simulator: str = "auto",
     seed: int = 0,
     population: Mapping[str, Any] | None = None,
     points: Sequence[Mapping[str, Any]] = (),
@@ -116,6 +117,7 @@ def make_spec(
     if job == "train":
         resolved = without_search(resolved)
     memory = as_bytes(memory_per_trial)
+    simulator = _simulator(simulator, env_spec, resolved.settings, hidden)
     _check(resolved, concurrent, cpus_per_trial, gpus_per_trial, seed, max_failures)
     folder = Path(storage).expanduser().resolve()
     spec = RunSpec(
@@ -139,14 +141,30 @@ def make_spec(
         memory_per_trial=memory,
         max_failures=max_failures,
         env_timeout=env_timeout,
+        simulator=simulator,
         address=address,
         imports=tuple(imports),
         command=tuple(redact(command)),
-        versions=versions(),
+        versions=versions(simulator),
     )
     if address is None:
         _check_fits_here(spec)
     return spec
+
+
+def _simulator(
+    asked: str, env: EnvSpec, settings: Mapping[str, Any], env_args: Mapping[str, Any]
+) -> str:
+    """The simulator that will step an environment; BadInput for one that cannot."""
+    if asked not in SIMULATORS:
+        raise unknown("simulator", asked, SIMULATORS)
+    if asked == "gymnasium":
+        return asked
+    problem = pool.problem(env, settings["frame_stack"], env_args)
+    if asked == "envpool" and problem:
+        raise BadInput(f"--simulator envpool: {problem}")
+    few = settings["num_envs_per_env_runner"] < envs.VECTORISED_FROM
+    return "gymnasium" if problem or (asked == "auto" and few) else "envpool"
 
 
 def without_search(preset: Preset) -> Preset:
@@ -348,6 +366,8 @@ def check_resumable(folder: RunFolder, force: bool = False) -> None:
     spec = folder.spec
     if missing := missing_secrets(spec):
         raise BadInput([f"{folder.shown} needs a secret again: export {v}=..." for v in missing])
+    env = catalog.environment(spec.env_id, spec.imports)
+    _simulator(spec.simulator, env, spec.settings, spec.env_args)
     before = (state.read(folder.path) or {}).get("fingerprint")
     if before is None or force:
         return
@@ -370,10 +390,11 @@ def redact(command: Sequence[str]) -> list[str]:
     ]
 
 
-def versions() -> dict[str, str]:
+def versions(simulator: str) -> dict[str, str]:
     """Versions of what a result depends on."""
     found = {"rltune": __version__, "python": platform.python_version()}
-    for package in ("ray", "torch", "gymnasium", "numpy", "scipy", *SIMULATORS):
+    physics = ("box2d", "mujoco", "ale-py", "minigrid")
+    for package in ("ray", "torch", "numpy", "scipy", "gymnasium", *physics, simulator):
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found

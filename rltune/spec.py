@@ -94,6 +94,7 @@ class RunSpec:
         memory_per_trial: bytes that Ray sets aside for a trial; 0 for none.
         max_failures: times a trial that fails is tried again from its last checkpoint.
         env_timeout: seconds that one call of a trial's environments may take; inf for no limit.
+        simulator: what steps the environments in training, "gymnasium" or "envpool".
         seed: fixes every draw of the sweep, in the driver and in each trial.
         storage: absolute path of the folder that holds runs.
         address: of a Ray cluster; None to start Ray here.
@@ -121,6 +122,7 @@ class RunSpec:
     memory_per_trial: int = 0
     max_failures: int = 2
     env_timeout: float = ENV_TIMEOUT
+    simulator: str = "gymnasium"
     address: str | None = None
     imports: tuple[str, ...] = ()
     command: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ class FlatConfig:
 
     Attributes:
         frame_stack: observations joined along their last axis, the newest last.
+        simulator: what steps the environments, "gymnasium" or "envpool", see rltune.envs.pool.
         exploit: set by a population's scheduler when the trial becomes a clone: ``donor``, the
             trial whose checkpoint it is restored from next, ``env_steps``, where its own clock
             goes on, and ``own_checkpoint``, the folder of its own last one, or None. Restored from
@@ -40,6 +41,7 @@ class FlatConfig:
         self.fcnet_hiddens: list[int] | None = None
         self.fcnet_activation: str | None = None
         self.frame_stack = 1
+        self.simulator = "gymnasium"
         self.exploit: dict[str, Any] | None = None
         #: Bytes of memory that Ray sets aside for the trial's own process.
         self.memory_per_trial = 0

@@ -73,7 +73,11 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         config = self.config
         with self._watchdog:
             self.env = envs.make_vec(
-                config.env, config.num_envs_per_env_runner, config.env_config, config.frame_stack
+                config.env,
+                config.num_envs_per_env_runner,
+                config.env_config,
+                config.frame_stack,
+                config.simulator,
             )
         self._autoreset = self.env.metadata["autoreset_mode"]
         self._reset_env()

@@ -75,6 +75,14 @@ EnvTimeoutOption = Annotated[
         rich_help_panel=MORE,
     ),
 ]
+SimulatorOption = Annotated[
+    str,
+    typer.Option(
+        metavar="gymnasium|envpool|auto",
+        help="What steps the environments. auto: EnvPool where installed and faster.",
+        rich_help_panel=MORE,
+    ),
+]
 AddressOption = Annotated[str | None, typer.Option(help="Of a Ray cluster.", rich_help_panel=MORE)]
 SaveBufferOption = Annotated[
     bool | None,
