@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +16,8 @@ import numpy as np
 
 from rltune import envs
 from rltune.algorithms.policy import Policy, load_policy
-from rltune.errors import BadInput
+from rltune.errors import BadInput, EnvironmentFailed, ProcessEnded
+from rltune.isolated import Guard, each_isolated
 from rltune.runs import BEST, RunFolder, dumps
 from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, RunSpec
 from rltune.statistics import better, interval, iqm
@@ -105,9 +109,9 @@ def evaluate(folder: RunFolder, episodes: int = 100, seed: int | None = None) ->
     Raises:
         BadInput: the run has no policy, or its checkpoint cannot be read.
     """
-    policy = best_policy(folder)
+    check_has_policy(folder)
     seeds = evaluation_seeds(folder.spec.seed if seed is None else seed, episodes)
-    return summarise(play(policy, folder.spec, seeds), seeds)
+    return score(folder, folder.path / BEST, seeds)
 
 
 def best_policy(folder: RunFolder) -> Policy:
@@ -116,15 +120,46 @@ def best_policy(folder: RunFolder) -> Policy:
     Raises:
         BadInput: the run has none, or its checkpoint cannot be read.
     """
-    if folder.best_record is None:
-        raise BadInput(f"{folder.shown} has no policy yet: no trial has left a checkpoint")
+    check_has_policy(folder)
     return load_policy(folder.spec, folder, folder.path / BEST)
 
 
+def check_has_policy(folder: RunFolder) -> None:
+    """Raises BadInput for a run that has left none."""
+    if folder.best_record is None:
+        raise BadInput(f"{folder.shown} has no policy yet: no trial has left a checkpoint")
+
+
 def score(folder: RunFolder, checkpoint: Path, seeds: Sequence[int]) -> Evaluation:
-    """Evaluates the policy of one of a run's checkpoints, an episode a seed."""
-    policy = load_policy(folder.spec, folder, checkpoint)
-    return summarise(play(policy, folder.spec, seeds), seeds)
+    """Evaluates the policy of one of a run's checkpoints, see :func:`scores`."""
+    return scores(folder, [checkpoint], seeds)[0]
+
+
+def scores(
+    folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int]
+) -> list[Evaluation]:
+    """Evaluates the policies of a run's checkpoints, an episode a seed, as many at a time as train.
+
+    They play in processes of their own: an environment that hangs does not take us along.
+
+    Raises:
+        EnvironmentFailed: it hung, or crashed.
+    """
+    spec = folder.spec
+
+    def work(checkpoint: Path, guard: Guard) -> list[float]:
+        return play(load_policy(spec, folder, checkpoint), spec, seeds, guard)
+
+    works = [partial(work, checkpoint) for checkpoint in checkpoints]
+    try:
+        played = each_isolated(works, spec.env_timeout, spec.concurrent or os.cpu_count() or 1)
+    except ProcessEnded as ended:
+        command = "evaluate" if folder.summary else "resume"
+        raise EnvironmentFailed(
+            f"environment {spec.env_id}, while a policy was scored: {ended.report or ended}\n"
+            f"What was trained is kept. Try again with: rltune {command} {folder.shown}"
+        ) from None
+    return [summarise(returns, seeds) for returns in played]
 
 
 def compare(
@@ -154,21 +189,20 @@ def compare(
         of_seeds = (folder.summary or {}).get("seeds")
         if of_seeds:
             paths = [folder.path / body["checkpoint"] for body in of_seeds]
-            scores = [score(folder, path, seeds).mean for path in paths]
+            values = [result.mean for result in scores(folder, paths, seeds)]
         else:
-            scores = evaluate(
-                folder, episodes, folders[0].spec.seed if seed is None else seed
-            ).returns
+            check_has_policy(folder)
+            values = score(folder, folder.path / BEST, seeds).returns
         first = runs[0]["scores"] if runs else None
         runs.append(
             {
                 "run": folder.shown,
                 "unit": "seeds" if of_seeds else "episodes",
-                "scores": scores,
-                "mean": float(np.mean(scores)),
-                "iqm": float(iqm(scores)),
-                "ci95": list(interval(scores, of=iqm)),
-                "improvement": first and better(scores, first),
+                "scores": values,
+                "mean": float(np.mean(values)),
+                "iqm": float(iqm(values)),
+                "ci95": list(interval(values, of=iqm)),
+                "improvement": first and better(values, first),
             }
         )
     return {"episodes": episodes, "runs": runs}
@@ -192,12 +226,8 @@ def audition(
     still being changed.
     """
     return [
-        Candidate(
-            checkpoint,
-            folder.record(checkpoint)["env_steps"],
-            score(folder, checkpoint, seeds).mean,
-        )
-        for checkpoint in checkpoints
+        Candidate(checkpoint, folder.record(checkpoint)["env_steps"], result.mean)
+        for checkpoint, result in zip(checkpoints, scores(folder, checkpoints, seeds), strict=True)
     ]
 
 
@@ -216,33 +246,42 @@ def select(folder: RunFolder) -> Candidate | None:
     return best
 
 
-def play(policy: Acts, spec: RunSpec, seeds: Sequence[int]) -> list[float]:
+def play(
+    policy: Acts, spec: RunSpec, seeds: Sequence[int], guard: Guard | None = None
+) -> list[float]:
     """The undiscounted return of one episode a seed, in their order.
 
     A seed fixes its episode: each is reset with its own, whatever runs beside it.
+
+    Args:
+        guard: entered around the calls of the environments that belong to one step.
     """
+    guard = guard or nullcontext()
     waiting = deque(enumerate(seeds))
     returns = [0.0] * len(seeds)
-    copies = [
-        envs.make(spec.env_id, spec.env_args, policy.frame_stack)
-        for _ in range(min(ENVS, len(seeds)))
-    ]
     running: list[tuple[gym.Env[Any, Any], int, np.ndarray]] = []
-    for env in copies:
-        episode, seed = waiting.popleft()
-        running.append((env, episode, env.reset(seed=seed)[0]))
+    with guard:
+        copies = [
+            envs.make(spec.env_id, spec.env_args, policy.frame_stack)
+            for _ in range(min(ENVS, len(seeds)))
+        ]
+        for env in copies:
+            episode, seed = waiting.popleft()
+            running.append((env, episode, env.reset(seed=seed)[0]))
     while running:
         actions = policy.act(np.stack([obs for _, _, obs in running]))
         still: list[tuple[gym.Env[Any, Any], int, np.ndarray]] = []
-        for (env, episode, _), action in zip(running, actions, strict=True):
-            obs, reward, terminated, truncated, _ = env.step(action)
-            returns[episode] += float(reward)
-            if not (terminated or truncated):
-                still.append((env, episode, obs))
-            elif waiting:
-                episode, seed = waiting.popleft()
-                still.append((env, episode, env.reset(seed=seed)[0]))
+        with guard:
+            for (env, episode, _), action in zip(running, actions, strict=True):
+                obs, reward, terminated, truncated, _ = env.step(action)
+                returns[episode] += float(reward)
+                if not (terminated or truncated):
+                    still.append((env, episode, obs))
+                elif waiting:
+                    episode, seed = waiting.popleft()
+                    still.append((env, episode, env.reset(seed=seed)[0]))
         running = still
-    for env in copies:
-        env.close()
+    with guard:
+        for env in copies:
+            env.close()
     return returns

@@ -132,6 +132,15 @@ class Once(Faulty):
         return super().step(action)
 
 
+class HangingScore(Faulty):
+    """Hangs in the episodes that choose between policies and score them: their seeds are higher."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        if seed is not None and seed >= 1 << 30:
+            re.match("(a+)+b", "a" * 64)
+        return super().reset(seed=seed)
+
+
 class Huge(Faulty):
     """Rewards near the largest that 32 bits hold."""
 

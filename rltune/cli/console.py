@@ -25,10 +25,8 @@ def output(json: bool = False) -> Console:
 
     A pipe or a file has no width that words would have to be folded to.
     """
-    # Named here: meanwhile an environment's own output may be sent elsewhere.
-    file = sys.stderr if json else sys.stdout
-    to_terminal = file.isatty() or "COLUMNS" in os.environ
-    return Console(file=file, highlight=False, width=None if to_terminal else PIPE_WIDTH)
+    to_terminal = (sys.stderr if json else sys.stdout).isatty() or "COLUMNS" in os.environ
+    return Console(stderr=json, highlight=False, width=None if to_terminal else PIPE_WIDTH)
 
 
 def print_json(values: Mapping[str, Any]) -> None:

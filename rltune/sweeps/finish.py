@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
-from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Any
 
 from rltune import evaluation
@@ -61,9 +58,7 @@ def finish(
     nothing = None
     try:
         outcome = _the_best if spec.job == "sweep" else _each_seed
-        # What environments print would bury what came out.
-        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-            summary |= outcome(spec, folder, sorted(statuses))
+        summary |= outcome(spec, folder, sorted(statuses))
     except NothingUsable as error:
         nothing = NothingUsable(_why_nothing(summary["trials"]) or str(error))
     folder.write_summary(summary)

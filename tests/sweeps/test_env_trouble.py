@@ -51,6 +51,21 @@ def test_19_to_21_a_hang_or_crash_costs_a_retry(here: Path, what: str, error: st
     assert list(folder.path.rglob(".crash-*")) == []
 
 
+def test_19_a_hang_while_a_policy_is_scored_loses_nothing(here: Path) -> None:
+    done = run_rltune(here, "ppo", "mine:HangingScore", *QUICK, "--env-timeout", "2")
+    assert done.returncode == 1, done.stderr
+    told = " ".join(done.stderr.split())
+    assert "while a policy was scored: EnvironmentHung: no answer for 2 s (in match, " in told
+    assert "mine.py" in told, "where it hung"
+    assert "What was trained is kept. Try again with: rltune resume runs/a" in told
+    (here / "mine.py").write_text((here / "mine.py").read_text().replace("1 << 30", "1 << 60"))
+    done = run_rltune(here, "resume", "runs/a")
+    assert done.returncode == 0, done.stderr
+    summary = RunFolder.open(here / "runs/a").summary
+    assert summary is not None
+    assert summary["evaluation"]["mean"] == 10.0
+
+
 def test_26_an_environment_that_never_ends_is_cut_off(here: Path) -> None:
     (here / "mine.py").write_text(
         (here / "mine.py").read_text().replace("self.count >= 10", "False")
