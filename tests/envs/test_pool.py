@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from conftest import run_rltune
 from gymnasium.vector import AutoresetMode
 from rltune.envs import pool
 from scipy.stats import ks_2samp
 
-from rltune import catalog, envs, request
+from rltune import algorithms, catalog, envs, request
 from rltune.errors import BadInput
-from rltune.runs import RunFolder
 
 POOLED = [name for name, spec in envs.SPECS.items() if spec.pooled]
 
@@ -122,15 +119,17 @@ def test_a_missing_one_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch
         _chosen("acrobot", simulator="envpool")
 
 
-@pytest.mark.slow
-def test_trains_and_is_recorded(tmp_path: Path) -> None:
-    words = "train ppo lunarlander --seeds 2 --steps 16384 --name a --simulator envpool".split()
-    done = run_rltune(tmp_path, *words)
-    assert done.returncode == 0, done.stderr
-    folder = RunFolder.open(tmp_path / "runs/a")
-    assert folder.spec.simulator == "envpool"
-    for trial in folder.trials():
-        rows = folder.rows(trial)
-        assert rows[-1].env_steps >= 16_384
-        assert -1_000 < (rows[-1].episode_reward_mean or 0.0) < 300
-    assert catalog.environment("lunarlander").id == folder.spec.env_id
+@pytest.mark.usefixtures("ray_session")
+def test_trains() -> None:
+    settings = catalog.preset("ppo", catalog.environment("lunarlander")).settings
+    member = algorithms.PPO(
+        config={**settings, "env": "lunarlander", "simulator": "envpool", "seed": 5}
+    )
+    rows = [member.train() for _ in range(2)]
+    assert isinstance(member.env_runner.env, pool.Pooled)
+    steps = [row["num_env_steps_sampled_lifetime"] for row in rows]
+    # A copy's step after its episode's end is a reset, and not counted.
+    assert 8_000 < steps[0] <= 8_192 < steps[1] <= 16_384
+    assert -400 < rows[-1]["episode_reward_mean"] < 0
+    assert member.effective_settings()["num_envs_per_env_runner"] == 16
+    member.cleanup()
