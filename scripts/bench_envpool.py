@@ -1,17 +1,21 @@
 """Which environments does EnvPool step faster than gymnasium, and are they the same?
 
-    pip install -e '.[envpool]' && python scripts/bench_envpool.py [ENV ...]
+    pip install -e '.[envpool]' && python scripts/bench_envpool.py [--train] [ENV ...]
 
 Both sides take random actions in the copies that PPO's preset steps together, in turns. Steps are
 counted per second of CPU, threads included: a trial has one core. "Same": the smallest p-value of
 two-sample Kolmogorov-Smirnov tests of the episodes' returns, lengths and mean observations, one
 test each, times their number (Bonferroni); under 0.01 they differ. An environment with
 ``pooled=True`` in rltune.envs is one that is 1.5 times as fast or more, and the same.
+
+``--train``: what that makes of training, PPO's preset on both sides in turns, one core; and what
+the policies score, which gymnasium's episodes tell for both.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
 import warnings
 from dataclasses import dataclass, field
@@ -21,7 +25,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from rltune.envs import pool
 from scipy.stats import ks_2samp
 
+import rltune
 from rltune import catalog, envs
+from rltune.statistics import iqm
 
 ROUNDS = 3
 #: Families whose observations come from our wrappers, which EnvPool knows nothing of.
@@ -64,14 +70,49 @@ class Played:
         return self.steps * copies / self.seconds
 
 
+def train(names: list[str], seeds: int) -> None:
+    """Prints a table of training runs."""
+    print("| environment | gymnasium | EnvPool | EnvPool is | IQM | EnvPool's |")
+    print("|---|---|---|---|---|---|")
+    for name in names:
+        rates: dict[str, list[float]] = {"gymnasium": [], "envpool": []}
+        returns: dict[str, list[float]] = {"gymnasium": [], "envpool": []}
+        for seed in range(seeds):
+            for side in rates:
+                with tempfile.TemporaryDirectory() as storage:
+                    run = rltune.train(
+                        "ppo",
+                        name,
+                        seeds=1,
+                        concurrent=1,
+                        seed=seed,
+                        simulator=side,
+                        storage=storage,
+                    )
+                (of_seed,) = run.summary["seeds"]
+                rates[side].append(of_seed["env_steps"] / of_seed["train_seconds"])
+                returns[side].append(of_seed["score"])
+        ours, theirs = (float(np.median(rates[side])) for side in rates)
+        scores = " | ".join(f"{iqm(returns[side]):.1f}" for side in returns)
+        print(
+            f"| {name} | {ours:,.0f} | {theirs:,.0f} | {theirs / ours:.1f}x | {scores} |",
+            flush=True,
+        )
+
+
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     vectors = [n for n, s in envs.SPECS.items() if not s.pixels and s.family not in WRAPPED]
     parser.add_argument("names", nargs="*", default=vectors, metavar="ENV")
     parser.add_argument("--episodes", type=int, default=240, help="of each side")
+    parser.add_argument("--train", action="store_true", help="train in those that are pooled")
+    parser.add_argument("--seeds", type=int, default=3, help="training runs of each side")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    if options.train:
+        train([name for name in options.names if envs.SPECS[name].pooled], options.seeds)
+        return
     print("| environment | copies | gymnasium | EnvPool | EnvPool is | return | EnvPool's | same |")
     print("|---|---|---|---|---|---|---|---|")
     for name in options.names:
