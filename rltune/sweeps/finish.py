@@ -57,8 +57,10 @@ def finish(
     observer.evaluating(EPISODES)
     nothing = None
     try:
-        outcome = _the_best if spec.job == "sweep" else _each_seed
-        summary |= outcome(spec, folder, sorted(statuses))
+        if spec.job == "sweep":
+            summary |= _the_best(spec, folder)
+        else:
+            summary |= _each_seed(spec, folder, sorted(statuses), observer)
     except NothingUsable as error:
         nothing = NothingUsable(_why_nothing(summary["trials"]) or str(error))
     folder.write_summary(summary)
@@ -67,7 +69,7 @@ def finish(
         raise nothing
 
 
-def _the_best(spec: RunSpec, folder: RunFolder, trials: list[str]) -> dict[str, Any]:
+def _the_best(spec: RunSpec, folder: RunFolder) -> dict[str, Any]:
     """A sweep's best policy, and its score."""
     best = evaluation.select(folder)
     if best is None:
@@ -76,10 +78,13 @@ def _the_best(spec: RunSpec, folder: RunFolder, trials: list[str]) -> dict[str, 
     return _best(spec, folder, best.score, result)
 
 
-def _each_seed(spec: RunSpec, folder: RunFolder, trials: list[str]) -> dict[str, Any]:
+def _each_seed(
+    spec: RunSpec, folder: RunFolder, trials: list[str], observer: Observer
+) -> dict[str, Any]:
     """Every seed's score, and what they come to."""
     found = []
     for index, trial in enumerate(trials):
+        observer.notice(f"scoring the policies of {trial}, {index + 1} of {len(trials)}")
         seed = seeds.score_seed(folder, index, trial, EPISODES)
         if seed is None:
             raise NothingUsable(f"{trial} left no policy behind")
