@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -11,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import gymnasium as gym
 import numpy as np
 
 from rltune import envs
@@ -22,8 +20,8 @@ from rltune.runs import BEST, RunFolder, dumps
 from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, RunSpec
 from rltune.statistics import better, interval, iqm
 
-#: Environments stepped together during an evaluation.
-ENVS = 20
+#: Episodes that a process plays together.
+TOGETHER = 20
 #: Checkpoints that play for being the best, and the episodes each of them plays.
 CANDIDATES = 5
 SELECTION_EPISODES = 20
@@ -138,19 +136,21 @@ def score(folder: RunFolder, checkpoint: Path, seeds: Sequence[int]) -> Evaluati
 def scores(
     folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int]
 ) -> list[Evaluation]:
-    """Evaluates the policies of a run's checkpoints, an episode a seed, as many at a time as train.
+    """Evaluates the policies of a run's checkpoints, an episode a seed.
 
-    They play in processes of their own: an environment that hangs does not take us along.
+    They play in processes of their own, as many as cores: an environment that hangs does not take
+    us along.
 
     Raises:
         EnvironmentFailed: it hung, or crashed.
     """
     spec = folder.spec
 
-    def work(checkpoint: Path, guard: Guard) -> list[float]:
-        return play(load_policy(spec, folder, checkpoint), spec, seeds, guard)
+    def work(checkpoint: Path, some: Sequence[int], guard: Guard) -> list[float]:
+        return play(load_policy(spec, folder, checkpoint), spec, some, guard)
 
-    works = [partial(work, checkpoint) for checkpoint in checkpoints]
+    parts = [seeds[first : first + TOGETHER] for first in range(0, len(seeds), TOGETHER)]
+    works = [partial(work, checkpoint, part) for checkpoint in checkpoints for part in parts]
     try:
         played = each_isolated(works, spec.env_timeout, spec.concurrent or os.cpu_count() or 1)
     except ProcessEnded as ended:
@@ -159,7 +159,8 @@ def scores(
             f"environment {spec.env_id}, while a policy was scored: {ended.report or ended}\n"
             f"What was trained is kept. Try again with: rltune {command} {folder.shown}"
         ) from None
-    return [summarise(returns, seeds) for returns in played]
+    of_each = [played[first : first + len(parts)] for first in range(0, len(played), len(parts))]
+    return [summarise([r for part in found for r in part], seeds) for found in of_each]
 
 
 def compare(
@@ -249,37 +250,26 @@ def select(folder: RunFolder) -> Candidate | None:
 def play(
     policy: Acts, spec: RunSpec, seeds: Sequence[int], guard: Guard | None = None
 ) -> list[float]:
-    """The undiscounted return of one episode a seed, in their order.
-
-    A seed fixes its episode: each is reset with its own, whatever runs beside it.
+    """The undiscounted return of one episode a seed, all of them side by side.
 
     Args:
         guard: entered around the calls of the environments that belong to one step.
     """
     guard = guard or nullcontext()
-    waiting = deque(enumerate(seeds))
     returns = [0.0] * len(seeds)
-    running: list[tuple[gym.Env[Any, Any], int, np.ndarray]] = []
     with guard:
-        copies = [
-            envs.make(spec.env_id, spec.env_args, policy.frame_stack)
-            for _ in range(min(ENVS, len(seeds)))
-        ]
-        for env in copies:
-            episode, seed = waiting.popleft()
-            running.append((env, episode, env.reset(seed=seed)[0]))
+        copies = [envs.make(spec.env_id, spec.env_args, policy.frame_stack) for _ in seeds]
+        seen = [env.reset(seed=seed)[0] for env, seed in zip(copies, seeds, strict=True)]
+    running = list(range(len(seeds)))
     while running:
-        actions = policy.act(np.stack([obs for _, _, obs in running]))
-        still: list[tuple[gym.Env[Any, Any], int, np.ndarray]] = []
+        actions = policy.act(np.stack([seen[episode] for episode in running]))
+        still = []
         with guard:
-            for (env, episode, _), action in zip(running, actions, strict=True):
-                obs, reward, terminated, truncated, _ = env.step(action)
+            for episode, action in zip(running, actions, strict=True):
+                seen[episode], reward, terminated, truncated, _ = copies[episode].step(action)
                 returns[episode] += float(reward)
                 if not (terminated or truncated):
-                    still.append((env, episode, obs))
-                elif waiting:
-                    episode, seed = waiting.popleft()
-                    still.append((env, episode, env.reset(seed=seed)[0]))
+                    still.append(episode)
         running = still
     with guard:
         for env in copies:
