@@ -12,7 +12,9 @@ FAMILY = Family(
     listed=(
         _spec("CartPole-v1", "cartpole", threshold=475.0, max_episode_steps=500),
         _spec("Acrobot-v1", "acrobot", threshold=-100.0, max_episode_steps=500, pooled=True),
-        _spec("MountainCar-v0", "mountaincar", threshold=-110.0, max_episode_steps=200),
+        _spec(
+            "MountainCar-v0", "mountaincar", threshold=-110.0, max_episode_steps=200, pooled=True
+        ),
         _spec(
             "MountainCarContinuous-v0",
             "mountaincar-continuous",

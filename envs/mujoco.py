@@ -41,8 +41,10 @@ FAMILY = Family(
             ),
         ),
         _spec("Reacher-v5", "reacher", threshold=-3.75, max_episode_steps=50),
-        _spec("InvertedPendulum-v5", "inverted-pendulum", threshold=950.0),
-        _spec("InvertedDoublePendulum-v5", "inverted-double-pendulum", threshold=9100.0),
+        _spec("InvertedPendulum-v5", "inverted-pendulum", threshold=950.0, pooled=True),
+        _spec(
+            "InvertedDoublePendulum-v5", "inverted-double-pendulum", threshold=9100.0, pooled=True
+        ),
     ),
     make=make,
 )

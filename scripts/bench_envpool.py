@@ -46,15 +46,15 @@ class Played:
         """Adds at least so many."""
         next_step = env.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
         env.action_space.seed(seed)
-        actions = [env.action_space.sample() for _ in range(1_000)]
         obs, _ = env.reset(seed=seed)
         # A return, a length and a sum of observations for each copy.
         sums = np.zeros((env.num_envs, 2 + obs.shape[1]))
         fresh = np.zeros(env.num_envs, dtype=bool)
         wanted = len(self.episodes) + episodes
         while len(self.episodes) < wanted:
+            actions = env.action_space.sample()
             start = time.process_time()
-            following, rewards, terminated, truncated, _ = env.step(actions[self.steps % 1_000])
+            following, rewards, terminated, truncated, _ = env.step(actions)
             self.seconds += time.process_time() - start
             done = terminated | truncated
             row = np.column_stack([rewards, np.ones(env.num_envs), obs])
