@@ -112,7 +112,10 @@ def _how(code: int) -> str:
 
 def _do(work: Work[T], timeout: float, folder: Path, answer: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what environments print would bury ours
+    # What environments print would bury ours. A live table that took these over may hold a lock.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    sys.stdout, sys.stderr = os.fdopen(nowhere, "w"), sys.__stderr__
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)  # OpenMP's threads did not come along
     try:
@@ -120,6 +123,4 @@ def _do(work: Work[T], timeout: float, folder: Path, answer: Connection) -> None
     except Exception as error:
         result = (None, error)
     answer.send(result)
-    sys.stdout.flush()
-    sys.stderr.flush()
     os._exit(0)  # what the parent does when it exits is not the child's to do

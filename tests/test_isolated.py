@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
+import threading
 import time
 from functools import partial
 
 import pytest
+from rich.console import Console
+from rich.live import Live
 
 from rltune.errors import ProcessEnded
 from rltune.isolated import Guard, each_isolated, isolated
@@ -47,3 +52,30 @@ def test_an_exception_is_raised_here_and_the_others_are_ended() -> None:
 def test_a_child_that_is_gone_is_told() -> None:
     with pytest.raises(ProcessEnded, match="with exit code 3"):
         isolated(lambda _: os._exit(3), 60.0)
+
+
+def test_what_a_child_prints_waits_for_no_lock_of_ours() -> None:
+    """A live table takes over stdout, and its thread may hold its lock while we fork."""
+    console = Console(file=io.StringIO(), force_terminal=True)
+
+    def talks(guard: Guard) -> str:
+        with guard:
+            sys.stdout.write("chatter\n")
+        return "done"
+
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with console._lock:
+            held.set()
+            done.wait(30)
+
+    with Live(console=console):
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait()
+        try:
+            assert isolated(talks, 2.0) == "done"
+        finally:
+            done.set()
+            holder.join()
