@@ -51,6 +51,8 @@ def number(value: float | None) -> str:
         return f"{value:,.0f}"
     if abs(value) >= 10:
         return f"{value:,.1f}"
+    if abs(value) < 1e-12:  # what is left of the difference of two equal means
+        return "0"
     return f"{value:.4g}"
 
 

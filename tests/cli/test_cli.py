@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT, Cli, environment
 
 from rltune.cli.app import COMMANDS, app
+from rltune.cli.console import number
 from rltune.cli.parse import pairs, value
 from rltune.errors import BadInput
 from rltune.settings import ALGORITHMS
@@ -90,6 +91,11 @@ def test_values_are_read_as_toml_or_as_text() -> None:
     assert value("8x8") == "8x8"
     with pytest.raises(BadInput, match="--set lr=1e-3"):
         pairs("--set", ["lr"], "--set lr=1e-3")
+
+
+def test_numbers_read_as_a_person_writes_them() -> None:
+    values = (None, 3, 9100.0, 257.68, 0.7033, 1e-6, -1.1e-16)
+    assert [number(v) for v in values] == ["-", "3", "9,100", "257.7", "0.7033", "1e-06", "0"]
 
 
 @pytest.mark.slow
