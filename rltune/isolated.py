@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -111,6 +112,7 @@ def _how(code: int) -> str:
 
 
 def _do(work: Work[T], timeout: float, folder: Path, answer: Connection) -> None:
+    gc.freeze()  # what came along is not ours to clear away: C++ objects may not survive it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it
     # What environments print would bury ours. A live table that took these over may hold a lock.
     nowhere = os.open(os.devnull, os.O_WRONLY)
