@@ -15,7 +15,7 @@ import numpy as np
 from rltune import envs
 from rltune.algorithms.policy import Policy, load_policy
 from rltune.errors import BadInput, EnvironmentFailed, ProcessEnded
-from rltune.isolated import Guard, each_isolated
+from rltune.isolated import Guard, Work, each_isolated
 from rltune.runs import BEST, RunFolder, dumps
 from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, RunSpec
 from rltune.statistics import better, interval, iqm
@@ -152,7 +152,7 @@ def scores(
     parts = [seeds[first : first + TOGETHER] for first in range(0, len(seeds), TOGETHER)]
     works = [partial(work, checkpoint, part) for checkpoint in checkpoints for part in parts]
     try:
-        played = each_isolated(works, spec.env_timeout, spec.concurrent or os.cpu_count() or 1)
+        played = _played(works, spec)
     except ProcessEnded as ended:
         command = "evaluate" if folder.summary else "resume"
         raise EnvironmentFailed(
@@ -207,6 +207,21 @@ def compare(
             }
         )
     return {"episodes": episodes, "runs": runs}
+
+
+def _played(works: Sequence[Work[list[float]]], spec: RunSpec) -> list[list[float]]:
+    """The returns of each part, side by side.
+
+    An end that leaves no trace is given a second try: it need not be the environment's doing, as a
+    process with threads cannot be forked without any risk.
+    """
+    at_a_time = spec.concurrent or os.cpu_count() or 1
+    try:
+        return each_isolated(works, spec.env_timeout, at_a_time)
+    except ProcessEnded as ended:
+        if ended.report:
+            raise
+    return each_isolated(works, spec.env_timeout, at_a_time)
 
 
 @dataclass(frozen=True)

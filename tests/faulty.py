@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -138,6 +140,23 @@ class HangingScore(Faulty):
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         if seed is not None and seed >= 1 << 30:
             re.match("(a+)+b", "a" * 64)
+        return super().reset(seed=seed)
+
+
+class KilledScore(Faulty):
+    """Its process is killed in an episode that scores a policy, once in all that share a file.
+
+    Args:
+        done: the file that says that it has happened.
+    """
+
+    def __init__(self, done: str = "/dev/null") -> None:
+        self.done = Path(done)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        if seed is not None and seed >= 1 << 30 and not self.done.exists():
+            self.done.write_text("")
+            os.kill(os.getpid(), signal.SIGKILL)
         return super().reset(seed=seed)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from trained import trained
 
-from rltune.evaluation import evaluation_seeds, play, selection_seeds, summarise
+from rltune.evaluation import evaluate, evaluation_seeds, play, selection_seeds, summarise
 from rltune.request import make_spec
 from rltune.searchers import build, starting_point
 from rltune.spec import (
@@ -79,6 +81,15 @@ def test_a_seed_fixes_its_episode_whatever_runs_beside_it(tmp_path: object) -> N
     alone = [play(Left(), spec, [seed])[0] for seed in seeds]
     assert together == alone
     assert len(set(together)) > 1
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_an_end_without_a_trace_is_given_a_second_try(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    args = {"done": str(done)}
+    run = trained(tmp_path, "ppo", "faulty:KilledScore", env_args=args, num_epochs=1)
+    assert evaluate(run, 30).returns == [10.0] * 30
+    assert done.exists(), "it was killed"
 
 
 @pytest.mark.parametrize("episodes", [1, 3, 21])
