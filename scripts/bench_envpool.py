@@ -89,7 +89,7 @@ def train(names: list[str], seeds: int) -> None:
                         simulator=side,
                         storage=storage,
                     )
-                (of_seed,) = run.summary["seeds"]
+                    (of_seed,) = run.summary["seeds"]
                 rates[side].append(of_seed["env_steps"] / of_seed["train_seconds"])
                 returns[side].append(of_seed["score"])
         ours, theirs = (float(np.median(rates[side])) for side in rates)
