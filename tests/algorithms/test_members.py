@@ -281,7 +281,7 @@ def test_continuous_actions_reach_both_bounds() -> None:
 
 @pytest.mark.slow
 def test_remote_runners_ship_the_same_arrays() -> None:
-    for algo in ("ppo", "dqn"):  # one that learns from what is new, and one with a buffer
+    for algo in ALGORITHMS:
         member = make(algo, num_env_runners=1)
         result = member.train()
         assert result["env_steps"] >= 500

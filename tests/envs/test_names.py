@@ -201,10 +201,12 @@ def test_a_sweep_on_a_class_of_ones_own(tmp_path: Path) -> None:
     assert isinstance(own.Endless.observation_space, gym.spaces.Box)
 
 
+@pytest.mark.slow
 def test_a_class_beside_a_user_on_the_command_line(tmp_path: Path) -> None:
-    """Sweeps on such a class are in tests/sweeps/test_env_trouble.py."""
     (tmp_path / "mine.py").write_text((Path(own.__file__)).read_text())
-    done = run_rltune(tmp_path, "ppo", "mine:Endless", "--dry-run")
+    words = "--steps 400 --trials 1 --scheduler fifo --set num_envs_per_env_runner=2".split()
+    more = "--set train_batch_size=100 --set minibatch_size=50 --env-arg max_episode_steps=20"
+    done = run_rltune(tmp_path, "ppo", "mine:Endless", *words, *more.split(), "--quiet")
     assert done.returncode == 0, done.stderr
     again = run_rltune(tmp_path, "ppo", "mine:Endles", "--dry-run")
     assert "Did you mean 'mine:Endless'" in " ".join(again.stderr.split())
