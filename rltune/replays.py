@@ -72,6 +72,7 @@ def replay_spec(
         versions=request.versions(source.simulator),
     )
     request.check_machine(spec)
+    request.check_simulator(spec)
     env = catalog.environment(spec.env_id, spec.imports)
     preflight.check_environment(env, algorithm(spec.algo), spec.env_args, spec.env_timeout)
     return spec

@@ -167,6 +167,12 @@ def _simulator(
     return "gymnasium" if problem or (asked == "auto" and few) else "envpool"
 
 
+def check_simulator(spec: RunSpec) -> None:
+    """Raises BadInput where what stepped a run's environments elsewhere is not here."""
+    env = catalog.environment(spec.env_id, spec.imports)
+    _simulator(spec.simulator, env, spec.settings, spec.env_args)
+
+
 def without_search(preset: Preset) -> Preset:
     """A preset that trains its own settings, on as many seeds as it has trials."""
     report = preset.settings["min_sample_timesteps_per_iteration"]
@@ -366,8 +372,7 @@ def check_resumable(folder: RunFolder, force: bool = False) -> None:
     spec = folder.spec
     if missing := missing_secrets(spec):
         raise BadInput([f"{folder.shown} needs a secret again: export {v}=..." for v in missing])
-    env = catalog.environment(spec.env_id, spec.imports)
-    _simulator(spec.simulator, env, spec.settings, spec.env_args)
+    check_simulator(spec)
     before = (state.read(folder.path) or {}).get("fingerprint")
     if before is None or force:
         return

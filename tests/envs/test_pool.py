@@ -113,10 +113,13 @@ def test_what_it_cannot_do_is_told(env: str, options: dict[str, Any], message: s
 
 
 def test_a_missing_one_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = request.make_spec("ppo", "acrobot")
     monkeypatch.setattr(pool, "find_spec", lambda _: None)
     assert _chosen("acrobot") == "gymnasium"
     with pytest.raises(BadInput, match=r"pip install 'rltune\[envpool\]'"):
         _chosen("acrobot", simulator="envpool")
+    with pytest.raises(BadInput, match=r"pip install 'rltune\[envpool\]'"):
+        request.check_simulator(elsewhere)  # before a resume or a replay
 
 
 @pytest.mark.usefixtures("ray_session")
