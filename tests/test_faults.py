@@ -123,6 +123,7 @@ def test_36_an_unknown_algorithm_or_setting(cli: Cli) -> None:
     assert "Did you mean 'random'?" in _refused(cli, "dqn", "cartpole", "--searcher", "randm")
     assert "Did you mean 'evaluate'?" in _refused(cli, "evalute")
     assert "Unknown command 'resum'. Did you mean 'resume'?" in _refused(cli, "resum", "runs/x")
+    assert "Did you mean 'train'?" in _refused(cli, "traim", "ppo", "cartpole", "--seeds", "3")
     assert "rltune dqn cartpole" in _refused(cli, "dqn")
 
 

@@ -76,6 +76,7 @@ def test_ray_enters_through_its_doors(path: Path) -> None:
     [
         ("rltune.cli.app", ("ray", "torch")),
         ("rltune.cli.list_", ("ray", "torch")),
+        ("rltune.cli.sweep", ("ray", "torch", "tensorboard")),
         ("rltune.runs", ("ray", "torch")),
         ("rltune.checkpoints", ("ray", "torch", "numpy")),
     ],

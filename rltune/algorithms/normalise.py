@@ -119,14 +119,6 @@ class Normalised:
         self.observation_filter = MeanStdFilter(self.observation_space.shape) if wanted else None
 
 
-def clip_rewards(rewards: np.ndarray, how: bool | float | None) -> np.ndarray:
-    """Rewards to learn from, as RLlib's ``clip_rewards`` has it: True for their signs alone."""
-    if not how:
-        return rewards
-    clipped: np.ndarray = np.sign(rewards) if how is True else rewards.clip(-abs(how), abs(how))
-    return clipped
-
-
 def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
     """An array as a tensor; on its way to a GPU it goes through pinned memory, unwaited for."""
     if array.dtype == np.float64:

@@ -23,11 +23,10 @@ from rltune.algorithms.normalise import (
     Normalised,
     RewardScale,
     as_input,
-    clip_rewards,
     to_device,
 )
 from rltune.algorithms.pictures import PPOPictures
-from rltune.algorithms.rollout import Rollout, gae
+from rltune.algorithms.rollout import Rollout, clip_rewards, gae
 from rltune.algorithms.runner import ArrayEnvRunner, draw
 
 

@@ -11,8 +11,7 @@ import gymnasium as gym
 import numpy as np
 import psutil
 
-from rltune.algorithms.normalise import clip_rewards
-from rltune.algorithms.rollout import Rollout
+from rltune.algorithms.rollout import Rollout, clip_rewards
 from rltune.algorithms.sum_tree import SumTree
 
 
@@ -235,7 +234,7 @@ class ReplayBuffer:
         Args:
             n_step: rewards summed up; fewer where the episode ends or the newest step is reached.
             gamma: their discount.
-            clip: of each reward, see :func:`rltune.algorithms.normalise.clip_rewards`.
+            clip: of each reward, see :func:`rltune.algorithms.rollout.clip_rewards`.
 
         Returns:
             ``obs``, ``next_obs`` (after the last of the rewards), ``actions``, ``rewards``

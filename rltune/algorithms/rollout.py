@@ -89,3 +89,11 @@ def gae(
         running = deltas[t] + decay[t] * running
         advantages[t] = running
     return advantages
+
+
+def clip_rewards(rewards: np.ndarray, how: bool | float | None) -> np.ndarray:
+    """Rewards to learn from, as RLlib's ``clip_rewards`` has it: True for their signs alone."""
+    if not how:
+        return rewards
+    clipped: np.ndarray = np.sign(rewards) if how is True else rewards.clip(-abs(how), abs(how))
+    return clipped

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from rltune import __version__
 from rltune.cli.options import (
@@ -73,7 +74,17 @@ def _call(command: str, /, **options: Any) -> None:
         raise typer.Exit(130) from error
 
 
-@app.command(MAIN_JOB, hidden=True, no_args_is_help=True)
+class _MainJob(TyperCommand):
+    """Takes a word that is no command for an algorithm, unless it was to be a command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Looks at the first word before what follows is taken for the main job's."""
+        if args and not args[0].startswith("-"):
+            _call("mistyped", word=args[0])
+        return super().parse_args(ctx, args)
+
+
+@app.command(MAIN_JOB, cls=_MainJob, hidden=True, no_args_is_help=True)
 def _sweep(
     algo: AlgoArgument,
     env: Annotated[

@@ -8,10 +8,9 @@ from typing import Any
 from rltune.catalog import newer_version
 from rltune.certificates import REQUIRED_SHARE, passed
 from rltune.cli import console
-from rltune.cli.app import COMMANDS
 from rltune.cli.parse import pairs, table
 from rltune.cli.watch import watcher
-from rltune.errors import BadInput, TrialsFailed, did_you_mean, unknown
+from rltune.errors import BadInput, TrialsFailed, unknown
 from rltune.request import make_spec, short_interval
 from rltune.runs import RunFolder
 from rltune.settings import ALGORITHMS
@@ -35,7 +34,7 @@ def run(
     **options: Any,
 ) -> None:
     """Checks the request, then runs the sweep."""
-    if env is None or _is_mistyped_command(algo):
+    if env is None:
         raise _missing_environment(algo)
     if save_buffer is not None:
         settings = [*settings, f"save_buffer={str(save_buffer).lower()}"]
@@ -96,15 +95,7 @@ def conclude(folder: RunFolder, json: bool) -> None:
         )
 
 
-def _is_mistyped_command(word: str) -> bool:
-    """Whether a word is nearer to a command than to an algorithm: ``rltune resum runs/NAME``."""
-    known = did_you_mean(word, ALGORITHMS)
-    return word not in ALGORITHMS and not known and bool(did_you_mean(word, COMMANDS))
-
-
 def _missing_environment(word: str) -> BadInput:
     if word in ALGORITHMS:
         return BadInput(f"{word} on what? Name an environment: rltune {word} cartpole")
-    if hint := did_you_mean(word, COMMANDS):
-        return BadInput(f"Unknown command {word!r}.{hint}")
     return unknown("algorithm", word, ALGORITHMS, " See `rltune --help`.")

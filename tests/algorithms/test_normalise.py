@@ -12,7 +12,7 @@ import torch
 from quick import ENV, config, exploit, make, same, weights
 
 from rltune import algorithms
-from rltune.algorithms.normalise import RewardScale, RunningMoments, clip_rewards
+from rltune.algorithms.normalise import RewardScale, RunningMoments
 from rltune.algorithms.policy import load_policy
 from rltune.algorithms.replay import Layout, ReplayBuffer
 from rltune.algorithms.rollout import Rollout
@@ -177,14 +177,6 @@ def test_the_score_stays_the_raw_one() -> None:
     scaled = np.concatenate(learned[1:])
     assert np.abs(scaled).max() < 2.0
     member.cleanup()
-
-
-def test_clipped_rewards_are_their_signs() -> None:
-    rewards = np.array([-3.5, 0.0, 0.25, 40.0], np.float32)
-    np.testing.assert_array_equal(clip_rewards(rewards, True), [-1, 0, 1, 1])
-    np.testing.assert_array_equal(clip_rewards(rewards, 2.0), [-2, 0, 0.25, 2])
-    for off in (None, False):
-        np.testing.assert_array_equal(clip_rewards(rewards, off), rewards)
 
 
 def test_a_buffer_keeps_rewards_as_they_are_and_sums_up_the_clipped_ones() -> None:

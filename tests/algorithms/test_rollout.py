@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
 
-from rltune.algorithms.rollout import gae
+from rltune.algorithms.rollout import clip_rewards, gae
 
 
 def test_gae_is_the_definition_written_out() -> None:
@@ -43,3 +43,11 @@ def test_gae_agrees_with_rllib_on_one_long_episode() -> None:
         lambda_=0.9,
     )
     np.testing.assert_allclose(advantages + values[:-1], targets[:-1], rtol=1e-4, atol=1e-5)
+
+
+def test_clipped_rewards_are_their_signs() -> None:
+    rewards = np.array([-3.5, 0.0, 0.25, 40.0], np.float32)
+    np.testing.assert_array_equal(clip_rewards(rewards, True), [-1, 0, 1, 1])
+    np.testing.assert_array_equal(clip_rewards(rewards, 2.0), [-2, 0, 0.25, 2])
+    for off in (None, False):
+        np.testing.assert_array_equal(clip_rewards(rewards, off), rewards)
