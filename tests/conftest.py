@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import socket
 import subprocess
@@ -12,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -51,32 +49,6 @@ def cli(tmp_path: Path) -> Cli:
 CLUSTER = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 
 
-def ray_head(variables: Mapping[str, str]) -> Iterator[str]:
-    """The address of a Ray cluster of one node with two CPUs, on loopback, while it is held."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = f"start --head --block --num-cpus 2 --include-dashboard false --port {port}".split()
-    paths = os.pathsep.join(filter(None, (str(ROOT), variables.get("PYTHONPATH"))))
-    head = subprocess.Popen(
-        [str(Path(sys.executable).with_name("ray")), *words, "--disable-usage-stats"],
-        env={**environment(), **CLUSTER, **variables, "PYTHONPATH": paths},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            break
-        time.sleep(0.2)
-    yield f"127.0.0.1:{port}"
-    processes = psutil.Process(head.pid).children(recursive=True)
-    head.terminate()
-    head.wait(30)
-    for process in psutil.wait_procs(processes, timeout=10)[1]:
-        process.kill()
-
-
 #: Three members, four intervals, on two cores.
 SHORT = """\
 [budget]
@@ -99,17 +71,32 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster_address() -> Iterator[str]:
-    """A Ray cluster of one node whose workers can import the tests' own modules."""
-    yield from ray_head({"PYTHONPATH": str(Path(__file__).parent)})
+    """A Ray cluster of one node with two CPUs, on loopback.
 
-
-@pytest.fixture(scope="session")
-def processes() -> Any:
-    """Starts processes that have imported everything already."""
-    os.environ.update(CLUSTER)  # the fork server's processes inherit them
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rltune.sweeps", "deterministic"])
-    return context
+    Its workers can import the tests' own modules.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = f"start --head --block --num-cpus 2 --include-dashboard false --port {port}".split()
+    paths = os.pathsep.join((str(ROOT), str(Path(__file__).parent)))
+    head = subprocess.Popen(
+        [str(Path(sys.executable).with_name("ray")), *words, "--disable-usage-stats"],
+        env={**environment(), **CLUSTER, "PYTHONPATH": paths},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            break
+        time.sleep(0.2)
+    yield f"127.0.0.1:{port}"
+    processes = psutil.Process(head.pid).children(recursive=True)
+    head.terminate()
+    head.wait(30)
+    for process in psutil.wait_procs(processes, timeout=10)[1]:
+        process.kill()
 
 
 @pytest.fixture(scope="module")

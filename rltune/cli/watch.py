@@ -100,7 +100,7 @@ class Watcher(Observer):
         if self.doing:
             parts.append(self.doing)
         elif self.spent:
-            left = elapsed * (self.total - self.spent) / self.spent
+            left = elapsed * max(0, self.total - self.spent) / self.spent
             parts.append(f"at most {clock(left)} left")
         return " · ".join(parts)
 

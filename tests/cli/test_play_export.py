@@ -7,8 +7,8 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
-from conftest import run_rltune
 from trained import trained
+from warm import run_rltune
 
 from rltune.runs import RunFolder
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import run_rltune
+from warm import run_rltune
 
 
 def words(name: str, *more: str) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import short
-from conftest import run_rltune
+from warm import run_rltune
 
 from rltune import lineage
 from rltune.runs import RunFolder

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import environment, run_rltune
+from conftest import environment
 from short import command
 from short import run as run_short
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from warm import run_rltune
 
 import rltune
 from rltune.runs import RunFolder, loads

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CLUSTER, ray_head, run_rltune
+from conftest import CLUSTER
 from short import run as run_short
 from short import words
+from warm import run_rltune
 
 import rltune
 from rltune.cli.parse import value
@@ -59,20 +59,9 @@ def test_a_time_budget_ends_the_sweep(folder: Path) -> None:
     assert summary["evaluation"]["episodes"] == 100
 
 
-@pytest.fixture
-def cluster() -> Iterator[tuple[str, dict[str, str]]]:
-    """The address of a cluster, and variables that a client needs."""
-    for address in ray_head({}):
-        yield address, CLUSTER
-
-
-def test_a_sweep_on_a_cluster(folder: Path, cluster: tuple[str, dict[str, str]]) -> None:
-    address, variables = cluster
-    done = run_rltune(
-        folder,
-        *words("cluster", "--address", address, "--concurrent", "1", "--json"),
-        variables=variables,
-    )
+def test_a_sweep_on_a_cluster(folder: Path, cluster_address: str) -> None:
+    chosen = words("cluster", "--address", cluster_address, "--concurrent", "1", "--json")
+    done = run_rltune(folder, *chosen, variables=CLUSTER)
     assert done.returncode == 0, done.stderr
     summary = loads(done.stdout)
     assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3

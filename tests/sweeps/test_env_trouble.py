@@ -7,7 +7,7 @@ from pathlib import Path
 
 import faulty
 import pytest
-from conftest import run_rltune
+from warm import run_rltune
 
 from rltune.runs import RunFolder
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import deterministic
 import pytest
+import warm
 
 from rltune import state
 from rltune.runs import RunFolder
@@ -38,25 +39,24 @@ def case(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     cluster_address: str,
-    processes: Any,
 ) -> tuple[RunSpec, float]:
     """A sweep that was never killed, and the seconds it took."""
     scheduler, options = CASES[request.param]
     storage = tmp_path_factory.mktemp(request.param)
     spec = deterministic.spec_of(storage, "whole", scheduler, cluster_address, **options)
     started = time.monotonic()
-    _finish(processes, spec)
+    _finish(spec)
     return spec, time.monotonic() - started
 
 
-def _start(processes: Any, spec: RunSpec, *more: Any) -> Any:
-    process = processes.Process(target=deterministic.climb, args=(spec, *more))
+def _start(spec: RunSpec, *more: Any) -> Any:
+    process = warm.server().Process(target=deterministic.climb, args=(spec, *more))
     process.start()
     return process
 
 
-def _finish(processes: Any, spec: RunSpec, *more: Any) -> RunFolder:
-    process = _start(processes, spec, *more)
+def _finish(spec: RunSpec, *more: Any) -> RunFolder:
+    process = _start(spec, *more)
     process.join(60)
     process.kill()
     assert process.exitcode == 0
@@ -85,18 +85,18 @@ def _outcome(folder: RunFolder) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kill", range(KILLS))
 def test_02_a_killed_sweep_decides_what_one_decides_that_was_not(
-    case: tuple[RunSpec, float], processes: Any, kill: int
+    case: tuple[RunSpec, float], kill: int
 ) -> None:
     whole, seconds = case
     spec = replace(whole, name=f"killed-{kill}")
     rng = random.Random(f"{whole.budget.scheduler}-{whole.budget.synchronous}-{kill}")
-    process = _start(processes, spec)
+    process = _start(spec)
     process.join(rng.uniform(0.2, seconds))
     process.kill()
     process.join()
     path = Path(spec.storage) / spec.name
     before = RunFolder(path).decisions()
-    folder = _finish(processes, spec)
+    folder = _finish(spec)
     expected = _outcome(RunFolder(Path(whole.storage) / whole.name))
     assert _outcome(folder) == expected
     assert [line for line in folder.decisions() if line in before] == before
@@ -108,27 +108,25 @@ def test_02_a_killed_sweep_decides_what_one_decides_that_was_not(
 
 
 def test_03_a_synchronous_population_killed_at_its_barrier_passes_it(
-    tmp_path: Path, processes: Any, cluster_address: str
+    tmp_path: Path, cluster_address: str
 ) -> None:
     spec = deterministic.spec_of(tmp_path, "a", "pbt", cluster_address, synchronous=True)
-    process = _start(processes, spec, deterministic.Climber, "barrier")
+    process = _start(spec, deterministic.Climber, "barrier")
     process.join(60)
     assert process.exitcode == -9
     saved = state.read(tmp_path / "a")
     assert saved is not None
     members = saved["parts"]["scheduler"]["members"].values()
     assert [member["env_steps"] for member in members] == [deterministic.INTERVAL] * 4
-    folder = _finish(processes, spec)
+    folder = _finish(spec)
     assert folder.decisions()[0]["env_steps"] == deterministic.INTERVAL
     assert {folder.rows(name)[-1].env_steps for name in folder.trials()} == {6_000}
 
 
-def test_a_decision_is_saved_before_it_takes_effect(
-    tmp_path: Path, processes: Any, cluster_address: str
-) -> None:
+def test_a_decision_is_saved_before_it_takes_effect(tmp_path: Path, cluster_address: str) -> None:
     """Nothing of the clone has run yet when the process dies."""
     spec = deterministic.spec_of(tmp_path, "a", "pbt", cluster_address)
-    process = _start(processes, spec, deterministic.Climber, "exploit")
+    process = _start(spec, deterministic.Climber, "exploit")
     process.join(60)
     assert process.exitcode == -9
     saved = state.read(tmp_path / "a")
@@ -138,16 +136,14 @@ def test_a_decision_is_saved_before_it_takes_effect(
     assert clone["status"] != "RUNNING"
     assert clone["config"]["exploit"]["donor"] == decided["donor"]
     assert RunFolder(tmp_path / "a").decisions() == []
-    first = _finish(processes, spec).decisions()[0]
+    first = _finish(spec).decisions()[0]
     assert {name: first[name] for name in decided} == decided
     assert first["effective"] == decided["requested"]
 
 
-def test_09_a_run_that_was_moved_goes_on(
-    tmp_path: Path, processes: Any, cluster_address: str
-) -> None:
+def test_09_a_run_that_was_moved_goes_on(tmp_path: Path, cluster_address: str) -> None:
     spec = deterministic.spec_of(tmp_path / "old", "a", "pbt", cluster_address)
-    process = _start(processes, spec)
+    process = _start(spec)
     while len(RunFolder(tmp_path / "old" / "a").decisions()) < 2:
         process.join(0.1)
     process.kill()
@@ -157,6 +153,6 @@ def test_09_a_run_that_was_moved_goes_on(
     shutil.rmtree(tmp_path / "new" / "a")
     moved = RunFolder.open(tmp_path / "new" / "copy").spec
     assert (moved.storage, moved.name) == (str(tmp_path / "new"), "copy")
-    folder = _finish(processes, moved)
+    folder = _finish(moved)
     assert {folder.rows(name)[-1].env_steps for name in folder.trials()} == {6_000}
     assert not (tmp_path / "old").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import environment, run_rltune
+from conftest import environment
+from warm import run_rltune
 
 from rltune import catalog, certificates, evaluation
 from rltune.certificates import Certificate
@@ -139,8 +139,5 @@ def test_what_cannot_be_certified_is_refused(folder: Path) -> None:
     done = run_rltune(folder, *"certify ppo FrozenLake8x8-v1 --seeds 2".split())
     assert done.returncode == 2
     assert "no preset of its own for frozenlake8x8" in done.stderr
-    closed = folder / "closed"
-    closed.mkdir(mode=0o555)
-    shutil.copy(folder / "short.toml", folder / "mine.toml")
     done = run_rltune(folder, *"evaluate runs/none".split())
     assert done.returncode == 2

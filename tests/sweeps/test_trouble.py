@@ -9,6 +9,7 @@ from typing import Any
 
 import deterministic
 import pytest
+import warm
 from ray.tune.experiment import Trial
 
 from rltune.errors import MachineError
@@ -27,14 +28,13 @@ class Outcome:
     def __init__(
         self,
         storage: Path,
-        processes: Any,
         address: str,
         scheduler: str,
         trainable: type,
         **options: Any,
     ) -> None:
         spec = deterministic.spec_of(storage, "a", scheduler, address, **options)
-        process = processes.Process(target=deterministic.climb, args=(spec, trainable))
+        process = warm.server().Process(target=deterministic.climb, args=(spec, trainable))
         process.start()
         process.join(90)
         process.kill()
@@ -46,9 +46,9 @@ class Outcome:
 
 
 @pytest.fixture
-def run(tmp_path: Path, processes: Any, cluster_address: str) -> Any:
+def run(tmp_path: Path, cluster_address: str) -> Any:
     return lambda scheduler, trainable, **options: Outcome(
-        tmp_path, processes, cluster_address, scheduler, trainable, **options
+        tmp_path, cluster_address, scheduler, trainable, **options
     )
 
 
