@@ -48,6 +48,9 @@ def cli(tmp_path: Path) -> Cli:
 #: What a client of a cluster needs, and what starts it.
 CLUSTER = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 
+# No processes that wait for work, as a sweep's own Ray has none.
+os.environ["RAY_prestart_worker_first_driver"] = "0"  # noqa: SIM112
+
 
 #: Three members, four intervals, on two cores.
 SHORT = """\

@@ -23,6 +23,8 @@ os.environ.update(
     # A trial's folder holds what rltune writes; Ray must not change into it.
     RAY_CHDIR_TO_TRIAL_DIR="0",
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+    # One idle Python process for each CPU: trials get processes of their own and never take them.
+    RAY_prestart_worker_first_driver="0",
     # rltune writes its own state; Tune's comes once, at the end.
     TUNE_GLOBAL_CHECKPOINT_S="1000000000",
 )

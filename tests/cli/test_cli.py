@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Cli, environment
+from rich.console import Console
 
 from rltune.cli.app import COMMANDS, app
 from rltune.cli.console import number
 from rltune.cli.parse import pairs, value
+from rltune.cli.watch import LineWatcher
 from rltune.errors import BadInput
+from rltune.request import make_spec
 from rltune.settings import ALGORITHMS
 
 
@@ -150,3 +153,11 @@ def test_the_readme_commands_are_the_ones_ci_and_people_run() -> None:
     ).stdout.strip()
     assert got == commands["<!-- tests -->"]
     assert "/^<!-- tests -->$/ {getline; getline; print; exit}" in (ROOT / ".ci/run").read_text()
+
+
+def test_a_sweep_that_overruns_its_steps_has_no_time_left(tmp_path: Path) -> None:
+    """Reports are as large as they are: the last one of a trial may pass the budget."""
+    watch = LineWatcher(Console(quiet=True))
+    watch.spec = make_spec("ppo", "cartpole", storage=tmp_path)
+    watch.spent, watch.since = watch.total + 1_000, watch.since - 60
+    assert "1:00 elapsed · at most 0:00 left" in watch.headline()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import subprocess
 import time
@@ -35,11 +36,12 @@ class Population:
 
     def __init__(self, folder: Path) -> None:
         self.listening: set[str] = set()
+        self.workers: set[Path] = set()
         self.path = folder / "runs" / "pb2"
         process = subprocess.Popen(
             command("pb2", "--json", "--seed", "3"),
             cwd=folder,
-            env=environment(),
+            env=environment() | {"RAY_prestart_worker_first_driver": "1"},  # not as conftest has it
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -52,8 +54,11 @@ class Population:
         self.run = rltune.load(self.path)
 
     def _look(self, pid: int) -> None:
-        """Where the processes of a running sweep listen."""
+        """Where the processes of a running sweep listen, and the workers that Ray has started."""
         for child in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+            for word in child.cmdline():
+                if word.startswith("--session-dir="):
+                    self.workers |= set(Path(word.partition("=")[2]).glob("logs/worker-*.out"))
             self.listening |= {
                 connection.laddr.ip
                 for connection in child.net_connections("inet")
@@ -89,6 +94,10 @@ class TestPopulation:
     def test_59_it_listens_on_loopback_alone(self, pb2: Population) -> None:
         assert pb2.listening
         assert pb2.listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+    def test_no_process_waits_for_work(self, pb2: Population) -> None:
+        """Ray would start one for each CPU, and trials get others (ray 2.60)."""
+        assert len(pb2.workers) == min(os.cpu_count() or 1, len(pb2.run.trials))
 
     def test_every_member_reaches_its_budget(self, pb2: Population) -> None:
         assert pb2.run.folder.trials() == ["t00", "t01", "t02"]
