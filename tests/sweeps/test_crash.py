@@ -140,7 +140,7 @@ def test_01_a_population_that_is_stopped_and_killed_goes_on(
 
 
 def test_29_a_trial_that_diverges_is_never_the_best(folder: Path) -> None:
-    words = ("--scheduler", "fifo", "--trials", "2", "--steps", "4000", "--json")
+    words = "--scheduler fifo --trials 2 --steps 4000 --concurrent 1 --json".split()
     space = ("--space", "vf_loss_coeff={log=[0.1,1e39]}", "--set", "grad_clip=inf")
     points = ("--point", "{vf_loss_coeff=1e39}", "--point", "{vf_loss_coeff=0.5}")
     done = run_short(folder, "diverged", *words, *space, *points)

@@ -41,7 +41,8 @@ def test_34_one_seed_fixes_a_sweep(folder: Path) -> None:
 
 
 def test_a_target_ends_the_sweep_and_keeps_the_policy_that_got_there(folder: Path) -> None:
-    done = run_short(folder, "target", "--scheduler", "fifo", "--target", "40", "--json")
+    words = ("--scheduler", "fifo", "--target", "40", "--concurrent", "1", "--json")
+    done = run_short(folder, "target", *words)
     summary = loads(done.stdout)
     assert summary["stop_reason"] == "target"
     assert summary["env_steps"] < 3 * 8_000

@@ -14,7 +14,7 @@ from rltune.runs import RunFolder
 pytestmark = pytest.mark.slow
 
 QUICK = (
-    "--trials 2 --steps 1200 --scheduler fifo --name a --target inf "
+    "--trials 2 --steps 1200 --scheduler fifo --name a --target inf --concurrent 1 "
     "--set num_envs_per_env_runner=1 --set train_batch_size=200 --set minibatch_size=100 "
     "--set min_sample_timesteps_per_iteration=200"
 ).split()
@@ -36,7 +36,7 @@ def here(tmp_path: Path) -> Path:
 )
 def test_19_to_21_a_hang_or_crash_costs_a_retry(here: Path, what: str, error: str) -> None:
     words = ("ppo", "mine:Once", "--env-arg", f"what={what}", "--env-arg", f"done={here}/done")
-    done = run_rltune(here, *words, *QUICK, "--env-timeout", "2")
+    done = run_rltune(here, *words, *QUICK, "--concurrent", "2", "--env-timeout", "2")
     assert done.returncode == 0, done.stderr
     folder = RunFolder.open(here / "runs/a")
     (failure,) = [failure for name in folder.trials() for failure in folder.failures(name)]
