@@ -95,11 +95,11 @@ def cluster_address() -> Iterator[str]:
             break
         time.sleep(0.2)
     yield f"127.0.0.1:{port}"
-    processes = psutil.Process(head.pid).children(recursive=True)
+    processes = [*psutil.Process(head.pid).children(recursive=True), psutil.Process(head.pid)]
     head.terminate()
-    head.wait(30)
     for process in psutil.wait_procs(processes, timeout=10)[1]:
         process.kill()
+    head.wait()
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,10 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from functools import cache
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from conftest import CLUSTER, environment
 
@@ -19,9 +21,10 @@ from conftest import CLUSTER, environment
 @cache
 def server() -> Any:
     """Makes such processes, as ``multiprocessing`` does."""
-    os.environ.update(CLUSTER)  # the server's processes inherit them
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["rltune.sweeps", "deterministic", "warm"])
+    with mock.patch.dict(os.environ, CLUSTER):  # Ray reads some of it once, when it is imported
+        forkserver.ensure_running()
     return context
 
 

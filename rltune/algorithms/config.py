@@ -43,6 +43,9 @@ class FlatConfig:
         self.frame_stack = 1
         self.simulator = "gymnasium"
         self.exploit: dict[str, Any] | None = None
+        #: Threads that a trial computes with; None: the CPUs that Ray sets aside for it, which are
+        #: more than it is to use where that is what keeps others from running beside it.
+        self.threads: int | None = None
         #: Bytes of memory that Ray sets aside for the trial's own process.
         self.memory_per_trial = 0
         self.num_env_runners = 0

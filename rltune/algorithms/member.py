@@ -94,7 +94,8 @@ class Member(Restorable):
 
     def setup(self, config: Any) -> None:
         """Builds network, optimiser and environments, all drawn from the config's seed."""
-        torch.set_num_threads(max(1, int(self.config.num_cpus_for_main_process)))
+        threads = self.config.threads or int(self.config.num_cpus_for_main_process)
+        torch.set_num_threads(max(1, threads))
         if self._storage is not None:
             self._storage.__class__ = TidyStorage
             self.config = self.config.copy(copy_frozen=False)

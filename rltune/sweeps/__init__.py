@@ -172,6 +172,7 @@ def base_config(spec: RunSpec) -> dict[str, Any]:
         "env": spec.env_id,
         "env_config": dict(spec.env_args),
         "num_cpus_for_main_process": cpus_per_trial(spec),
+        "threads": max(1, int(spec.cpus_per_trial)),
         "num_gpus_per_learner": spec.gpus_per_trial,
         "memory_per_trial": spec.memory_per_trial,
         "env_timeout": spec.env_timeout,

@@ -289,6 +289,14 @@ def test_remote_runners_ship_the_same_arrays() -> None:
         member.cleanup()
 
 
+def test_a_trial_computes_with_as_many_threads_as_it_is_told() -> None:
+    before = torch.get_num_threads()
+    for threads, expected in ((1, 1), (None, 2)):
+        make("ppo", num_cpus_for_main_process=2, threads=threads).cleanup()
+        assert torch.get_num_threads() == expected
+    torch.set_num_threads(before)
+
+
 def test_training_leaves_the_float_mode_of_its_process_as_it_was() -> None:
     member = make("ppo")
     member.train()

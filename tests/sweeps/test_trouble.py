@@ -12,6 +12,7 @@ import pytest
 import warm
 from ray.tune.experiment import Trial
 
+from rltune import sweeps
 from rltune.errors import MachineError
 from rltune.observer import Observer
 from rltune.request import make_spec
@@ -144,3 +145,12 @@ def test_42_trials_that_wait_are_told_of_and_never_for_ever(
     huge = replace(spec, memory_per_trial=1 << 50)
     with pytest.raises(MachineError, match=r"--memory-per-trial 1048576.0 GiB.*could ever start"):
         Idle(huge, told, patience=0.0).look(waiting)
+
+
+def test_trials_kept_apart_by_cpus_do_not_compute_with_them_all(
+    ray_session: None, tmp_path: Path
+) -> None:
+    """Small networks are several times slower on threads that wait for each other."""
+    config = sweeps.base_config(make_spec("ppo", "cartpole", storage=tmp_path, concurrent=1))
+    assert config["num_cpus_for_main_process"] == 2.0
+    assert config["threads"] == 1
