@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from rltune.schedulers import Plan
 from rltune.schedulers.bandit import arm_probabilities
@@ -85,8 +86,11 @@ class Pb2Explorer:
         self, env_steps: int, score: float, donor: Mapping[str, Any]
     ) -> Iterator[dict[str, Any]]:
         """Changed settings that keep the constraints, best first."""
-        model = GainModel(self._rows, list(self._pending.values()), len(self.choices))
-        for point in self._ranked(model, env_steps, score, donor):
+        # Matrices this small are several times slower on threads, whose cores trials are using.
+        with threadpool_limits(1, user_api="blas"):
+            model = GainModel(self._rows, list(self._pending.values()), len(self.choices))
+            ranked = self._ranked(model, env_steps, score, donor)
+        for point in ranked:
             proposal = self._decode(point)
             if self.space.changes(donor, proposal) and not self.space.broken({**donor, **proposal}):
                 yield proposal
@@ -130,7 +134,7 @@ class Pb2Explorer:
 
     def _ranked(
         self, model: GainModel, env_steps: int, score: float, donor: Mapping[str, Any]
-    ) -> Iterator[Array]:
+    ) -> Array:
         """Candidates by their acquisition, best first."""
         points = self._candidates(model.rewards, env_steps, score, donor)
         ordered = slice(CONTEXT, CONTEXT + len(self.ordered))
@@ -139,7 +143,8 @@ class Pb2Explorer:
         # What counts is the value a position stands for: a whole number has a few of them.
         for point in points:
             point[ordered] = self.ordered.to_unit(self.ordered.from_unit(point[ordered]))
-        return iter(points[np.argsort(-model.acquisition(points), kind="stable")])
+        best_first: Array = points[np.argsort(-model.acquisition(points), kind="stable")]
+        return best_first
 
     def _candidates(
         self, rewards: Array, env_steps: int, score: float, donor: Mapping[str, Any]

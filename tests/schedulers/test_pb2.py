@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from spaces import constrained_space
+from threadpoolctl import threadpool_info
 
 from rltune.schedulers.bandit import arm_probabilities
 from rltune.schedulers.gains import GainModel
@@ -33,6 +34,21 @@ def _with_history(space: Space, intervals: int = 6, seed: int = 0) -> Pb2Explore
         for member in "abcd":
             explorer.observe(member, 1000 * interval, rng.normal(), space.sample(rng, BESIDE))
     return explorer
+
+
+def test_a_decision_takes_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trials are at work on the others."""
+    seen, acquisition = [], GainModel.acquisition
+
+    def watched(self: GainModel, points: Any) -> Any:
+        seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return acquisition(self, points)
+
+    monkeypatch.setattr(GainModel, "acquisition", watched)
+    space = _space(x={"uniform": [0.0, 1.0]})
+    _with_history(space).explore("a", 7_000, 1.0, space.sample(np.random.default_rng(0), BESIDE))
+    assert seen
+    assert set(seen) == {1}
 
 
 @pytest.mark.slow
