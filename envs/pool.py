@@ -32,6 +32,17 @@ def problem(env: EnvSpec, frame_stack: int, env_args: Mapping[str, Any]) -> str 
     return None
 
 
+def _envpool() -> Any:
+    try:
+        return import_module("envpool")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "EnvPool is not installed on the machine of this trial, as it is where the run was "
+            "started: pip install 'rltune[envpool]' there, or run with --simulator gymnasium",
+            name=error.name,
+        ) from error
+
+
 class Pooled(VectorWrapper):  # type: ignore[misc]
     """``num_envs`` of EnvPool's environments behind the spaces of gymnasium's.
 
@@ -47,7 +58,7 @@ class Pooled(VectorWrapper):  # type: ignore[misc]
 
     def __init__(self, env_id: str, num_envs: int, like: gym.Env[Any, Any]) -> None:
         self._kind = partial(
-            import_module("envpool").make_gymnasium,
+            _envpool().make_gymnasium,
             bare(env_id),
             num_envs=num_envs,
             num_threads=1,

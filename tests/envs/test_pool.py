@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import gymnasium as gym
@@ -136,3 +137,9 @@ def test_trains() -> None:
     assert -400 < rows[-1]["episode_reward_mean"] < 0
     assert member.effective_settings()["num_envs_per_env_runner"] == 16
     member.cleanup()
+
+
+def test_a_worker_without_envpool_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "envpool", None)  # what Python takes for "not there"
+    with pytest.raises(ModuleNotFoundError, match=r"rltune\[envpool\].*--simulator gymnasium"):
+        envs.make_vec("acrobot", 4, simulator="envpool")
