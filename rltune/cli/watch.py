@@ -43,7 +43,8 @@ class Watcher(Observer):
         self.rows: dict[str, Row] = {}
         self.statuses: dict[str, str] = {}
         self.best: Row | None = None
-        self.spent = 0
+        #: Environment steps, and those of them that were spent before a resume.
+        self.spent = self.before = 0
         self.exploits = 0
         self.doing = ""
         self.since = time.monotonic()
@@ -54,6 +55,8 @@ class Watcher(Observer):
 
     def started(self, spec: RunSpec, folder: RunFolder) -> None:
         self.spec = spec
+        earlier = [row for trial in folder.trials() for row in folder.rows(trial)]
+        self.spent = self.before = sum(row.env_steps_this_iter for row in earlier)
         hint = f"; if it is stopped: rltune resume {folder.shown}"
         self.console.print(f"run folder {folder.shown}{hint}", style="dim", soft_wrap=True)
         if layout := replay_layout(spec):
@@ -99,8 +102,8 @@ class Watcher(Observer):
         parts = [spec.algo, spec.env, spec.budget.scheduler, f"{clock(elapsed)} elapsed"]
         if self.doing:
             parts.append(self.doing)
-        elif self.spent:
-            left = elapsed * max(0, self.total - self.spent) / self.spent
+        elif self.spent > self.before:
+            left = elapsed * max(0, self.total - self.spent) / (self.spent - self.before)
             parts.append(f"at most {clock(left)} left")
         return " · ".join(parts)
 

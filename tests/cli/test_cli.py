@@ -20,7 +20,9 @@ from rltune.cli.parse import pairs, value
 from rltune.cli.watch import LineWatcher
 from rltune.errors import BadInput
 from rltune.request import make_spec
+from rltune.runs import RunFolder
 from rltune.settings import ALGORITHMS
+from rltune.spec import Row
 
 
 def test_help_shows_every_command_and_the_main_job(cli: Cli) -> None:
@@ -161,3 +163,16 @@ def test_a_sweep_that_overruns_its_steps_has_no_time_left(tmp_path: Path) -> Non
     watch.spec = make_spec("ppo", "cartpole", storage=tmp_path)
     watch.spent, watch.since = watch.total + 1_000, watch.since - 60
     assert "1:00 elapsed · at most 0:00 left" in watch.headline()
+
+
+def test_a_resumed_sweep_shows_what_is_behind_it(tmp_path: Path) -> None:
+    spec = make_spec("ppo", "cartpole", storage=tmp_path, trials=2, steps=10_000)
+    folder = RunFolder.create(spec)
+    folder.append_row(Row("t00", 1, 9_000, 9_000, 1.0, 20.0, {}))
+    folder.append_row(Row("t01", 1, 6_000, 6_000, 1.0, 20.0, {}))
+    watch = LineWatcher(Console(quiet=True))
+    watch.started(spec, folder)
+    watch.since -= 60
+    watch.reported(Row("t01", 2, 7_000, 1_000, 2.0, 20.0, {}))
+    assert watch.progress().startswith("16,000 of at most 20,000 steps")
+    assert "1:00 elapsed · at most 4:00 left" in watch.headline()
