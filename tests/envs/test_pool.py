@@ -66,6 +66,7 @@ class TestEveryPooled:
     def test_time_limit_can_be_set(self, name: str) -> None:
         env = envs.make_vec(name, 2, {"max_episode_steps": 3}, simulator="envpool")
         env.reset(seed=0)
+        env.action_space.seed(0)
         ends = [env.step(env.action_space.sample())[3].tolist() for _ in range(3)]
         assert ends == [[False, False], [False, False], [True, True]]
         assert env.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
