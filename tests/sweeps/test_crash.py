@@ -32,7 +32,7 @@ class Interrupted:
     def __init__(self, folder: Path, name: str, *words: str) -> None:
         self.path = folder / "runs" / name
         self.process = subprocess.Popen(
-            command(name, "--steps", "20000", *words),
+            command(name, "--steps", "30000", *words),
             cwd=folder,
             env=environment(),
             stdout=subprocess.DEVNULL,
@@ -80,7 +80,7 @@ def test_05_one_signal_saves_and_the_run_goes_on(interrupted: Interrupted, folde
     done = run_rltune(folder, "resume", str(interrupted.path), "--json")
     summary = loads(done.stdout)
     assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
-    assert all(trial["env_steps"] >= 20_000 for trial in summary["trials"])
+    assert all(trial["env_steps"] >= 30_000 for trial in summary["trials"])
 
 
 @pytest.mark.parametrize("interrupted", [FIFO], indirect=True)
@@ -127,7 +127,7 @@ def test_01_a_population_that_is_stopped_and_killed_goes_on(
         rows = run.rows(trial)
         steps = [row.env_steps for row in rows]
         assert steps == sorted(set(steps))
-        assert steps[-1] >= 20_000
+        assert steps[-1] >= 30_000
         assert [row.training_iteration for row in rows] == list(range(1, len(rows) + 1))
         for lost in run.discarded(trial):
             assert lost.env_steps <= before[trial] + 1_000
