@@ -147,6 +147,7 @@ def make_spec(
         command=tuple(redact(command)),
         versions=versions(simulator),
     )
+    _check_noise(spec)
     if address is None:
         _check_fits_here(spec)
     return spec
@@ -165,6 +166,20 @@ def _simulator(
         raise BadInput(f"--simulator envpool: {problem}")
     few = settings["num_envs_per_env_runner"] < envs.VECTORISED_FROM
     return "gymnasium" if problem or (asked == "auto" and few) else "envpool"
+
+
+def _check_noise(spec: RunSpec) -> None:
+    """Refuses correlated noise where actions have none: it would be accepted and ignored."""
+    name = "noise_correlation"
+    if not spec.settings.get(name) and name not in spec.space:
+        return
+    env = envs.make(spec.env_id, spec.env_args)
+    env.close()
+    if not isinstance(env.action_space, gym.spaces.Box):
+        kind = type(env.action_space).__name__
+        raise BadInput(
+            f"{name} is of continuous actions, and those of {spec.env} are {kind}: leave it out"
+        )
 
 
 def check_simulator(spec: RunSpec) -> None:

@@ -163,6 +163,12 @@ _COMMON = {
     ),
 }
 
+_NOISE = {
+    "noise_correlation": Setting(
+        "correlation of a continuous action's noise with that of the step before", "float", 0, 0.999
+    )
+}
+
 _REPLAY = {
     "buffer_capacity": Setting("transitions the replay buffer holds", "int", 1, structural=True),
     "save_buffer": Setting("keep the replay buffer in checkpoints", "bool"),
@@ -270,7 +276,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             "Soft Actor-Critic (Haarnoja et al. 2018)",
             "SAC",
             frozenset({"box"}),
-            _COMMON | _REPLAY | _SAC,
+            _COMMON | _NOISE | _REPLAY | _SAC,
             _REPLAY_CONSTRAINTS,
         ),
         Algorithm(
@@ -278,7 +284,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             "Proximal Policy Optimization (Schulman et al. 2017)",
             "PPO",
             frozenset({"discrete", "box"}),
-            _LR | _COMMON | _PPO,
+            _LR | _COMMON | _NOISE | _PPO,
             (
                 Constraint.parse("minibatch_size <= train_batch_size"),
                 Constraint.parse("num_envs_per_env_runner divides train_batch_size"),

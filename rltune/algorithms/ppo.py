@@ -27,7 +27,7 @@ from rltune.algorithms.normalise import (
 )
 from rltune.algorithms.pictures import PPOPictures
 from rltune.algorithms.rollout import Rollout, clip_rewards, gae
-from rltune.algorithms.runner import ArrayEnvRunner, draw
+from rltune.algorithms.sampling import SamplingRunner
 
 
 class PPOModule(Normalised, DefaultPPOTorchRLModule):
@@ -51,13 +51,12 @@ class PPOModule(Normalised, DefaultPPOTorchRLModule):
         return {Columns.ACTION_DIST_INPUTS: self.pi(encoder(batch)[ENCODER_OUT])}
 
 
-class PPORunner(ArrayEnvRunner):
-    """Samples from the policy's distribution."""
+class PPORunner(SamplingRunner):
+    """Samples actions, and keeps what they were drawn from."""
 
     def act(self, obs: torch.Tensor, env_steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Actions, with their log-probabilities and the distribution's inputs."""
-        inputs = self.module._forward_exploration({Columns.OBS: obs})[Columns.ACTION_DIST_INPUTS]
-        distribution, actions = draw(self.module.get_exploration_action_dist_cls(), inputs)
+        inputs, distribution, actions = self.draw(obs)
         return actions.cpu().numpy(), {
             Columns.ACTION_LOGP: distribution.logp(actions).cpu().numpy(),
             Columns.ACTION_DIST_INPUTS: inputs.cpu().numpy(),
@@ -162,10 +161,15 @@ class PPOConfig(FlatConfig, rllib_ppo.PPOConfig):
         self.vf_share_layers = None
         #: Divide rewards by the standard deviation of their discounted sum.
         self.normalize_rewards = False
+        self.noise_correlation = 0.0
 
     def on_arrays_alone(self) -> dict[str, Any]:
-        """The scale of rewards too."""
-        return {**super().on_arrays_alone(), "normalize_rewards": self.normalize_rewards}
+        """The scale of rewards and the correlation of the noise too."""
+        return {
+            **super().on_arrays_alone(),
+            "normalize_rewards": self.normalize_rewards,
+            "noise_correlation": self.noise_correlation,
+        }
 
 
 class PPO(Member, rllib_ppo.PPO):

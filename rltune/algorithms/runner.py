@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any
@@ -274,21 +273,6 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
         """None: see get_state."""
         return []
-
-
-def draw(kind: Any, inputs: torch.Tensor) -> tuple[Any, torch.Tensor]:
-    """A distribution of RLlib's with these inputs, and a sample of it.
-
-    Raises:
-        Divergence: the inputs are not finite, and the distribution refuses them.
-    """
-    try:
-        distribution = kind.from_logits(inputs)
-        return distribution, distribution.sample()
-    except (RuntimeError, ValueError) as error:
-        if inputs.isfinite().all():
-            raise
-        raise Divergence("action", math.nan) from error
 
 
 def to_env_actions(actions: np.ndarray, space: gym.Space[Any]) -> np.ndarray:

@@ -20,7 +20,7 @@ from rltune.algorithms.audit import Reading
 from rltune.algorithms.normalise import Normalised
 from rltune.algorithms.off_policy import OffPolicy, ReplayConfig, ReplayLearner
 from rltune.algorithms.pictures import PictureEncoderConfig, Pictures
-from rltune.algorithms.runner import ArrayEnvRunner, draw
+from rltune.algorithms.sampling import SamplingRunner
 
 
 class ObsActionEncoder(TorchMLPEncoder):
@@ -61,13 +61,12 @@ class SACModule(Normalised, DefaultSACTorchRLModule):
     """RLlib's network."""
 
 
-class SACRunner(ArrayEnvRunner):
-    """Samples from the policy's distribution."""
+class SACRunner(SamplingRunner):
+    """Samples actions."""
 
     def act(self, obs: torch.Tensor, env_steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Actions in [-1, 1]."""
-        inputs = self.module._forward_exploration({Columns.OBS: obs})[Columns.ACTION_DIST_INPUTS]
-        _, actions = draw(self.module.get_exploration_action_dist_cls(), inputs)
+        _, _, actions = self.draw(obs)
         return actions.cpu().numpy(), {}
 
 
@@ -111,8 +110,13 @@ class SACConfig(ReplayConfig, rllib_sac.SACConfig):
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or SAC)
+        self.noise_correlation = 0.0
         self.rollout_fragment_length = 1
         self.training_intensity = 256.0
+
+    def on_arrays_alone(self) -> dict[str, Any]:
+        """The correlation of the noise too."""
+        return {**super().on_arrays_alone(), "noise_correlation": self.noise_correlation}
 
 
 class SAC(OffPolicy, rllib_sac.SAC):

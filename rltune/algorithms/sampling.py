@@ -1,0 +1,65 @@
+"""The runner of policies that are distributions over actions, PPO's and SAC's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from ray.rllib.core.columns import Columns
+
+from rltune.algorithms.audit import Reading
+from rltune.algorithms.divergence import Divergence
+from rltune.algorithms.runner import ArrayEnvRunner
+
+
+class SamplingRunner(ArrayEnvRunner):
+    """Samples actions from the policy's distribution.
+
+    With a ``noise_correlation`` of ``rho`` the standard normal noise of continuous actions is
+    ``z' = rho z + sqrt(1 - rho^2) w``, ``w`` white: a stationary Ornstein-Uhlenbeck process. Each
+    action by itself is distributed as the policy has it; together they push one way for about
+    ``1 / (1 - rho)`` steps, and reach what takes momentum (coloured noise: Eberhard et al. 2023 for
+    SAC, Hollenstein et al. 2024 for PPO).
+    """
+
+    _noise: torch.Tensor | None
+
+    def _reset_env(self) -> None:
+        super()._reset_env()
+        self._noise = None
+
+    def draw(self, obs: torch.Tensor) -> tuple[torch.Tensor, Any, torch.Tensor]:
+        """What the policy says to observations of shape (N, ...).
+
+        Returns:
+            The inputs of the distribution, the distribution (RLlib's) and a sample of it.
+
+        Raises:
+            Divergence: the inputs are not finite, and the distribution refuses them.
+        """
+        inputs = self.module._forward_exploration({Columns.OBS: obs})[Columns.ACTION_DIST_INPUTS]
+        try:
+            distribution = self.module.get_exploration_action_dist_cls().from_logits(inputs)
+            if not self.config.noise_correlation:
+                return inputs, distribution, distribution.sample()
+        except (RuntimeError, ValueError) as error:
+            if inputs.isfinite().all():
+                raise
+            raise Divergence("action", math.nan) from error
+        actions = distribution.loc + distribution._dist.scale * self._next_noise(distribution.loc)
+        squash = getattr(distribution, "_squash", None)
+        return inputs, distribution, actions if squash is None else squash(actions)
+
+    def _next_noise(self, like: torch.Tensor) -> torch.Tensor:
+        noise = torch.randn_like(like)
+        if self._noise is not None:
+            rho = self.config.noise_correlation
+            noise = rho * self._noise + math.sqrt(1 - rho**2) * noise
+        self._noise = noise
+        return noise
+
+    def acting(self) -> list[Reading]:
+        """The correlation of the noise too."""
+        noise = Reading("noise_correlation", "sampler", self.config.noise_correlation)
+        return [*super().acting(), noise]
