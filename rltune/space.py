@@ -258,9 +258,9 @@ class Constraint:
     """
 
     text: str
-    left: tuple[str, ...]
+    left: tuple[str | float, ...]
     relation: str
-    right: tuple[str, ...]
+    right: tuple[str | float, ...]
 
     RELATIONS: ClassVar[dict[str, Callable[[float, float], bool]]] = {
         "<=": lambda a, b: a <= b,
@@ -283,7 +283,7 @@ class Constraint:
 
     def names(self) -> set[str]:
         """The settings it speaks of."""
-        return {f for f in (*self.left, *self.right) if not _number(f)}
+        return {f for f in (*self.left, *self.right) if isinstance(f, str)}
 
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Whether values keep it; true where a setting it speaks of has no number."""
@@ -482,17 +482,17 @@ def _is_pow2(value: int) -> bool:
     return value > 0 and value & (value - 1) == 0
 
 
-def _number(text: str) -> bool:
+def _factors(text: str) -> tuple[str | float, ...]:
+    """The numbers and the names of a product."""
+    return tuple(_factor(part.strip()) for part in text.split("*"))
+
+
+def _factor(text: str) -> str | float:
     try:
-        float(text)
+        return float(text)
     except ValueError:
-        return False
-    return True
+        return text
 
 
-def _factors(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split("*"))
-
-
-def _product(factors: Sequence[str], values: Mapping[str, Any]) -> float:
-    return math.prod(float(f) if _number(f) else float(values[f]) for f in factors)
+def _product(factors: Sequence[str | float], values: Mapping[str, Any]) -> float:
+    return math.prod(float(values[f]) if isinstance(f, str) else f for f in factors)
