@@ -1,4 +1,4 @@
-"""Shared by all tests: how to call the command line, and one Ray session a module."""
+"""Shared by all tests: how to call the command line, and one Ray session a process."""
 
 from __future__ import annotations
 
@@ -103,17 +103,24 @@ def cluster_address() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def ray_session() -> Iterator[None]:
-    """Ray with two CPUs, for the tests of one module."""
+def ray_session() -> None:
+    """Ray with two CPUs. It stays for the modules to come: starting it takes seconds."""
     import ray
 
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        _node_ip_address="127.0.0.1",
-    )
-    yield
+    if not ray.is_initialized():
+        ray.init(
+            address="local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            _node_ip_address="127.0.0.1",
+        )
+
+
+@pytest.fixture(scope="module")
+def no_ray_session() -> None:
+    """Ends that of an earlier module: a sweep in this process starts its own Ray."""
+    import ray
+
     ray.shutdown()

@@ -189,6 +189,7 @@ def test_actions_choose_the_algorithms(given: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_ray_session")
 def test_a_sweep_on_a_class_of_ones_own(tmp_path: Path) -> None:
     quick: dict[str, Any] = {"steps": 600, "trials": 2, "storage": tmp_path, "scheduler": "fifo"}
     settings = {"train_batch_size": 200, "minibatch_size": 50}

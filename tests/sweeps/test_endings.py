@@ -15,7 +15,7 @@ import rltune
 from rltune.cli.parse import value
 from rltune.runs import RunFolder, loads
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_ray_session")]
 
 
 def _progress(path: Path) -> list[dict[str, Any]]:
