@@ -16,7 +16,7 @@ from rltune import envs
 from rltune.algorithms.policy import Policy, load_policy
 from rltune.errors import BadInput, EnvironmentFailed, ProcessEnded
 from rltune.isolated import Guard, Work, each_isolated
-from rltune.runs import BEST, RunFolder, dumps
+from rltune.runs import BEST, RunFolder, dumps, rank
 from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, RunSpec
 from rltune.statistics import better, interval, iqm
 
@@ -247,17 +247,21 @@ def audition(
     ]
 
 
+def winner(folder: RunFolder, found: Sequence[Candidate]) -> Candidate:
+    """The one with the highest score. The better record decides between equals."""
+    return max(found, key=lambda one: (one.score, rank(folder.record(one.checkpoint))))
+
+
 def select(folder: RunFolder) -> Candidate | None:
     """Makes the best of a run's checkpoints its best/checkpoint; None where there is none.
 
-    The few checkpoints with the best records play for it. The better record decides between
-    equals.
+    The few checkpoints with the best records play for it.
     """
     seeds = selection_seeds(folder.spec.seed, SELECTION_EPISODES)
     found = audition(folder, folder.checkpoints()[:CANDIDATES], seeds)
     if not found:
         return None
-    best = max(found, key=lambda candidate: candidate.score)
+    best = winner(folder, found)
     folder.keep_best(best.checkpoint, trial=best.checkpoint.parts[-3])
     return best
 

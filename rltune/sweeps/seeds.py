@@ -29,7 +29,7 @@ def score_seed(folder: RunFolder, index: int, trial: str, episodes: int) -> dict
     curve = evaluation.audition(folder, folder.checkpoints_of(trial), chosen_on)
     if not curve:
         return None
-    best = max(curve, key=lambda candidate: candidate.score)
+    best = evaluation.winner(folder, curve)
     seeds = evaluation.evaluation_seeds(spec.seed, episodes, number)
     result = evaluation.score(folder, best.checkpoint, seeds)
     seconds = {row.env_steps: row.train_seconds for row in folder.rows(trial)}

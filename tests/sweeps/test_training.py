@@ -14,7 +14,7 @@ from warm import run_rltune
 
 from rltune import catalog, certificates, evaluation
 from rltune.certificates import Certificate
-from rltune.runs import RunFolder, loads
+from rltune.runs import RunFolder, loads, rank
 from rltune.spec import FIRST_EVALUATION_SEED, FIRST_FRESH_SEED, FIRST_SELECTION_SEED
 
 pytestmark = pytest.mark.slow
@@ -100,6 +100,17 @@ def test_a_bad_learning_rate_fails_certification(good: RunFolder, folder: Path) 
     assert done.returncode == 1, done.stderr
     assert "not certified: 0% of the seeds are over the threshold, 90% must be" in done.stderr
     assert _certificate(folder / "bad.toml").share_over_threshold == 0.0
+    # A policy that stays as it is scores the same all along: the best record decides.
+    run = RunFolder.open(folder / "runs/bad")
+    for body in (run.summary or {})["seeds"]:
+        kept = run.checkpoints_of(body["trial"])
+        equals = [
+            kept[i]
+            for i, (_, score) in enumerate(body["curve"])
+            if score == body["selection_score"]
+        ]
+        assert len(equals) > 1
+        assert run.path / body["checkpoint"] == max(equals, key=lambda at: rank(run.record(at)))
     # The two runs beside each other.
     words = "evaluate runs/bad runs/good --episodes 20 --json".split()
     found = loads(run_rltune(folder, *words).stdout)["runs"]
