@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import gymnasium as gym
 import torch
 from ray.rllib.core.columns import Columns
 
@@ -24,6 +25,20 @@ class SamplingRunner(ArrayEnvRunner):
     """
 
     _noise: torch.Tensor | None
+
+    def make_env(self) -> None:
+        """The vectorised environment.
+
+        Raises:
+            ValueError: its actions have no noise that could be correlated.
+        """
+        super().make_env()
+        space = self.env.single_action_space
+        if self.config.noise_correlation and not isinstance(space, gym.spaces.Box):
+            raise ValueError(
+                f"noise_correlation is of continuous actions, and those of {self.config.env} are "
+                f"{type(space).__name__}: leave it out"
+            )
 
     def _reset_env(self) -> None:
         super()._reset_env()

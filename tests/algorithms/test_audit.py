@@ -51,9 +51,10 @@ MUTATIONS: dict[str, dict[str, Any]] = {
         "vf_loss_coeff": 0.7,
         "vf_clip_param": 9.0,
         "num_epochs": 3,
-        "minibatch_size": 64,
+        "minibatch_size": 80,
         "use_kl_loss": True,
         "kl_target": 0.02,
+        "noise_correlation": 0.55,
     },
     "dqn": {
         **_COMMON,
@@ -64,7 +65,14 @@ MUTATIONS: dict[str, dict[str, Any]] = {
         "final_epsilon": 0.2,
         "epsilon_timesteps": 7_000,
     },
-    "sac": {**_COMMON, **_REPLAY, "actor_lr": 7e-4, "critic_lr": 6e-4, "alpha_lr": 5e-4},
+    "sac": {
+        **_COMMON,
+        **_REPLAY,
+        "actor_lr": 7e-4,
+        "critic_lr": 6e-4,
+        "alpha_lr": 5e-4,
+        "noise_correlation": 0.55,
+    },
 }
 STRUCTURE: dict[str, dict[str, Any]] = {
     "ppo": {},
@@ -99,12 +107,13 @@ def test_a_round_of_exploits_over_every_mutable_setting(algo: str, tmp_path: Pat
     wanted = MUTATIONS[algo]
     mutable = {name for name, s in ALGORITHMS[algo].settings.items() if not s.structural}
     assert set(wanted) == mutable
-    donor = _donor(algo, tmp_path)
+    here = {"env": "cartpole" if algo == "dqn" else "pendulum"}  # where noise can be correlated
+    donor = _donor(algo, tmp_path, **here)
     before = donor.effective_settings()
     assert all(before[name] != value for name, value in wanted.items())
     clone = make(algo, trial="t01", seed=9)
     clone.train()
-    _exploit(clone, donor, tmp_path, **wanted)
+    _exploit(clone, donor, tmp_path, **here, **wanted)
     result = clone.train()
     restored = json.loads(dumps(result["restored"]))
     assert (restored["kind"], restored["donor"], restored["env_steps"]) == ("exploit", "t02", 1_234)
@@ -115,7 +124,7 @@ def test_a_round_of_exploits_over_every_mutable_setting(algo: str, tmp_path: Pat
     # And one setting at a time.
     for name, value in wanted.items():
         if name not in ("minibatch_size", "train_batch_size", "n_step"):
-            _exploit(clone, donor, tmp_path, **{name: value})
+            _exploit(clone, donor, tmp_path, **here, **{name: value})
             assert clone.effective_settings()[name] == pytest.approx(value)
     donor.cleanup()
     clone.cleanup()

@@ -90,6 +90,11 @@ def test_it_is_refused_where_actions_are_discrete(where: str) -> None:
         make_spec("ppo", "cartpole", **{where: asked[where]})
 
 
+def test_it_is_refused_in_a_script_of_ones_own_too() -> None:
+    with pytest.raises(ValueError, match=r"noise_correlation.*cartpole.*Discrete"):
+        make("ppo", env="cartpole", **NOISE)
+
+
 @pytest.mark.parametrize("algo", ["ppo", "sac"])
 def test_rllibs_own_engine_is_not_trusted_with_it(algo: str) -> None:
     stock = {"env": "pendulum", "evaluation_interval": 1_000, **NOISE}
