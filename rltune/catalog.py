@@ -437,7 +437,8 @@ def complete(preset: Preset) -> Preset:
     """A preset with one value for every setting, its algorithm's constraints added, checked.
 
     Raises:
-        BadInput: the defaults, or every random configuration, break a constraint.
+        BadInput: the defaults, or every random configuration, break a constraint; a rate is at zero
+            before the budget ends.
     """
     algo = algorithm(preset.algo)
     constraints = tuple(dict.fromkeys((*algo.constraints, *preset.space.constraints)))
@@ -453,10 +454,25 @@ def complete(preset: Preset) -> Preset:
     settings = {**preset.settings, **space.defaults()}
     # A range of the user's may leave out the preset's own value: the search starts in its middle.
     settings |= {n: p.from_unit(0.5) for n, p in space.items() if not p.contains(settings[n])}
-    if problems := space.broken(settings):
+    problems = space.broken(settings) + _spent(algo, settings, preset.budget.steps)
+    if problems:
         raise BadInput([f"{preset.algo} {preset.env}: {problem}" for problem in problems])
     space.sample(np.random.default_rng(0), settings)
     return replace(preset, settings=settings, space=space)
+
+
+def _spent(algo: Algorithm, settings: Mapping[str, Any], steps: int) -> list[str]:
+    """Rates that are at zero before the budget ends, as where ``--steps`` asks for more of them."""
+    problems = []
+    for name, value in settings.items():
+        end = algo.settings[name].spent_from(value)
+        if end < steps:
+            stretched = [[int(at * steps / end), rate] for at, rate in value]
+            problems.append(
+                f"{name} is 0 from step {end:,} on, and {steps:,} steps are asked for: the rest "
+                f"would teach nothing. --set '{name}={stretched}' stretches it"
+            )
+    return problems
 
 
 def override(

@@ -52,6 +52,13 @@ class Setting:
             return self._option_problem(value)
         return self._number_problem(value)
 
+    def spent_from(self, value: object) -> float:
+        """The environment step from which a rate stays at zero; inf: it never does."""
+        if self.type != "schedule" or not self.above_low or not isinstance(value, list):
+            return math.inf
+        end, last = value[-1]
+        return math.inf if last > self.low else end
+
     def _option_problem(self, value: object) -> str | None:
         if value in self.options:
             return None

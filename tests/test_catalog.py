@@ -142,3 +142,17 @@ def test_budget_numbers_are_checked() -> None:
     preset = catalog.preset("dqn", catalog.environment("cartpole"))
     with pytest.raises(BadInput, match="trials must be at least 1"):
         catalog.override(preset, {}, {}, {"trials": 0})
+
+
+def test_a_rate_that_is_spent_before_the_budget_is_refused() -> None:
+    preset = catalog.preset("dqn", catalog.environment("lunarlander"))
+    longer = {"steps": 2 * preset.budget.steps}
+    with pytest.raises(BadInput, match="lr is 0 from step 150,000 on, and 300,000") as refused:
+        catalog.override(preset, {}, {}, longer)
+    stretched = [[0, 1e-3], [300_000, 0.0]]
+    assert f"--set 'lr={stretched}'" in str(refused.value)
+    assert catalog.override(preset, {"lr": stretched}, {}, longer).settings["lr"] == stretched
+    assert catalog.override(preset, {"lr": 1e-3}, {}, longer).settings["lr"] == 1e-3
+    assert catalog.override(preset, {}, {}, {"steps": 50_000}).budget.steps == 50_000
+    slower = [[0, 1e-3], [150_000, 1e-4]]  # never at zero: it goes on learning
+    assert catalog.override(preset, {"lr": slower}, {}, longer).settings["lr"] == slower
