@@ -437,8 +437,7 @@ def complete(preset: Preset) -> Preset:
     """A preset with one value for every setting, its algorithm's constraints added, checked.
 
     Raises:
-        BadInput: the defaults, or every random configuration, break a constraint; a rate is at zero
-            before the budget ends.
+        BadInput: the defaults, or every random configuration, break a constraint.
     """
     algo = algorithm(preset.algo)
     constraints = tuple(dict.fromkeys((*algo.constraints, *preset.space.constraints)))
@@ -454,25 +453,10 @@ def complete(preset: Preset) -> Preset:
     settings = {**preset.settings, **space.defaults()}
     # A range of the user's may leave out the preset's own value: the search starts in its middle.
     settings |= {n: p.from_unit(0.5) for n, p in space.items() if not p.contains(settings[n])}
-    problems = space.broken(settings) + _spent(algo, settings, preset.budget.steps)
-    if problems:
+    if problems := space.broken(settings):
         raise BadInput([f"{preset.algo} {preset.env}: {problem}" for problem in problems])
     space.sample(np.random.default_rng(0), settings)
     return replace(preset, settings=settings, space=space)
-
-
-def _spent(algo: Algorithm, settings: Mapping[str, Any], steps: int) -> list[str]:
-    """Rates that are at zero before the budget ends, as where ``--steps`` asks for more of them."""
-    problems = []
-    for name, value in settings.items():
-        end = algo.settings[name].spent_from(value)
-        if end < steps:
-            stretched = [[int(at * steps / end), rate] for at, rate in value]
-            problems.append(
-                f"{name} is 0 from step {end:,} on, and {steps:,} steps are asked for: the rest "
-                f"would teach nothing. --set '{name}={stretched}' stretches it"
-            )
-    return problems
 
 
 def override(
@@ -487,7 +471,7 @@ def override(
     A setting given a value is searched no more.
 
     Raises:
-        BadInput: with every problem of every override.
+        BadInput: with every problem of every override; or a rate is at zero before the budget ends.
     """
     algo = algorithm(preset.algo)
     problems = [f"--set {name}: {p}" for name, p in algo.problems(settings).items()]
@@ -507,7 +491,7 @@ def override(
         **dict.fromkeys(space, "--space"),
         **{f"budget.{key}": "option" for key in budget if key in known},
     }
-    return complete(
+    asked = complete(
         replace(
             preset,
             settings={**preset.settings, **settings},
@@ -517,3 +501,20 @@ def override(
             sources={**preset.sources, **sources},
         )
     )
+    if problems := _spent(algo, asked.settings, asked.budget.steps):
+        raise BadInput([f"{preset.algo} {preset.env}: {problem}" for problem in problems])
+    return asked
+
+
+def _spent(algo: Algorithm, settings: Mapping[str, Any], steps: int) -> list[str]:
+    """Rates that are at zero before the budget ends, as where ``--steps`` asks for more of them."""
+    problems = []
+    for name, value in settings.items():
+        end = algo.settings[name].spent_from(value)
+        if end < steps:
+            stretched = [[int(at * steps / end), rate] for at, rate in value]
+            problems.append(
+                f"{name} is 0 from step {end:,} on, and {steps:,} steps are asked for: the rest "
+                f"would teach nothing. --set '{name}={stretched}' stretches it"
+            )
+    return problems

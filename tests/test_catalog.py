@@ -36,6 +36,10 @@ def test_the_presets_of_the_main_job_ship() -> None:
 class TestEveryPreset:
     """The contract of a preset: a new file is tested by existing."""
 
+    def test_learns_to_the_end_of_its_budget(self, algo: str, env: str) -> None:
+        preset = _preset(algo, env)
+        assert catalog.override(preset, {}, {}, {}).settings == preset.settings
+
     def test_has_a_value_for_every_setting(self, algo: str, env: str) -> None:
         assert _preset(algo, env).settings.keys() == algorithm(algo).settings.keys()
 
