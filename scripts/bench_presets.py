@@ -65,7 +65,7 @@ def _row(key: tuple[str, str], found: Certificate | None) -> str:
     low, high = map(number, found.ci95)
     seconds = found.seconds_to_threshold
     cells = [
-        " ".join(key),
+        " ".join(key) + (" (EnvPool)" if "envpool" in found.versions else ""),
         number(found.threshold),
         certificates.in_words(standing).removesuffix(" seeds"),
         f"{number(found.iqm)} [{low}, {high}]",
