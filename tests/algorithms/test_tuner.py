@@ -53,7 +53,7 @@ def test_a_tuner_with_stock_pbt(name: str, tmp_path: Path) -> None:
         time_attr="training_iteration",
         metric="episode_reward_mean",
         mode="max",
-        perturbation_interval=2,
+        perturbation_interval=4,
         quantile_fraction=0.5,
         synch=True,  # else a slow machine may end one trial before the other starts
         hyperparam_mutations={rate: ray.tune.loguniform(1e-4, 1e-2)},

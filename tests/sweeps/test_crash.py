@@ -26,13 +26,17 @@ from rltune.runs import RunFolder, loads
 pytestmark = pytest.mark.slow
 
 
+#: Enough for a signal to come in the middle.
+STEPS = 20_000
+
+
 class Interrupted:
     """A sweep that is stopped by signals once two trials have reported."""
 
     def __init__(self, folder: Path, name: str, *words: str) -> None:
         self.path = folder / "runs" / name
         self.process = subprocess.Popen(
-            command(name, "--steps", "30000", *words),
+            command(name, "--steps", str(STEPS), *words),
             cwd=folder,
             env=environment(),
             stdout=subprocess.DEVNULL,
@@ -80,7 +84,7 @@ def test_05_one_signal_saves_and_the_run_goes_on(interrupted: Interrupted, folde
     done = run_rltune(folder, "resume", str(interrupted.path), "--json")
     summary = loads(done.stdout)
     assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
-    assert all(trial["env_steps"] >= 30_000 for trial in summary["trials"])
+    assert all(trial["env_steps"] >= STEPS for trial in summary["trials"])
 
 
 @pytest.mark.parametrize("interrupted", [FIFO], indirect=True)
@@ -127,7 +131,7 @@ def test_01_a_population_that_is_stopped_and_killed_goes_on(
         rows = run.rows(trial)
         steps = [row.env_steps for row in rows]
         assert steps == sorted(set(steps))
-        assert steps[-1] >= 30_000
+        assert steps[-1] >= STEPS
         assert [row.training_iteration for row in rows] == list(range(1, len(rows) + 1))
         for lost in run.discarded(trial):
             assert lost.env_steps <= before[trial] + 1_000

@@ -27,14 +27,14 @@ def _progress(path: Path) -> list[dict[str, Any]]:
 
 def test_34_one_seed_fixes_a_sweep(folder: Path) -> None:
     for name, seed in (("same-1", "7"), ("same-2", "7"), ("other", "8")):
-        run_short(
-            folder, name, "--seed", seed, "--scheduler", "pbt", "--concurrent", "1", "--quiet"
-        )
+        words = ("--steps", "6000", "--seed", seed, "--scheduler", "pbt", "--concurrent", "1")
+        run_short(folder, name, *words, "--quiet")
     runs = {name: folder / "runs" / name for name in ("same-1", "same-2", "other")}
     assert _progress(runs["same-1"]) == _progress(runs["same-2"])
     assert _progress(runs["same-1"]) != _progress(runs["other"])
     first, second = (RunFolder.open(runs[n]) for n in ("same-1", "same-2"))
     assert first.decisions() == second.decisions()
+    assert any(line["kind"] == "exploit" for line in first.decisions())
     assert first.summary is not None
     assert second.summary is not None
     assert first.summary["evaluation"] == second.summary["evaluation"]
@@ -54,7 +54,7 @@ def test_a_target_ends_the_sweep_and_keeps_the_policy_that_got_there(folder: Pat
 
 
 def test_a_time_budget_ends_the_sweep(folder: Path) -> None:
-    words = ("--scheduler", "fifo", "--steps", "10000000", "--time-budget", "20", "--json")
+    words = "--scheduler fifo --steps 10000000 --time-budget 20 --concurrent 1 --json".split()
     summary = loads(run_short(folder, "timed", *words).stdout)
     assert summary["stop_reason"] == "time_budget"
     assert summary["evaluation"]["episodes"] == 100

@@ -123,7 +123,7 @@ def test_a_bad_learning_rate_fails_certification(good: RunFolder, folder: Path) 
 
 
 def test_a_certification_that_is_stopped_goes_on(folder: Path) -> None:
-    (folder / "stopped.toml").write_text(BAD.replace("12_000", "40_000"))
+    (folder / "stopped.toml").write_text(BAD.replace("12_000", "24_000"))
     words = "certify ppo cartpole --seeds 2 --preset stopped.toml --name stopped".split()
     process = subprocess.Popen(
         [sys.executable, "-m", "rltune", *words],
@@ -143,7 +143,7 @@ def test_a_certification_that_is_stopped_goes_on(folder: Path) -> None:
     assert done.returncode == 1, done.stderr
     certificate = certificates.read(place)
     assert certificate is not None
-    assert certificate.env_steps >= 40_000
+    assert certificate.env_steps >= 24_000
 
 
 def test_what_cannot_be_certified_is_refused(folder: Path) -> None:
