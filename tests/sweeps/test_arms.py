@@ -19,7 +19,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def replayed(folder: Path) -> RunFolder:
     """Of a sweep whose champion is a clone: the one that copied last."""
-    short.run(folder, "source", "--scheduler", "pbt", "--seed", "3", "--concurrent", "1")
+    words = ("--steps", "6000", "--scheduler", "pbt", "--seed", "3", "--concurrent", "1")
+    short.run(folder, "source", *words)
     source = RunFolder.open(folder / "runs/source")
     exploits = [line for line in source.decisions() if line["kind"] == "exploit"]
     clone = exploits[-1]["trial"]

@@ -70,7 +70,7 @@ def test_26_an_environment_that_never_ends_is_cut_off(here: Path) -> None:
     (here / "mine.py").write_text(
         (here / "mine.py").read_text().replace("self.count >= 10", "False")
     )
-    done = run_rltune(here, "ppo", "mine:Faulty", *QUICK)
+    done = run_rltune(here, "ppo", "mine:Faulty", *QUICK, "--trials", "1")
     assert done.returncode == 0, done.stderr
     folder = RunFolder.open(here / "runs/a")
     assert {row.episode_reward_mean for name in folder.trials() for row in folder.rows(name)} == {

@@ -226,7 +226,7 @@ def test_every_scheduler_and_searcher_takes_every_kind_of_parameter(
     name = f"{scheduler}-{searcher}"
     space = [word for spec in EVERY_KIND for word in ("--space", spec)]
     chosen = ("--scheduler", scheduler, "--searcher", searcher, "--concurrent", "1")
-    done = run_short(folder, name, *chosen, *space, "--json")
+    done = run_short(folder, name, "--steps", "6000", *chosen, *space, "--json")
     summary = loads(done.stdout)
     assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
     assert summary["evaluation"]["episodes"] == 100
