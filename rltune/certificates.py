@@ -40,6 +40,8 @@ class Certificate:
             too much.
         preset_hash: of ``preset``, the settings, space and budget that were run.
         versions: of rltune and what it stands on.
+        seed: of the run: who asks for the same one trains and scores on the same seeds. The first
+            certificates do not hold it, and are of seed 0.
     """
 
     algo: str
@@ -61,6 +63,7 @@ class Certificate:
     versions: Mapping[str, str]
     preset_hash: str
     preset: Mapping[str, Any]
+    seed: int = 0
 
     def stale(self, preset: Preset) -> bool:
         """Whether the preset has changed since.

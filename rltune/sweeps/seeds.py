@@ -119,6 +119,7 @@ def certify(spec: RunSpec, statistics: dict[str, Any]) -> str | None:
         versions=dict(spec.versions),
         preset_hash=certificates.preset_hash(tables),
         preset=tables,
+        seed=spec.seed,
     )
     certificate.write(Path(spec.certificate["file"]))
     return str(spec.certificate["file"])

@@ -96,10 +96,12 @@ def test_a_preset_changed_since_is_stale(good: RunFolder, folder: Path) -> None:
 def test_a_bad_learning_rate_fails_certification(good: RunFolder, folder: Path) -> None:
     (folder / "bad.toml").write_text(BAD)
     words = "certify ppo cartpole --seeds 2 --preset bad.toml --name bad --concurrent 1".split()
-    done = run_rltune(folder, *words)
+    done = run_rltune(folder, *words, "--seed", "5")
     assert done.returncode == 1, done.stderr
     assert "not certified: 0% of the seeds are over the threshold, 90% must be" in done.stderr
-    assert _certificate(folder / "bad.toml").share_over_threshold == 0.0
+    certificate = _certificate(folder / "bad.toml")
+    assert certificate.share_over_threshold == 0.0
+    assert certificate.seed == 5
     # A policy that stays as it is scores the same all along: the best record decides.
     run = RunFolder.open(folder / "runs/bad")
     for body in (run.summary or {})["seeds"]:
