@@ -198,6 +198,11 @@ _REPLAY = {
         above_low=True,
     ),
     "n_step": Setting("rewards summed up before bootstrapping", "int", 1),
+    "td_error_loss_fn": Setting(
+        "loss of the TD error: huber grows straight beyond 1, mse with its square",
+        "str",
+        options=("huber", "mse"),
+    ),
     "prioritized_replay": Setting(
         "draw transitions by their TD error (Schaul et al. 2016)", "bool", structural=True
     ),
@@ -220,7 +225,6 @@ _DQN = {
     "v_max": Setting("return of the highest atom", structural=True),
     "noisy": Setting("noisy heads (Fortunato et al. 2018)", "bool", structural=True),
     "sigma0": Setting("noise of noisy heads at the start", "float", 0, structural=True),
-    "td_error_loss_fn": Setting("loss of the TD error", "str", options=("huber", "mse")),
     "initial_epsilon": Setting("share of random actions at step 0", "float", 0, 1),
     "final_epsilon": Setting("share of random actions from epsilon_timesteps on", "float", 0, 1),
     "epsilon_timesteps": Setting("environment steps over which epsilon falls", "int", 1),

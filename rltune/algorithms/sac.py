@@ -9,6 +9,12 @@ import numpy as np
 import torch
 from ray.rllib.algorithms import sac as rllib_sac
 from ray.rllib.algorithms.sac.sac_catalog import SACCatalog
+from ray.rllib.algorithms.sac.sac_learner import (
+    QF_LOSS_KEY,
+    QF_PREDS,
+    QF_TWIN_LOSS_KEY,
+    QF_TWIN_PREDS,
+)
 from ray.rllib.algorithms.sac.torch.default_sac_torch_rl_module import DefaultSACTorchRLModule
 from ray.rllib.algorithms.sac.torch.sac_torch_learner import SACTorchLearner
 from ray.rllib.core import DEFAULT_MODULE_ID
@@ -21,6 +27,9 @@ from rltune.algorithms.normalise import Normalised
 from rltune.algorithms.off_policy import OffPolicy, ReplayConfig, ReplayLearner
 from rltune.algorithms.pictures import PictureEncoderConfig, Pictures
 from rltune.algorithms.sampling import SamplingRunner
+
+#: RLlib's names of the critics' outputs, by those of their losses.
+CRITICS = {QF_LOSS_KEY: QF_PREDS, QF_TWIN_LOSS_KEY: QF_TWIN_PREDS}
 
 
 class ObsActionEncoder(TorchMLPEncoder):
@@ -77,11 +86,36 @@ class SACLearner(ReplayLearner, SACTorchLearner):
     from two of them, so that one walk through their sum gives the same gradients.
     """
 
-    def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The sum of the losses of actor, critics and temperature."""
-        loss = super().loss(batch)
+    def compute_loss_for_module(
+        self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
+    ) -> torch.Tensor:
+        """The sum of the losses of actor, critics and temperature.
+
+        RLlib's critics have the Huber loss, whose gradient is the same for every TD error beyond 1.
+        The paper's is the squared error: ``td_error_loss_fn`` has both.
+        """
+        loss: torch.Tensor = super().compute_loss_for_module(
+            module_id=module_id, config=config, batch=batch, fwd_out=fwd_out
+        )
+        parts = {name: part for (_, name), part in self._temp_losses.items()}
         self._temp_losses.clear()
-        return loss
+        if config.td_error_loss_fn == "huber":
+            return loss
+        targets = self._targets(batch, fwd_out)
+        for name, critic in CRITICS.items():
+            if name in parts:
+                squares = (fwd_out[critic] - targets).square() / 2
+                parts[name] = torch.mean(batch["weights"] * squares)
+                self.metrics.log_value((module_id, name), parts[name])
+        return torch.stack(list(parts.values())).sum()
+
+    def _targets(self, batch: dict[str, Any], fwd_out: dict[str, Any]) -> torch.Tensor:
+        """What both critics are drawn to (equation 6 of Haarnoja et al. 2018b), shape (N,)."""
+        temperature = self.curr_log_alpha[DEFAULT_MODULE_ID].exp()
+        values = fwd_out["q_target_next"] - temperature * fwd_out["logp_next_resampled"]
+        discount = self.config.gamma ** batch["n_step"] * ~batch[Columns.TERMINATEDS]
+        targets: torch.Tensor = (batch[Columns.REWARDS] + discount * values).detach()
+        return targets
 
     def forgotten(self) -> dict[str, torch.Tensor]:
         """The temperature: else a restored policy would explore as at the start."""
@@ -111,12 +145,18 @@ class SACConfig(ReplayConfig, rllib_sac.SACConfig):
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or SAC)
         self.noise_correlation = 0.0
+        #: The critics' loss: "huber", as RLlib has it, or "mse", as the paper has.
+        self.td_error_loss_fn = "huber"
         self.rollout_fragment_length = 1
         self.training_intensity = 256.0
 
     def on_arrays_alone(self) -> dict[str, Any]:
-        """The correlation of the noise too."""
-        return {**super().on_arrays_alone(), "noise_correlation": self.noise_correlation}
+        """The correlation of the noise and the squared TD error too."""
+        return {
+            **super().on_arrays_alone(),
+            "noise_correlation": self.noise_correlation,
+            "td_error_loss_fn": self.td_error_loss_fn != "huber",
+        }
 
 
 class SAC(OffPolicy, rllib_sac.SAC):

@@ -38,6 +38,7 @@ _REPLAY = {
     "prioritized_replay_beta": 0.55,
     "tau": 0.125,
     "target_network_update_freq": 77,
+    "td_error_loss_fn": "mse",
 }
 #: A value of every setting that a population may mutate, and other than in the donor.
 MUTATIONS: dict[str, dict[str, Any]] = {
@@ -60,7 +61,6 @@ MUTATIONS: dict[str, dict[str, Any]] = {
         **_COMMON,
         **_REPLAY,
         "lr": 7e-4,
-        "td_error_loss_fn": "mse",
         "initial_epsilon": 0.9,
         "final_epsilon": 0.2,
         "epsilon_timesteps": 7_000,

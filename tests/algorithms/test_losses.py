@@ -69,6 +69,8 @@ CASES = {
     "dqn-lr-schedule": ("dqn", "cartpole", {"lr": [[0, 1e-2], [1000, 0.0]]}),
     "sac": ("sac", "pendulum", {}),
     "sac-one-critic": ("sac", "pendulum", {"twin_q": False}),
+    "sac-mse": ("sac", "pendulum", {"td_error_loss_fn": "mse"}),
+    "sac-mse-one-critic": ("sac", "pendulum", {"td_error_loss_fn": "mse", "twin_q": False}),
     "sac-lr-schedule": ("sac", "pendulum", {"critic_lr": [[0, 1e-2], [1000, 0.0]]}),
 }
 
@@ -150,14 +152,21 @@ def _stock_update(learner: Any, batch: dict[str, torch.Tensor]) -> tuple[float, 
     return float(losses[DEFAULT_MODULE_ID].detach()), kept
 
 
+def _squares(self: torch.nn.HuberLoss, reduction: str, delta: float) -> None:
+    super(torch.nn.HuberLoss, self).__init__(reduction=reduction)
+    self.delta = 1e6 * delta
+
+
 def _close(got: torch.Tensor, wanted: torch.Tensor, tolerance: float = 1e-5) -> None:
     error = (got - wanted).norm() / wanted.norm().clamp_min(1e-12)
     assert error <= tolerance, f"relative error {error:.1e}"
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_loss_gradients_and_update_are_rllibs(case: str) -> None:
+def test_loss_gradients_and_update_are_rllibs(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     algo, env, changes = CASES[case]
+    if case.startswith("sac-mse"):  # RLlib has the Huber loss alone: that with no straight part
+        monkeypatch.setattr(torch.nn.HuberLoss, "__init__", _squares)
     pair = Pair(algo, env, changes)
     batch = pair.batch(algo)
     named = dict(pair.stock.module[DEFAULT_MODULE_ID].named_parameters())
@@ -186,6 +195,13 @@ def test_loss_gradients_and_update_are_rllibs(case: str) -> None:
         compared += 1
     trained = [name for name, param in own.items() if param.requires_grad and "sigma" not in name]
     assert compared == len(trained), "every trained weight was compared"
+
+
+def test_rllibs_own_engine_has_no_squared_errors_for_sac() -> None:
+    stock = {"env": "pendulum", "evaluation_interval": 1_000, "td_error_loss_fn": "mse"}
+    asked = algorithms.SAC.get_default_config().update_from_dict(stock)
+    with pytest.raises(ValueError, match=r"^td_error_loss_fn: .* does not do evaluation_interval"):
+        asked.validate()
 
 
 def test_the_temperature_of_sac_is_trained_alike() -> None:
