@@ -15,6 +15,7 @@ from rltune.algorithms.audit import Reading
 from rltune.algorithms.divergence import Divergence, Watch
 from rltune.algorithms.normalise import as_input, as_numbers, to_device
 from rltune.algorithms.rollout import Rollout
+from rltune.algorithms.uncompiled import step_of
 
 _OBSERVATIONS = (Columns.OBS, Columns.NEXT_OBS)
 
@@ -92,6 +93,7 @@ class ArrayLearner:
             (optimizer, [p for group in optimizer.param_groups for p in group["params"]])
             for optimizer in self._named_optimizers.values()
         ]
+        self._steps = [step_of(optimizer) for optimizer, _ in self._parts]
         self.watch = Watch(self.device, list(self._named_optimizers.values()))
 
     @property
@@ -119,8 +121,8 @@ class ArrayLearner:
         loss.backward()  # type: ignore[no-untyped-call]
         norms = [self._clip(params) for _, params in self._parts]
         self.watch.look(loss.detach(), norms)
-        for optimizer, _ in self._parts:
-            optimizer.step()
+        for step in self._steps:
+            step()
         self.metrics.log_value((DEFAULT_MODULE_ID, "total_loss"), loss.detach())
 
     def _sound_loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -32,6 +32,7 @@ from rltune.algorithms.divergence import Divergence, check_rollouts
 from rltune.algorithms.restore import Restorable
 from rltune.algorithms.rollout import Rollout
 from rltune.algorithms.stock import check_metrics
+from rltune.algorithms.uncompiled import without_compiler
 
 log = logging.getLogger("rltune")
 
@@ -92,6 +93,7 @@ class Member(Restorable):
         # RLlib drops it on its way to Tune's Trainable, and every new actor would be "default".
         self._trial_info = trial_info or self._trial_info
 
+    @without_compiler()
     def setup(self, config: Any) -> None:
         """Builds network, optimiser and environments, all drawn from the config's seed."""
         threads = self.config.threads or int(self.config.num_cpus_for_main_process)

@@ -12,6 +12,7 @@ from ray.rllib.utils.debug import update_global_seed_if_necessary
 from rltune.algorithms.audit import Reading, asked_for, mismatches
 from rltune.algorithms.learner import set_learning_rates
 from rltune.algorithms.stock import stock_readings
+from rltune.algorithms.uncompiled import without_compiler
 from rltune.checkpoints import seal, verify
 from rltune.errors import AuditError
 from rltune.runs import POLICY_FILE, RECORD_FILE, dumps, loads
@@ -119,6 +120,7 @@ class Restorable:
         """
         return {}
 
+    @without_compiler()
     def _reseed(self, seed: int) -> None:
         """Else a clone would repeat its own first draws and episodes, a resumed trial its past."""
         update_global_seed_if_necessary("torch", seed)

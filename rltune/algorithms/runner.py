@@ -23,6 +23,7 @@ from rltune.algorithms.audit import Reading
 from rltune.algorithms.divergence import Divergence
 from rltune.algorithms.normalise import as_input, to_device
 from rltune.algorithms.rollout import STEP_COLUMNS, Rollout
+from rltune.algorithms.uncompiled import without_compiler
 from rltune.errors import EnvironmentFailed
 from rltune.spec import FIRST_FRESH_SEED, MAX_TRIAL_SEED
 from rltune.watchdog import Watchdog, watchdog
@@ -40,6 +41,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
     copied. A remote runner keeps its own and gets weights before it samples.
     """
 
+    @without_compiler()
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
         super().__init__(config=config, **kwargs)
         self._spaces = kwargs.get("spaces")
