@@ -80,12 +80,16 @@ def _row(key: tuple[str, str], found: Certificate | None) -> str:
 
 
 def certify(names: list[str], seeds: int) -> None:
-    """Runs `rltune certify` for presets written as algo/env; without a name for all certified."""
-    pairs = [tuple(name.split("/")) for name in names] or [
-        key for key in catalog.preset_names() if certificates.read(certificates.place(*key))
-    ]
+    """Runs `rltune certify` for presets written as algo/env; without a name for all certified.
+
+    The seed is the certificate's own, where there is one: the figures are to come out again.
+    """
+    before = {key: certificates.read(certificates.place(*key)) for key in catalog.preset_names()}
+    pairs = [tuple(name.split("/")) for name in names] or [key for key in before if before[key]]
     for algo, env in pairs:
-        words = ["rltune", "certify", algo, env, "--seeds", str(seeds)]
+        certificate = before.get((algo, env))
+        seed = certificate.seed if certificate else 0
+        words = ["rltune", "certify", algo, env, "--seeds", str(seeds), "--seed", str(seed)]
         print(*words, file=sys.stderr, flush=True)
         # A preset that fails has a certificate that says so.
         subprocess.run([sys.executable, "-m", *words], check=False)
