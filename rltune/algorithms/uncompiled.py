@@ -34,6 +34,6 @@ def without_compiler() -> Iterator[None]:
 
 
 def step_of(optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
-    """Its ``step`` without the layers around it, which serve profilers and compiler."""
-    plain = inspect.unwrap(type(optimizer).step)
-    return torch.no_grad()(partial(plain, optimizer))
+    """Its ``step``, hooks and all, without the layer around it that speaks to the compiler."""
+    hooked = optimizer.profile_hook_step(inspect.unwrap(type(optimizer).step))
+    return torch.no_grad()(partial(hooked, optimizer))
