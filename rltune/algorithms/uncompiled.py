@@ -1,8 +1,8 @@
 """Torch without its compiler.
 
 Nothing is compiled here, and torch imports its compiler all the same: to say that optimisers are
-not to be compiled, and that what is must be deterministic. That is a second and 70 MB of every
-trial's process. Where a later torch does things otherwise, the import is back, and nothing else.
+not to be compiled, and that what is must be deterministic. That is time and memory in every trial's
+process. Where a later torch does things otherwise, the import is back, and nothing else.
 """
 
 from __future__ import annotations
