@@ -2,6 +2,7 @@
 
     python scripts/bench_engine.py                   # needs the `bench` extra
     python scripts/bench_engine.py --tasks dqn --rounds 10
+    python scripts/bench_engine.py --gpu             # learners on a GPU, beside ours on the CPU
 
 Each side is a process that trains one agent at identical settings, pinned to one core with one
 torch thread. They take turns, A B C D A B C D, each the same number of environment steps a turn,
@@ -26,7 +27,14 @@ from typing import Any
 import numpy as np
 
 SIDES = ("rltune", "sb3", "stock", "bare")
-SHOWN = {"sb3": "Stable-Baselines3", "stock": "stock RLlib", "bare": "bare torch"}
+#: With --gpu: the first side's learner stays on the CPU.
+GPU_SIDES = ("rltune", "cpu", "sb3", "stock")
+SHOWN = {
+    "cpu": "rltune on the CPU",
+    "sb3": "Stable-Baselines3",
+    "stock": "stock RLlib",
+    "bare": "bare torch",
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class Task:
         first: environment steps that end with the first update.
     """
 
+    algo: str
     env: str
     slice: int
     first: int
@@ -47,6 +56,7 @@ class Task:
 #: RL Zoo3's settings; schedules at their first value.
 TASKS = {
     "ppo": Task(
+        "ppo",
         "cartpole",
         8_192,
         256,
@@ -72,6 +82,7 @@ TASKS = {
         },
     ),
     "dqn": Task(
+        "dqn",
         "cartpole",
         1_024,
         1_024,
@@ -102,6 +113,7 @@ TASKS = {
         },
     ),
     "sac": Task(
+        "sac",
         "pendulum",
         256,
         300,
@@ -128,24 +140,119 @@ TASKS = {
             "fcnet_activation": "relu",
         },
     ),
+    "ppo-pong": Task(
+        "ppo",
+        "pong",
+        1_024,
+        1_024,
+        {
+            "lr": 2.5e-4,
+            "gamma": 0.99,
+            "lambda_": 0.95,
+            "clip_param": 0.1,
+            "entropy_coeff": 0.01,
+            "vf_loss_coeff": 0.5,
+            "vf_clip_param": float("inf"),
+            "grad_clip": 0.5,
+            "use_kl_loss": False,
+            "train_batch_size": 1_024,
+            "minibatch_size": 256,
+            "num_epochs": 4,
+            "num_env_runners": 0,
+            "num_envs_per_env_runner": 8,
+            "min_sample_timesteps_per_iteration": 1_024,
+            "fcnet_hiddens": [512],
+            "fcnet_activation": "relu",
+            "vf_share_layers": True,
+        },
+    ),
+    "dqn-pong": Task(
+        "dqn",
+        "pong",
+        1_024,
+        1_024,
+        {
+            "lr": 1e-4,
+            "gamma": 0.99,
+            "grad_clip": 10.0,
+            "train_batch_size": 32,
+            "num_env_runners": 0,
+            "num_envs_per_env_runner": 1,
+            "rollout_fragment_length": 4,
+            "training_intensity": 8.0,
+            "num_steps_sampled_before_learning_starts": 1_000,
+            "target_network_update_freq": 1_000,
+            "tau": 1.0,
+            "n_step": 1,
+            "double_q": False,
+            "dueling": False,
+            "td_error_loss_fn": "huber",
+            "buffer_capacity": 10_000,
+            "prioritized_replay": False,
+            "initial_epsilon": 1.0,
+            "final_epsilon": 0.01,
+            "epsilon_timesteps": 100_000,
+            "min_sample_timesteps_per_iteration": 1_024,
+            "fcnet_hiddens": [512],
+            "fcnet_activation": "relu",
+        },
+    ),
 }
+#: Those that people train on a laptop; pictures are for a GPU.
+VECTORS = ("ppo", "dqn", "sac")
+#: Pictures that a network sees together.
+FRAMES = {"pong": 4}
 
 Run = Callable[[int], int]
 
 
-def rltune_side(algo: str, task: Task) -> Run:
+def rltune_side(task: Task, gpu: bool) -> Run:
     """rltune's algorithm, in a script of one's own."""
     from rltune import algorithms
 
-    member = getattr(algorithms, algo.upper())(config={**task.settings, "env": task.env, "seed": 0})
-    return _trains(member)
+    own = {"env": task.env, "frame_stack": FRAMES.get(task.env, 1), "seed": 0}
+    config = {**task.settings, **own, "num_gpus_per_learner": int(gpu)}
+    return _trains(getattr(algorithms, task.algo.upper())(config=config))
 
 
-def stock_side(algo: str, task: Task) -> Run:
+def cpu_side(task: Task, gpu: bool) -> Run:
+    """The same, whatever there is."""
+    return rltune_side(task, gpu=False)
+
+
+def stock_side(task: Task, gpu: bool) -> Run:
     """RLlib's."""
     from stock import stock_config
 
-    return _trains(stock_config(algo, task.env, task.settings, seed=0).build_algo())
+    config = stock_config(task.algo, task.env, task.settings, seed=0)
+    if task.env in FRAMES:
+        _reads_pictures(config, task)
+    return _trains(config.learners(num_gpus_per_learner=int(gpu)).build_algo())
+
+
+def _reads_pictures(config: Any, task: Task) -> None:
+    """RLlib wants pictures as floating-point numbers, and convolutions in their own setting."""
+    import gymnasium as gym
+    from ray.tune import register_env
+
+    from rltune import envs
+
+    def make(_: Any) -> gym.Env[Any, Any]:
+        env = envs.make(task.env, frame_stack=FRAMES[task.env])
+        shape = env.observation_space.shape or ()
+        floats = gym.spaces.Box(0.0, 1.0, shape, np.float32)
+        return gym.wrappers.TransformObservation(
+            env, lambda picture: np.float32(picture / 255.0), floats
+        )
+
+    register_env("pictures", make)
+    config.environment("pictures").rl_module(
+        model_config={
+            "conv_filters": [[32, 8, 4], [64, 4, 2], [64, 3, 1]],
+            "head_fcnet_hiddens": task.settings["fcnet_hiddens"],
+            "vf_share_layers": task.settings.get("vf_share_layers", False),
+        }
+    )
 
 
 def _trains(member: Any) -> Run:
@@ -158,14 +265,14 @@ def _trains(member: Any) -> Run:
     return run
 
 
-def bare_side(algo: str, task: Task) -> Run:
+def bare_side(task: Task, gpu: bool) -> Run:
     """The same mathematics and nothing else."""
     from bare import RUNS
 
-    return RUNS[algo](task.env, task.settings)
+    return RUNS[task.algo](task.env, task.settings)
 
 
-def sb3_side(algo: str, task: Task) -> Run:
+def sb3_side(task: Task, gpu: bool) -> Run:
     """Stable-Baselines3's."""
     import stable_baselines3 as sb3
     import torch
@@ -174,16 +281,21 @@ def sb3_side(algo: str, task: Task) -> Run:
     from rltune import envs
 
     c = task.settings
-    env = make_vec_env(envs.gym_id(task.env), n_envs=c["num_envs_per_env_runner"], seed=0)
+    frames = FRAMES.get(task.env, 1)
+    env = make_vec_env(
+        lambda: envs.make(task.env, frame_stack=frames), c["num_envs_per_env_runner"], seed=0
+    )
     activation = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}[c["fcnet_activation"]]
-    network = {"net_arch": c["fcnet_hiddens"], "activation_fn": activation}
+    network: dict[str, Any] = {"net_arch": c["fcnet_hiddens"], "activation_fn": activation}
+    if frames > 1:  # its convolutions end in a layer of 512 already
+        network["net_arch"] = []
     kwargs: dict[str, Any] = {
         "policy_kwargs": network,
         "gamma": c["gamma"],
-        "device": "cpu",
+        "device": "cuda" if gpu else "cpu",
         "seed": 0,
     }
-    if algo == "ppo":
+    if task.algo == "ppo":
         kwargs |= {
             "learning_rate": c["lr"],
             "n_steps": c["train_batch_size"] // c["num_envs_per_env_runner"],
@@ -206,14 +318,15 @@ def sb3_side(algo: str, task: Task) -> Run:
             "train_freq": rounds,
             "gradient_steps": int(c["training_intensity"] * rounds / c["train_batch_size"]),
         }
-    if algo == "dqn":
+    if task.algo == "dqn":
         kwargs |= {
             "target_update_interval": c["target_network_update_freq"],
             "exploration_fraction": 1.0,
             "exploration_final_eps": c["final_epsilon"],
             "max_grad_norm": c["grad_clip"],
         }
-    model = getattr(sb3, algo.upper())("MlpPolicy", env, **kwargs)
+    policy = "CnnPolicy" if frames > 1 else "MlpPolicy"
+    model = getattr(sb3, task.algo.upper())(policy, env, **kwargs)
 
     def run(env_steps: int) -> int:
         before = model.num_timesteps
@@ -223,13 +336,19 @@ def sb3_side(algo: str, task: Task) -> Run:
     return run
 
 
-MAKE = {"rltune": rltune_side, "sb3": sb3_side, "stock": stock_side, "bare": bare_side}
+MAKE = {
+    "rltune": rltune_side,
+    "cpu": cpu_side,
+    "sb3": sb3_side,
+    "stock": stock_side,
+    "bare": bare_side,
+}
 
 
-def serve(algo: str, side: str, core: int) -> None:
+def serve(name: str, side: str, core: int, gpu: bool) -> None:
     """One side: trains as many steps as each line on stdin says, and answers with the time."""
     started = time.perf_counter()
-    if side in ("rltune", "stock"):
+    if side in ("rltune", "cpu", "stock"):
         from rltune.sweeps import session
 
         # isort: split
@@ -242,8 +361,8 @@ def serve(algo: str, side: str, core: int) -> None:
     import torch
 
     torch.set_num_threads(1)
-    run = MAKE[side](algo, TASKS[algo])
-    run(TASKS[algo].first)
+    run = MAKE[side](TASKS[name], gpu)
+    run(TASKS[name].first)
     _answer({"first": time.perf_counter() - started})
     for line in sys.stdin:
         before = time.perf_counter()
@@ -261,8 +380,9 @@ def _answer(values: dict[str, float]) -> None:
 class Side:
     """A side's process, from here."""
 
-    def __init__(self, algo: str, name: str, core: int) -> None:
-        words = [sys.executable, __file__, "--serve", algo, name, "--core", str(core)]
+    def __init__(self, task: str, name: str, core: int, gpu: bool) -> None:
+        words = [sys.executable, __file__, "--serve", task, name, "--core", str(core)]
+        words += ["--gpu"] if gpu else []
         self._process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -294,10 +414,10 @@ class Side:
         self._process.wait()
 
 
-def measure(algo: str, rounds: int, core: int, names: list[str]) -> None:
+def measure(name: str, rounds: int, core: int, names: list[str], gpu: bool) -> None:
     """Runs one task and prints its table in Markdown."""
-    task = TASKS[algo]
-    sides = {name: Side(algo, name, core) for name in names}
+    task = TASKS[name]
+    sides = {side: Side(name, side, core, gpu) for side in names}
     for side in sides.values():
         side.turn(task.slice, counts=False)
     for _ in range(rounds):
@@ -306,7 +426,8 @@ def measure(algo: str, rounds: int, core: int, names: list[str]) -> None:
     for side in sides.values():
         side.end()
     ours = np.array(sides["rltune"].speeds)
-    print(f"\n{algo} {task.env}, {rounds} turns of {task.slice} steps\n")
+    where = ", learners on a GPU" if gpu else ""
+    print(f"\n{task.algo} {task.env}{where}, {rounds} turns of {task.slice} steps\n")
     print("| | env steps/s | rltune is | first update | peak memory |")
     print("|---|---|---|---|---|")
     for name, side in sides.items():
@@ -323,17 +444,21 @@ def measure(algo: str, rounds: int, core: int, names: list[str]) -> None:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument(
+        "--tasks", nargs="+", choices=TASKS, help="those on vectors, with --gpu all"
+    )
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--core", type=int, default=0)
-    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
+    parser.add_argument("--sides", nargs="+", choices=MAKE)
+    parser.add_argument("--gpu", action="store_true", help="learners on the first GPU")
     parser.add_argument("--serve", nargs=2, metavar=("ALGO", "SIDE"), help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.serve:
-        serve(*words.serve, words.core)
+        serve(*words.serve, words.core, words.gpu)
         return
-    for algo in words.tasks:
-        measure(algo, words.rounds, words.core, words.sides)
+    sides = words.sides or list(GPU_SIDES if words.gpu else SIDES)
+    for task in words.tasks or (TASKS if words.gpu else VECTORS):
+        measure(task, words.rounds, words.core, sides, words.gpu)
 
 
 if __name__ == "__main__":

@@ -109,11 +109,11 @@ class PPOLearner(ArrayLearner, PPOTorchLearner):
         """One row a transition, with standardised advantages and value targets."""
         columns: dict[str, list[np.ndarray]] = {}
         for rollout, rewards in zip(rollouts, self._rewards(rollouts), strict=True):
-            values = self._values(rollout.obs)
+            values, following = self._values(rollout)
             advantages = gae(
                 rewards,
                 values,
-                self._values(rollout.next_obs),
+                following,
                 rollout.terminated,
                 rollout.terminated | rollout.truncated,
                 self.config.gamma,
@@ -140,11 +140,19 @@ class PPOLearner(ArrayLearner, PPOTorchLearner):
         scale = self.net.reward_scale
         return clipped if scale is None else scale.scaled(clipped, rollouts, self.config.gamma)
 
-    def _values(self, obs: np.ndarray) -> np.ndarray:
-        """Values of observations of shape (T, N, ...), as (T, N)."""
-        flat = as_input(self.net, to_device(obs.reshape(-1, *obs.shape[2:]), self.device))
-        values: np.ndarray = self.net.compute_values({Columns.OBS: flat}).cpu().numpy()
-        return values.reshape(obs.shape[:2])
+    def _values(self, rollout: Rollout) -> tuple[np.ndarray, np.ndarray]:
+        """Values of a rollout's observations and of those that follow, each of shape (T, N)."""
+        steps, copies, *shape = rollout.obs.shape
+        # Within an episode they are the observations of the next row.
+        asked = rollout.terminated | rollout.truncated
+        asked[-1] = True
+        obs = np.concatenate([rollout.obs.reshape(-1, *shape), rollout.next_obs[asked]])
+        flat = as_input(self.net, to_device(obs, self.device))
+        found: np.ndarray = self.net.compute_values({Columns.OBS: flat}).cpu().numpy()
+        values = found[: steps * copies].reshape(steps, copies)
+        following = np.concatenate([values[1:], values[-1:]])
+        following[asked] = found[steps * copies :]
+        return values, following
 
 
 class PPOConfig(FlatConfig, rllib_ppo.PPOConfig):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,8 @@ from ray.tune.result import TRIAL_INFO
 from rltune import algorithms, catalog
 from rltune.settings import ALGORITHMS
 
+#: GPUs of each learner: with ``RLTUNE_TEST_GPUS=1`` the tests beside this file train on one.
+GPUS = float(os.environ.get("RLTUNE_TEST_GPUS", "0"))
 #: Where each algorithm's actions fit.
 ENV = {"ppo": "cartpole", "dqn": "cartpole", "sac": "pendulum"}
 
@@ -31,6 +34,7 @@ def config(algo: str, env: str | None = None, trial: str = "t01", **changes: Any
         **{key: value for key, value in quick.items() if key in settings},
         "env": env,
         "seed": 5,
+        "num_gpus_per_learner": GPUS,
         TRIAL_INFO: SimpleNamespace(trial_id=trial, trial_name=trial),
         **changes,
     }
@@ -48,13 +52,13 @@ def exploit(donor: Any, env_steps: int, own_checkpoint: str | None = None) -> di
 
 def weights(member: Any) -> dict[str, torch.Tensor]:
     """A copy of the network's weights, target networks included."""
-    return {name: w.clone() for name, w in member.learner.net.state_dict().items()}
+    return {name: w.cpu().clone() for name, w in member.learner.net.state_dict().items()}
 
 
 def optimiser(member: Any) -> list[torch.Tensor]:
     """A copy of every optimiser's state."""
     return [
-        value.clone()
+        value.cpu().clone()
         for each in member.learner._named_optimizers.values()
         for state in each.state.values()
         for value in state.values()
@@ -63,4 +67,4 @@ def optimiser(member: Any) -> list[torch.Tensor]:
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     """Whether two copies are equal bit for bit."""
-    return all(torch.equal(a[name], b[name]) for name in a)
+    return all(torch.equal(a[name].cpu(), b[name].cpu()) for name in a)

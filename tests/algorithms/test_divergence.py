@@ -162,8 +162,7 @@ def test_29_the_bad_update_is_not_applied(algo: str, what: str, waits: bool) -> 
     """Also where the device is not waited for: fused Adam skips the step on a CPU as on a GPU."""
     member = make(algo, grad_clip=float("inf") if algo == "sac" else 0.5)
     learner = member.learner
-    if not waits:
-        learner.watch = Watch(learner.device, list(learner._named_optimizers.values()), waits=False)
+    learner.watch = Watch(learner.device, list(learner._named_optimizers.values()), waits)
     poison = Poison(member, what, math.nan)
     result = _until_diverged(member)
     assert result["diverged"]["what"] == what

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from quick import GPUS
 from ray.rllib.algorithms.sac.torch.default_sac_torch_rl_module import DefaultSACTorchRLModule
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -101,7 +102,7 @@ class Pair:
                 torch.nn.init.zeros_(layer.bias_sigma)
 
     def _learner(self, config: Any) -> Any:
-        config.validate()
+        config.learners(num_gpus_per_learner=GPUS).validate()
         learner = config.build_learner(
             spaces={DEFAULT_MODULE_ID: (self.observations, self.actions)}
         )
@@ -110,6 +111,10 @@ class Pair:
 
     def batch(self, algo: str) -> dict[str, torch.Tensor]:
         """Random transitions, some terminated, with weights and sums of one to three rewards."""
+        with self.ours.device:
+            return self._transitions(algo)
+
+    def _transitions(self, algo: str) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng(0)
         torch.manual_seed(0)
 

@@ -228,7 +228,7 @@ def test_epsilon_falls_as_the_settings_say() -> None:
     for steps, expected in ((0, 0.8), (500, 0.45), (1000, 0.1), (9000, 0.1)):
         schedule.update(steps)
         assert float(schedule.get_current_value()) == pytest.approx(expected)
-    obs = torch.zeros(2000, 4)
+    obs = torch.zeros(2000, 4, device=member.learner.device)
     best = member.learner.net.compute_q_values({"obs": obs[:1]})["qf_preds"].argmax().item()
     member.env_runner.act(obs, 0)
     actions, _ = member.env_runner.act(obs, 9000)
@@ -314,3 +314,19 @@ def test_the_memory_asked_for_is_set_aside(algo: str) -> None:
     assert all("memory" not in bundle for bundle in others)
     del asked["memory_per_trial"]
     assert "memory" not in cls.default_resource_request(asked).bundles[0]
+
+
+# Copies reset in the step that ends an episode, or (vectorised CartPole) in the one after it.
+@pytest.mark.parametrize(("env", "copies"), [("cartpole", 8), ("cartpole", 1), ("pendulum", 2)])
+@torch.no_grad()
+def test_the_values_that_follow_are_those_of_the_next_observations(env: str, copies: int) -> None:
+    member = make("ppo", env=env, num_envs_per_env_runner=copies)
+    (rollout,) = member.collect(250)
+    values, following = member.learner._values(rollout)
+    for found, obs in ((values, rollout.obs), (following, rollout.next_obs)):
+        flat = torch.as_tensor(obs.reshape(-1, *obs.shape[2:])).to(member.learner.device)
+        wanted = member.learner.net.compute_values({"obs": flat}).cpu().numpy()
+        assert found.shape == rollout.rewards.shape
+        np.testing.assert_allclose(found.ravel(), wanted, rtol=1e-4, atol=1e-5)
+    assert (rollout.terminated | rollout.truncated)[:-1].any()
+    member.cleanup()

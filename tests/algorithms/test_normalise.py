@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ FILTER = {"observation_filter": "MeanStdFilter"}
 
 
 def _moments(member: Any) -> RunningMoments:
-    found: RunningMoments = member.learner.net.observation_filter
-    return found
+    """A copy of the filter's statistics, on the CPU."""
+    found: RunningMoments = copy.deepcopy(member.learner.net.observation_filter)
+    return found.cpu()
 
 
 def _watch(member: Any) -> list[np.ndarray]:

@@ -22,13 +22,13 @@ NOISE = {"noise_correlation": CORRELATION}
 def _noise(member: Any, steps: int) -> np.ndarray:
     """The standard normal noise in a member's actions at one observation, shape (steps, N)."""
     runner = member.env_runner
-    obs = torch.as_tensor(runner._obs)
+    obs = torch.as_tensor(runner._obs).to(member.learner.device)
     drawn = []
     with torch.no_grad():
         for _ in range(steps):
             _, distribution, actions = runner.draw(obs)
             raw = torch.atanh(actions) if member.name == "sac" else actions
-            drawn.append(((raw - distribution.loc) / distribution._dist.scale)[:, 0].numpy())
+            drawn.append(((raw - distribution.loc) / distribution._dist.scale)[:, 0].cpu().numpy())
     return np.stack(drawn).astype(float)
 
 
