@@ -3,11 +3,14 @@
     python scripts/bench_presets.py                             # prints docs/benchmarks.md's table
     python scripts/bench_presets.py --certify ppo/cartpole ...  # certifies these presets first
     python scripts/bench_presets.py --certify                   # certifies all in the table anew
+    python scripts/bench_presets.py --sweep ppo/cartpole ...    # what a sweep finds beside them
 
 The table is read from the certificates that `rltune certify` writes beside the presets. RL Zoo3's
 figures are of one training run each, mean and standard deviation over episodes, some on older
 versions of an environment; CleanRL's are means over several seeds after 500k steps (MuJoCo: 1M,
 on the v4 environments).
+
+A sweep that has been run, in a folder --storage/ALGO-ENV, is read and not run again.
 """
 
 from __future__ import annotations
@@ -15,10 +18,15 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+import rltune
 from rltune import catalog, certificates
 from rltune.certificates import Certificate
-from rltune.cli.console import number
+from rltune.cli.console import number, setting
+from rltune.spec import Preset
 
 #: Score and environment steps in one training run.
 RL_ZOO3 = {
@@ -62,13 +70,12 @@ def table() -> str:
 def _row(key: tuple[str, str], found: Certificate | None) -> str:
     assert found is not None
     standing = certificates.standing(catalog.preset(key[0], catalog.environment(key[1])))
-    low, high = map(number, found.ci95)
     seconds = found.seconds_to_threshold
     cells = [
         " ".join(key) + (" (EnvPool)" if "envpool" in found.versions else ""),
         number(found.threshold),
         certificates.in_words(standing).removesuffix(" seeds"),
-        f"{number(found.iqm)} [{low}, {high}]",
+        _interval(found.iqm, found.ci95),
         number(found.env_steps_to_threshold),
         "-" if seconds is None else f"{seconds:.0f}",
         number(found.env_steps),
@@ -95,12 +102,62 @@ def certify(names: list[str], seeds: int) -> None:
         subprocess.run([sys.executable, "-m", *words], check=False)
 
 
+#: What tunes a preset: trials at starting points of their own, the worse half of them ended early.
+SWEEP = "--scheduler asha --searcher sobol --trials 8 --concurrent 1 --target inf".split()
+SWEEP_HEADER = """\
+| preset | threshold | certified, IQM [95 %] | the sweep's best [95 %] | steps of the sweep \
+| its settings | the preset's |
+|---|---|---|---|---|---|---|"""
+
+
+def sweep(names: list[str], storage: Path) -> None:
+    """Tunes presets written as algo/env and prints what was found beside their certificates."""
+    print(SWEEP_HEADER)
+    for algo, env in (name.split("/") for name in names):
+        path = storage / f"{algo}-{env}"
+        if not (path / "summary.json").exists():
+            words = ["rltune", algo, env, *SWEEP, "--name", path.name, "--storage", str(storage)]
+            print(*words, file=sys.stderr, flush=True)
+            subprocess.run([sys.executable, "-m", *words], check=True, stdout=sys.stderr)
+        print(_sweep_row(algo, env, rltune.load(path)), flush=True)
+
+
+def _sweep_row(algo: str, env: str, run: rltune.Run) -> str:
+    preset = catalog.preset(algo, catalog.environment(env))
+    found = certificates.read(certificates.place(algo, env))
+    score = run.summary["evaluation"]
+    cells = [
+        f"{algo} {env}",
+        number(found.threshold) if found else "-",
+        _interval(found.iqm, found.ci95) if found else "-",
+        _interval(score["mean"], score["ci95"]),
+        number(run.summary["env_steps"]),
+        _settings(run.summary["best"]["config"], preset),
+        _settings(preset.settings, preset),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _settings(values: Mapping[str, Any], preset: Preset) -> str:
+    return ", ".join(f"{name} {setting(values[name])}" for name in preset.space)
+
+
+def _interval(value: float, ci95: Sequence[float]) -> str:
+    low, high = map(number, ci95)
+    return f"{number(value)} [{low}, {high}]"
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--certify", nargs="*", metavar="ALGO/ENV")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--sweep", nargs="+", metavar="ALGO/ENV")
+    parser.add_argument("--storage", type=Path, default=Path("runs"))
     args = parser.parse_args()
+    if args.sweep:
+        sweep(args.sweep, args.storage)
+        return
     if args.certify is not None:
         certify(args.certify, args.seeds)
     print(table())

@@ -133,7 +133,7 @@ def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
 
 def as_numbers(obs: torch.Tensor) -> torch.Tensor:
     """Observations as float32, bytes of a picture scaled to [0, 1]."""
-    return obs.float() / 255.0 if obs.dtype == torch.uint8 else obs.float()
+    return obs.float().div_(255.0) if obs.dtype == torch.uint8 else obs.float()
 
 
 def as_input(net: Any, obs: torch.Tensor) -> torch.Tensor:
