@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,19 +29,45 @@ def server() -> Any:
     return context
 
 
+class Started:
+    """A process of rltune that goes on by itself; what it prints is kept in files."""
+
+    def __init__(
+        self, folder: Path, *words: str, variables: Mapping[str, str] | None = None
+    ) -> None:
+        self._files = tempfile.TemporaryDirectory()
+        self._out, self._err = (Path(self._files.name) / name for name in ("out", "err"))
+        around = {**environment(), **(variables or {})}
+        self.words = words
+        self.process = server().Process(
+            target=_rltune, args=(folder, words, around, self._out, self._err)
+        )
+        self.process.start()
+        self.pid: int = self.process.pid
+
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return bool(self.process.is_alive())
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        os.kill(self.pid, number)
+
+    def end(self, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """Waits for it, so many seconds at most: then it is killed."""
+        self.process.join(timeout)
+        self.process.kill()
+        self.process.join()
+        out, err = self._out.read_text(), self._err.read_text()
+        self._files.cleanup()
+        return subprocess.CompletedProcess(self.words, self.process.exitcode, out, err)
+
+
 def run_rltune(
     folder: Path, *words: str, variables: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """What :func:`conftest.run_rltune` does, seconds sooner."""
-    with tempfile.TemporaryDirectory() as name:
-        out, err = Path(name) / "out", Path(name) / "err"
-        around = {**environment(), **(variables or {})}
-        process = server().Process(target=_rltune, args=(folder, words, around, out, err))
-        process.start()
-        process.join(300)
-        process.kill()
-        code = process.exitcode
-        return subprocess.CompletedProcess(words, code, out.read_text(), err.read_text())
+    return Started(folder, *words, variables=variables).end()
 
 
 def _rltune(

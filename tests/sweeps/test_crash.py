@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Iterator
@@ -14,11 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import environment
-from short import command
+import short
 from short import run as run_short
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from warm import run_rltune
+from warm import Started, run_rltune
 
 import rltune
 from rltune.runs import RunFolder, loads
@@ -35,16 +32,9 @@ class Interrupted:
 
     def __init__(self, folder: Path, name: str, *words: str) -> None:
         self.path = folder / "runs" / name
-        self.process = subprocess.Popen(
-            command(name, "--steps", str(STEPS), *words),
-            cwd=folder,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self.process = Started(folder, *short.words(name, "--steps", str(STEPS), *words))
         while len(list(self.path.glob("trials/*/progress.jsonl"))) < 2:
-            assert self.process.poll() is None, self.process.communicate()
+            assert self.process.is_running(), self.process.end()
             time.sleep(0.1)
         self.children = psutil.Process(self.process.pid).children(recursive=True)
 
@@ -54,8 +44,8 @@ class Interrupted:
             self.process.send_signal(number)
             sent = time.monotonic()
             time.sleep(0.3)
-        _, printed = self.process.communicate(timeout=60)
-        return self.process.returncode, time.monotonic() - sent, printed
+        done = self.process.end(60)
+        return done.returncode, time.monotonic() - sent, done.stderr
 
     def left_behind(self) -> list[str]:
         psutil.wait_procs(self.children, timeout=5)
@@ -109,14 +99,12 @@ def test_01_a_population_that_is_stopped_and_killed_goes_on(
     path = str(interrupted.path)
     run = RunFolder.open(path)
     lines = len(run.decisions())
-    words = [sys.executable, "-m", "rltune", "resume", path, "--quiet"]
-    killed = subprocess.Popen(words, cwd=folder, env=environment())
+    killed = Started(folder, "resume", path, "--quiet")
     while len(run.decisions()) < lines + 4:
-        assert killed.poll() is None
+        assert killed.is_running()
         time.sleep(0.1)
     children = psutil.Process(killed.pid).children(recursive=True)
-    killed.kill()
-    killed.wait()
+    assert killed.end(0).returncode == -signal.SIGKILL
     psutil.wait_procs(children, timeout=20)
     before = {trial: run.rows(trial)[-1].env_steps for trial in run.trials()}
     decided = [line for line in run.decisions() if line["kind"] == "exploit"]
@@ -201,10 +189,9 @@ def test_54_two_sweeps_side_by_side_do_not_mix(folder: Path) -> None:
             """)
         )
         words = "ppo Mine-v0 --import mine --scheduler fifo --trials 1 --steps 512 --quiet --name a"
-        command = [sys.executable, "-m", "rltune", *words.split()]
-        sweeps[name] = subprocess.Popen(command, cwd=place, env=environment()), place, reward
+        sweeps[name] = Started(place, *words.split()), place, reward
     for process, place, reward in sweeps.values():
-        assert process.wait(200) == 0
+        assert process.end(200).returncode == 0
         run = RunFolder.open(place / "runs" / "a")
         assert run.trials() == ["t00"]
         assert {row.episode_reward_mean for row in run.rows("t00")} == {reward}

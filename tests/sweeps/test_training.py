@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from conftest import environment
-from warm import run_rltune
+from warm import Started, run_rltune
 
 from rltune import catalog, certificates, evaluation
 from rltune.certificates import Certificate
@@ -127,18 +124,13 @@ def test_a_bad_learning_rate_fails_certification(good: RunFolder, folder: Path) 
 def test_a_certification_that_is_stopped_goes_on(folder: Path) -> None:
     (folder / "stopped.toml").write_text(BAD.replace("12_000", "24_000"))
     words = "certify ppo cartpole --seeds 2 --preset stopped.toml --name stopped".split()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rltune", *words],
-        cwd=folder,
-        env=environment(),
-        stderr=subprocess.DEVNULL,
-    )
+    process = Started(folder, *words)
     run = folder / "runs/stopped"
     deadline = time.monotonic() + 120
     while not list(run.glob("trials/*/checkpoints/*/record.json")) and time.monotonic() < deadline:
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130
+    assert process.end(60).returncode == 130
     place = certificates.place("ppo", "cartpole", folder / "stopped.toml")
     assert not place.exists()
     done = run_rltune(folder, "resume", "runs/stopped", "--quiet")
