@@ -20,6 +20,8 @@ def outcome(spec: RunSpec, summary: Mapping[str, Any]) -> RenderableType:
     of_job = {"sweep": _best, "train": _seeds, "replay": _arms}
     found = of_job[spec.job](spec, summary)
     shown = RunFolder(f"{spec.storage}/{spec.name}").shown
+    # A sweep trains each of its settings once: whether they were lucky, fresh seeds tell.
+    go_on = "rltune train" if spec.job == "sweep" else "rltune"
     return Group(
         *found,
         Text(
@@ -30,7 +32,7 @@ def outcome(spec: RunSpec, summary: Mapping[str, Any]) -> RenderableType:
         Text("\nNext", style="bold"),
         Text(f"rltune board {shown}", no_wrap=True),
         Text(f"rltune evaluate {shown} --episodes 500", no_wrap=True),
-        Text(f"rltune {spec.algo} {spec.env} --preset {shown}/best/preset.toml", no_wrap=True),
+        Text(f"{go_on} {spec.algo} {spec.env} --preset {shown}/best/preset.toml", no_wrap=True),
     )
 
 

@@ -88,7 +88,11 @@ class TestPopulation:
         assert not re.search(r"ray::|raylet|WARN|Warning|Traceback|pid=", pb2.stderr), pb2.stderr
 
     def test_the_next_commands_are_printed(self, pb2: Population) -> None:
-        for words_shown in ("rltune board", "rltune evaluate", "--preset"):
+        for words_shown in (
+            "rltune board",
+            "rltune evaluate",
+            "rltune train ppo cartpole --preset",
+        ):
             assert words_shown in pb2.stderr
 
     def test_59_it_listens_on_loopback_alone(self, pb2: Population) -> None:
