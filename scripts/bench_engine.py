@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 SIDES = ("rltune", "sb3", "stock", "bare")
-#: With --gpu: the first side's learner stays on the CPU.
+#: With --gpu; "cpu" is ours with its learner on the CPU.
 GPU_SIDES = ("rltune", "cpu", "sb3", "stock")
 SHOWN = {
     "cpu": "rltune on the CPU",

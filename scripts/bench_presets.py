@@ -18,15 +18,13 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import rltune
 from rltune import catalog, certificates
 from rltune.certificates import Certificate
-from rltune.cli.console import number, setting
-from rltune.spec import Preset
+from rltune.cli.console import number
 
 #: Score and environment steps in one training run.
 RL_ZOO3 = {
@@ -105,9 +103,8 @@ def certify(names: list[str], seeds: int) -> None:
 #: What tunes a preset: trials at starting points of their own, the worse half of them ended early.
 SWEEP = "--scheduler asha --searcher sobol --trials 8 --concurrent 1 --target inf".split()
 SWEEP_HEADER = """\
-| preset | threshold | certified, IQM [95 %] | the sweep's best [95 %] | steps of the sweep \
-| its settings | the preset's |
-|---|---|---|---|---|---|---|"""
+| preset | threshold | certified, IQM [95 %] | the sweep's best [95 %] | steps of the sweep |
+|---|---|---|---|---|"""
 
 
 def sweep(names: list[str], storage: Path) -> None:
@@ -123,7 +120,6 @@ def sweep(names: list[str], storage: Path) -> None:
 
 
 def _sweep_row(algo: str, env: str, run: rltune.Run) -> str:
-    preset = catalog.preset(algo, catalog.environment(env))
     found = certificates.read(certificates.place(algo, env))
     score = run.summary["evaluation"]
     cells = [
@@ -132,14 +128,8 @@ def _sweep_row(algo: str, env: str, run: rltune.Run) -> str:
         _interval(found.iqm, found.ci95) if found else "-",
         _interval(score["mean"], score["ci95"]),
         number(run.summary["env_steps"]),
-        _settings(run.summary["best"]["config"], preset),
-        _settings(preset.settings, preset),
     ]
     return f"| {' | '.join(cells)} |"
-
-
-def _settings(values: Mapping[str, Any], preset: Preset) -> str:
-    return ", ".join(f"{name} {setting(values[name])}" for name in preset.space)
 
 
 def _interval(value: float, ci95: Sequence[float]) -> str:
