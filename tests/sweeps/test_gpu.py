@@ -18,6 +18,8 @@ from rltune.settings import ALGORITHMS
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 ENV = {"ppo": "cartpole", "dqn": "cartpole", "sac": "pendulum"}
+#: SAC would train for minutes.
+FEWER_UPDATES = {"sac": ("--set", "training_intensity=32.0")}
 PRESET = """\
 [budget]
 steps = 4_000
@@ -33,7 +35,8 @@ min_sample_timesteps_per_iteration = 500
 def test_a_population_shares_a_gpu(algo: str, tmp_path: Path) -> None:
     (tmp_path / "gpu.toml").write_text(PRESET)
     options = ("--preset", "gpu.toml", "--scheduler", "pbt", "--gpus-per-trial", "0.5")
-    done = run_rltune(tmp_path, algo, ENV[algo], *options, "--name", "shared", "--quiet")
+    words = (algo, ENV[algo], *options, *FEWER_UPDATES.get(algo, ()), "--name", "shared")
+    done = run_rltune(tmp_path, *words, "--quiet")
     assert done.returncode == 0, done.stderr
     (run,) = tmp_path.glob("**/shared")
     policies = list(run.glob(f"**/{POLICY_FILE}"))
