@@ -286,9 +286,8 @@ def sb3_side(task: Task, gpu: bool) -> Run:
         lambda: envs.make(task.env, frame_stack=frames), c["num_envs_per_env_runner"], seed=0
     )
     activation = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}[c["fcnet_activation"]]
-    network: dict[str, Any] = {"net_arch": c["fcnet_hiddens"], "activation_fn": activation}
-    if frames > 1:  # its convolutions end in a layer of 512 already
-        network["net_arch"] = []
+    layers = c["fcnet_hiddens"] if frames == 1 else []  # its convolutions end in one of 512
+    network = {"net_arch": layers, "activation_fn": activation}
     kwargs: dict[str, Any] = {
         "policy_kwargs": network,
         "gamma": c["gamma"],
