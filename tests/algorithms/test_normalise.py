@@ -13,7 +13,7 @@ import torch
 from quick import ENV, config, exploit, make, same, weights
 
 from rltune import algorithms
-from rltune.algorithms.normalise import RewardScale, RunningMoments
+from rltune.algorithms.normalise import RewardScale, RunningMoments, as_numbers
 from rltune.algorithms.policy import load_policy
 from rltune.algorithms.replay import Layout, ReplayBuffer
 from rltune.algorithms.rollout import Rollout
@@ -202,3 +202,11 @@ def test_rllibs_own_engine_is_not_trusted_with_it(algo: str) -> None:
         ValueError, match=f"^{', '.join(wanted)}: .* does not do evaluation_interval"
     ):
         asked.validate()
+
+
+def test_pictures_are_read_as_numbers_from_0_to_1() -> None:
+    pixels, vector = torch.arange(256, dtype=torch.uint8), torch.tensor([-3.0, 400.0])
+    assert torch.equal(as_numbers(pixels), torch.arange(256) / 255.0)
+    assert torch.equal(as_numbers(vector), torch.tensor([-3.0, 400.0]))
+    assert torch.equal(pixels, torch.arange(256, dtype=torch.uint8)), "a buffer's are left alone"
+    assert torch.equal(vector, torch.tensor([-3.0, 400.0]))
