@@ -1,31 +1,43 @@
 """Environments: short names for gymnasium ids, and the one way an environment is made.
 
 A family is one module here with a ``FAMILY``; adding one is a new module and a row in
-``FAMILIES``. A family's package is imported when one of its environments is made and not before.
-Everything that trains or evaluates makes its environments with :func:`make` and
+``FAMILIES`` (construct.py). A family's package is imported when one of its environments is made and
+not before. Everything that trains or evaluates makes its environments with :func:`make` and
 :func:`make_vec`, in the driver and in Ray workers alike.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec as Registered
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from rltune.envs import atari, box2d, classic_control, minigrid, mujoco, pool, toy_text
+from rltune.envs import pool
+from rltune.envs.construct import (
+    FAMILIES,
+    SECRET_PREFIX,
+    SPECS,
+    construct,
+    family,
+    gym_id,
+    known,
+    own_class,
+    reveal,
+)
 from rltune.envs.frames import JoinFrames
-from rltune.envs.spec import EnvSpec, Family, bare
+from rltune.envs.spec import EnvSpec, bare
 
 __all__ = [
+    "FAMILIES",
     "MAX_EPISODE_STEPS",
+    "SECRET_PREFIX",
     "SPECS",
     "EnvSpec",
     "JoinFrames",
     "bare",
+    "construct",
     "family",
     "gym_id",
     "known",
@@ -35,14 +47,6 @@ __all__ = [
     "reveal",
 ]
 
-FAMILIES: tuple[Family, ...] = tuple(
-    module.FAMILY for module in (classic_control, box2d, toy_text, mujoco, atari, minigrid)
-)
-SPECS: dict[str, EnvSpec] = {spec.name: spec for each in FAMILIES for spec in each.listed}
-
-#: Starts the name of an environment variable that holds an environment argument kept secret.
-SECRET_PREFIX = "RLTUNE_SECRET_"
-
 #: Copies from which an environment's own vectorised version is faster (CartPole, measured: one
 #: step of it costs as much as four single ones).
 VECTORISED_FROM = 4
@@ -51,54 +55,6 @@ VECTORISED_FROM = 4
 #: policy that never ends one is scored all the same. ``max_episode_steps`` of the environment's
 #: arguments sets another.
 MAX_EPISODE_STEPS = 10_000
-
-
-def gym_id(name: str) -> str:
-    """The gymnasium id behind a short name; any other text is returned as it is."""
-    return SPECS[name].id if name in SPECS else name
-
-
-def family(env_id: str) -> Family | None:
-    """The family of an id, listed or not; None for what belongs to none."""
-    return next((each for each in FAMILIES if each.spec(bare(env_id))), None)
-
-
-def known(env_id: str) -> EnvSpec | None:
-    """What its family knows of an id; None for what belongs to none."""
-    found = family(env_id)
-    return found.spec(bare(env_id)) if found else None
-
-
-def own_class(env_id: str) -> type[gym.Env[Any, Any]] | None:
-    """The environment class that ``module:Class`` names; None for an id of gymnasium.
-
-    Raises:
-        ImportError: there is no such module.
-    """
-    module, _, name = env_id.rpartition(":")
-    if not module:
-        return None
-    found: Any = import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    is_one = isinstance(found, type) and issubclass(found, gym.Env)
-    return found if is_one and name not in gym.registry else None
-
-
-def reveal(env_args: Mapping[str, Any]) -> dict[str, Any]:
-    """Environment arguments with ``$RLTUNE_SECRET_X`` replaced by that variable's value.
-
-    Saved configurations hold the placeholder alone, so that no secret reaches the disk.
-
-    Raises:
-        KeyError: the variable is not set.
-    """
-    return {
-        key: os.environ[value[1:]]
-        if isinstance(value, str) and value.startswith("$" + SECRET_PREFIX)
-        else value
-        for key, value in env_args.items()
-    }
 
 
 def make(
@@ -114,19 +70,12 @@ def make(
         env_args: keyword arguments of the environment's constructor, and ``max_episode_steps``.
         frame_stack: observations joined along their last axis, the newest last.
     """
-    env_id, kwargs = gym_id(name), reveal(env_args or {})
-    found = family(env_id)
-    env = found.make(env_id, **kwargs) if found else _make_other(env_id, kwargs)
+    env = construct(name, env_args)
     if env.spec is not None and env.spec.max_episode_steps is None:
         env = gym.wrappers.TimeLimit(env, MAX_EPISODE_STEPS)
     if not _is_readable(env.observation_space):
         env = gym.wrappers.FlattenObservation(env)
     return JoinFrames(env, frame_stack) if frame_stack > 1 else env
-
-
-def _make_other(env_id: str, kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:
-    own = own_class(env_id)
-    return gym.make(env_id if own is None else Registered(own.__name__, own), **kwargs)
 
 
 def _is_readable(space: gym.Space[Any]) -> bool:

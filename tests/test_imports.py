@@ -13,8 +13,8 @@ from conftest import ROOT, environment
 import rltune
 
 RANKS = [
-    {"errors", "envs", "statistics", "watchdog"},
-    {"space", "files", "film", "isolated"},
+    {"errors", "engine", "statistics", "watchdog"},
+    {"envs", "space", "files", "film", "isolated"},
     {"spec", "settings"},
     {"catalog", "preflight", "runs", "state", "checkpoints", "certificates"},
     {"observer", "lineage"},
