@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rltune.engine.episodes import reported
 from rltune.space import Constraint, Space, parse_parameter
 from rltune.watchdog import ENV_TIMEOUT
 
@@ -196,6 +197,8 @@ class Row:
         settings: the searched settings, read back from where they act.
         diverged: what was not finite, and at which step; None while all is.
         train_seconds: that this trial itself has sampled and trained, its set-up not counted.
+        metrics: what else is measured of the same episodes, ``episode_len_mean`` and
+            ``episode_info/<key>``; in the file each is a field of the line.
     """
 
     trial: str
@@ -207,10 +210,12 @@ class Row:
     settings: Mapping[str, Any]
     diverged: Mapping[str, Any] | None = None
     train_seconds: float = 0.0
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it; what there is not is left out."""
-        values = asdict(self)
+        """As JSON holds it; omits absent fields."""
+        values = asdict(self) | dict(self.metrics)
+        del values["metrics"]
         for name in ("episode_reward_mean", "diverged"):
             if values[name] is None:
                 del values[name]
@@ -219,9 +224,9 @@ class Row:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Row:
         """The inverse of :meth:`to_dict`."""
-        known = {f.name for f in fields(cls)}
+        known = {f.name for f in fields(cls)} - {"metrics"}
         present = {name: value for name, value in values.items() if name in known}
-        return cls(**{"episode_reward_mean": None, **present})
+        return cls(**{"episode_reward_mean": None, **present}, metrics=reported(values))
 
 
 def moved_seed(seed: int, by: int) -> int:

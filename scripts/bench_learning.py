@@ -95,7 +95,7 @@ def train(side: str, algo: str, env: str, seed: int) -> Outcome:
     while steps < budget:
         if side == "rltune":
             # RLlib's report covers the episodes since the last one, rltune's window reaches back.
-            member._returns.clear()
+            member.window.clear()
         result = member.train()["env_runners"]
         steps = int(result["num_env_steps_sampled_lifetime"])
         if steps > budget / 2:

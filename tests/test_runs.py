@@ -31,11 +31,17 @@ def test_rows_come_back_and_a_cut_line_is_left_out(
     spec: RunSpec, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = RunFolder.create(spec)
-    rows = [Row("t00", 1, 100, 100, 0.5, None, {"lr": 1.0}), Row("t00", 2, 200, 100, 1.0, 9.5, {})]
+    metrics = {"episode_len_mean": 8.5, "episode_info/is_success": 0.25}
+    rows = [
+        Row("t00", 1, 100, 100, 0.5, None, {"lr": 1.0}),
+        Row("t00", 2, 200, 100, 1.0, 9.5, {}, metrics=metrics),
+    ]
     for row in rows:
         folder.append_row(row)
     path = folder.path / "trials/t00/progress.jsonl"
-    assert "episode_reward_mean" not in json.loads(path.read_text().splitlines()[0])
+    written = [json.loads(line) for line in path.read_text().splitlines()]
+    assert "episode_reward_mean" not in written[0]
+    assert written[1]["episode_info/is_success"] == 0.25
     path.write_text(path.read_text() + '{"trial": "t0')
     assert folder.rows("t00") == rows
     assert "progress.jsonl:3" in caplog.text

@@ -6,7 +6,6 @@ import logging
 import math
 import sys
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -33,6 +32,7 @@ from rltune.algorithms.restore import Restorable
 from rltune.algorithms.rollout import Rollout
 from rltune.algorithms.stock import check_metrics
 from rltune.algorithms.uncompiled import without_compiler
+from rltune.engine.episodes import LENGTH, PREFIX, REWARD, Episode, Window
 
 log = logging.getLogger("rltune")
 
@@ -116,7 +116,9 @@ class Member(Restorable):
             return
         self.env_runner.module = self.learner.net
         # RLlib's own window forgets an episode that ended before the last report.
-        self._returns: deque[float] = deque(maxlen=self.config.metrics_num_episodes_for_smoothing)
+        self.window = Window(self.config.metrics_num_episodes_for_smoothing)
+        #: Numbers of ``info`` that were not finite once, which is told once.
+        self._not_finite: set[str] = set()
 
     def training_step(self) -> None:
         """One round of sampling and updates."""
@@ -166,10 +168,25 @@ class Member(Restorable):
         log((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), steps, reduce="lifetime_sum")
         for rollout in rollouts:
             self._events += rollout.events
-            log((ENV_RUNNER_RESULTS, NUM_EPISODES), len(rollout.episode_returns), reduce="sum")
-            self._returns.extend(rollout.episode_returns)
-            for length in rollout.episode_lengths:
-                log((ENV_RUNNER_RESULTS, EPISODE_LEN_MEAN), length, window=self._returns.maxlen)
+            self._count_episodes(rollout.episodes)
+
+    def _count_episodes(self, episodes: list[Episode]) -> None:
+        log = self.metrics.log_value
+        log((ENV_RUNNER_RESULTS, NUM_EPISODES), len(episodes), reduce="sum")
+        for episode in episodes:
+            log((ENV_RUNNER_RESULTS, EPISODE_LEN_MEAN), episode.length, window=self.window.size)
+            for name, value in self.window.add(episode).items():
+                if name in self._not_finite:
+                    continue
+                self._not_finite.add(name)
+                self._events.append(
+                    {
+                        "kind": "not_finite",
+                        "env_steps": self.env_steps,
+                        "error": f"{PREFIX}{name} was {value} at an episode's end: such episodes "
+                        "are left out of its mean",
+                    }
+                )
 
     def end_updates(self) -> None:
         """After the updates of a training step: schedules, target networks, metrics."""
@@ -181,10 +198,11 @@ class Member(Restorable):
     def step(self) -> dict[str, Any]:
         """One iteration. Adds to RLlib's result what rltune reports.
 
-        ``episode_reward_mean`` (absent until an episode has ended), ``env_steps`` and
-        ``env_steps_this_iter``, ``timesteps_total`` (an old name of env_steps, which Tune's
-        loggers take for the x axis), ``settings``, read back from where they act, and where there
-        are any: ``restored`` (the audit of a restore, in the first report after it), ``diverged``
+        ``episode_reward_mean``, ``episode_len_mean`` and ``episode_info/<key>`` (absent until an
+        episode has ended, and had the key), ``env_steps`` and ``env_steps_this_iter``,
+        ``timesteps_total`` (an old name of env_steps, which Tune's loggers take for the x axis),
+        ``settings``, read back from where they act, and where there are any:
+        ``restored`` (the audit of a restore, in the first report after it), ``diverged``
         and ``events``. A member that has diverged neither samples nor trains any more.
         """
         before = self.env_steps
@@ -206,7 +224,7 @@ class Member(Restorable):
         return result
 
     def _iterate(self) -> dict[str, Any]:
-        """RLlib's result of one iteration, with the metric under both names.
+        """RLlib's result of one iteration, and the metrics at its top level.
 
         Raises:
             Divergence: something is not finite. RLlib's own engine has trained on it by then.
@@ -215,14 +233,15 @@ class Member(Restorable):
         sampled = result[ENV_RUNNER_RESULTS]
         if self.on_arrays:
             result[LEARNER_RESULTS] = self.learner.metrics.scalars()
-            if self._returns:
-                sampled[EPISODE_RETURN_MEAN] = sum(self._returns) / len(self._returns)
-        else:
-            self.env_steps += int(sampled.get(NUM_ENV_STEPS_SAMPLED, 0))
-            check_metrics(result)
-        score = sampled.get(EPISODE_RETURN_MEAN, math.nan)
-        if not math.isnan(score):
-            result["episode_reward_mean"] = score
+            means = self.window.means()
+            if REWARD in means:
+                sampled[EPISODE_RETURN_MEAN] = means[REWARD]
+            return result | means
+        self.env_steps += int(sampled.get(NUM_ENV_STEPS_SAMPLED, 0))
+        check_metrics(result)
+        for name, theirs in ((REWARD, EPISODE_RETURN_MEAN), (LENGTH, EPISODE_LEN_MEAN)):
+            if not math.isnan(value := sampled.get(theirs, math.nan)):
+                result[name] = value
         return result
 
     def reset_config(self, new_config: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +13,7 @@ from rltune.algorithms.learner import set_learning_rates
 from rltune.algorithms.stock import stock_readings
 from rltune.algorithms.uncompiled import without_compiler
 from rltune.checkpoints import seal, verify
+from rltune.engine.episodes import Window
 from rltune.errors import AuditError
 from rltune.runs import POLICY_FILE, RECORD_FILE, dumps, loads
 from rltune.spec import moved_seed
@@ -35,7 +35,7 @@ class Restorable:
     _iteration: int
     diverged: dict[str, Any] | None
     restored: dict[str, Any] | None
-    _returns: deque[float]
+    window: Window
     #: The settings of the config that the trial was made from, before RLlib changes any.
     _asked: dict[str, Any]
 
@@ -64,11 +64,7 @@ class Restorable:
         }
         if self.on_arrays:
             torch.save(self.learner.net.state_dict(), folder / POLICY_FILE)
-            record |= {
-                "episode_returns": list(self._returns),
-                "window": self._returns.maxlen,
-                "settings": self.effective_settings(),
-            }
+            record |= {**self.window.to_dict(), "settings": self.effective_settings()}
         (folder / RECORD_FILE).write_text(dumps(record))
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
@@ -92,7 +88,7 @@ class Restorable:
         if self.diverged:  # an infinite number by now
             self.diverged["value"] = str(self.diverged["value"])
         if self.on_arrays:
-            self._returns.extend(record["episode_returns"])
+            self.window.load(record)
             self.learner.set_clock(self.env_steps)
         else:
             self.learner_group.foreach_learner(set_learning_rates, env_steps=self.env_steps)
@@ -142,7 +138,7 @@ class Restorable:
         runners = self.env_runner_group.foreach_env_runner(
             lambda runner: runner.acting(), local_env_runner=not remote
         )
-        window, model = self._returns.maxlen, self.learner.net.model_config
+        window, model = self.window.size, self.learner.net.model_config
         flat = self.config.flat_model_keys
         return [
             *found,

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from rltune.engine.episodes import Episode
+
 
 @dataclass
 class Rollout:
@@ -23,8 +25,7 @@ class Rollout:
         valid: shape (T, N); false where gymnasium's NEXT_STEP autoreset spent the step on a
             reset. Such rows are no experience.
         extras: further arrays of shape (T, N, ...), the policy's own (log-probabilities).
-        episode_returns: undiscounted return of each episode that ended here.
-        episode_lengths: its length in steps.
+        episodes: those that ended here.
         events: what happened to the environments meanwhile, each a ``kind`` with its particulars.
         continues: the first step starts from what the last rollout's last step led to; false
             after the environments were reset.
@@ -38,8 +39,7 @@ class Rollout:
     truncated: np.ndarray
     valid: np.ndarray
     extras: dict[str, np.ndarray] = field(default_factory=dict)
-    episode_returns: list[float] = field(default_factory=list)
-    episode_lengths: list[int] = field(default_factory=list)
+    episodes: list[Episode] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     continues: bool = False
 
@@ -56,6 +56,16 @@ class Rollout:
         """A part of it: its steps alone, without extras and episodes."""
         columns: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in STEP_COLUMNS}
         return Rollout(**columns)
+
+    @property
+    def episode_returns(self) -> list[float]:
+        """Undiscounted return of each episode that ended here."""
+        return [episode.reward for episode in self.episodes]
+
+    @property
+    def episode_lengths(self) -> list[int]:
+        """Its length in steps."""
+        return [episode.length for episode in self.episodes]
 
     @property
     def env_steps(self) -> int:

@@ -24,6 +24,7 @@ from rltune.algorithms.divergence import Divergence
 from rltune.algorithms.normalise import as_input, to_device
 from rltune.algorithms.rollout import STEP_COLUMNS, Rollout
 from rltune.algorithms.uncompiled import without_compiler
+from rltune.engine.episodes import Episode, final_infos, numbers
 from rltune.errors import EnvironmentFailed
 from rltune.spec import FIRST_FRESH_SEED, MAX_TRIAL_SEED
 from rltune.watchdog import Watchdog, watchdog
@@ -110,8 +111,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
             EnvironmentFailed: they raise again and again.
         """
         rows: list[dict[str, np.ndarray]] = []
-        returns: list[float] = []
-        lengths: list[int] = []
+        ended: list[Episode] = []
         events: list[dict[str, Any]] = []
         device = next(self.module.parameters()).device
         if type(self.module) is not self.config.module_class:
@@ -121,7 +121,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
             obs = as_input(self.module, to_device(self._obs, device))
             actions, extras = self.act(obs, env_steps)
             try:
-                row = self._step(actions, returns, lengths)
+                row = self._step(actions, ended)
             except Exception as error:
                 if not np.isfinite(actions).all():
                     raise Divergence("action", actions[~np.isfinite(actions)][0]) from error
@@ -139,16 +139,13 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         return Rollout(
             **fields,
             extras=arrays,
-            episode_returns=returns,
-            episode_lengths=lengths,
+            episodes=ended,
             events=events,
             continues=continues,
         )
 
-    def _step(
-        self, actions: np.ndarray, returns: list[float], lengths: list[int]
-    ) -> dict[str, np.ndarray]:
-        """One step of every environment; episodes that end are appended to the lists."""
+    def _step(self, actions: np.ndarray, ended: list[Episode]) -> dict[str, np.ndarray]:
+        """One step of every environment; episodes that end are appended to ``ended``."""
         before, fresh = self._obs, self._fresh
         with self._watchdog:
             self._obs, rewards, terminated, truncated, infos = self.env.step(
@@ -169,7 +166,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         if self._autoreset == AutoresetMode.DISABLED and done.any():
             with self._watchdog:
                 self._obs, _ = self.env.reset(options={"reset_mask": done})
-        self._count_episodes(rewards, done, returns, lengths)
+        self._count_episodes(rewards, done, infos, ended)
         return row
 
     def _restart(self, error: Exception, env_steps: int) -> dict[str, Any]:
@@ -209,14 +206,15 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         return true_next
 
     def _count_episodes(
-        self, rewards: np.ndarray, done: np.ndarray, returns: list[float], lengths: list[int]
+        self, rewards: np.ndarray, done: np.ndarray, infos: dict[str, Any], ended: list[Episode]
     ) -> None:
         self._returns += rewards
         self._lengths += ~self._fresh
         if done.any():
             self._restarts = 0
-        returns.extend(self._returns[done].tolist())
-        lengths.extend(self._lengths[done].tolist())
+            returns, lengths = self._returns[done].tolist(), self._lengths[done].tolist()
+            last = [numbers(info) for info in final_infos(infos, done)]
+            ended += map(Episode, returns, lengths, last)
         self._returns[done] = 0.0
         self._lengths[done] = 0
         if self._autoreset == AutoresetMode.NEXT_STEP:

@@ -1,4 +1,4 @@
-"""TensorBoard curves over environment steps: the return and each tuned setting."""
+"""TensorBoard curves over environment steps: the metrics and each tuned setting."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Curves:
         writer = self._writers.get(row.trial) or self._open(row)
         if row.episode_reward_mean is not None:
             writer.add_scalar(METRIC, row.episode_reward_mean, row.env_steps)
+        for name, mean in row.metrics.items():
+            writer.add_scalar(name, mean, row.env_steps)
         for name, value in row.settings.items():
             parameter = self._spec.space[name]
             # An option of a choice is drawn as its place in the list.

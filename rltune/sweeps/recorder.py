@@ -11,6 +11,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from rltune.engine.episodes import reported
 from rltune.errors import BadInput, MachineError
 from rltune.observer import Observer
 from rltune.runs import RunFolder, rank
@@ -83,6 +84,7 @@ class Recorder(Callback):
             episode_reward_mean=result.get(METRIC),
             settings=settings,
             diverged=result.get("diverged"),
+            metrics=reported(result),
         )
         self._folder.append_row(row)
         self._curves.draw(row)

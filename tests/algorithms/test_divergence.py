@@ -43,7 +43,7 @@ def _meets(algo: str, what: str, value: str) -> None:
     assert "episode_reward_mean" not in result
     assert 700 <= result["env_steps"] <= 1_024
     assert _finite(member)
-    assert all(math.isfinite(episode) for episode in member._returns)
+    assert all(math.isfinite(episode) for episode in member.window.returns)
     if algo != "ppo":
         batch = member.replay.sample(3_000)
         assert np.isfinite(batch["rewards"]).all()

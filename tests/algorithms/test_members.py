@@ -96,7 +96,7 @@ def test_an_exploit_acts_from_the_first_update(algo: str, tmp_path: Path) -> Non
     for _ in range(2):
         donor.train()
     checkpoint = donor.save(str(tmp_path))
-    given, reward = weights(donor), donor._returns
+    given, reward = weights(donor), donor.window.returns
     wanted = MUTATIONS[algo]
     rates = {name: value for name, value in wanted.items() if name.split("_")[-1] == "lr"}
     clone = make(algo, seed=9, **dict.fromkeys(rates, 5e-3))
@@ -107,7 +107,7 @@ def test_an_exploit_acts_from_the_first_update(algo: str, tmp_path: Path) -> Non
     clone.restore(checkpoint)
 
     assert same(weights(clone), given)
-    assert list(clone._returns) == list(reward)
+    assert list(clone.window.returns) == list(reward)
     used: set[float] = set()
     for optimizer in clone.learner._named_optimizers.values():
         optimizer.register_step_pre_hook(lambda opt, *_: used.add(opt.param_groups[0]["lr"]))

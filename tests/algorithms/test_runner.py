@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -32,7 +33,8 @@ class Counter(gym.Env[np.ndarray, int]):
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
         self.count += 1
-        return np.full(1, self.count, np.float32), 1.0, self.ends and self.count == 3, False, {}
+        over = self.ends and self.count == 3
+        return np.full(1, self.count, np.float32), 1.0, over, False, {"count": self.count}
 
 
 gym.register("Counter-v0", Counter, max_episode_steps=5)
@@ -124,6 +126,7 @@ def test_every_autoreset_mode_gives_the_same_experience(mode: AutoresetMode) -> 
     assert rollout.truncated[rows, 0][:10].tolist() == ([False] * 4 + [True]) * 2
     assert set(rollout.episode_returns) == {5.0}
     assert set(rollout.episode_lengths) == {5}
+    assert [episode.info for episode in rollout.episodes] == [{"count": 5.0}] * 8
 
 
 def test_joined_frames_are_the_newest_of_their_episode() -> None:
@@ -161,4 +164,37 @@ def test_pictures_stay_bytes_until_the_network(algo: str) -> None:
         newest, older = batch["obs"][:, 0, 0, 3].astype(int), batch["obs"][:, 0, 0, 2].astype(int)
         np.testing.assert_array_equal(older, np.maximum(newest - 1, 0))
         np.testing.assert_array_equal(batch["next_obs"][:, 0, 0, 3], newest + 1)
+    member.cleanup()
+
+
+class Reports(Counter):
+    """Whether its action was 1, and what has no mean."""
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+        obs, reward, over, cut, _ = super().step(action)
+        return obs, reward, over, cut, {"rate": np.float32("nan"), "of": {"action": action}}
+
+
+gym.register("Reports-v0", Reports, max_episode_steps=5)
+
+
+def test_numbers_of_info_are_reported_and_kept_in_checkpoints(tmp_path: Path) -> None:
+    config = {"env": "Reports-v0", "seed": 0, "fcnet_hiddens": [8], "train_batch_size": 100}
+    member = algorithms.PPO(config={**config, "minibatch_size": 50, "num_epochs": 1})
+    result = member.train()
+    episodes = [dict(info) for info in member.window.infos]
+    assert len(episodes) == len(member.window.returns) > 10
+    share = sum(info["of/action"] for info in episodes) / len(episodes)
+    assert result["episode_info/of/action"] == share
+    assert 0.0 < share < 1.0
+    assert result["episode_len_mean"] == result["env_runners"]["episode_len_mean"] == 5.0
+    assert "episode_info/rate" not in result
+    (event,) = result["events"]
+    assert event["error"].startswith("episode_info/rate was nan at an episode's end")
+    assert "events" not in member.train(), "told once"
+    member.save(str(tmp_path))
+    infos = list(member.window.infos)
+    member.window.clear()
+    member.restore(str(tmp_path))
+    assert list(member.window.infos) == infos
     member.cleanup()

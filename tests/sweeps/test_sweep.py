@@ -185,6 +185,8 @@ class TestPopulation:
             assert [point.value for point in points] == pytest.approx(
                 [row.episode_reward_mean for row in scored]
             )
+            lengths = [point.value for point in events.Scalars("episode_len_mean")]
+            assert lengths == pytest.approx([row.metrics["episode_len_mean"] for row in scored])
             rates = events.Scalars("hyperparameters/lr")
             assert [point.step for point in rates] == [row.env_steps for row in rows]
             assert [p.value for p in rates] == pytest.approx([row.settings["lr"] for row in rows])

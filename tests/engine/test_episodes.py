@@ -1,0 +1,137 @@
+"""What counts as a number of ``info``, and the means over a window of episodes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from rltune.engine.episodes import MAX_NUMBERS, Episode, Window, final_infos, numbers, reported
+
+
+class Explodes:
+    """Another library's array, which cannot be read."""
+
+    shape = ()
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise RuntimeError("on a device that is gone")
+
+
+def test_numbers_keep_their_names_and_all_else_is_ignored() -> None:
+    itself: dict[str, Any] = {"deep": 1}
+    itself["itself"] = itself
+    info = {
+        "is_success": True,
+        "np": np.bool_(False),
+        "profit": -3.5,
+        "count": np.int64(7),
+        "zero_d": np.array(2.0),
+        "one": np.array([4], np.uint8),
+        "tensor": torch.tensor(0.5),
+        "nested": {"left": 1, "right": {"hand": 2.0}},
+        3: 9,
+        "text": "0.5",
+        "none": None,
+        "vector": np.zeros(3),
+        "list": [1.0],
+        "complex": 1j,
+        "huge": 10**400,
+        "object": object(),
+        "explodes": Explodes(),
+        "line\nbreak": 1.0,
+        "\ud800": 1.0,
+        "x" * 1_000: 1.0,
+        "final_obs": 1.0,
+        "TimeLimit.truncated": True,
+        "episode": {"r": 8.0, "l": 3, "t": 0.123},
+    }
+    assert numbers(info) == {
+        "is_success": 1.0,
+        "np": 0.0,
+        "profit": -3.5,
+        "count": 7.0,
+        "zero_d": 2.0,
+        "one": 4.0,
+        "tensor": 0.5,
+        "nested/left": 1.0,
+        "nested/right/hand": 2.0,
+        "3": 9.0,
+    }
+    assert set(numbers(itself)) == {f"{'itself/' * n}deep" for n in range(5)}
+    assert numbers({"episode": {"goals": 2}}) == {"episode/goals": 2.0}
+    assert len(numbers({f"n{n}": n for n in range(1_000)})) == MAX_NUMBERS
+    assert numbers(None) == numbers(["text"]) == {}
+
+
+class Ends(gym.Env[np.ndarray, int]):
+    """Copy ``k`` ends after ``k + 1`` steps and tells different things of each episode."""
+
+    observation_space = gym.spaces.Box(0, 1, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, copy: int) -> None:
+        self.copy, self.steps = copy, 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict]:
+        self.steps = 0
+        return np.zeros(1, np.float32), {"steps": -1.0}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.steps += 1
+        over = self.steps == self.copy + 1
+        info: dict[str, Any] = {"steps": self.steps}
+        if over and self.copy:
+            info |= {"of": {"copy": self.copy}, "won": True}
+        return np.zeros(1, np.float32), 1.0, over, False, info
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_the_last_info_of_a_copy_is_its_own_in_every_autoreset_mode(mode: AutoresetMode) -> None:
+    vec = SyncVectorEnv([lambda k=k: Ends(k) for k in range(3)], autoreset_mode=mode)
+    vec.reset(seed=0)
+    seen: list[dict[str, float]] = []
+    for _ in range(3):
+        *_, terminated, truncated, infos = vec.step(np.zeros(3, int))
+        seen += map(numbers, final_infos(infos, terminated | truncated))
+        if mode == AutoresetMode.DISABLED and terminated.any():
+            vec.reset(options={"reset_mask": terminated})
+    assert {"steps": 1.0} in seen
+    assert {"steps": 2.0, "of/copy": 1.0, "won": 1.0} in seen
+    assert {"steps": 3.0, "of/copy": 2.0, "won": 1.0} in seen
+    assert all(-1.0 not in each.values() for each in seen)
+
+
+def test_each_copy_s_own_info_is_taken_as_it_is() -> None:
+    own = [{"a": 1}, {}, {"a": "text", "b": True}]
+    done = np.array([True, False, True])
+    assert list(map(numbers, final_infos({"final_info": own}, done))) == [{"a": 1.0}, {"b": 1.0}]
+
+
+def test_a_window_means_what_its_episodes_have() -> None:
+    window = Window(2)
+    assert window.means() == {}
+    window.add(Episode(9.0, 9, {"dropped": 1.0}))
+    assert window.add(Episode(1.0, 3, {"won": 1.0, "rate": math.nan})).keys() == {"rate"}
+    window.add(Episode(2.0, 5, {"won": 0.0, "late": 4.0}))
+    means = {
+        "episode_reward_mean": 1.5,
+        "episode_len_mean": 4.0,
+        "episode_info/won": 0.5,
+        "episode_info/late": 4.0,
+    }
+    assert window.means() == means
+    again = Window(2)
+    again.load(window.to_dict())
+    assert again.means() == means
+    old = Window(2)
+    old.load({"episode_returns": [3.0], "window": 2})  # of an earlier version
+    assert old.means() == {"episode_reward_mean": 3.0}
+    assert reported(means | {"settings": {}, "episode_info/text": "x"}) == {
+        name: mean for name, mean in means.items() if name != "episode_reward_mean"
+    }
