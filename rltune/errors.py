@@ -66,8 +66,14 @@ class EnvironmentFailed(RltuneError):
     exit_code = 1
 
 
+class EnvironmentExit(RltuneError):
+    """An environment raised what ends a process: ``sys.exit``, KeyboardInterrupt."""
+
+    exit_code = 1
+
+
 class ProcessEnded(RltuneError):
-    """A process that other people's code ran in hung, or crashed.
+    """A process that other people's code ran in hung, crashed, or was ended by that code.
 
     Attributes:
         how: "by SIGSEGV", "with exit code 1".
@@ -77,7 +83,7 @@ class ProcessEnded(RltuneError):
     exit_code = 1
 
     def __init__(self, how: str, report: str) -> None:
-        super().__init__(f"the process ended {how}. {report}".strip())
+        super().__init__(report or f"the environment ended its process {how}")
         self.how = how
         self.report = report
 
@@ -86,6 +92,11 @@ class BadCheckpoint(RltuneError):
     """A checkpoint is incomplete, damaged, another algorithm's or of a newer format."""
 
     exit_code = 1
+
+
+def described(error: BaseException) -> str:
+    """``ValueError: what it says``; an EnvironmentExit says whose doing it was by itself."""
+    return str(error) if isinstance(error, EnvironmentExit) else f"{type(error).__name__}: {error}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

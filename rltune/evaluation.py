@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -216,12 +216,13 @@ def _played(works: Sequence[Work[list[float]]], spec: RunSpec) -> list[list[floa
     process with threads cannot be forked without any risk.
     """
     at_a_time = spec.concurrent or os.cpu_count() or 1
-    try:
-        return each_isolated(works, spec.env_timeout, at_a_time)
-    except ProcessEnded as ended:
-        if ended.report:
-            raise
-    return each_isolated(works, spec.env_timeout, at_a_time)
+    answers = each_isolated(works, spec.env_timeout, at_a_time)
+    if any(isinstance(one, ProcessEnded) and not one.report for one in answers):
+        answers = each_isolated(works, spec.env_timeout, at_a_time)
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return cast("list[list[float]]", answers)
 
 
 @dataclass(frozen=True)

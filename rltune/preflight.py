@@ -15,10 +15,10 @@ from gymnasium.wrappers import PassiveEnvChecker
 
 from rltune import envs
 from rltune.envs import EnvSpec
-from rltune.errors import BadInput, ProcessEnded
+from rltune.errors import BadInput, EnvironmentExit, ProcessEnded
 from rltune.isolated import Guard, isolated
 from rltune.settings import ALGORITHMS, Algorithm
-from rltune.watchdog import ENV_TIMEOUT, HUNG
+from rltune.watchdog import CRASHED, ENV_TIMEOUT, EXITED, HUNG
 
 #: Random steps that an environment is tried for, and the seconds after which it is enough.
 STEPS = 32
@@ -64,7 +64,9 @@ def _what_ended(spec: EnvSpec, ended: ProcessEnded) -> str:
     if told.startswith(HUNG):
         mend = "Mend it, or allow it more with --env-timeout SECONDS."
     else:
-        told = f"it ended the process it was tried in, {ended.how}. {told}".rstrip(" .")
+        if EXITED not in told:
+            told = f"it ended the process it was tried in, {ended.how}. {told}".rstrip(" .")
+        told = told.removeprefix(f"{CRASHED}: ")
         mend = "Mend it before it is trained on."
     return "\n".join(filter(None, [f"environment {spec.id}: {told}. {mend}", own]))
 
@@ -97,6 +99,8 @@ def problem(
 
 def _shown(error: Exception) -> str:
     """An error and the line that raised it."""
+    if isinstance(error, EnvironmentExit):
+        return str(error)
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({last.filename}:{last.lineno})"
 

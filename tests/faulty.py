@@ -6,6 +6,7 @@ import ctypes
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -183,3 +184,48 @@ class Chatty(Faulty):
         if self.steps == 500:
             self.log.write_text(str(Path("/proc/self/fd/1").readlink()))
         return super().step(action)
+
+
+class Leaves(Faulty):
+    """Ends its process, or tries to, at a step.
+
+    Args:
+        how: ``exit``, ``_exit``, ``interrupt`` or ``never``.
+        at: steps before.
+        when: the seed from which on it does so; the seeds of scores are higher than training's.
+        log: a file that gets the id of a process that it starts with its first episode, in a
+            session of its own.
+        once: a file that says that it has happened: it happens once in all that share it.
+    """
+
+    def __init__(self, how: str, at: int = 1, when: int = 0, log: str = "", once: str = "") -> None:
+        self.how, self.at, self.when, self.once, self.log = how, at, when, once, log
+        self.steps = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        if seed is not None:
+            self.seed = seed
+        if self.log:
+            started = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+            with Path(self.log).open("a") as file:
+                file.write(f"{started.pid}\n")
+            self.log = ""
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        if self.seed >= self.when and self.steps == self.at and not self.is_over():
+            if self.how == "exit":
+                sys.exit(3)
+            if self.how == "_exit":
+                os._exit(3)
+            if self.how == "interrupt":
+                raise KeyboardInterrupt
+        return super().step(action)
+
+    def is_over(self) -> bool:
+        if not self.once:
+            return False
+        over = Path(self.once).exists()
+        Path(self.once).write_text("")
+        return over

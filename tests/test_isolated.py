@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import signal
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
+import psutil
 import pytest
+from conftest import environment
 from rich.console import Console
 from rich.live import Live
 
-from rltune.errors import ProcessEnded
+from rltune.errors import EnvironmentExit, EnvironmentFailed, ProcessEnded
 from rltune.isolated import Guard, each_isolated, isolated
 
 
@@ -38,20 +46,123 @@ def test_so_many_run_side_by_side_and_no_more() -> None:
     assert max(together) == 2
 
 
-def test_an_exception_is_raised_here_and_the_others_are_ended() -> None:
-    def fails(guard: Guard) -> None:
+def test_an_exception_is_the_answer_of_its_own_work_alone() -> None:
+    def fails(guard: Guard) -> int:
         raise ValueError("what it says")
 
-    def lasts(guard: Guard) -> None:
-        time.sleep(1_000)
-
+    failed, answer = each_isolated([fails, lambda _: 7], 60.0, 2)
+    assert repr(failed) == "ValueError('what it says')"
+    assert answer == 7
     with pytest.raises(ValueError, match="what it says"):
-        each_isolated([lasts, fails], 60.0, 2)
+        isolated(fails, 60.0)
 
 
-def test_a_child_that_is_gone_is_told() -> None:
-    with pytest.raises(ProcessEnded, match="with exit code 3"):
+def test_an_exception_that_pickle_cannot_rebuild_is_told() -> None:
+    class Own(Exception):
+        def __init__(self, code: int, what: str) -> None:
+            super().__init__(f"{what} ({code})")
+
+    def fails(guard: Guard) -> None:
+        raise Own(7, "no licence")
+
+    with pytest.raises(EnvironmentFailed, match=r"^Own: no licence \(7\)$"):
+        isolated(fails, 60.0)
+
+
+def test_99_a_child_that_is_ended_is_told() -> None:
+    with pytest.raises(ProcessEnded, match=r"^the environment ended its process with exit code 3$"):
         isolated(lambda _: os._exit(3), 60.0)
+    with pytest.raises(ProcessEnded, match=r"^the environment ended its process by SIGKILL$"):
+        isolated(lambda _: os.kill(os.getpid(), signal.SIGKILL), 60.0)
+
+
+@pytest.mark.parametrize(
+    ("ends", "error"),
+    [
+        (lambda: sys.exit(3), "SystemExit: 3 raised in <lambda> (FILE:LINE)"),
+        (lambda: sys.exit(), "SystemExit raised in <lambda> (FILE:LINE)"),
+        (lambda: interrupts(), "KeyboardInterrupt raised in interrupts (FILE:LINE)"),
+        (
+            lambda: os._exit(0),
+            "Crashed: the environment ended its process with exit code 0 (in <lambda>, FILE:LINE)",
+        ),
+    ],
+)
+def test_99_what_ends_a_process_in_a_call_is_an_error_with_its_line(
+    ends: Callable[[], object], error: str
+) -> None:
+    def work(guard: Guard) -> None:
+        with guard:
+            ends()
+
+    with pytest.raises((EnvironmentExit, ProcessEnded)) as raised:
+        isolated(work, 60.0)
+    first = str(raised.value).partition("\n")[0]
+    assert re.sub(r"\d+\)$", "LINE)", first.replace(__file__, "FILE")) == error
+
+
+def interrupts() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("detached", [False, True])
+@pytest.mark.parametrize("how", ["returns", "crashes", "hangs", "forks"])
+def test_99_what_a_child_has_started_does_not_outlive_it(
+    tmp_path: Path, how: str, detached: bool
+) -> None:
+    def work(guard: Guard) -> None:
+        with guard:
+            simulator = subprocess.Popen(["sleep", "1000"], start_new_session=detached)
+            (tmp_path / "pid").write_text(str(simulator.pid))
+            if how == "crashes":
+                os._exit(3)
+            if how == "hangs":
+                re.match("(a+)+b", "a" * 64)
+            if how == "forks" and os.fork() == 0:
+                sys.exit(0)
+
+    with suppress(ProcessEnded):
+        isolated(work, 0.5 if how == "hangs" else 60.0)
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+def test_99_a_copy_that_an_environment_forked_never_runs_our_code(tmp_path: Path) -> None:
+    def work(guard: Guard) -> int:
+        with guard:
+            if os.fork() == 0:
+                raise ValueError("of the copy")
+        with (tmp_path / "log").open("a") as log:
+            log.write(f"{os.getpid()}\n")
+        return os.getpid()
+
+    assert f"{isolated(work, 60.0)}\n" == (tmp_path / "log").read_text()
+
+
+def test_99_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    code = f"""
+import os, pathlib, time
+from rltune.isolated import isolated
+
+def work(guard):
+    pathlib.Path({str(tmp_path / "pids")!r}).write_text(f"{{os.getpid()}} {{os.getppid()}} done")
+    time.sleep(1_000)
+
+isolated(work, 2_000.0)
+"""
+    driver = subprocess.Popen([sys.executable, "-c", code], env=environment())
+    pids = tmp_path / "pids"
+    wait_until(lambda: pids.exists() and pids.read_text().endswith("done"))
+    driver.kill()
+    driver.wait()
+    ends = [int(pid) for pid in pids.read_text().split()[:2]]
+    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in ends))
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it takes too long"
+        time.sleep(0.02)
 
 
 def test_what_a_child_prints_waits_for_no_lock_of_ours() -> None:

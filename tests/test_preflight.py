@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import faulty
 import pytest
@@ -15,10 +16,10 @@ from rltune.request import make_spec
 from rltune.settings import algorithm
 
 
-def _said(name: str, timeout: float = 60.0) -> str:
+def _said(name: str, timeout: float = 60.0, **env_args: Any) -> str:
     spec = catalog.environment(f"faulty:{name}")
     with pytest.raises(BadInput) as refused:
-        check_environment(spec, algorithm("ppo"), {}, timeout)
+        check_environment(spec, algorithm("ppo"), env_args, timeout)
     said = str(refused.value)
     assert f"environment faulty:{name}" in said
     return said
@@ -65,6 +66,18 @@ def test_21_a_crash_takes_nobody_along() -> None:
     said = _said("Segfault")
     assert os.getpid() == here
     assert "it ended the process it was tried in, by SIGSEGV" in said
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("exit", "SystemExit: 3 raised in step ("),
+        ("interrupt", "KeyboardInterrupt raised in step ("),
+        ("_exit", "the environment ended its process with exit code 3 (in step, "),
+    ],
+)
+def test_99_an_environment_that_leaves_is_refused_with_what_it_did(how: str, told: str) -> None:
+    assert told + faulty.__file__ in _said("Leaves", how=how)
 
 
 def test_no_time_is_refused(tmp_path: Path) -> None:

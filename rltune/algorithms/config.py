@@ -21,6 +21,8 @@ class FlatConfig:
             a checkpoint of its own, a trial takes no notice of it.
         env_timeout: seconds that one call of the environments may take before their process ends,
             for a sweep to try the trial again; inf for no limit.
+        ends_processes: whether the trial's process ends all that environments have started in it,
+            once they are closed; not in a process of a user's, which starts others.
         crash_folder: where a process that ends so leaves its report; set by the trial.
         stock_reasons: what in this config the array engine does not do, found by ``validate``.
             Where there is any, RLlib's own engine runs.
@@ -52,6 +54,7 @@ class FlatConfig:
         #: Reports come at fixed steps, however fast the machine is (RLlib's SAC: every second).
         self.min_time_s_per_iteration: float | None = None
         self.env_timeout = math.inf
+        self.ends_processes = False
         self.crash_folder: str | None = None
         #: A runner that dies or gives up is the trial's failure: it goes on from its checkpoint.
         #: RLlib would go on without that runner's steps, or without any.

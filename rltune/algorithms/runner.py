@@ -24,8 +24,9 @@ from rltune.algorithms.divergence import Divergence
 from rltune.algorithms.normalise import as_input, to_device
 from rltune.algorithms.rollout import STEP_COLUMNS, Rollout
 from rltune.algorithms.uncompiled import without_compiler
+from rltune.descendants import end_descendants
 from rltune.engine.episodes import Episode, final_infos, numbers
-from rltune.errors import EnvironmentFailed
+from rltune.errors import EnvironmentFailed, described
 from rltune.spec import FIRST_FRESH_SEED, MAX_TRIAL_SEED
 from rltune.watchdog import Watchdog, watchdog
 
@@ -174,7 +175,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         event = {
             "kind": "env_restart",
             "env_steps": env_steps,
-            "error": f"{type(error).__name__}: {error}",
+            "error": described(error),
         }
         while True:
             self._restarts += 1
@@ -248,6 +249,8 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         finally:
             if isinstance(self._watchdog, Watchdog):
                 self._watchdog.close()
+            if self.config.ends_processes:
+                end_descendants()
 
     def _close(self) -> None:
         if self.env is not None:

@@ -176,6 +176,7 @@ def base_config(spec: RunSpec) -> dict[str, Any]:
         "num_gpus_per_learner": spec.gpus_per_trial,
         "memory_per_trial": spec.memory_per_trial,
         "env_timeout": spec.env_timeout,
+        "ends_processes": True,
         "simulator": spec.simulator,
         "min_sample_timesteps_per_iteration": spec.settings["min_sample_timesteps_per_iteration"],
     }

@@ -11,6 +11,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from rltune.descendants import end_orphans
 from rltune.engine.episodes import reported
 from rltune.errors import BadInput, MachineError
 from rltune.observer import Observer
@@ -123,6 +124,7 @@ class Recorder(Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """It failed for good; an exploit that it failed in never took effect."""
         self._failures.ended(trial)
+        end_orphans()
         waiting = self._open.pop(str(trial), None)
         if waiting is not None and waiting.kind == "exploit":
             error = self._folder.failures(str(trial))[-1]["error"]
@@ -132,6 +134,7 @@ class Recorder(Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """It failed, and is tried again from its last checkpoint."""
         self._failures.tried_again(trial)
+        end_orphans()  # a simulator that outlives a crash would hold its port
         error = self._folder.failures(str(trial))[-1]["error"]
         self._observer.notice(f"{trial} failed and is tried again: {error}")
         self._tell_statuses(trials)

@@ -9,6 +9,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
+
+from rltune import descendants
 from rltune.envs import SECRET_PREFIX
 from rltune.errors import BadInput, MachineError
 from rltune.spec import RunSpec
@@ -72,13 +75,14 @@ def ray_session(spec: RunSpec) -> Iterator[int]:
             )
         else:
             _stay_on_loopback()
-            ray.init(
-                address="local",
-                num_cpus=_cpus_here(spec),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=quiet,
-            )
+            with descendants.marked():
+                ray.init(
+                    address="local",
+                    num_cpus=_cpus_here(spec),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=quiet,
+                )
     except (ConnectionError, RuntimeError, OSError, TimeoutError) as error:
         if spec.address is None:
             raise MachineError(f"Ray did not start: {error}") from error
@@ -90,7 +94,20 @@ def ray_session(spec: RunSpec) -> Iterator[int]:
         check_fits(spec)
         yield _slots(spec)
     finally:
-        ray.shutdown()
+        _shut_down()
+
+
+def _shut_down() -> None:
+    """Ends Ray, and every process below a Ray of our own: no environment is left alive."""
+    raylets = ray._private.worker._global_node.all_processes.get("raylet", [])
+    below = [
+        child
+        for raylet in raylets
+        for child in psutil.Process(raylet.process.pid).children(recursive=True)
+    ]
+    ray.shutdown()
+    descendants.end(psutil.wait_procs(below, timeout=descendants.PATIENCE)[1])
+    descendants.end_orphans()
 
 
 def _secrets(spec: RunSpec) -> dict[str, dict[str, str]] | None:

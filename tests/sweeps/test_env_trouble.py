@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import faulty
+import psutil
 import pytest
 from warm import run_rltune
 
@@ -64,6 +65,21 @@ def test_19_a_hang_while_a_policy_is_scored_loses_nothing(here: Path) -> None:
     summary = RunFolder.open(here / "runs/a").summary
     assert summary is not None
     assert summary["evaluation"]["mean"] == 10.0
+
+
+def test_99_a_trial_that_its_environment_ends_says_so_and_leaves_nothing(here: Path) -> None:
+    args = {"how": "_exit", "at": 300, "once": f"{here}/once", "log": f"{here}/log"}
+    given = [word for key, value in args.items() for word in ("--env-arg", f"{key}={value}")]
+    done = run_rltune(here, "ppo", "mine:Leaves", *given, *QUICK)
+    assert done.returncode == 0, done.stderr
+    folder = RunFolder.open(here / "runs/a")
+    (failure,) = [failure for name in folder.trials() for failure in folder.failures(name)]
+    told = "the environment ended its process with exit code 3 (in step, "
+    assert told in failure["error"]
+    assert "mine.py" in failure["error"]
+    started = [int(pid) for pid in (here / "log").read_text().split()]
+    assert len(started) > 10
+    assert [pid for pid in started if psutil.pid_exists(pid)] == []
 
 
 def test_26_an_environment_that_never_ends_is_cut_off(here: Path) -> None:
