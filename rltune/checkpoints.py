@@ -1,11 +1,13 @@
 """Sealed checkpoints: a manifest written last says what a folder holds, and is checked first.
 
 A folder without a manifest was never finished; a file that differs from its line in it was cut
-short or damaged. Neither torch nor Ray is imported here.
+short or damaged. That is no proof of who wrote it: a checkpoint that holds pickles also carries a
+signature of its user's. Neither torch nor Ray is imported here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import zlib
@@ -13,25 +15,38 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from rltune import __version__
+from rltune import __version__, signatures
 from rltune.errors import BadCheckpoint
 
 #: The manifest's name in a checkpoint.
 MANIFEST = "manifest.json"
 #: Of what a checkpoint holds and how. Raised where an older rltune would misread it.
-SCHEMA = 1
+SCHEMA = 2
+#: Written in every checkpoint: the returns and settings behind its weights.
+RECORD_FILE = "record.json"
+#: The network's weights, tensors alone.
+POLICY_FILE = "policy.pt"
+#: What else a trial of rltune's engine continues from, tensors alone. A checkpoint without it is
+#: RLlib's own, of pickles.
+LEARNER_FILE = "learner.pt"
+#: The replay buffer, arrays alone; the largest file by far.
+REPLAY_FILE = "replay.npz"
+#: Files that are read as data, whoever wrote them.
+DATA = (MANIFEST, RECORD_FILE, POLICY_FILE, LEARNER_FILE, REPLAY_FILE)
 
 _CHUNK = 1 << 20
+_SIGNATURE = "signature"
 
 
-def seal(path: Path | str, algo: str) -> None:
+def seal(path: Path | str, algo: str, signed: bool = False) -> None:
     """Writes the manifest of a finished checkpoint folder.
 
     Args:
         algo: the algorithm's name in rltune.settings.
+        signed: whether this user signs it as their own, for :func:`check_pickles`.
     """
     folder = Path(path)
-    manifest = {
+    manifest: dict[str, Any] = {
         "schema": SCHEMA,
         "algo": algo,
         "rltune": __version__,
@@ -41,6 +56,23 @@ def seal(path: Path | str, algo: str) -> None:
             if file.is_file() and file != folder / MANIFEST
         },
     }
+    _write(folder, manifest, signed)
+
+
+def sign(path: Path | str) -> None:
+    """Signs a sealed checkpoint folder as this user's own.
+
+    Raises:
+        BadCheckpoint: it is damaged, or links to other places.
+    """
+    folder = Path(path)
+    verify(folder, skip=(REPLAY_FILE,))
+    _write(folder, _manifest(folder), signed=True)
+
+
+def _write(folder: Path, manifest: dict[str, Any], signed: bool) -> None:
+    if signed:
+        manifest[_SIGNATURE] = signatures.sign("checkpoint", _pickles(folder, manifest["algo"]))
     unfinished = folder / f"{MANIFEST}.part"
     unfinished.write_text(json.dumps(manifest, indent=1))
     unfinished.replace(folder / MANIFEST)
@@ -71,6 +103,52 @@ def verify(
     for name in files if only is None else only:
         if name not in skip:
             _verify_file(folder / name, files.get(name))
+
+
+def is_data(path: Path | str) -> bool:
+    """Whether a trial can continue from a checkpoint without opening a pickle.
+
+    Raises:
+        BadCheckpoint: there is no manifest that can be read.
+    """
+    return holds(path, LEARNER_FILE)
+
+
+def is_signed(path: Path | str) -> bool:
+    """Whether this user has signed a checkpoint, and nothing that could be code changed since."""
+    folder = Path(path)
+    try:
+        manifest = _manifest(folder)
+        if _SIGNATURE not in manifest:
+            return False
+        content = _pickles(folder, manifest["algo"])
+    except BadCheckpoint:
+        return False
+    return signatures.is_signed("checkpoint", content, manifest[_SIGNATURE])
+
+
+def check_pickles(path: Path | str) -> None:
+    """Raises BadCheckpoint where opening a checkpoint could run code of somebody else's."""
+    if not is_signed(path):
+        raise BadCheckpoint(
+            f"{path} holds pickles of RLlib's, which can run any code when they are opened, and "
+            "this user has not signed it (another machine or user wrote it, or an earlier rltune, "
+            f"or it was changed). If you trust it: rltune.trust({str(path)!r}), or `rltune resume "
+            "RUN --trust` for all of a run"
+        )
+
+
+def _pickles(folder: Path, algo: str) -> bytes:
+    """What is signed: every file that could be code, by name and SHA-256."""
+    found = {}
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).as_posix()
+        if file.is_symlink():
+            raise BadCheckpoint(f"{file} is a link: a checkpoint holds files of its own")
+        if file.is_file() and name not in {*DATA, f"{MANIFEST}.part"}:
+            with file.open("rb") as opened:
+                found[name] = hashlib.file_digest(opened, "sha256").hexdigest()
+    return json.dumps([algo, found]).encode()
 
 
 def holds(path: Path | str, name: str) -> bool:

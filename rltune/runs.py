@@ -19,20 +19,14 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
-from rltune import checkpoints
+from rltune import checkpoints, signatures
+from rltune.checkpoints import RECORD_FILE
 from rltune.errors import BadInput, MachineError
 from rltune.spec import Row, RunSpec
 
 log = logging.getLogger("rltune")
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
-#: Written beside the network's weights in every checkpoint: the returns and settings behind them.
-RECORD_FILE = "record.json"
-#: The network's weights in a checkpoint, readable without unpickling.
-POLICY_FILE = "policy.pt"
-#: The replay buffer in a checkpoint; the largest file by far.
-REPLAY_FILE = "replay.npz"
-
 
 #: The checkpoint of the best trial, in the run folder.
 BEST = "best/checkpoint"
@@ -125,6 +119,7 @@ class RunFolder:
             folder.path.mkdir(parents=True)
             folder.acquire()
             folder._write("run.json", spec.to_dict())
+            signatures.sign_file(folder.path / "run.json")
         except FileExistsError as error:
             raise folder._taken() from error
         except OSError as error:
@@ -217,7 +212,7 @@ class RunFolder:
         shutil.copytree(checkpoint, new)
         record = {**loads((new / RECORD_FILE).read_text()), "trial": trial}
         (new / RECORD_FILE).write_text(dumps(record))
-        checkpoints.seal(new, self.spec.algo)
+        checkpoints.seal(new, self.spec.algo, signed=checkpoints.is_signed(checkpoint))
         if best.exists():
             best.rename(old)
         new.rename(best)

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -47,6 +48,10 @@ def cli(tmp_path: Path) -> Cli:
 
 #: What a client of a cluster needs, and what starts it.
 CLUSTER = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+
+# The key that signs the tests' runs is theirs alone.
+_config = tempfile.TemporaryDirectory()
+os.environ["XDG_CONFIG_HOME"] = _config.name
 
 # No processes that wait for work, as a sweep's own Ray has none.
 os.environ["RAY_prestart_worker_first_driver"] = "0"  # noqa: SIM112

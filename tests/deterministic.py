@@ -14,10 +14,11 @@ from ray import tune
 from ray.train._internal.storage import StorageContext
 
 from rltune import checkpoints, state
+from rltune.checkpoints import RECORD_FILE
 from rltune.errors import RltuneError
 from rltune.observer import Observer
 from rltune.request import make_spec
-from rltune.runs import RECORD_FILE, RunFolder
+from rltune.runs import RunFolder
 from rltune.schedulers import METRIC, TIME
 from rltune.spec import RunSpec
 

@@ -13,7 +13,7 @@ from conftest import ROOT, environment
 import rltune
 
 RANKS = [
-    {"errors", "engine", "statistics", "watchdog", "descendants"},
+    {"errors", "engine", "signatures", "statistics", "watchdog", "descendants"},
     {"envs", "space", "files", "film", "isolated"},
     {"spec", "settings"},
     {"catalog", "preflight", "runs", "state", "checkpoints", "certificates"},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,17 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 from ray.rllib.utils.torch_utils import clip_gradients
 
+from rltune.algorithms import tensors
 from rltune.algorithms.audit import Reading
 from rltune.algorithms.divergence import Divergence, Watch
 from rltune.algorithms.normalise import as_input, as_numbers, to_device
 from rltune.algorithms.rollout import Rollout
 from rltune.algorithms.uncompiled import step_of
+from rltune.errors import BadCheckpoint
 
+#: What Adam, which all of RLlib's learners have, keeps of each weight.
+_OF_ADAM = ("step", "exp_avg", "exp_avg_sq")
+_NUMBERS = "weights"
 _OBSERVATIONS = (Columns.OBS, Columns.NEXT_OBS)
 
 
@@ -210,6 +217,39 @@ class ArrayLearner:
         for name, value in state.get("forgotten", {}).items():
             self.forgotten()[name].data.copy_(torch.as_tensor(value))
 
+    def tensors(self) -> dict[str, dict[Any, Any]]:
+        """What a trial continues from beside the network's weights, on the CPU.
+
+        Every optimiser's state (its moments and steps; its settings are the config's) and what
+        acts in the loss.
+        """
+        optimizers = {name: _packed(each) for name, each in self._named_optimizers.items()}
+        forgotten = {name: value.detach().cpu() for name, value in self.forgotten().items()}
+        return {"optimizers": optimizers, "forgotten": forgotten}
+
+    def load_tensors(self, weights: Path, others: Path) -> None:
+        """Continues from a file of weights and one of what :meth:`tensors` returned, bit for bit.
+
+        Raises:
+            BadCheckpoint: they are of another network or algorithm; nothing was loaded.
+        """
+        net, held = tensors.read(weights), tensors.read(others)
+        tensors.check_shapes(weights, net, _shapes(self.net.state_dict()))
+        optimizers = tensors.part(others, held, "optimizers", self._named_optimizers)
+        states = {
+            name: _unpacked(others, optimizer, tensors.part(others, optimizers, name, [_NUMBERS]))
+            for name, optimizer in self._named_optimizers.items()
+        }
+        forgotten = tensors.part(others, held, "forgotten", self.forgotten())
+        tensors.check_shapes(others, forgotten, _shapes(self.forgotten()))
+        self.net.load_state_dict(net)
+        for name, optimizer in self._named_optimizers.items():
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": states[name], "param_groups": groups})
+        for name, value in self.forgotten().items():
+            value.data.copy_(forgotten[name])
+        self.watch.clear()
+
     def set_clock(self, env_steps: int) -> None:
         """Brings every schedule to a trial's environment steps, after a restore."""
         set_learning_rates(self, env_steps)
@@ -225,6 +265,41 @@ def set_learning_rates(learner: Any, env_steps: int) -> None:
         rate = float(schedule.update(timestep=env_steps))
         for group in optimizer.param_groups:
             group["lr"] = rate
+
+
+def _shapes(named: Mapping[str, torch.Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in named.items()}
+
+
+def _packed(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """An Adam's state in a few tensors, on the CPU: of many small ones reading takes long."""
+    states = optimizer.state_dict()["state"]
+    numbers = sorted(states)  # weights that have had no gradient yet have no state
+    return {_NUMBERS: torch.tensor(numbers)} | {
+        key: torch.cat([states[number][key].detach().reshape(-1) for number in numbers]).cpu()
+        for key in (_OF_ADAM if numbers else ())
+    }
+
+
+def _unpacked(
+    path: Path, optimizer: torch.optim.Optimizer, packed: dict[str, torch.Tensor]
+) -> dict[int, dict[str, torch.Tensor]]:
+    """The inverse of :func:`_packed`. Raises BadCheckpoint where it is of other weights."""
+    params = [param for group in optimizer.param_groups for param in group["params"]]
+    numbers: list[int] = packed[_NUMBERS].long().flatten().tolist()
+    if not all(0 <= number < len(params) for number in numbers):
+        raise BadCheckpoint(f"{path}: an optimizer has {len(params)} weights, not {numbers}")
+    if not numbers:
+        return {}
+    moments = [params[number].shape for number in numbers]
+    shapes = dict.fromkeys(_OF_ADAM, moments) | {"step": [torch.Size()] * len(numbers)}
+    sizes = {key: [math.prod(shape) for shape in of] for key, of in shapes.items()}
+    tensors.check_shapes(path, packed, {key: torch.Size([sum(of)]) for key, of in sizes.items()})
+    split = {key: torch.split(packed[key], of) for key, of in sizes.items()}
+    return {
+        number: {key: split[key][i].view(shapes[key][i]).clone() for key in _OF_ADAM}
+        for i, number in enumerate(numbers)
+    }
 
 
 def global_norm(grads: list[torch.Tensor]) -> torch.Tensor:

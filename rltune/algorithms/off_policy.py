@@ -19,9 +19,8 @@ from rltune.algorithms.learner import ArrayLearner
 from rltune.algorithms.member import Member
 from rltune.algorithms.normalise import to_device
 from rltune.algorithms.replay import Layout, Priorities, ReplayBuffer
-from rltune.checkpoints import holds, verify
+from rltune.checkpoints import REPLAY_FILE, holds, verify
 from rltune.errors import BadCheckpoint
-from rltune.runs import REPLAY_FILE
 
 log = logging.getLogger("rltune")
 

@@ -18,9 +18,9 @@ from torch import nn
 from rltune import algorithms, envs
 from rltune.algorithms.normalise import as_input
 from rltune.algorithms.runner import to_env_actions
-from rltune.checkpoints import verify
+from rltune.checkpoints import POLICY_FILE, verify
 from rltune.errors import BadInput
-from rltune.runs import POLICY_FILE, RunFolder
+from rltune.runs import RunFolder
 from rltune.settings import algorithm
 from rltune.spec import RunSpec
 

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from ray.rllib.utils.debug import update_global_seed_if_necessary
+from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
+from ray.rllib.utils.metrics.stats import LifetimeSumStats
+from ray.tune import Checkpoint
+from ray.tune.trainable.trainable import _DICT_CHECKPOINT_FILE_NAME
 
+from rltune.algorithms import tensors
 from rltune.algorithms.audit import Reading, asked_for, mismatches
 from rltune.algorithms.learner import set_learning_rates
 from rltune.algorithms.stock import stock_readings
 from rltune.algorithms.uncompiled import without_compiler
-from rltune.checkpoints import seal, verify
+from rltune.checkpoints import (
+    LEARNER_FILE,
+    POLICY_FILE,
+    RECORD_FILE,
+    check_pickles,
+    is_data,
+    seal,
+    verify,
+)
 from rltune.engine.episodes import Window
-from rltune.errors import AuditError
-from rltune.runs import POLICY_FILE, RECORD_FILE, dumps, loads
+from rltune.errors import AuditError, BadCheckpoint
+from rltune.runs import dumps, loads
 from rltune.spec import moved_seed
 
 
@@ -28,6 +41,7 @@ class Restorable:
 
     name: ClassVar[str]
     config: Any
+    metrics: MetricsLogger
     learner_group: Any
     env_runner_group: Any
     trial_id: str
@@ -50,10 +64,11 @@ class Restorable:
         return self.learner_group._learner
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """RLlib's checkpoint, the network's weights in a file that is safe to open, a manifest."""
-        super().save_checkpoint(checkpoint_dir)  # type: ignore[misc]
+        """Tensors, arrays and JSON, then a manifest; of RLlib's own engine its pickles, signed."""
+        if not self.on_arrays:
+            super().save_checkpoint(checkpoint_dir)  # type: ignore[misc]
         self.save_files(Path(checkpoint_dir))
-        seal(checkpoint_dir, self.name)
+        seal(checkpoint_dir, self.name, signed=not self.on_arrays)
 
     def save_files(self, folder: Path) -> None:
         """What a checkpoint holds beside RLlib's own files."""
@@ -63,22 +78,35 @@ class Restorable:
             "diverged": self.diverged,
         }
         if self.on_arrays:
-            torch.save(self.learner.net.state_dict(), folder / POLICY_FILE)
-            record |= {**self.window.to_dict(), "settings": self.effective_settings()}
+            tensors.write(folder / POLICY_FILE, self.learner.net.state_dict())
+            tensors.write(folder / LEARNER_FILE, self.learner.tensors())
+            record |= {
+                "training_iteration": self._iteration,
+                "lifetime": _lifetime_sums(self.metrics),
+                **self.window.to_dict(),
+                "settings": self.effective_settings(),
+            }
         (folder / RECORD_FILE).write_text(dumps(record))
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         """Goes on from a checkpoint, this trial's or a donor's, with this trial's settings.
 
         Raises:
-            BadCheckpoint: it is not whole, or another algorithm's; nothing was loaded.
+            BadCheckpoint: it is not whole, another algorithm's, or holds pickles that this user did
+                not write; nothing was loaded.
             AuditError: a setting does not act as asked for.
         """
         folder = Path(checkpoint_dir)
         verify(folder, self.name, skip=self.unneeded_files())
         own_iteration = self._iteration
-        super().load_checkpoint(checkpoint_dir)  # type: ignore[misc]
         record = loads((folder / RECORD_FILE).read_text())
+        if self.on_arrays and is_data(folder):
+            self.learner.load_tensors(folder / POLICY_FILE, folder / LEARNER_FILE)
+            self._iteration = record["training_iteration"]
+            self.metrics.set_state(_as_state(record["lifetime"]))
+        else:
+            check_pickles(folder)
+            super().load_checkpoint(checkpoint_dir)  # type: ignore[misc]
         exploit = self.config.exploit
         donor = exploit["donor"] if exploit and record["trial_id"] != self.trial_id else None
         if donor:
@@ -102,6 +130,19 @@ class Restorable:
             **self._audit(f"the exploit of {donor}" if donor else "a restore"),
             "memory": memory,
         }
+
+    def restore(self, checkpoint_path: Any) -> None:
+        """Tune's, which would open a pickle of its own that rltune never writes.
+
+        Raises:
+            BadCheckpoint: there is one.
+        """
+        found = getattr(checkpoint_path, "checkpoint", checkpoint_path)
+        checkpoint = Checkpoint.from_directory(found) if isinstance(found, str) else found
+        pickled = f"{checkpoint.path}/{_DICT_CHECKPOINT_FILE_NAME}"
+        if checkpoint.filesystem.get_file_info(pickled).is_file:
+            raise BadCheckpoint(f"{pickled} is a pickle that rltune did not write: remove it")
+        super().restore(checkpoint_path)  # type: ignore[misc]
 
     def unneeded_files(self) -> tuple[str, ...]:
         """Files of a checkpoint that may be damaged, or are checked when they are loaded."""
@@ -165,3 +206,20 @@ class Restorable:
                 f"{self.trial_id}: {'; '.join(wrong)} (after {event} at env step {self.env_steps})"
             )
         return {"requested": asked, "effective": {r.name: r.value for r in readings}}
+
+
+def _lifetime_sums(metrics: MetricsLogger) -> dict[str, float]:
+    """What a trial's metrics have added up since it began, by RLlib's flat key."""
+    return {
+        key: float(state["lifetime_sum"])
+        for key, state in metrics.get_state()["stats"].items()
+        if state["stats_cls_identifier"] == LifetimeSumStats.stats_cls_identifier
+    }
+
+
+def _as_state(lifetime: Mapping[str, float]) -> dict[str, Any]:
+    """The state of a MetricsLogger that knows these sums and nothing else."""
+    stats = LifetimeSumStats(is_root=True).get_state()
+    return {
+        "stats": {key: {**stats, "lifetime_sum": float(value)} for key, value in lifetime.items()}
+    }

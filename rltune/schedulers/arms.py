@@ -9,7 +9,8 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
-from rltune.runs import RECORD_FILE, loads
+from rltune.checkpoints import RECORD_FILE
+from rltune.runs import loads
 from rltune.schedulers import TIME, Decision, Plan
 from rltune.schedulers.actors import KeepsActors
 

@@ -25,8 +25,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from rltune import checkpoints
+from rltune.checkpoints import REPLAY_FILE
 from rltune.errors import BadCheckpoint
-from rltune.runs import REPLAY_FILE
 from rltune.schedulers import METRIC, TIME, Decision, Plan
 from rltune.schedulers.actors import KeepsActors
 

@@ -15,8 +15,9 @@ from typing import Any, Protocol
 from ray.tune.experiment import Trial
 
 from rltune import checkpoints, state
+from rltune.checkpoints import POLICY_FILE, RECORD_FILE
 from rltune.request import fingerprint
-from rltune.runs import POLICY_FILE, RECORD_FILE, RunFolder
+from rltune.runs import RunFolder
 from rltune.schedulers import TIME
 from rltune.schedulers.population import start_from
 from rltune.spec import RunSpec

@@ -150,18 +150,21 @@ def test_a_restore_of_its_own_is_audited_too(algo: str, tmp_path: Path) -> None:
 # Taken out, the audit raises ---------------------------------------------------------------------
 
 
-def test_without_the_learning_rates_applied_again(
+def test_without_the_clock_of_the_learning_rates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    donor, clone = _donor("dqn", tmp_path, lr=1e-3), make("dqn", trial="t01")
-    _exploit(clone, donor, tmp_path, lr=3e-4)
+    """Checkpoints hold no rate: the donor's cannot act in a clone, its schedule's start could."""
+    donor, clone = _donor("dqn", tmp_path, lr=1e-2), make("dqn", trial="t01")
+    falling = [[0, 1e-3], [2_468, 0.0]]
+    _exploit(clone, donor, tmp_path, lr=falling)
+    assert clone.effective_settings()["lr"] == pytest.approx(5e-4)
     monkeypatch.setattr(ArrayLearner, "set_clock", lambda *_: None)
     with pytest.raises(
         AuditError,
-        match=r"^t01: the optimiser's lr acts at 0\.001, asked for 0\.0003 "
+        match=r"^t01: the optimiser's lr acts at .*0\.001.*, asked for \[\[0, 0\.001\], .*"
         r"\(after the exploit of t02 at env step 1234\)$",
     ):
-        _exploit(clone, donor, tmp_path, lr=3e-4)
+        _exploit(clone, donor, tmp_path, lr=falling)
     donor.cleanup()
     clone.cleanup()
 

@@ -87,7 +87,7 @@ def test_47_another_algorithm(tmp_path: Path) -> None:
 def test_47_a_newer_format(tmp_path: Path) -> None:
     folder = _checkpoint(tmp_path)
     _edit_manifest(folder, schema=SCHEMA + 1, rltune="9.1")
-    with pytest.raises(BadCheckpoint, match=r"has format 2, written by rltune 9\.1; .*update"):
+    with pytest.raises(BadCheckpoint, match=r"has format 3, written by rltune 9\.1; .*update"):
         verify(folder)
 
 
@@ -103,7 +103,7 @@ def test_a_missing_file_and_a_missing_manifest(tmp_path: Path) -> None:
         verify(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("text", ['{"schema": 1, "al', "[]", '{"schema": "x"}', '{"schema": 1}'])
+@pytest.mark.parametrize("text", ['{"schema": 2, "al', "[]", '{"schema": "x"}', '{"schema": 1}'])
 def test_a_damaged_manifest(tmp_path: Path, text: str) -> None:
     folder = _checkpoint(tmp_path)
     (folder / MANIFEST).write_text(text)

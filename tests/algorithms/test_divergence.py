@@ -16,7 +16,8 @@ from trouble import STEPS, trouble
 
 from rltune.algorithms.divergence import Divergence, Watch
 from rltune.algorithms.stock import check_metrics
-from rltune.runs import RECORD_FILE, dumps, loads
+from rltune.checkpoints import RECORD_FILE
+from rltune.runs import dumps, loads
 from rltune.settings import ALGORITHMS
 
 pytestmark = pytest.mark.usefixtures("ray_session")

@@ -17,7 +17,7 @@ from ray.tune.result import TRIAL_INFO
 
 from rltune import algorithms, envs
 from rltune.algorithms.runner import to_env_actions
-from rltune.runs import REPLAY_FILE
+from rltune.checkpoints import REPLAY_FILE
 from rltune.settings import ALGORITHMS
 
 pytestmark = pytest.mark.usefixtures("ray_session")

@@ -12,7 +12,8 @@ import pytest
 import torch
 from conftest import run_rltune
 
-from rltune.runs import POLICY_FILE, RunFolder
+from rltune.checkpoints import POLICY_FILE
+from rltune.runs import RunFolder
 from rltune.settings import ALGORITHMS
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
