@@ -191,7 +191,8 @@ class Row:
 
     Attributes:
         env_steps: environment steps the trial has taken; an exploit does not change them.
-        env_steps_this_iter: steps this report adds to what the sweep has spent.
+        env_steps_this_iter: steps this report adds to what the sweep has spent, those that
+            finished episodes before a pause included, which are not on the trial's clock.
         wall_seconds: since the sweep began, resumed parts added up.
         episode_reward_mean: None until an episode has ended.
         settings: the searched settings, read back from where they act.

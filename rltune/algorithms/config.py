@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ray.rllib.callbacks.callbacks import RLlibCallback
@@ -19,6 +20,8 @@ class FlatConfig:
             trial whose checkpoint it is restored from next, ``env_steps``, where its own clock
             goes on, and ``own_checkpoint``, the folder of its own last one, or None. Restored from
             a checkpoint of its own, a trial takes no notice of it.
+        pauses: environment steps at which a scheduler may pause the trial: it ends the episodes
+            that are running there where its metrics would else favour short ones.
         env_timeout: seconds that one call of the environments may take before their process ends,
             for a sweep to try the trial again; inf for no limit.
         ends_processes: whether the trial's process ends all that environments have started in it,
@@ -45,6 +48,7 @@ class FlatConfig:
         self.frame_stack = 1
         self.simulator = "gymnasium"
         self.exploit: dict[str, Any] | None = None
+        self.pauses: Sequence[int] = ()
         #: Threads that a trial computes with; None: the CPUs that Ray sets aside for it, which are
         #: more than it is to use where that is what keeps others from running beside it.
         self.threads: int | None = None

@@ -29,10 +29,10 @@ from ray.tune.result import TRIAL_INFO
 from rltune.algorithms.audit import asked_for
 from rltune.algorithms.divergence import Divergence, check_rollouts
 from rltune.algorithms.restore import Restorable
-from rltune.algorithms.rollout import Rollout
+from rltune.algorithms.rollout import Finished, Rollout
 from rltune.algorithms.stock import check_metrics
 from rltune.algorithms.uncompiled import without_compiler
-from rltune.engine.episodes import LENGTH, PREFIX, REWARD, Episode, Window
+from rltune.engine.episodes import LENGTH, PREFIX, REWARD, Episode, Window, pause_matters
 
 log = logging.getLogger("rltune")
 
@@ -119,6 +119,9 @@ class Member(Restorable):
         self.window = Window(self.config.metrics_num_episodes_for_smoothing)
         #: Numbers of ``info`` that were not finite once, which is told once.
         self._not_finite: set[str] = set()
+        #: Lengths of the episodes that have ended since the last pause, and of those that run.
+        self._ended_lengths: list[int] = []
+        self._running_lengths: list[int] = []
 
     def training_step(self) -> None:
         """One round of sampling and updates."""
@@ -145,21 +148,24 @@ class Member(Restorable):
             Divergence: a reward or an observation is not finite.
             EnvironmentFailed: an environment raises again and again.
         """
-        kwargs = {"num_steps": num_steps, "env_steps": self.env_steps}
-        if self.env_runner_group.num_remote_env_runners():
-            self.env_runner_group.sync_weights(
-                from_worker_or_learner_group=self.learner_group, inference_only=True
-            )
-            rollouts = self.env_runner_group.foreach_env_runner(
-                "sample", kwargs=kwargs, local_env_runner=False
-            )
-        else:
-            rollouts = [self.env_runner.sample(**kwargs)]
+        rollouts = self._of_runners("sample", num_steps=num_steps, env_steps=self.env_steps)
         before = self.env_steps
         self.env_steps += sum(rollout.env_steps for rollout in rollouts)
         check_rollouts(rollouts, before)
         self._log_rollouts(rollouts)
-        return list(rollouts)
+        return rollouts
+
+    def _of_runners(self, method: str, **kwargs: Any) -> list[Any]:
+        """What a method of each runner returns; remote ones get the newest weights before."""
+        if not self.env_runner_group.num_remote_env_runners():
+            return [getattr(self.env_runner, method)(**kwargs)]
+        self.env_runner_group.sync_weights(
+            from_worker_or_learner_group=self.learner_group, inference_only=True
+        )
+        found: list[Any] = self.env_runner_group.foreach_env_runner(
+            method, kwargs=kwargs, local_env_runner=False
+        )
+        return found
 
     def _log_rollouts(self, rollouts: list[Rollout]) -> None:
         log = self.metrics.log_value
@@ -169,24 +175,49 @@ class Member(Restorable):
         for rollout in rollouts:
             self._events += rollout.events
             self._count_episodes(rollout.episodes)
+        self._running_lengths = [steps for rollout in rollouts for steps in rollout.running]
 
-    def _count_episodes(self, episodes: list[Episode]) -> None:
+    def _count_episodes(self, episodes: list[Episode], late: bool = False) -> None:
         log = self.metrics.log_value
         log((ENV_RUNNER_RESULTS, NUM_EPISODES), len(episodes), reduce="sum")
         for episode in episodes:
             log((ENV_RUNNER_RESULTS, EPISODE_LEN_MEAN), episode.length, window=self.window.size)
-            for name, value in self.window.add(episode).items():
-                if name in self._not_finite:
-                    continue
-                self._not_finite.add(name)
-                self._events.append(
-                    {
-                        "kind": "not_finite",
-                        "env_steps": self.env_steps,
-                        "error": f"{PREFIX}{name} was {value} at an episode's end: such episodes "
-                        "are left out of its mean",
-                    }
-                )
+        self._ended_lengths += [episode.length for episode in episodes]
+        odd = self.window.add(episodes, late)
+        for name in odd.keys() - self._not_finite:
+            self._not_finite.add(name)
+            error = f"{PREFIX}{name} was {odd[name]} at an episode's end: left out of its mean"
+            told = {"kind": "not_finite", "env_steps": self.env_steps, "error": error}
+            self._events.append(told)
+
+    def _finish_episodes(self) -> int:
+        """Ends an interval with whole episodes where its mean would else favour short ones.
+
+        A pause ends every running episode: the environments' state is in no checkpoint, and the
+        process goes to another trial. Whether the trial will pause is not known yet: its return
+        is compared before. Steps taken here are nobody's to learn from and not on the trial's
+        clock, so that every trial trains for as many steps as its budget has.
+
+        Returns:
+            The steps that it took.
+
+        Raises:
+            Divergence: a reward is not finite.
+        """
+        ended, running = self._ended_lengths, self._running_lengths
+        self._ended_lengths, self._running_lengths = [], []
+        if not pause_matters(ended, running, self.window.size):
+            return 0
+        with no_denormals():
+            parts: list[Finished] = self._of_runners("finish_episodes", env_steps=self.env_steps)
+        episodes = [episode for part in parts for episode in part.episodes]
+        for episode in episodes:
+            if not math.isfinite(episode.reward):
+                raise Divergence("reward", episode.reward)
+        self._events += [event for part in parts for event in part.events]
+        self._count_episodes(episodes, late=True)
+        self._ended_lengths = []
+        return sum(part.env_steps for part in parts)
 
     def end_updates(self) -> None:
         """After the updates of a training step: schedules, target networks, metrics."""
@@ -206,6 +237,7 @@ class Member(Restorable):
         and ``events``. A member that has diverged neither samples nor trains any more.
         """
         before = self.env_steps
+        self._extra_steps = 0
         result: dict[str, Any] = {}
         if self.diverged is None:
             try:
@@ -216,7 +248,7 @@ class Member(Restorable):
                 error.add_note(f"{self.trial_id}: {self.config.env}, env step {self.env_steps}")
                 raise
         result["env_steps"] = result["timesteps_total"] = self.env_steps
-        result["env_steps_this_iter"] = self.env_steps - before
+        result["env_steps_this_iter"] = self.env_steps - before + self._extra_steps
         result["settings"] = self.effective_settings()
         told = {"restored": self.restored, "diverged": self.diverged, "events": self._events}
         result |= {name: value for name, value in told.items() if value}
@@ -229,9 +261,12 @@ class Member(Restorable):
         Raises:
             Divergence: something is not finite. RLlib's own engine has trained on it by then.
         """
+        before = self.env_steps
         result: dict[str, Any] = super().step()  # type: ignore[misc]
         sampled = result[ENV_RUNNER_RESULTS]
         if self.on_arrays:
+            if any(before < at <= self.env_steps for at in self.config.pauses):
+                self._extra_steps = self._finish_episodes()
             result[LEARNER_RESULTS] = self.learner.metrics.scalars()
             means = self.window.means()
             if REWARD in means:

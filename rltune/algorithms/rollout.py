@@ -26,6 +26,7 @@ class Rollout:
             reset. Such rows are no experience.
         extras: further arrays of shape (T, N, ...), the policy's own (log-probabilities).
         episodes: those that ended here.
+        running: steps so far, after the last step, of the episode of each environment.
         events: what happened to the environments meanwhile, each a ``kind`` with its particulars.
         continues: the first step starts from what the last rollout's last step led to; false
             after the environments were reset.
@@ -40,6 +41,7 @@ class Rollout:
     valid: np.ndarray
     extras: dict[str, np.ndarray] = field(default_factory=dict)
     episodes: list[Episode] = field(default_factory=list)
+    running: list[int] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     continues: bool = False
 
@@ -71,6 +73,20 @@ class Rollout:
     def env_steps(self) -> int:
         """Environment steps taken; steps spent on a reset do not count."""
         return int(self.valid.sum())
+
+
+@dataclass
+class Finished:
+    """Episodes that were played to their end for their return alone.
+
+    Attributes:
+        env_steps: that this took, all copies counted.
+        events: see :class:`Rollout`.
+    """
+
+    episodes: list[Episode]
+    env_steps: int
+    events: list[dict[str, Any]]
 
 
 #: The fields of a rollout that hold a row a step.

@@ -22,7 +22,7 @@ from rltune import envs
 from rltune.algorithms.audit import Reading
 from rltune.algorithms.divergence import Divergence
 from rltune.algorithms.normalise import as_input, to_device
-from rltune.algorithms.rollout import STEP_COLUMNS, Rollout
+from rltune.algorithms.rollout import STEP_COLUMNS, Finished, Rollout
 from rltune.algorithms.uncompiled import without_compiler
 from rltune.descendants import end_descendants
 from rltune.engine.episodes import Episode, final_infos, numbers
@@ -52,6 +52,8 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         self._watchdog = watchdog(config.env_timeout, crash_folder)
         self.rng = np.random.default_rng(self._seed)
         self._restarts = 0
+        #: Steps of the vectorised environment so far.
+        self._clock = 0
         if self.worker_index or not self.num_workers:
             self.make_env()
         self.make_module()
@@ -61,7 +63,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         self._seed = seed + self.worker_index
         self.rng = np.random.default_rng(self._seed)
         if self.env is not None:
-            self._reset_env()
+            self._reset_env(self._seed)
 
     @abstractmethod
     def act(self, obs: torch.Tensor, env_steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -83,15 +85,17 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
                 config.simulator,
             )
         self._autoreset = self.env.metadata["autoreset_mode"]
-        self._reset_env()
+        self._reset_env(self._seed)
 
-    def _reset_env(self) -> None:
+    def _reset_env(self, seed: int | None = None) -> None:
+        """Begins new episodes; without a seed from where the environments' generators are."""
         with self._watchdog:
-            self._obs, _ = self.env.reset(seed=self._seed)
+            self._obs, _ = self.env.reset(seed=seed)
         self._fresh = np.zeros(self.env.num_envs, dtype=bool)  # the next step is spent on a reset
         self._returns = np.zeros(self.env.num_envs)
         self._lengths = np.zeros(self.env.num_envs, dtype=int)
         self._continues = False
+        self._finished = False
 
     def make_module(self) -> None:
         """Builds this runner's own network, with the parts that acting needs."""
@@ -114,26 +118,17 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         rows: list[dict[str, np.ndarray]] = []
         ended: list[Episode] = []
         events: list[dict[str, Any]] = []
-        device = next(self.module.parameters()).device
-        if type(self.module) is not self.config.module_class:
-            self.module.eval()  # it may have layers that act otherwise in training
+        self._start_acting()
         continues = self._continues
         while len(rows) < num_steps:
-            obs = as_input(self.module, to_device(self._obs, device))
-            actions, extras = self.act(obs, env_steps)
-            try:
-                row = self._step(actions, ended)
-            except Exception as error:
-                if not np.isfinite(actions).all():
-                    raise Divergence("action", actions[~np.isfinite(actions)][0]) from error
-                events.append(self._restart(error, env_steps))
-                if rows:
-                    rows[-1]["truncated"] = ~rows[-1]["terminated"]
-                else:
-                    continues = False
-                continue
-            rows.append(row | extras)
-            env_steps += self.env.num_envs * max(1, self.num_workers)
+            row = self._try_step(env_steps, ended, events)
+            if row is not None:
+                rows.append(row)
+                env_steps += self.env.num_envs * max(1, self.num_workers)
+            elif rows:
+                rows[-1]["truncated"] = ~rows[-1]["terminated"]
+            else:
+                continues = False
         self._continues = True
         arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
         fields = {name: arrays.pop(name) for name in STEP_COLUMNS}
@@ -141,9 +136,61 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
             **fields,
             extras=arrays,
             episodes=ended,
+            running=self._lengths.tolist(),
             events=events,
             continues=continues,
         )
+
+    @torch.no_grad()
+    def finish_episodes(self, *, env_steps: int = 0) -> Finished:
+        """Plays the episode of every environment to its end, exploring as in training.
+
+        Nobody learns from these steps. Environments whose episode ends sooner are stepped along;
+        what they begin is discarded, and all of them begin new episodes when sampling continues.
+
+        Args:
+            env_steps: environment steps of the trial so far, for schedules.
+
+        Raises:
+            EnvironmentFailed: environments raise again and again.
+        """
+        ended: list[Episode] = []
+        events: list[dict[str, Any]] = []
+        steps = 0
+        waiting = self._lengths > 0
+        self._start_acting()
+        while waiting.any():
+            here: list[Episode] = []
+            row = self._try_step(env_steps, here, events)
+            if row is None:
+                break  # they were made again: the episodes are gone
+            steps += int(row["valid"].sum())
+            done = row["terminated"] | row["truncated"]
+            ended += [each for each, own in zip(here, waiting[done], strict=True) if own]
+            waiting &= ~done
+        self._finished = True
+        return Finished(ended, steps, events)
+
+    def _start_acting(self) -> None:
+        if type(self.module) is not self.config.module_class:
+            self.module.eval()  # it may have layers that act otherwise in training
+        if self._finished:
+            self._reset_env()
+
+    def _try_step(
+        self, env_steps: int, ended: list[Episode], events: list[dict[str, Any]]
+    ) -> dict[str, np.ndarray] | None:
+        """One step of every environment; None where they raised and were made again."""
+        device = next(self.module.parameters()).device
+        obs = as_input(self.module, to_device(self._obs, device))
+        actions, extras = self.act(obs, env_steps)
+        try:
+            return self._step(actions, ended) | extras
+        except Exception as error:
+            if not np.isfinite(actions).all():
+                raise Divergence("action", actions[~np.isfinite(actions)][0]) from error
+            events.append(self._restart(error, env_steps))
+            return None
 
     def _step(self, actions: np.ndarray, ended: list[Episode]) -> dict[str, np.ndarray]:
         """One step of every environment; episodes that end are appended to ``ended``."""
@@ -209,13 +256,15 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
     def _count_episodes(
         self, rewards: np.ndarray, done: np.ndarray, infos: dict[str, Any], ended: list[Episode]
     ) -> None:
+        self._clock += 1
         self._returns += rewards
         self._lengths += ~self._fresh
         if done.any():
             self._restarts = 0
             returns, lengths = self._returns[done].tolist(), self._lengths[done].tolist()
             last = [numbers(info) for info in final_infos(infos, done)]
-            ended += map(Episode, returns, lengths, last)
+            began = [self._clock - length for length in lengths]
+            ended += map(Episode, returns, lengths, last, began)
         self._returns[done] = 0.0
         self._lengths[done] = 0
         if self._autoreset == AutoresetMode.NEXT_STEP:

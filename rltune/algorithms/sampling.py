@@ -40,8 +40,8 @@ class SamplingRunner(ArrayEnvRunner):
                 f"{type(space).__name__}: leave it out"
             )
 
-    def _reset_env(self) -> None:
-        super()._reset_env()
+    def _reset_env(self, seed: int | None = None) -> None:
+        super()._reset_env(seed)
         self._noise = None
 
     def draw(self, obs: torch.Tensor) -> tuple[torch.Tensor, Any, torch.Tensor]:

@@ -43,8 +43,9 @@ class Watcher(Observer):
         self.rows: dict[str, Row] = {}
         self.statuses: dict[str, str] = {}
         self.best: Row | None = None
-        #: Environment steps, and those of them that were spent before a resume.
-        self.spent = self.before = 0
+        #: Environment steps on each trial's clock, and of all together before a resume.
+        self.clocks: dict[str, int] = {}
+        self.before = 0
         self.exploits = 0
         self.doing = ""
         self.since = time.monotonic()
@@ -56,7 +57,8 @@ class Watcher(Observer):
     def started(self, spec: RunSpec, folder: RunFolder) -> None:
         self.spec = spec
         earlier = [row for trial in folder.trials() for row in folder.rows(trial)]
-        self.spent = self.before = sum(row.env_steps_this_iter for row in earlier)
+        self.clocks = {row.trial: row.env_steps for row in earlier}
+        self.before = self.done
         hint = f"; if it is stopped: rltune resume {folder.shown}"
         self.console.print(f"run folder {folder.shown}{hint}", style="dim", soft_wrap=True)
         if layout := replay_layout(spec):
@@ -66,7 +68,7 @@ class Watcher(Observer):
 
     def reported(self, row: Row) -> None:
         self.rows[row.trial] = row
-        self.spent += row.env_steps_this_iter
+        self.clocks[row.trial] = row.env_steps
         score = row.episode_reward_mean
         if score is not None and (
             self.best is None or score > (self.best.episode_reward_mean or -float("inf"))
@@ -102,19 +104,24 @@ class Watcher(Observer):
         parts = [spec.algo, spec.env, spec.budget.scheduler, f"{clock(elapsed)} elapsed"]
         if self.doing:
             parts.append(self.doing)
-        elif self.spent > self.before:
-            left = elapsed * max(0, self.total - self.spent) / (self.spent - self.before)
+        elif self.done > self.before:
+            left = elapsed * max(0, self.total - self.done) / (self.done - self.before)
             parts.append(f"at most {clock(left)} left")
         return " · ".join(parts)
 
     def progress(self) -> str:
         """Steps, and what they have brought."""
-        parts = [f"{self.spent:,} of at most {self.total:,} steps"]
+        parts = [f"{self.done:,} of at most {self.total:,} steps"]
         if self.best is not None:
             parts.append(f"best {number(self.best.episode_reward_mean)} by {self.best.trial}")
         if self.exploits:
             parts.append(f"{self.exploits} exploit{'s' * (self.exploits > 1)}")
         return " · ".join(parts)
+
+    @property
+    def done(self) -> int:
+        """Environment steps that the trials have behind them, of the budget's."""
+        return sum(self.clocks.values())
 
     @property
     def total(self) -> int:

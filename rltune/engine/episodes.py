@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -91,48 +91,64 @@ class Episode:
 
     Attributes:
         reward: undiscounted sum of its rewards.
-        length: in steps.
+        length: in steps; 0 where it is not known.
         info: the numbers of its last ``info``, see :func:`numbers`.
+        began: when it began, on a clock of whoever played it; -1 for before that.
     """
 
     reward: float
-    length: int
+    length: int = 0
     info: Mapping[str, float] = field(default_factory=dict)
+    began: int = -1
 
 
 class Window:
     """The newest episodes, of which a trial reports the means.
 
     Attributes:
-        returns, lengths: of each episode, shape (episodes,).
-        infos: its finite numbers.
+        episodes: their numbers are finite, the returns may not be.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.returns: deque[float] = deque(maxlen=size)
-        self.lengths: deque[int] = deque(maxlen=size)
-        self.infos: deque[Mapping[str, float]] = deque(maxlen=size)
+        self.episodes: deque[Episode] = deque(maxlen=size)
 
-    def add(self, episode: Episode) -> dict[str, float]:
-        """Counts an episode. Returns its numbers that are not finite, which have no mean."""
-        finite = {name: value for name, value in episode.info.items() if math.isfinite(value)}
-        self.returns.append(episode.reward)
-        self.lengths.append(episode.length)
-        self.infos.append(finite)
-        return {name: value for name, value in episode.info.items() if name not in finite}
+    @property
+    def returns(self) -> list[float]:
+        """Of each episode, shape (episodes,)."""
+        return [episode.reward for episode in self.episodes]
+
+    def add(self, episodes: Iterable[Episode], late: bool = False) -> dict[str, float]:
+        """Counts episodes. Returns numbers of theirs that are not finite, which have no mean.
+
+        Args:
+            late: they were running when the interval ended and have been played to their end
+                since. They are long ones, and take the places that they began at: at the newest
+                places a window shorter than an interval would hold too many of them.
+        """
+        odd: dict[str, float] = {}
+        added = []
+        for episode in episodes:
+            finite = {name: value for name, value in episode.info.items() if math.isfinite(value)}
+            odd |= {name: value for name, value in episode.info.items() if name not in finite}
+            added.append(replace(episode, info=finite))
+        if late:
+            added = sorted([*self.episodes, *added], key=lambda episode: episode.began)
+            self.episodes.clear()
+        self.episodes.extend(added)
+        return odd
 
     def clear(self) -> None:
         """Forgets every episode."""
-        for column in (self.returns, self.lengths, self.infos):
-            column.clear()
+        self.episodes.clear()
 
     def means(self) -> dict[str, float]:
         """Every metric by its name; those that no episode has had are absent."""
-        columns: dict[str, Sequence[float]] = {REWARD: self.returns, LENGTH: self.lengths}
-        names = dict.fromkeys(name for info in self.infos for name in info)
-        for name in names:
-            columns[PREFIX + name] = [info[name] for info in self.infos if name in info]
+        lengths = [episode.length for episode in self.episodes if episode.length]
+        columns: dict[str, Sequence[float]] = {REWARD: self.returns, LENGTH: lengths}
+        infos = [episode.info for episode in self.episodes]
+        for name in dict.fromkeys(name for info in infos for name in info):
+            columns[PREFIX + name] = [info[name] for info in infos if name in info]
         found = {name: sum(each) / len(each) for name, each in columns.items() if each}
         return {name: mean for name, mean in found.items() if not math.isnan(mean)}
 
@@ -140,16 +156,41 @@ class Window:
         """As the record of a checkpoint holds it."""
         return {
             "window": self.size,
-            "episode_returns": list(self.returns),
-            "episode_lengths": list(self.lengths),
-            "episode_infos": [dict(info) for info in self.infos],
+            "episode_returns": self.returns,
+            "episode_lengths": [episode.length for episode in self.episodes],
+            "episode_infos": [dict(episode.info) for episode in self.episodes],
         }
 
     def load(self, record: Mapping[str, Any]) -> None:
         """Adds the episodes of a record; one of earlier versions holds their returns alone."""
-        self.returns.extend(record["episode_returns"])
-        self.lengths.extend(record.get("episode_lengths", ()))
-        self.infos.extend(record.get("episode_infos", ()))
+        returns = record["episode_returns"]
+        lengths = record.get("episode_lengths", [0] * len(returns))
+        infos = record.get("episode_infos", [{}] * len(returns))
+        self.episodes.extend(map(Episode, returns, lengths, infos))
+
+
+def pause_matters(ended: Sequence[int], running: Sequence[int], window: int) -> bool:
+    """Whether a mean over episodes would be wrong if those that are running were cut off.
+
+    Of a copy that is stopped after a while the running episode is more likely a long one (the
+    inspection paradox), so that means over those that ended in time favour the short ones. In a
+    mean that grows with the length of an episode it makes a share of about ``CV^2 / k``, for ``k``
+    episodes a copy whose lengths have the coefficient of variation CV (renewal theory). That
+    matters where it is more than half of the standard error of the mean, ``CV / sqrt(window)``.
+
+    Args:
+        ended: lengths of the episodes that ended since the last pause.
+        running: steps so far of the episode of each copy; one that is not longer than those that
+            ended says nothing about lengths.
+        window: episodes that the mean is over.
+    """
+    if not any(running):
+        return False
+    if not ended:
+        return True
+    lengths = np.array([*ended, *(steps for steps in running if steps > np.mean(ended))])
+    variation = float(lengths.std() / lengths.mean())
+    return variation / (len(ended) / len(running)) > 0.5 / math.sqrt(window)
 
 
 def reported(result: Mapping[str, Any]) -> dict[str, float]:

@@ -267,9 +267,9 @@ def as_bytes(size: int | str) -> int:
 
 
 def short_interval(spec: RunSpec) -> str | None:
-    """What to tell of a population whose members pause in the middle of their episodes.
+    """What to tell of a population whose members pause before their longest episodes are over.
 
-    Episodes start anew after a pause, so that of the longest ones none would ever be counted.
+    The steps that finish them are for their return alone, see Member._finish_episodes.
     """
     longest = catalog.environment(spec.env_id).max_episode_steps
     copies = spec.settings["num_envs_per_env_runner"] * max(1, spec.settings["num_env_runners"])
@@ -278,8 +278,9 @@ def short_interval(spec: RunSpec) -> str | None:
         return None
     return (
         f"an interval of perturb_every = {spec.budget.perturb_every} gives each of {copies} "
-        f"environments {each} steps, an episode takes up to {longest}: a member that pauses leaves "
-        "long episodes unfinished and uncounted"
+        f"environments {each} steps, an episode takes up to {longest}: episodes that run when a "
+        "member pauses are played to their end for their return, which nothing is learnt from. "
+        "A longer interval spends less on it"
     )
 
 

@@ -89,6 +89,16 @@ def row(name: str) -> SchedulerRow:
     return SCHEDULERS[name]
 
 
+def pauses(spec: RunSpec) -> Sequence[int]:
+    """Environment steps of a trial at whose first report, or later, it may be paused."""
+    if spec.arms:
+        return sorted({at for schedule in spec.arms.values() for at, _ in schedule if at > 0})
+    every = spec.budget.perturb_every
+    return (
+        range(every, spec.budget.steps + 1, every) if row(spec.budget.scheduler).population else ()
+    )
+
+
 def build(plan: Plan) -> Any:
     """The Tune scheduler that a run asks for."""
     row(plan.spec.budget.scheduler)

@@ -11,7 +11,7 @@ from ray.tune.schedulers import FIFOScheduler
 
 from rltune.checkpoints import RECORD_FILE
 from rltune.runs import loads
-from rltune.schedulers import TIME, Decision, Plan
+from rltune.schedulers import TIME, Decision, Plan, pauses
 from rltune.schedulers.actors import KeepsActors
 
 
@@ -29,8 +29,7 @@ class Arms(KeepsActors, FIFOScheduler):
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self._plan = plan
-        arms = plan.spec.arms.values()
-        self._changes = sorted({at for schedule in arms for at, _ in schedule if at > 0})
+        self._changes = pauses(plan.spec)
         #: The checkpoint that a trial goes on from, and its age there.
         self._starts: dict[str, tuple[str, int]] = {}
 

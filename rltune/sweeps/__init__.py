@@ -178,6 +178,7 @@ def base_config(spec: RunSpec) -> dict[str, Any]:
         "env_timeout": spec.env_timeout,
         "ends_processes": True,
         "simulator": spec.simulator,
+        "pauses": schedulers.pauses(spec),
         "min_sample_timesteps_per_iteration": spec.settings["min_sample_timesteps_per_iteration"],
     }
 

@@ -11,7 +11,15 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from rltune.engine.episodes import MAX_NUMBERS, Episode, Window, final_infos, numbers, reported
+from rltune.engine.episodes import (
+    MAX_NUMBERS,
+    Episode,
+    Window,
+    final_infos,
+    numbers,
+    pause_matters,
+    reported,
+)
 
 
 class Explodes:
@@ -116,9 +124,9 @@ def test_each_copy_s_own_info_is_taken_as_it_is() -> None:
 def test_a_window_means_what_its_episodes_have() -> None:
     window = Window(2)
     assert window.means() == {}
-    window.add(Episode(9.0, 9, {"dropped": 1.0}))
-    assert window.add(Episode(1.0, 3, {"won": 1.0, "rate": math.nan})).keys() == {"rate"}
-    window.add(Episode(2.0, 5, {"won": 0.0, "late": 4.0}))
+    window.add([Episode(9.0, 9, {"dropped": 1.0})])
+    assert window.add([Episode(1.0, 3, {"won": 1.0, "rate": math.nan})]).keys() == {"rate"}
+    window.add([Episode(2.0, 5, {"won": 0.0, "late": 4.0})])
     means = {
         "episode_reward_mean": 1.5,
         "episode_len_mean": 4.0,
@@ -135,3 +143,66 @@ def test_a_window_means_what_its_episodes_have() -> None:
     assert reported(means | {"settings": {}, "episode_info/text": "x"}) == {
         name: mean for name, mean in means.items() if name != "episode_reward_mean"
     }
+
+
+def test_episodes_that_were_finished_late_take_the_places_they_began_at() -> None:
+    window = Window(3)
+    window.add([Episode(1.0, began=0), Episode(2.0, began=10), Episode(3.0, began=20)])
+    window.add([Episode(8.0, began=5), Episode(9.0, began=15)], late=True)
+    assert window.returns == [2.0, 9.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("ended", "running", "matters"),
+    [
+        ([], [100], True),
+        ([], [0, 0], False),
+        ([10, 12, 9], [0], False),
+        ([200] * 4, [150, 150], False),  # of one length
+        ([20] * 8, [900, 950, 0, 3], True),  # the long ones never end in time
+        ([20, 60] * 4, [10, 10], True),
+        ([20, 60] * 100, [10, 10], False),  # many, a few more would not change their mean
+    ],
+)
+def test_running_episodes_matter_where_the_mean_would_be_wrong(
+    ended: list[int], running: list[int], matters: bool
+) -> None:
+    assert pause_matters(ended, running, 100) == matters
+
+
+@pytest.mark.parametrize("interval", [1_000, 4_000, 20_000])
+@pytest.mark.parametrize("copies", [1, 8])
+def test_means_are_right_at_any_interval(interval: int, copies: int) -> None:
+    """Most episodes take 20 steps, some 2,000 or more."""
+    rng = np.random.default_rng(0)
+    means, cut = [], []
+    for _ in range(60):
+        window, short = Window(100), Window(100)
+        for clock in range(0, 12 * interval, interval):
+            ended, late = _interval(rng, interval, copies, clock)
+            running = [clock + interval - episode.began for episode in late]
+            for each in (window, short):
+                each.add(ended)
+            if pause_matters([episode.length for episode in ended], running, 100):
+                window.add(late, late=True)
+        means.append(window.means()["episode_reward_mean"])
+        cut.append(short.means().get("episode_reward_mean", math.nan))
+    error = float(np.std(means)) / len(means) ** 0.5
+    assert np.mean(means) == pytest.approx(0.7 * 20 + 0.3 * 2_500, abs=4 * error)
+    if interval < 20_000:
+        assert np.nanmean(cut) < np.mean(means) - 4 * error
+
+
+def _interval(
+    rng: np.random.Generator, steps: int, copies: int, clock: int
+) -> tuple[list[Episode], list[Episode]]:
+    """Episodes that end within some steps, in that order, and the one that each copy is in then."""
+    ended, late = [], []
+    for _ in range(copies):
+        began = 0
+        while began < steps:
+            length = 20 if rng.random() < 0.7 else int(rng.integers(2_000, 3_001))
+            episode = Episode(float(length), length, began=clock + began)
+            (ended if began + length <= steps else late).append(episode)
+            began += length
+    return sorted(ended, key=lambda episode: episode.began + episode.length), late
