@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from rltune import envs
+from rltune import envs, machine
 from rltune.algorithms.policy import Policy, load_policy
 from rltune.errors import BadInput, EnvironmentFailed, ProcessEnded
 from rltune.isolated import Guard, Work, each_isolated
@@ -215,7 +214,7 @@ def _played(works: Sequence[Work[list[float]]], spec: RunSpec) -> list[list[floa
     An end that leaves no trace is given a second try: it need not be the environment's doing, as a
     process with threads cannot be forked without any risk.
     """
-    at_a_time = spec.concurrent or os.cpu_count() or 1
+    at_a_time = spec.concurrent or machine.cores().amount
     answers = each_isolated(works, spec.env_timeout, at_a_time)
     if any(isinstance(one, ProcessEnded) and not one.report for one in answers):
         answers = each_isolated(works, spec.env_timeout, at_a_time)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rltune import catalog, lineage, preflight, request
 from rltune.errors import BadInput
+from rltune.request import capacity
 from rltune.runs import RunFolder, check_name, default_name
 from rltune.settings import algorithm
 from rltune.spec import RunSpec
@@ -71,7 +72,7 @@ def replay_spec(
         command=tuple(request.redact(command)),
         versions=request.versions(source.simulator),
     )
-    request.check_machine(spec)
+    capacity.check_machine(spec)
     request.check_simulator(spec)
     env = catalog.environment(spec.env_id, spec.imports)
     preflight.check_environment(env, algorithm(spec.algo), spec.env_args, spec.env_timeout)

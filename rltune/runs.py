@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,6 +103,7 @@ class RunFolder:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).resolve()
         self.lock = FileLock(self.path / ".lock", timeout=0)
+        self._made = self._made_storage = False
 
     # Making ------------------------------------------------------------------------------------
 
@@ -115,8 +117,10 @@ class RunFolder:
         """
         check_name(spec.name)
         folder = cls(Path(spec.storage) / spec.name)
+        storage_is_new = not folder.path.parent.exists()
         try:
             folder.path.mkdir(parents=True)
+            folder._made, folder._made_storage = True, storage_is_new
             folder.acquire()
             folder._write("run.json", spec.to_dict())
             signatures.sign_file(folder.path / "run.json")
@@ -229,9 +233,19 @@ class RunFolder:
     def _write(self, name: str, values: Mapping[str, Any]) -> None:
         self.write_text(name, dumps(values, indent=2) + "\n")
 
-    def discard(self) -> None:
-        """Removes the whole folder."""
-        shutil.rmtree(self.path)
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether it was there before, or a trial was started."""
+        return not self._made or any(path.is_dir() for path in self.path.glob("trials/*"))
+
+    def discard_unstarted(self) -> None:
+        """Removes a folder made here, and a storage made for it, unless a trial was started."""
+        if self.is_worth_keeping:
+            return
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._made_storage:
+            with suppress(OSError):  # another run is in it by now
+                self.path.parent.rmdir()
 
     # Reading -----------------------------------------------------------------------------------
 

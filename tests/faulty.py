@@ -161,6 +161,18 @@ class KilledScore(Faulty):
         return super().reset(seed=seed)
 
 
+class TakenPort(Faulty):
+    """Can be made wherever it is checked, and nowhere in a process of Ray's."""
+
+    def __init__(self) -> None:
+        if "RAY_RAYLET_PID" in os.environ:
+            raise Taken("port 7000\nis taken")
+
+
+class Taken(Exception):
+    """Of a name that names no error."""
+
+
 class Huge(Faulty):
     """Rewards near the largest that 32 bits hold."""
 

@@ -21,7 +21,7 @@ from conftest import ROOT, Cli, environment, run_rltune
 
 from rltune import catalog, envs, preflight, request, state
 from rltune.errors import BadInput, MachineError
-from rltune.request import make_spec
+from rltune.request import capacity, make_spec
 from rltune.runs import RunFolder, check_name
 from rltune.settings import algorithm
 
@@ -254,7 +254,7 @@ def test_an_interval_shorter_than_an_episode_is_told(cli: Cli) -> None:
 
 def test_42_sizes_of_memory_and_points(cli: Cli) -> None:
     for text, size in (("2GiB", 2 << 30), ("500MB", 500_000_000), ("1.5k", 1_500), ("7", 7)):
-        assert request.as_bytes(text) == size
+        assert capacity.as_bytes(text) == size
     assert "write it like 2GiB" in _refused(cli, "dqn", "cartpole", "--memory-per-trial", "lots")
     said = _refused(cli, "dqn", "cartpole", "--point", "{lr=5.0, gama=0.9}")
     assert "--point 1: lr = 5.0 lies outside log = [0.0003, 0.003]" in said

@@ -13,7 +13,16 @@ from conftest import ROOT, environment
 import rltune
 
 RANKS = [
-    {"errors", "engine", "signatures", "statistics", "watchdog", "descendants"},
+    {
+        "descendants",
+        "engine",
+        "errors",
+        "machine",
+        "signatures",
+        "statistics",
+        "tracebacks",
+        "watchdog",
+    },
     {"envs", "space", "files", "film", "isolated"},
     {"spec", "settings"},
     {"catalog", "preflight", "runs", "state", "checkpoints", "certificates"},

@@ -33,6 +33,7 @@ from rltune.algorithms.rollout import Finished, Rollout
 from rltune.algorithms.stock import check_metrics
 from rltune.algorithms.uncompiled import without_compiler
 from rltune.engine.episodes import LENGTH, PREFIX, REWARD, Episode, Window, pause_matters
+from rltune.tracebacks import headlined
 
 log = logging.getLogger("rltune")
 
@@ -86,6 +87,7 @@ class Member(Restorable):
         bundles = [{**first, "memory": memory}, *others]
         return PlacementGroupFactory(bundles, strategy=request.strategy)
 
+    @headlined
     def __init__(self, config: Any = None, *args: Any, **kwargs: Any) -> None:
         self._asked = asked_for(self.name, config or {})
         trial_info = config.get(TRIAL_INFO) if isinstance(config, dict) else None
@@ -226,6 +228,7 @@ class Member(Restorable):
             timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.env_steps}
         )
 
+    @headlined
     def step(self) -> dict[str, Any]:
         """One iteration. Adds to RLlib's result what rltune reports.
 
@@ -279,6 +282,7 @@ class Member(Restorable):
                 result[name] = value
         return result
 
+    @headlined
     def reset_config(self, new_config: Any) -> bool:
         """Becomes a new trial in this process: what makes ``reuse_actors=True`` work.
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import psutil
 
+from rltune import machine
 from rltune.algorithms.rollout import Rollout, clip_rewards
 from rltune.algorithms.sum_tree import SumTree
 
@@ -66,14 +66,14 @@ class Layout:
         return slot * self.rows * self.num_envs
 
     def check_memory(self, trials: int = 1) -> None:
-        """Raises MemoryError where this machine has less than so many trials' buffers will take."""
-        free = psutil.virtual_memory().available
-        if self.nbytes * trials > free:
+        """Raises MemoryError where less is free than the buffers of so many trials will take."""
+        free = machine.free_memory()
+        if self.nbytes * trials > free.amount:
             each = f" in each of {trials} trials" if trials > 1 else ""
             raise MemoryError(
                 f"a replay buffer of {self.capacity:,} transitions takes "
-                f"{self.nbytes / 1e9:.1f} GB{each}, and {free / 1e9:.1f} GB are free: lower "
-                "buffer_capacity"
+                f"{self.nbytes / 1e9:.1f} GB{each}, and {free.amount / 1e9:.1f} GB are free"
+                f"{f' ({free.limit})' if free.limit else ''}: lower buffer_capacity"
             )
 
 

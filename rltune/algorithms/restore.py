@@ -30,6 +30,7 @@ from rltune.engine.episodes import Window
 from rltune.errors import AuditError, BadCheckpoint
 from rltune.runs import dumps, loads
 from rltune.spec import moved_seed
+from rltune.tracebacks import headlined
 
 
 class Restorable:
@@ -63,6 +64,7 @@ class Restorable:
         """The learner, which lives in this process."""
         return self.learner_group._learner
 
+    @headlined
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Tensors, arrays and JSON, then a manifest; of RLlib's own engine its pickles, signed."""
         if not self.on_arrays:
@@ -88,6 +90,7 @@ class Restorable:
             }
         (folder / RECORD_FILE).write_text(dumps(record))
 
+    @headlined
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         """Goes on from a checkpoint, this trial's or a donor's, with this trial's settings.
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from rltune.cli.console import clock, number, output, setting
 from rltune.cli.outcome import outcome
 from rltune.observer import Observer
-from rltune.request import replay_layout
+from rltune.request.capacity import replay_layout
 from rltune.runs import RunFolder
 from rltune.spec import Row, RunSpec
 

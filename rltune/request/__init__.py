@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import re
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import psutil
 
 from rltune import (
     __version__,
@@ -26,9 +24,9 @@ from rltune import (
     searchers,
     state,
 )
-from rltune.algorithms.replay import Layout
 from rltune.envs import SECRET_PREFIX, EnvSpec, pool
 from rltune.errors import BadInput, unknown
+from rltune.request import capacity
 from rltune.runs import RunFolder, check_name, default_name, dumps, loads
 from rltune.settings import algorithm
 from rltune.space import Space
@@ -116,7 +114,7 @@ def make_spec(
         }
     if job == "train":
         resolved = without_search(resolved)
-    memory = as_bytes(memory_per_trial)
+    memory = capacity.as_bytes(memory_per_trial)
     simulator = _simulator(simulator, env_spec, resolved.settings, hidden)
     _check(resolved, concurrent, cpus_per_trial, gpus_per_trial, seed, max_failures)
     folder = Path(storage).expanduser().resolve()
@@ -148,8 +146,7 @@ def make_spec(
         versions=versions(simulator),
     )
     _check_noise(spec)
-    if address is None:
-        _check_fits_here(spec)
+    capacity.check_fits_here(spec)
     return spec
 
 
@@ -201,71 +198,6 @@ def without_search(preset: Preset) -> Preset:
     return replace(preset, space=space, budget=budget, points=())
 
 
-def replay_layout(spec: RunSpec) -> Layout | None:
-    """What a trial's replay buffer will hold, and so its memory; None where there is no buffer."""
-    settings = spec.settings
-    if "buffer_capacity" not in settings:
-        return None
-    env = envs.make(spec.env_id, spec.env_args, settings["frame_stack"])
-    env.close()
-    return Layout(
-        env.observation_space,
-        env.action_space,
-        settings["buffer_capacity"],
-        settings["num_envs_per_env_runner"] * max(1, settings["num_env_runners"]),
-        settings["frame_stack"],
-    )
-
-
-def check_machine(spec: RunSpec) -> None:
-    """Whether a request's numbers make sense, and this machine can hold its trials.
-
-    Raises:
-        BadInput: with every problem.
-    """
-    if problems := _number_problems(
-        spec.concurrent, spec.cpus_per_trial, spec.gpus_per_trial, spec.seed, spec.max_failures
-    ):
-        raise BadInput(problems)
-    if spec.address is None:
-        _check_fits_here(spec)
-
-
-def _check_fits_here(spec: RunSpec) -> None:
-    """Refuses what this machine can never hold: it would wait for ever."""
-    cores, memory = os.cpu_count() or 1, psutil.virtual_memory().total
-    at_a_time = spec.concurrent or max(1, int(cores / spec.cpus_of_a_trial))
-    if spec.cpus_of_a_trial > cores:
-        raise BadInput(
-            f"a trial asks for {spec.cpus_of_a_trial:g} CPUs (--cpus-per-trial, and one for each "
-            f"of num_env_runners): this machine has {cores}"
-        )
-    if spec.memory_per_trial > memory:
-        raise BadInput(
-            f"a trial asks for {spec.memory_per_trial / 2**30:.1f} GiB of memory "
-            f"(--memory-per-trial): this machine has {memory / 2**30:.1f} GiB"
-        )
-    _check_buffers(spec, min(spec.budget.trials, at_a_time))
-
-
-def as_bytes(size: int | str) -> int:
-    """A size in bytes, from a number or a text like ``2GiB`` or ``500MB``.
-
-    Raises:
-        BadInput: it is none.
-    """
-    if isinstance(size, int):
-        return size
-    found = re.fullmatch(r"([\d.]+)\s*([KMGT]?)(i?)B?", size.strip(), re.IGNORECASE)
-    try:
-        amount = float(found[1]) if found else -1.0
-    except ValueError:
-        amount = -1.0
-    if found is None or amount < 0:
-        raise BadInput(f"--memory-per-trial {size!r} is no size: write it like 2GiB or 500MB")
-    return int(amount * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " "))
-
-
 def short_interval(spec: RunSpec) -> str | None:
     """What to tell of a population whose members pause before their longest episodes are over.
 
@@ -284,16 +216,6 @@ def short_interval(spec: RunSpec) -> str | None:
     )
 
 
-def _check_buffers(spec: RunSpec, at_a_time: int) -> None:
-    """Refuses replay buffers that will not fit: they would fill up hours later."""
-    layout = replay_layout(spec)
-    try:
-        if layout is not None:
-            layout.check_memory(at_a_time)
-    except MemoryError as error:
-        raise BadInput(str(error)) from error
-
-
 def _check(
     preset: Preset,
     concurrent: int | None,
@@ -302,7 +224,7 @@ def _check(
     seed: int,
     max_failures: int,
 ) -> None:
-    problems = _number_problems(concurrent, cpus, gpus, seed, max_failures)
+    problems = capacity.number_problems(concurrent, cpus, gpus, seed, max_failures)
     try:
         _check_scheduler(preset)
         searchers.check(preset.budget.searcher)
@@ -310,23 +232,6 @@ def _check(
         problems += error.problems
     if problems:
         raise BadInput(problems)
-
-
-def _number_problems(
-    concurrent: int | None, cpus: float, gpus: float, seed: int, max_failures: int
-) -> list[str]:
-    problems = []
-    if concurrent is not None and concurrent < 1:
-        problems.append(f"--concurrent must be at least 1, got {concurrent}")
-    if not (cpus > 0 and math.isfinite(cpus)):
-        problems.append(f"--cpus-per-trial must be above 0, got {cpus:g}")
-    if not (gpus >= 0 and math.isfinite(gpus)):
-        problems.append(f"--gpus-per-trial must be 0 or more, got {gpus:g}")
-    if max_failures < 0:
-        problems.append(f"--max-failures must be 0 or more, got {max_failures}")
-    if seed < 0:
-        problems.append(f"--seed must be 0 or more, got {seed}")
-    return problems
 
 
 def _check_scheduler(preset: Preset) -> None:

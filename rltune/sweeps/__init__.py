@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -42,15 +44,15 @@ def run(spec: RunSpec, observer: Observer | None = None) -> RunFolder:
         NothingUsable: no trial left a policy.
         MachineError: the storage or Ray failed.
     """
-    folder = RunFolder.create(spec)
-    try:
-        return _sweep(spec, folder, observer or Observer())
-    except BadInput:
-        if not folder.trials():
-            folder.discard()  # nothing ran: the name is free again
-        raise
-    finally:
-        folder.lock.release()
+    with _alone():
+        folder = RunFolder.create(spec)
+        try:
+            return _sweep(spec, folder, observer or Observer())
+        except BaseException:
+            folder.discard_unstarted()  # the name is free again
+            raise
+        finally:
+            folder.lock.release()
 
 
 def resume(folder: RunFolder, observer: Observer | None = None, force: bool = False) -> RunFolder:
@@ -64,12 +66,30 @@ def resume(folder: RunFolder, observer: Observer | None = None, force: bool = Fa
     """
     if folder.summary is not None:
         return folder
-    folder.acquire()
+    with _alone():
+        folder.acquire()
+        try:
+            check_resumable(folder, force)
+            return _sweep(folder.spec, folder, observer or Observer())
+        finally:
+            folder.lock.release()
+
+
+_running = threading.Lock()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Refuses a second sweep in this process: both would set its variables and its one Ray."""
+    if not _running.acquire(blocking=False):
+        raise BadInput(
+            "this process runs a sweep already, in another thread: run the second one after it, or "
+            "in a process of its own"
+        )
     try:
-        check_resumable(folder, force)
-        return _sweep(folder.spec, folder, observer or Observer())
+        yield
     finally:
-        folder.lock.release()
+        _running.release()
 
 
 def _sweep(spec: RunSpec, folder: RunFolder, observer: Observer) -> RunFolder:
@@ -92,6 +112,13 @@ def train(
     Returns:
         The status of every trial by its id, why the sweep ended, and the seconds it took.
     """
+    with Signals(observer, folder) as signals:
+        return _train(spec, folder, observer, trainable, signals)
+
+
+def _train(
+    spec: RunSpec, folder: RunFolder, observer: Observer, trainable: type, signals: Signals
+) -> tuple[dict[str, str], str, float]:
     before = _seconds_spent(folder)
     ledger = Ledger(spec, folder)
     population = schedulers.row(spec.budget.scheduler).population
@@ -104,9 +131,7 @@ def train(
     recorder = Recorder(spec, folder, observer, ending, ledger, before)
     searcher = searchers.build(spec)
     seed_everything(spec.seed)
-    with Signals(observer) as signals, session.ray_session(spec) as slots:
-        # Processes for every slot start at once; Tune would start one after the other.
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
+    with session.ray_session(spec) as slots:
         plan = Plan(spec, recorder.decided, slots, ledger.checkpoint_of, observer.notice)
         scheduler = recorder.scheduler = schedulers.build(plan)
         ledger.parts = {
@@ -118,6 +143,7 @@ def train(
         ledger.go_on()
         trials = Trials(spec, searcher, ledger)
         ledger.write()
+        signals.check()
         if not trials.is_finished():
             tune.run(
                 trainable,

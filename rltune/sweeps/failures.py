@@ -13,7 +13,8 @@ from rltune.spec import RunSpec
 from rltune.sweeps.curves import Curves
 from rltune.sweeps.ending import Ending
 from rltune.sweeps.ledger import Ledger
-from rltune.watchdog import CRASHED, HUNG, collect
+from rltune.tracebacks import headline_of, plain
+from rltune.watchdog import collect
 
 
 class Failures:
@@ -55,11 +56,12 @@ class Failures:
 
     def _write(self, trial: Any, again: bool) -> None:
         path = trial.error_file
-        text = Path(path).read_text(encoding="utf-8") if path else ""
-        # Tune adds each failure to one file: the last one is what happened now.
-        text = "Failure # " + text.rpartition("Failure # ")[2] if text else "no traceback"
-        if report := collect(self._folder.path / "trials" / str(trial)):
-            text = f"{text.rstrip()}\n\n{report}\n"
+        raw = Path(path).read_text(encoding="utf-8") if path else ""
+        raw = OF_TUNE.split(raw)[-1]  # Tune adds each failure to one file: the last one is this
+        report = collect(self._folder.path / "trials" / str(trial))
+        # Of a process that crashed Ray knows no more than that.
+        parts = [report] if report and raw.startswith(DIED) else [report, plain(raw)]
+        text = "\n\n".join(filter(None, parts)) or "no traceback"
         rows = self._folder.rows(str(trial))
         steps = [int(found) for found in STEP.findall(text)]
         self._folder.append_failure(
@@ -67,27 +69,42 @@ class Failures:
             {
                 "env_id": self._spec.env_id,
                 "env_steps": max([*steps, rows[-1].env_steps if rows else 0]),
-                "error": headline(text),
+                "error": headline(raw, report),
                 "traceback": text,
                 "tried_again": again,
             },
         )
-        self._folder.write_text(f"trials/{trial}/error.txt", text)
+        self._folder.write_text(f"trials/{trial}/error.txt", text + "\n")
         if path:  # Tune copies its own over the folder's in the end
-            Path(path).write_text(text, encoding="utf-8")
+            Path(path).write_text(text + "\n", encoding="utf-8")
 
 
-#: The line of a traceback that names what ended the process, or the exception; and the step.
-REPORTED = re.compile(rf"^(?:{HUNG}|{CRASHED}): .+$", re.MULTILINE)
-RAISED = re.compile(r"^(?:\w+\.)*[A-Z]\w*: .+$", re.MULTILINE)
+#: Tune's heading of a failure.
+OF_TUNE = re.compile(r"^Failure # \d+ \(occurred at .+\)\n", re.MULTILINE)
 STEP = re.compile(r"env step (\d+)")
+#: Begins what Ray says of a process that ended without an exception.
+DIED = ("The actor died unexpectedly", "The actor is dead because", "The worker died", "Task was")
+#: What Ray says of a process that ended without an exception, by how it ended.
+ENDED = {
+    r"exit code (-?\d+)": "the trial's process ended with exit code {}",
+    r"(?:running low on|ran out of|OOM_KILL|OutOfMemory)": (
+        "the trial's process was ended: the machine ran out of memory"
+    ),
+}
 
 
-def headline(traceback: str) -> str:
-    """What a person reads first of a traceback."""
-    if report := REPORTED.search(traceback):
-        return report[0]
-    if "actor died" in traceback:
-        return "the trial's process died: killed, out of memory, or crashed"
-    found: list[str] = RAISED.findall(traceback)
-    return found[-1] if found else traceback.strip().splitlines()[-1]
+def headline(text: str, report: str = "") -> str:
+    """What a person reads first of a failure.
+
+    Args:
+        text: as Ray has it.
+        report: what the watchdog of the process left, see :func:`rltune.watchdog.collect`.
+    """
+    if report:
+        return report.splitlines()[0]
+    if not text.startswith(DIED):
+        return headline_of(text)
+    for pattern, told in ENDED.items():
+        if found := re.search(pattern, text):
+            return told.format(*found.groups())
+    return "the trial's process died: killed, out of memory, or crashed"

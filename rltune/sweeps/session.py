@@ -1,105 +1,73 @@
-"""Ray for the time of one sweep: closed to the network, and quiet."""
+"""Ray for the time of one sweep: our own, closed to the network and quiet, or one that runs."""
 
 from __future__ import annotations
 
-import logging
 import math
 import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import psutil
-
-from rltune import descendants
-from rltune.envs import SECRET_PREFIX
-from rltune.errors import BadInput, MachineError
-from rltune.spec import RunSpec
-
-# Before Ray is imported: it reads these once.
-os.environ.update(
-    RAY_USAGE_STATS_ENABLED="0",
-    RAY_AIR_NEW_OUTPUT="0",
-    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
-    # A trial may report before its first episode has ended.
-    TUNE_DISABLE_STRICT_METRIC_CHECKING="1",
-    # A trial's folder holds what rltune writes; Ray must not change into it.
-    RAY_CHDIR_TO_TRIAL_DIR="0",
-    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
-    # One idle Python process for each CPU: trials get processes of their own and never take them.
-    RAY_prestart_worker_first_driver="0",
-    # rltune writes its own state; Tune's comes once, at the end.
-    TUNE_GLOBAL_CHECKPOINT_S="1000000000",
-)
-# What an environment prints lands in Ray's logs: 20 MB of it are kept for each process.
-os.environ.setdefault("RAY_ROTATION_MAX_BYTES", str(10 << 20))
-os.environ.setdefault("RAY_ROTATION_BACKUP_COUNT", "1")
-
 import ray
-from ray._private import ray_constants
+from ray.util.client import ray as ray_client
 
-
-def _cpus_here(spec: RunSpec) -> int:
-    """CPUs of a Ray of our own: as many as the trials that shall run at a time need."""
-    at_a_time = spec.concurrent or max(1, int((os.cpu_count() or 1) / spec.cpus_of_a_trial))
-    return max(1, math.ceil(at_a_time * spec.cpus_of_a_trial))
+from rltune import descendants, machine
+from rltune.errors import BadInput, MachineError
+from rltune.request import capacity
+from rltune.spec import RunSpec
+from rltune.sweeps.surroundings import (
+    QUIET,
+    changed,
+    secrets,
+    surroundings,
+    temporary_folder,
+    trials_of_a_running_ray,
+)
 
 
 @contextmanager
 def ray_session(spec: RunSpec) -> Iterator[int]:
-    """Starts Ray here, or connects to ``spec.address``; ends both on the way out.
+    """Starts Ray here, connects to ``spec.address``, or joins the one this process is connected to.
 
-    Yields the number of trials that run at a time.
+    Yields the number of trials that run at a time. What was started or connected to is left on the
+    way out; a Ray that was joined stays as it is.
 
     A Ray of our own is exactly as large as the trials that shall run at a time. It listens on
     127.0.0.1 alone and has no dashboard.
 
     Raises:
         MachineError: Ray does not start, or the cluster does not answer.
-        BadInput: the cluster can never hold one trial.
+        BadInput: the Ray that is used can never hold one trial, or is not the one asked for.
     """
-    _share_import_path()
-    # "A worker died ...", on stdout, whatever log_to_driver says (ray 2.60, listen_error_messages);
-    # whoever watches the sweep is told by us.
-    ray._private.worker.print_to_stdstream = lambda *_, **__: None
-    quiet = logging.CRITICAL
-    for name in ("ray", "ray.tune", "ray.rllib", "ray.data"):
-        logging.getLogger(name).setLevel(quiet)
-    try:
-        if spec.address:
-            ray.init(
-                address=spec.address,
-                log_to_driver=False,
-                logging_level=quiet,
-                runtime_env=_secrets(spec),
-            )
+    joined = ray.is_initialized()
+    with surroundings(own_ray=not joined and spec.address is None):
+        if joined:
+            _check_joined(spec)
+        elif spec.address is not None:
+            _connect(spec, spec.address)
         else:
-            _stay_on_loopback()
-            with descendants.marked():
-                ray.init(
-                    address="local",
-                    num_cpus=_cpus_here(spec),
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=quiet,
-                )
-    except (ConnectionError, RuntimeError, OSError, TimeoutError) as error:
-        if spec.address is None:
-            raise MachineError(f"Ray did not start: {error}") from error
-        raise MachineError(
-            f"the Ray cluster at {spec.address} did not let us in: {error}. Ray 2.60 clusters ask "
-            "for a token unless told otherwise: export RAY_AUTH_MODE=token"
-        ) from error
-    try:
-        check_fits(spec)
-        yield _slots(spec)
-    finally:
-        _shut_down()
+            _start(spec)
+        try:
+            check_fits(spec)
+            slots = _slots(spec)
+            # Processes for every slot start at once; Tune would start one after the other.
+            pending = {"TUNE_MAX_PENDING_TRIALS_PG": str(slots)}
+            with changed(os.environ, pending):
+                if joined:
+                    with trials_of_a_running_ray(spec):
+                        yield slots
+                else:
+                    yield slots
+        finally:
+            if not joined:
+                _shut_down()
 
 
 def _shut_down() -> None:
     """Ends Ray, and every process below a Ray of our own: no environment is left alive."""
-    raylets = ray._private.worker._global_node.all_processes.get("raylet", [])
+    node = ray._private.worker._global_node  # None where an observer has ended Ray already
+    raylets = node.all_processes.get("raylet", []) if node else []
     below = [
         child
         for raylet in raylets
@@ -110,35 +78,86 @@ def _shut_down() -> None:
     descendants.end_orphans()
 
 
-def _secrets(spec: RunSpec) -> dict[str, dict[str, str]] | None:
-    """What workers on other machines need in their environment."""
-    names = [v[1:] for v in map(str, spec.env_args.values()) if v.startswith("$" + SECRET_PREFIX)]
-    return {"env_vars": {name: os.environ[name] for name in names}} if names else None
+def _check_joined(spec: RunSpec) -> None:
+    """Refuses a Ray that this process is connected to and that is not the one asked for."""
+    if ray_client.is_connected():
+        raise BadInput(_NO_CLIENT)
+    here = ray.get_runtime_context().gcs_address
+    if spec.address not in (None, "auto", here):
+        raise BadInput(
+            f"this process is connected to the Ray at {here} already, and {spec.address} was asked "
+            "for: leave out the address to use that Ray, or call ray.shutdown() first"
+        )
 
 
-def _stay_on_loopback() -> None:
-    """Makes Ray listen on 127.0.0.1 alone.
+_NO_CLIENT = (
+    "a sweep cannot run through Ray Client (ray://): run it on a machine of the cluster, with the "
+    "address of the cluster itself, such as --address auto or --address HOST:6379"
+)
 
-    ``ray.init(_node_ip_address="127.0.0.1")`` puts the machine's own address in its place and
-    listens on every interface (ray 2.60, services.resolve_ip_for_localhost; CVE-2023-48022). What
-    it does on a machine that cannot form clusters is what is wanted. Processes that Ray starts
-    read the variable, this one has read it already.
-    """
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    ray_constants.ENABLE_RAY_CLUSTER = False
+
+def _connect(spec: RunSpec, address: str) -> None:
+    if "://" in address:
+        raise BadInput(_NO_CLIENT)
+    runtime_env = {"env_vars": variables} if (variables := secrets(spec)) else None
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=QUIET, runtime_env=runtime_env)
+    except (ConnectionError, RuntimeError, OSError, TimeoutError) as error:
+        raise MachineError(
+            f"the Ray cluster at {address} did not let us in: {error}. Ray 2.60 clusters ask "
+            "for a token unless told otherwise: export RAY_AUTH_MODE=token"
+        ) from error
+
+
+def _start(spec: RunSpec) -> None:
+    before = _children()
+    try:
+        with descendants.marked():
+            ray.init(
+                address="local",
+                num_cpus=_cpus_here(spec),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=QUIET,
+                _temp_dir=temporary_folder(),
+                **_memory_here(),
+            )
+    except BaseException as error:  # Ctrl-C, too
+        _end_what_started(before)
+        if isinstance(error, ConnectionError | RuntimeError | OSError | TimeoutError):
+            raise MachineError(f"Ray did not start: {error}") from error
+        raise
+
+
+def _cpus_here(spec: RunSpec) -> int:
+    """CPUs of a Ray of our own: as many as the trials that shall run at a time need."""
+    return max(1, math.ceil(capacity.trials_at_a_time(spec) * spec.cpus_of_a_trial))
+
+
+def _memory_here() -> dict[str, Any]:
+    """Memory that trials may reserve, where less is granted than Ray takes the machine to have."""
+    limited = machine.memory().limit
+    return {"_memory": machine.free_memory().amount} if limited else {}
+
+
+def _children() -> set[int]:
+    return {process.pid for process in psutil.Process().children()}
+
+
+def _end_what_started(before: set[int]) -> None:
+    """Ends the processes of a Ray that did not come up; until this one ends nobody else would."""
+    with suppress(Exception):
+        ray.shutdown()
+    for process in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if process.pid not in before and any("/ray/" in word for word in process.cmdline()):
+                process.kill()
+                process.wait(timeout=5)
 
 
 def cluster_cpus() -> float:
     """CPUs of the Ray that is running."""
     return float(ray.cluster_resources().get("CPU", 0.0))
-
-
-def _share_import_path() -> None:
-    """Lets workers import what the driver can: a checkout, and a user's own modules."""
-    own = [path for path in sys.path if path and not path.startswith(sys.base_prefix)]
-    own = [path for path in own if not path.startswith(sys.prefix)]
-    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(p for p in (*own, *inherited) if p))
 
 
 def needs(spec: RunSpec) -> dict[str, float]:

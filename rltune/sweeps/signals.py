@@ -13,6 +13,7 @@ import psutil
 
 from rltune.errors import Interrupted
 from rltune.observer import Observer
+from rltune.runs import RunFolder
 
 
 class Signals:
@@ -22,9 +23,10 @@ class Signals:
         interrupted: whether one has come.
     """
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, folder: RunFolder) -> None:
         self.interrupted = False
         self._observer = observer
+        self._folder = folder
         self._before: dict[signal.Signals, Any] = {}
         self._tune: Any = None
         self._main = threading.current_thread() is threading.main_thread()
@@ -45,19 +47,28 @@ class Signals:
             self._tune = signal.signal(signal.SIGINT, self._handle)
             signal.signal(signal.SIGTERM, self._handle)
 
+    def check(self) -> None:
+        """Raises Interrupted if a signal has come. Ray may have caught what the handler raised."""
+        if self.interrupted:
+            raise Interrupted(
+                f"before a trial ran. Continue with: rltune resume {self._folder.shown}"
+                if self._folder.is_worth_keeping
+                else "before the first trial ran: nothing is kept"
+            )
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.interrupted:
-            _leave_now()
+            self._leave_now()
         self.interrupted = True
         if self._tune is None:  # nothing has been trained yet
-            raise Interrupted("before the first trial ran")
+            self.check()
         self._observer.notice("stopping: the state of the sweep is being saved (again: at once)")
         self._tune(signal.SIGINT, frame)  # ends Tune's loop, and puts back what was before Tune
 
-
-def _leave_now() -> None:
-    """Ends every process this one started, and itself; what is on disk stays as it is."""
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    os._exit(Interrupted.exit_code)
+    def _leave_now(self) -> None:
+        """Ends every process this one started, and itself; what is on disk stays as it is."""
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._folder.discard_unstarted()
+        os._exit(Interrupted.exit_code)

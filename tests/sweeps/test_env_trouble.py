@@ -52,6 +52,28 @@ def test_19_to_21_a_hang_or_crash_costs_a_retry(here: Path, what: str, error: st
     assert list(folder.path.rglob(".crash-*")) == []
 
 
+def test_78_what_fails_in_a_trial_alone_is_told_by_its_own_name(here: Path) -> None:
+    """Also where temporary files lie too deep for Ray's sockets (81), on one core (80)."""
+    deep = here / ("deep" * 30) / ("down" * 10)
+    deep.mkdir(parents=True)
+    variables = {"TMPDIR": str(deep), "SLURM_CPUS_PER_TASK": "1"}
+    once = (*QUICK, "--trials", "1", "--max-failures", "0", "--concurrent", "1")
+    done = run_rltune(here, "ppo", "mine:TakenPort", *once, variables=variables)
+    assert done.returncode == 1, done.stderr
+    error = "mine.Taken: port 7000 is taken (mine.py:{}, in __init__)"
+    source = (here / "mine.py").read_text().splitlines()
+    error = error.format(source.index('            raise Taken("port 7000\\nis taken")') + 1)
+    assert error in " ".join(done.stderr.split())
+    folder = RunFolder.open(here / "runs/a")
+    assert folder.failures("t00")[0]["error"] == error
+    text = (folder.path / "trials/t00/error.txt").read_text()
+    assert text.startswith("Traceback (most recent call last):\n  File ")
+    assert "mine.py" in text.splitlines()[1]
+    for noise in ("ray::", "pid=", "\x1b", "Failure #", "actor died"):
+        assert noise not in text
+        assert noise not in folder.failures("t00")[0]["traceback"]
+
+
 def test_19_a_hang_while_a_policy_is_scored_loses_nothing(here: Path) -> None:
     done = run_rltune(here, "ppo", "mine:HangingScore", *QUICK, "--env-timeout", "2")
     assert done.returncode == 1, done.stderr

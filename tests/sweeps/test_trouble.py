@@ -17,7 +17,6 @@ from rltune.errors import MachineError
 from rltune.observer import Observer
 from rltune.request import make_spec
 from rltune.runs import RunFolder
-from rltune.sweeps.failures import headline
 from rltune.sweeps.idle import Idle
 
 pytestmark = pytest.mark.slow
@@ -75,7 +74,8 @@ def test_17_a_trial_that_always_fails_is_given_up_with_its_traceback(run: Any) -
     failures = outcome.folder.failures("t01")
     assert [failure["tried_again"] for failure in failures] == [True, True, False]
     for failure in failures:
-        assert failure["error"] == "RuntimeError: the motor burnt out (env step 1500)"
+        words = "RuntimeError: the motor burnt out (env step 1500) (deterministic.py:"
+        assert failure["error"].startswith(words)
         assert "in step" in failure["traceback"]
         assert (failure["env_id"], failure["env_steps"]) == ("CartPole-v1", 1_500)
 
@@ -111,12 +111,6 @@ def test_43_a_metric_that_is_not_reported_is_named_with_those_that_are(run: Any)
     assert "the trials report no 'episode_reward_mean'" in outcome.told["error"]
     assert "score" in outcome.told["error"]
     assert len(outcome.folder.rows("t00")) <= 2, "it ends after the first report"
-
-
-def test_a_traceback_is_told_by_the_line_that_names_the_exception() -> None:
-    text = "Failure # 1\n  File x\nValueError: first\n\nrltune.errors.Oops: it broke\nt00: note"
-    assert headline(text) == "rltune.errors.Oops: it broke"
-    assert headline("nothing known") == "nothing known"
 
 
 class Told(Observer):

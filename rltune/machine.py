@@ -1,0 +1,141 @@
+"""What this process may use of the machine: affinity, control groups and Slurm have a say.
+
+``os.cpu_count`` and ``psutil.virtual_memory`` tell what the machine has, also to a process in a
+container, under ``taskset`` or in a batch job that was granted less.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+ROOT = Path("/")
+
+
+@dataclass(frozen=True)
+class Grant:
+    """An amount of a resource.
+
+    Attributes:
+        amount: cores, or bytes.
+        limit: what keeps it below all that the machine has; empty where nothing does.
+    """
+
+    amount: int
+    limit: str = ""
+
+
+def cores(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Grant:
+    """Cores that this process and its children may use, at least 1.
+
+    A quota of 1.5 cores counts as 2: two processes share it.
+
+    Args:
+        root: of the file system that the control groups are read from.
+        variables: environment variables, for what Slurm has granted.
+    """
+    grants = [Grant(os.cpu_count() or 1)]
+    if hasattr(os, "sched_getaffinity"):
+        grants.append(Grant(len(os.sched_getaffinity(0)), "CPU affinity"))
+    for group in _groups(root, "cpu"):
+        if quota := _quota(group):
+            grants.append(Grant(math.ceil(quota), f"cgroup quota of {quota:g} cores"))
+    for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
+        if count := _number(variables.get(name, "")):
+            grants.append(Grant(count, name))
+    return _least(grants)
+
+
+def memory(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Grant:
+    """Memory that this process and its children may use, in bytes; see :func:`cores`."""
+    grants = [Grant(psutil.virtual_memory().total)]
+    grants += [Grant(limit, "cgroup memory limit") for limit, _ in _memory_limits(root)]
+    if megabytes := _number(variables.get("SLURM_MEM_PER_NODE", "")):
+        grants.append(Grant(megabytes << 20, "SLURM_MEM_PER_NODE"))
+    per_cpu = _number(variables.get("SLURM_MEM_PER_CPU", ""))
+    cpus = _number(variables.get("SLURM_CPUS_ON_NODE", ""))
+    if per_cpu and cpus:
+        grants.append(Grant(per_cpu * cpus << 20, "SLURM_MEM_PER_CPU"))
+    return _least(grants)
+
+
+def free_memory(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Grant:
+    """Memory that this process and its children may still take, in bytes; see :func:`cores`.
+
+    What the kernel can take back from a control group, pages of files not used lately, is free.
+    """
+    grants = [memory(root, variables), Grant(psutil.virtual_memory().available)]
+    for limit, used in _memory_limits(root):
+        grants.append(Grant(max(0, limit - used), "cgroup memory limit"))
+    return _least(grants)
+
+
+def _least(grants: list[Grant]) -> Grant:
+    """The smallest; of equals the first, so that what limits nothing is not named."""
+    return min(grants, key=lambda grant: grant.amount)
+
+
+def _quota(group: Path) -> float | None:
+    """Cores that a group may use; None where it sets no limit. Versions 2 and 1 of cgroups."""
+    quota, _, period = _text(group / "cpu.max").partition(" ")
+    quota = quota or _text(group / "cpu.cfs_quota_us")
+    period = period or _text(group / "cpu.cfs_period_us")
+    share, whole = _number(quota), _number(period)
+    return share / whole if share and whole else None
+
+
+def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:
+    """Limit and use of each group that this process is in, in bytes."""
+    names = ("memory.max", "memory.high", "memory.limit_in_bytes")
+    for group in _groups(root, "memory"):
+        limits = [limit for name in names if (limit := _number(_text(group / name)))]
+        if limits:
+            used = _number(_text(group / "memory.current"))
+            used = used or _number(_text(group / "memory.usage_in_bytes"))
+            words = _text(group / "memory.stat").split()
+            stat = dict(zip(words[::2], words[1::2], strict=False))
+            cache = stat.get("total_inactive_file") or stat.get("inactive_file", "")
+            yield min(limits), max(0, used - _number(cache))
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """Folders of the control groups this process is in, from its own up to the one mounted."""
+    mounts = [line.split() for line in _text(root / "proc/self/mountinfo").splitlines()]
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        for fields in mounts:
+            # ID, parent, device, folder that is mounted, place, options ... - type, source, options
+            kind, _, options = fields[fields.index("-") + 1 :][:3]
+            if controllers:
+                fits = kind == "cgroup" and controller in controllers.split(",")
+                fits = fits and controller in options.split(",")
+            else:
+                fits = kind == "cgroup2"
+            if fits:
+                mounted = root / fields[4].lstrip("/")
+                yield from _upwards(mounted, path.removeprefix(fields[3]))
+
+
+def _upwards(mounted: Path, path: str) -> Iterator[Path]:
+    # In a container the path may be the host's: those folders are not there, and are passed over.
+    parts = [part for part in path.split("/") if part and part != ".."]
+    for depth in range(len(parts), -1, -1):
+        yield mounted.joinpath(*parts[:depth])
+
+
+def _text(path: Path) -> str:
+    """What a file says; nothing where it is absent."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _number(text: str) -> int:
+    """A positive whole number; 0 for anything else, such as "max" and -1, which set no limit."""
+    return int(text) if text.isascii() and text.isdigit() else 0

@@ -1,0 +1,166 @@
+"""What a sweep changes in its process for Ray's sake, and puts back: variables, loggers, printing.
+
+The process is a user's: a notebook, or a script that starts Ray and Tune itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray._private import ray_constants
+from ray.tune.execution import class_cache
+
+from rltune.envs import SECRET_PREFIX
+from rltune.errors import MachineError
+from rltune.spec import RunSpec
+
+#: Ray and Tune read these when they start, not when they are imported.
+VARIABLES = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # A trial may report before its first episode has ended.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # A trial's folder holds what rltune writes; Ray must not change into it.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # One idle Python process for each CPU: trials get processes of their own and never take them.
+    "RAY_prestart_worker_first_driver": "0",
+    # rltune writes its own state; Tune's comes once, at the end.
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+}
+#: What an environment prints lands in Ray's logs: 20 MB of it are kept for each process.
+LOG_ROTATION = {"RAY_ROTATION_MAX_BYTES": str(10 << 20), "RAY_ROTATION_BACKUP_COUNT": "1"}
+QUIET = logging.CRITICAL
+LOGGERS = ("ray", "ray.tune", "ray.rllib", "ray.data")
+#: Bytes of a Unix socket's path (104 on macOS), less those that Ray adds to its folder.
+SOCKET_PATH = (103 if sys.platform == "darwin" else 107) - len(
+    "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1"
+)
+
+
+@contextmanager
+def surroundings(own_ray: bool) -> Iterator[None]:
+    """Variables and loggers as a sweep needs them, until it ends.
+
+    Args:
+        own_ray: whether the sweep starts Ray, whose processes inherit the variables.
+    """
+    rotation = {name: value for name, value in LOG_ROTATION.items() if name not in os.environ}
+    wanted = {**rotation, **VARIABLES, "PYTHONPATH": _import_path()}
+    with ExitStack() as stack:
+        if own_ray:
+            wanted |= _loopback(stack)
+        stack.enter_context(changed(os.environ, wanted))
+        # "A worker died ...", on stdout, whatever log_to_driver says (ray 2.60,
+        # listen_error_messages); the observer is notified by us.
+        silent = replaced(ray._private.worker, "print_to_stdstream", lambda *_, **__: None)
+        stack.enter_context(silent)
+        for logger in map(logging.getLogger, LOGGERS):
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(QUIET)
+        yield
+
+
+@contextmanager
+def changed(mapping: MutableMapping[str, str], values: Mapping[str, str]) -> Iterator[None]:
+    """Sets values in a mapping, and puts back what they replaced."""
+    before = {name: mapping.get(name) for name in values}
+    mapping.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                mapping.pop(name, None)
+            else:
+                mapping[name] = value
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Sets an attribute, and puts back what it replaced."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+@contextmanager
+def trials_of_a_running_ray(spec: RunSpec) -> Iterator[None]:
+    """Gives trials what the processes of a Ray that runs already could not inherit.
+
+    That is the path their modules are on, and secrets. Tune hands these variables to each process
+    that it starts for a trial (ray 2.60, class_cache).
+    """
+    variables = {"PYTHONPATH": _import_path() + os.pathsep + "${PYTHONPATH}", **secrets(spec)}
+    with changed(class_cache.DEFAULT_ENV_VARS, variables):
+        yield
+
+
+def secrets(spec: RunSpec) -> dict[str, str]:
+    """Secret arguments of the environment, which trials find in their variables."""
+    names = [v[1:] for v in map(str, spec.env_args.values()) if v.startswith("$" + SECRET_PREFIX)]
+    return {name: os.environ[name] for name in names}
+
+
+def _loopback(stack: ExitStack) -> dict[str, str]:
+    """Variables that make Ray listen on 127.0.0.1 alone.
+
+    ``ray.init(_node_ip_address="127.0.0.1")`` puts the machine's own address in its place and
+    listens on every interface (ray 2.60, services.resolve_ip_for_localhost; CVE-2023-48022). What
+    it does on a machine that cannot form clusters is what is wanted. Processes that Ray starts
+    read the variable, this one has read it already.
+    """
+    stack.enter_context(replaced(ray_constants, "ENABLE_RAY_CLUSTER", False))
+    return {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+
+def _import_path() -> str:
+    """PYTHONPATH with which workers import what the driver can: a checkout, a user's modules."""
+    paths = [path or str(Path.cwd()) for path in sys.path]
+    own = [path for path in paths if not path.startswith((sys.base_prefix, sys.prefix))]
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return os.pathsep.join(dict.fromkeys(path for path in (*own, *inherited) if path))
+
+
+def temporary_folder() -> str:
+    """A folder for Ray's files, its path short enough for the sockets in it.
+
+    The one that Ray itself takes (RAY_TMPDIR, TMPDIR), or else one under /tmp.
+
+    Raises:
+        MachineError: no such folder can be written.
+    """
+    if sys.platform == "win32":
+        return str(Path(tempfile.gettempdir()) / "ray")
+    usual = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
+    tried = [Path(usual).absolute() / "ray"]
+    for place in ("/tmp", "/var/tmp", "/dev/shm"):
+        tried += [Path(place) / "ray", Path(place) / f"ray-{os.getuid()}"]
+    for folder in tried:
+        if len(os.fsencode(folder)) <= SOCKET_PATH and _is_writable(folder):
+            return str(folder)
+    raise MachineError(
+        f"Ray needs a folder for its sockets: {usual} is too long a path (more than {SOCKET_PATH} "
+        "bytes) or cannot be written, nor can /tmp. Set RAY_TMPDIR to a short path on a local disk."
+    )
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False

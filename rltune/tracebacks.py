@@ -1,0 +1,195 @@
+"""The headline of a failure, its own exception with file and line, and a traceback to read.
+
+Where the exception is at hand, it is described there: its process leaves the headline as a note,
+which every traceback carries along. Of an exception that is known by its text alone, which is what
+Ray makes of those it does not expect, the text is read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import wraps
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: Starts the note that holds a headline.
+NOTE = "rltune: "
+#: Characters of an exception's message that a headline shows.
+LONGEST = 400
+#: Packages that call a user's code, and whose own frames are not where a user looks.
+HOSTS = ("ray", "gymnasium", "torch", "numpy", "rltune")
+
+_OWN = tuple(f"{path}/" for path in (Path(__file__).parent, Path(__file__).parents[1] / "envs"))
+_STANDARD = f"{Path(os.__file__).parent}/"
+
+
+def headline(error: BaseException) -> str:
+    """One line: the user's own exception, and where it was raised.
+
+    Of a chain it is the last exception that passed through the user's code; of a group that holds
+    one exception, that one.
+    """
+    if read := _from_ray(error):
+        return read
+    own = max(_chain(error), key=lambda link: _place(link)[0])  # of equals the last one raised
+    while isinstance(own, BaseExceptionGroup) and len(own.exceptions) == 1:
+        own = own.exceptions[0]
+    text = _named(own)
+    if isinstance(own, BaseExceptionGroup):
+        text += ": " + "; ".join(_named(part) for part in own.exceptions)
+    _, where = _place(own)
+    return _shortened(text) + (f" ({where})" if where else "")
+
+
+def leave_headline(error: BaseException) -> None:
+    """Adds the headline to an exception as a note."""
+    with suppress(Exception):  # of the user's own class, which may take none
+        error.add_note(NOTE + headline(error))
+
+
+def headlined(method: Callable[P, T]) -> Callable[P, T]:
+    """Makes a method of a trial leave the headline of whatever it raises."""
+
+    @wraps(method)
+    def headlined_method(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:
+            leave_headline(error)
+            raise
+
+    return headlined_method
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception and those it came from, the last one first."""
+    seen = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _named(error: BaseException) -> str:
+    kind = type(error)
+    module = "" if kind.__module__ in ("builtins", "__main__") else kind.__module__ + "."
+    try:
+        text = str(error)
+    except Exception:
+        text = "its message cannot be shown"
+    return f"{module}{kind.__qualname__}" + (f": {text}" if text else "")
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 4] + " ..."
+
+
+def _place(error: BaseException) -> tuple[int, str]:
+    """How much it is the user's own (see :func:`_nearness`), and the line it came from."""
+    best, where = -1, ""
+    for frame, line in _frames(error.__traceback__):
+        code = frame.f_code
+        near = _nearness(code.co_filename)
+        if near >= best:
+            best, where = near, _where(code.co_filename, line, code.co_name)
+    return best, where
+
+
+def _where(file: str, line: int, function: str) -> str:
+    return f"{Path(file).name}:{line}" + ("" if function == "<module>" else f", in {function}")
+
+
+def _frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
+    while trace is not None:
+        yield trace.tb_frame, trace.tb_lineno
+        trace = trace.tb_next
+
+
+def _nearness(file: str) -> int:
+    """2: the user's own; 1: of a package that was installed; 0: of a host or of Python itself."""
+    installed = re.split(r"/(?:site|dist)-packages/", file)
+    if len(installed) > 1:
+        return 0 if installed[-1].split("/")[0] in HOSTS else 1
+    python = file.startswith(("<frozen", _STANDARD)) or re.search(r"/lib/python3\.\d+/", file)
+    return 0 if python or file.startswith(_OWN) or file.endswith(".pyx") else 2
+
+
+# Known by its text alone -------------------------------------------------------------------------
+
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+#: Ray's heading of a traceback, which may follow the name of its own exception on the same line.
+_RAY = re.compile(r"^.*\bray::.*\(pid=\d+, ip=.*\)$", re.MULTILINE)
+_CREATION = "The actor died because of an error raised in its creation task, "
+_HEADING = "Traceback (most recent call last):"
+_NEXT = re.compile(
+    r"\n\n(?:During handling of the above exception, another exception occurred"
+    r"|The above exception was the direct cause of the following exception):\n\n"
+)
+_FRAME = re.compile(r'^  File "(.+)", line (\d+), in (.+)$')
+
+
+def plain(text: str) -> str:
+    """A traceback without Ray's wrapping, colours and our notes, that begins with the user's own.
+
+    Frames of hosts before those of the user's code are left out.
+    """
+    text = _RAY.sub(_HEADING, _COLOUR.sub("", text)).replace(_CREATION, "").strip()
+    lines: list[str] = []
+    frames: list[str] | None = None  # of the traceback under way
+    for line in text[max(0, text.find(_HEADING)) :].splitlines():
+        if frames is not None and line.startswith(" "):
+            frames.append(line)
+            continue
+        lines += _own_frames(frames or [])
+        frames = [] if line == _HEADING else None
+        if not line.startswith(NOTE):
+            lines.append(line)
+    return "\n".join([*lines, *_own_frames(frames or [])])
+
+
+def _own_frames(lines: list[str]) -> list[str]:
+    """The lines of a traceback from the first frame of the user's, or else from the first."""
+    frames = [(at, frame[1]) for at, line in enumerate(lines) if (frame := _FRAME.match(line))]
+    first = next((at for at, file in frames if _nearness(file) == 2), frames and frames[0][0])
+    return lines[first or 0 :]
+
+
+def headline_of(text: str) -> str:
+    """The headline of an exception that is known by its text alone."""
+    notes = [line for line in text.splitlines() if line.startswith(NOTE)]
+    return notes[-1].removeprefix(NOTE) if notes else _headline_of(plain(text))
+
+
+def _headline_of(lines: str) -> str:
+    links = [_read(link) for link in reversed(_NEXT.split(lines))]
+    return max(links, key=lambda link: link[0])[1]
+
+
+def _read(link: str) -> tuple[int, str]:
+    """One exception of a chain: how much it is the user's own, and its headline."""
+    # What follows the last heading was raised in the innermost process.
+    lines = link.rpartition(f"{_HEADING}\n")[2].splitlines()
+    best, where = -1, ""
+    for number, line in enumerate(lines):
+        if frame := _FRAME.match(line):
+            near = _nearness(frame[1])
+            if near >= best:
+                best, where = near, f" ({_where(frame[1], int(frame[2]), frame[3])})"
+        elif where and line and not line.startswith(" "):
+            return best, _shortened("\n".join(lines[number:])) + where
+    return best, _shortened(lines[-1] if lines else "no traceback")
+
+
+def _from_ray(error: BaseException) -> str:
+    """What Ray brings from another process is known by its text: a runner's, for example."""
+    of_ray = type(error).__name__.startswith(("RayTaskError", "ActorDiedError"))
+    return headline_of(str(error)) if of_ray else ""

@@ -1,0 +1,115 @@
+"""What ends before its first trial leaves nothing behind (FAULTS 81)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import warm
+
+from rltune import sweeps
+from rltune.errors import BadInput, MachineError
+from rltune.observer import Observer
+from rltune.request import make_spec
+from rltune.runs import RunFolder
+from rltune.sweeps import session, surroundings
+
+
+class Fails(Observer):
+    """Of a user, with a mistake in it."""
+
+    def started(self, *_: Any) -> None:
+        raise ZeroDivisionError
+
+
+def test_81_what_never_started_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_ray_session: None
+) -> None:
+    (tmp_path / "kept").mkdir()
+    before = dict(os.environ)
+    for storage in ("new", "kept"):
+        spec = make_spec("ppo", "cartpole", storage=tmp_path / storage, name="a")
+        with pytest.raises(ZeroDivisionError):
+            sweeps.run(spec, Fails())
+
+        def init(**_: Any) -> None:
+            raise RuntimeError("the raylet died")
+
+        monkeypatch.setattr(session.ray, "init", init)
+        with pytest.raises(MachineError, match="Ray did not start: the raylet died"):
+            sweeps.run(spec)
+        monkeypatch.setattr(session, "check_fits", lambda _: 1 / 0)
+        monkeypatch.setattr(session.ray, "init", lambda **_: None)
+        with pytest.raises(ZeroDivisionError):
+            sweeps.run(spec)
+        monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"], "and no storage made for it"
+    assert list((tmp_path / "kept").iterdir()) == []
+    assert dict(os.environ) == before
+
+
+def test_81_a_folder_with_a_trial_in_it_stays(tmp_path: Path) -> None:
+    spec = make_spec("ppo", "cartpole", storage=tmp_path, name="a")
+    folder = RunFolder.create(spec)
+    (folder.path / "trials/t00").mkdir(parents=True)
+    folder.discard_unstarted()
+    assert folder.has("run.json")
+    (folder.path / "trials/t00").rmdir()
+    RunFolder.open(folder.path).discard_unstarted()
+    assert folder.has("run.json"), "one that was found is not this process's to remove"
+    folder.discard_unstarted()
+    folder.lock.release()
+    assert not folder.path.exists()
+
+
+def test_81_a_second_sweep_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    spec = make_spec("ppo", "cartpole", storage=tmp_path, name="a")
+
+    class Nested(Observer):
+        def started(self, *_: Any) -> None:
+            with pytest.raises(BadInput, match="runs a sweep already"):
+                sweeps.run(make_spec("ppo", "cartpole", storage=tmp_path, name="b"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        sweeps.run(spec, Nested())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_81_a_short_folder_is_chosen_for_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", "/tmp")
+    assert surroundings.temporary_folder() == "/tmp/ray"
+    monkeypatch.setenv("TMPDIR", str(tmp_path / ("x" * 150)))
+    assert surroundings.temporary_folder() == "/tmp/ray"
+    blocked = tmp_path / "b"
+    blocked.write_text("a file in the way")
+    monkeypatch.setenv("TMPDIR", str(blocked))
+    assert surroundings.temporary_folder() == "/tmp/ray"
+    monkeypatch.setattr(surroundings, "_is_writable", lambda _: False)
+    with pytest.raises(MachineError, match="Set RAY_TMPDIR to a short path"):
+        surroundings.temporary_folder()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signals", [(signal.SIGINT,), (signal.SIGINT, signal.SIGINT)])
+def test_81_interrupted_while_ray_starts(tmp_path: Path, signals: tuple[signal.Signals]) -> None:
+    process = warm.Started(tmp_path, "ppo", "cartpole", "--name", "a")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "runs/a/run.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.5)
+    for number in signals:
+        process.send_signal(number)
+        time.sleep(0.05)
+    done = process.end(60)
+    assert done.returncode == 130, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "go on with" not in done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []
