@@ -13,8 +13,9 @@ from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import VectorEnv
 from rltune.envs import pool
+from rltune.envs.coded import Copies, DecodeActions, EncodeObservations, MaskBeside
 from rltune.envs.construct import (
     FAMILIES,
     SECRET_PREFIX,
@@ -29,6 +30,8 @@ from rltune.envs.construct import (
 from rltune.envs.frames import JoinFrames
 from rltune.envs.spec import EnvSpec, bare
 
+from rltune.engine.codec import ActionCodec, ObservationCodec, action_codec, has_mask
+
 __all__ = [
     "FAMILIES",
     "MAX_EPISODE_STEPS",
@@ -36,7 +39,10 @@ __all__ = [
     "SPECS",
     "EnvSpec",
     "JoinFrames",
+    "authored",
+    "authored_actions",
     "bare",
+    "coded",
     "construct",
     "family",
     "gym_id",
@@ -58,32 +64,56 @@ MAX_EPISODE_STEPS = 10_000
 
 
 def make(
-    name: str, env_args: Mapping[str, Any] | None = None, frame_stack: int = 1
+    name: str,
+    env_args: Mapping[str, Any] | None = None,
+    frame_stack: int = 1,
+    form: str = "auto",
 ) -> gym.Env[Any, Any]:
-    """One environment, with its family's wrappers, in a form that a network can read.
-
-    Observations that are numbers of kinds (Discrete, MultiDiscrete, MultiBinary) become vectors
-    of zeros and ones, tables become vectors; vectors and pictures stay.
+    """One environment as a policy reads it and acts in it.
 
     Args:
         name: a short name, a gymnasium id, ``module:Id-v0`` or ``module:Class``.
         env_args: keyword arguments of the environment's constructor, and ``max_episode_steps``.
         frame_stack: observations joined along their last axis, the newest last.
+        form: how observations are read, see :class:`rltune.engine.codec.ObservationCodec`.
+
+    Raises:
+        UnsupportedSpace: no policy here can read its observations, or act in it.
     """
+    return coded(authored(name, env_args), frame_stack, form)
+
+
+def coded(env: gym.Env[Any, Any], frame_stack: int = 1, form: str = "auto") -> gym.Env[Any, Any]:
+    """An environment of :func:`authored` behind the codec; see :func:`make`."""
+    codec = action_codec(env.action_space)
+    env = _readable(env, codec, frame_stack, form)
+    return env if codec.is_identity else DecodeActions(env, codec)
+
+
+def authored(name: str, env_args: Mapping[str, Any] | None = None) -> gym.Env[Any, Any]:
+    """One environment with the spaces that its author gave it; its episodes have a limit."""
     env = construct(name, env_args)
     if env.spec is not None and env.spec.max_episode_steps is None:
         env = gym.wrappers.TimeLimit(env, MAX_EPISODE_STEPS)
-    if not _is_readable(env.observation_space):
-        env = gym.wrappers.FlattenObservation(env)
+    return env
+
+
+def authored_actions(env: gym.Env[Any, Any]) -> gym.Space[Any]:
+    """The action space that the author of an environment of :func:`make` gave it."""
+    return env.env.action_space if isinstance(env, DecodeActions) else env.action_space
+
+
+def _readable(
+    env: gym.Env[Any, Any], actions: ActionCodec, frame_stack: int, form: str
+) -> gym.Env[Any, Any]:
+    """An environment whose observations are as the policy reads them."""
+    masks = actions.choices and env.has_wrapper_attr("action_masks")
+    if masks and not has_mask(env.observation_space):
+        env = MaskBeside(env, actions.choices)
+    codec = ObservationCodec(env.observation_space, form, actions.choices)
+    if not codec.is_identity:
+        env = EncodeObservations(env, codec)
     return JoinFrames(env, frame_stack) if frame_stack > 1 else env
-
-
-def _is_readable(space: gym.Space[Any]) -> bool:
-    """Whether a network reads a space as it is, or nothing here can help it to."""
-    if isinstance(space, gym.spaces.Box):
-        return len(space.shape) in (1, 3)
-    flat = (gym.spaces.Discrete, gym.spaces.MultiDiscrete, gym.spaces.MultiBinary)
-    return not isinstance(space, flat)
 
 
 def make_vec(
@@ -92,30 +122,43 @@ def make_vec(
     env_args: Mapping[str, Any] | None = None,
     frame_stack: int = 1,
     simulator: str = "gymnasium",
+    form: str = "auto",
 ) -> VectorEnv:
-    """``num_envs`` copies stepped together in this process.
+    """``num_envs`` copies stepped together in this process, as a policy reads and acts in them.
 
-    Gymnasium's own vectorised version is used where an environment has one and there are enough
-    copies (CartPole: 12 times the steps per second at 64), else the copies are stepped one after
-    the other. Cheap environments never go into subprocesses: talking to them costs more than
-    stepping them.
+    Gymnasium's own vectorised version is used where an environment has one, there are enough copies
+    (CartPole: 12 times the steps per second at 64) and the policy's numbers are the environment's
+    own; else the copies are stepped one after the other. Cheap environments never go into
+    subprocesses: talking to them costs more than stepping them.
 
     Args:
         simulator: "gymnasium", or "envpool" where :func:`rltune.envs.pool.problem` sees none.
+        form: as for :func:`make`.
     """
     if simulator == "envpool":
-        return pool.Pooled(gym_id(name), num_envs, make(name, env_args))
+        like = authored(name, env_args)
+        codec = action_codec(like.action_space)
+        return pool.Pooled(gym_id(name), num_envs, like, codec)
     if frame_stack == 1 and num_envs >= VECTORISED_FROM and _has_vectorised(gym_id(name)):
-        return gym.make_vec(
+        env = gym.make_vec(
             gym_id(name),
             num_envs=num_envs,
             vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
             **reveal(env_args or {}),
         )
-    return SyncVectorEnv(
-        [lambda: make(name, env_args, frame_stack)] * num_envs,
-        autoreset_mode=AutoresetMode.SAME_STEP,
-    )
+        codec = action_codec(env.single_action_space)
+        if codec.is_identity and ObservationCodec(env.single_observation_space, form).is_identity:
+            return env
+        env.close()
+    first = authored(name, env_args)
+    codec = action_codec(first.action_space)
+    made = [first]  # the first copy told what the actions are
+
+    def copy() -> gym.Env[Any, Any]:
+        env = made.pop() if made else authored(name, env_args)
+        return _readable(env, codec, frame_stack, form)
+
+    return Copies([copy] * num_envs, codec)
 
 
 def _has_vectorised(env_id: str) -> bool:

@@ -9,6 +9,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
+from rltune.engine.codec import PolicyInput, masked
+
 
 class JoinFrames(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore[misc]
     """Joins the last ``count`` observations along their last axis, the newest last.
@@ -28,11 +30,8 @@ class JoinFrames(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore
         if not isinstance(space, gym.spaces.Box) or not space.shape:
             raise ValueError(f"frame_stack needs observations of a Box space, not {space}")
         self._frames: deque[np.ndarray] = deque(maxlen=count)
-        self.observation_space = gym.spaces.Box(
-            np.concatenate([space.low] * count, axis=-1),
-            np.concatenate([space.high] * count, axis=-1),
-            dtype=space.dtype.type,
-        )
+        low, high = (np.concatenate([end] * count, axis=-1) for end in (space.low, space.high))
+        self.observation_space = PolicyInput.of(low, high, space.dtype.type, masked(space))
 
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """Starts an episode; its first observation counts for those before it."""

@@ -30,10 +30,9 @@ _world = partial(
 
 
 class OneHotView(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore[misc]
-    """The view and the direction as one vector of bytes: 255 for yes, 0 for no.
+    """The view and the direction as one vector of bytes, 1 for yes and 0 for no.
 
-    Bytes, as a picture's: a network gets 1 and 0, and a replay buffer takes a quarter of the
-    memory.
+    Bytes, so that a replay buffer takes a quarter of the memory.
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
@@ -41,11 +40,11 @@ class OneHotView(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore
         super().__init__(env)
         constants = import_module("minigrid.core.constants")
         tables = (constants.OBJECT_TO_IDX, constants.COLOR_TO_IDX, constants.STATE_TO_IDX)
-        self._kinds = [np.eye(len(table), dtype=np.uint8) * 255 for table in tables]
-        self._directions = np.eye(env.observation_space["direction"].n, dtype=np.uint8) * 255
+        self._kinds = [np.eye(len(table), dtype=np.uint8) for table in tables]
+        self._directions = np.eye(env.observation_space["direction"].n, dtype=np.uint8)
         width, height, _ = env.observation_space["image"].shape
         size = width * height * sum(map(len, self._kinds)) + len(self._directions)
-        self.observation_space = gym.spaces.Box(0, 255, (size,), np.uint8)
+        self.observation_space = gym.spaces.Box(0, 1, (size,), np.uint8)
 
     def observation(self, observation: dict[str, Any]) -> np.ndarray:
         """Objects of all cells, their colours, their states, the direction."""

@@ -20,6 +20,8 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from rltune.envs.spec import EnvSpec, bare
 
+from rltune.engine.codec import ActionCodec
+
 
 def problem(env: EnvSpec, frame_stack: int, env_args: Mapping[str, Any]) -> str | None:
     """Why EnvPool cannot step an environment; None where it can."""
@@ -52,11 +54,14 @@ class Pooled(VectorWrapper):  # type: ignore[misc]
     Args:
         env_id: gymnasium's, which is EnvPool's too.
         like: one of gymnasium's, whose spaces and time limit they get. It is closed.
+        codec: of its actions, which come as a policy says them.
     """
 
     env: VectorEnv
 
-    def __init__(self, env_id: str, num_envs: int, like: gym.Env[Any, Any]) -> None:
+    def __init__(
+        self, env_id: str, num_envs: int, like: gym.Env[Any, Any], codec: ActionCodec
+    ) -> None:
         self._kind = partial(
             _envpool().make_gymnasium,
             bare(env_id),
@@ -67,9 +72,10 @@ class Pooled(VectorWrapper):  # type: ignore[misc]
         super().__init__(self._made())
         self._actions = self.env.single_action_space.dtype
         self.single_observation_space = like.observation_space
-        self.single_action_space = like.action_space
+        self._codec = codec
+        self.single_action_space = codec.ours
         self.observation_space = batch_space(like.observation_space, num_envs)
-        self.action_space = batch_space(like.action_space, num_envs)
+        self.action_space = batch_space(codec.ours, num_envs)
         like.close()
 
     def _made(self, **seed: int) -> VectorEnv:
@@ -91,5 +97,7 @@ class Pooled(VectorWrapper):  # type: ignore[misc]
 
     def step(self, actions: NDArray[Any]) -> tuple[Any, ...]:
         """Steps every copy. Those whose episode ended the step before are reset instead."""
-        result: tuple[Any, ...] = self.env.step(np.ascontiguousarray(actions, self._actions))
+        result: tuple[Any, ...] = self.env.step(
+            np.ascontiguousarray(self._codec.decode(actions), self._actions)
+        )
         return result

@@ -31,12 +31,14 @@ class Acts(Protocol):
 
     Attributes:
         frame_stack: observations joined to the one it acts on.
+        form: how it reads them.
     """
 
     frame_stack: int
+    form: str
 
     def act(self, obs: np.ndarray) -> np.ndarray:
-        """Actions for observations of shape (N, ...), as the environment takes them."""
+        """Actions for observations of shape (N, ...), as :func:`rltune.envs.make` has both."""
 
 
 @dataclass(frozen=True)
@@ -277,7 +279,8 @@ def play(
     guard = guard or nullcontext()
     returns = [0.0] * len(seeds)
     with guard:
-        copies = [envs.make(spec.env_id, spec.env_args, policy.frame_stack) for _ in seeds]
+        made = partial(envs.make, spec.env_id, spec.env_args, policy.frame_stack, policy.form)
+        copies = [made() for _ in seeds]
         seen = [env.reset(seed=seed)[0] for env, seed in zip(copies, seeds, strict=True)]
     running = list(range(len(seeds)))
     while running:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import onnx
 import onnxruntime
 import torch
 
 from rltune import __version__, envs, files
+from rltune.algorithms.normalise import ILLEGAL
 from rltune.algorithms.policy import Policy
+from rltune.engine.codec import sample
 from rltune.errors import NothingUsable
 from rltune.evaluation import best_policy, selection_seeds
 from rltune.runs import RunFolder
@@ -53,9 +55,10 @@ class Agreement:
 def to_onnx(folder: RunFolder, path: Path) -> Agreement:
     """Writes a run's best policy, acting greedily, as ONNX.
 
-    Input ``obs``: (N, ...) as the environment gives them, frames stacked as the policy takes
-    them; float32, pictures uint8. Output ``action``: (N, ...) as the environment takes them,
-    whole numbers for Discrete, stretched to the bounds for Box. N is free. The file's metadata
+    Input ``obs``: (N, ...) as :func:`rltune.envs.make` gives them: flattened, turned and with a
+    mask of legal actions behind them where the environment's are so read, frames stacked as the
+    policy takes them; float32, bytes uint8. Output ``action``: (N, ...) as the environment takes
+    them, in its space. N is free. The file's metadata
     name ``env_id``, ``algo``, ``frame_stack`` and ``rltune``, the version.
 
     Raises:
@@ -85,7 +88,8 @@ def observations(policy: Policy, spec: RunSpec, count: int = OBSERVATIONS) -> np
     """
     rng = np.random.default_rng(spec.seed)
     seeds = iter(selection_seeds(spec.seed, count + ENVS))
-    copies = [envs.make(spec.env_id, spec.env_args, policy.frame_stack) for _ in range(ENVS)]
+    made = partial(envs.make, spec.env_id, spec.env_args, policy.frame_stack, policy.form)
+    copies = [made() for _ in range(ENVS)]
     current = [env.reset(seed=next(seeds))[0] for env in copies]
     for env in copies:
         env.action_space.seed(int(rng.integers(2**31)))
@@ -94,7 +98,9 @@ def observations(policy: Policy, spec: RunSpec, count: int = OBSERVATIONS) -> np
         met += current
         actions = policy.act(np.stack(current))
         for i, env in enumerate(copies):
-            action = env.action_space.sample() if rng.random() < RANDOM_SHARE else actions[i]
+            action = actions[i]
+            if rng.random() < RANDOM_SHARE:
+                action = sample(env.observation_space, env.action_space, current[i])
             current[i], _, terminated, truncated, _ = env.step(action)
             if terminated or truncated:
                 current[i], _ = env.reset(seed=next(seeds))
@@ -108,11 +114,13 @@ def compare(policy: Policy, path: Path, obs: np.ndarray) -> Agreement:
     """Lets an ONNX file and the policy act on the same observations ``(N, ...)``."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (exported,) = session.run(["action"], {"obs": obs})
-    actions = policy.act(obs)
+    actions = policy.codec.decode(policy.act(obs))
     if exported.shape != actions.shape:
         raise NothingUsable(f"its actions have the shape {exported.shape}, not {actions.shape}")
-    discrete = isinstance(policy.action_space, gym.spaces.Discrete)
-    shares = _passed_over(policy, obs, exported) if discrete else _apart(policy, actions, exported)
+    if policy.codec.choices:
+        shares = _passed_over(policy, obs, exported)
+    else:
+        shares = _apart(policy, actions, exported)
     return Agreement(
         observations=len(obs),
         equal=int((shares <= TOLERANCE).reshape(len(obs), -1).all(axis=1).sum()),
@@ -121,23 +129,30 @@ def compare(policy: Policy, path: Path, obs: np.ndarray) -> Agreement:
 
 
 def _passed_over(policy: Policy, obs: np.ndarray, exported: np.ndarray) -> np.ndarray:
-    """By how much the policy rates another action higher, shape (N,).
+    """By how much the policy rates another action higher, shape (N, numbers in an action).
 
     0 where the actions are equal. Where two are rated alike, the last bit of a sum decides, and
     torch itself turns with the size of its batch: that is no difference.
     """
-    ratings = policy.ratings(obs)
-    chosen = np.take_along_axis(ratings, exported[:, None], axis=1)[:, 0]
-    lead: np.ndarray = (ratings.max(axis=1) - chosen) / np.abs(ratings).max(axis=1)
-    return lead
+    rated, codec = policy.ratings(obs), policy.codec
+    first = codec.decode(np.zeros((len(obs), *codec.ours.shape), np.int64))
+    numbers = (exported.astype(np.int64) - first).reshape(len(obs), -1)
+    counts = np.ravel(getattr(codec.ours, "nvec", codec.choices))
+    leads = []
+    for ratings, number in zip(np.split(rated, np.cumsum(counts)[:-1], 1), numbers.T, strict=True):
+        chosen = np.take_along_axis(ratings, number[:, None], axis=1)[:, 0]
+        largest = np.abs(np.where(ratings > ILLEGAL, ratings, 0.0)).max(axis=1)
+        leads.append((ratings.max(axis=1) - chosen) / np.maximum(largest, np.finfo(float).tiny))
+    return np.stack(leads, axis=1)
 
 
 def _apart(policy: Policy, actions: np.ndarray, exported: np.ndarray) -> np.ndarray:
     """Distances between actions as a share of their range, or of the largest, shape (N, ...)."""
-    space = policy.action_space
-    bounded = space.is_bounded()
-    scale = space.high - space.low if bounded else np.abs(actions).max(axis=0)
-    apart: np.ndarray = np.abs(exported - actions) / scale
+    space = policy.codec.theirs
+    range_ = space.high.astype(float) - space.low
+    largest = np.abs(actions.astype(float)).max(axis=0)
+    scale = np.where(space.bounded_below & space.bounded_above, range_, largest)
+    apart: np.ndarray = np.abs(exported.astype(float) - actions) / np.where(scale > 0, scale, 1.0)
     return apart
 
 
@@ -156,7 +171,7 @@ def _write(policy: Policy, spec: RunSpec, obs: np.ndarray, path: Path) -> None:
         )
     model = onnx.load(path)
     shape = model.graph.output[0].type.tensor_type.shape
-    for dim, size in zip(shape.dim[1:], policy.action_space.shape, strict=True):
+    for dim, size in zip(shape.dim[1:], policy.codec.theirs.shape, strict=True):
         dim.dim_value = size  # which the exporter leaves open
     about = {
         "env_id": spec.env_id,

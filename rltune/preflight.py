@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium.wrappers import PassiveEnvChecker
 
 from rltune import envs
+from rltune.engine.codec import UnsupportedSpace
 from rltune.envs import EnvSpec
 from rltune.errors import BadInput, EnvironmentExit, ProcessEnded
 from rltune.isolated import Guard, isolated
@@ -25,6 +26,13 @@ STEPS = 32
 SECONDS = 0.2
 #: How far past its bounds an observation may lie: rounding, as a share of the bound.
 ROUNDING = 1e-4
+#: The kinds of action space, by the name in rltune.settings.
+KINDS = {
+    "discrete": "Discrete",
+    "multidiscrete": "MultiDiscrete",
+    "multibinary": "MultiBinary",
+    "box": "Box",
+}
 GUIDE = "see https://gymnasium.farama.org/introduction/migration_guide/"
 
 
@@ -81,7 +89,7 @@ def problem(
     """
     try:
         with guard:
-            env = envs.make(spec.id, env_args)
+            env = envs.authored(spec.id, env_args)
     except Exception as error:  # an environment may raise anything
         mend = (
             f"Install it with: pip install 'rltune[{spec.extra}]'"
@@ -90,6 +98,10 @@ def problem(
         )
         return f"environment {spec.id} could not be made: {_shown(error)}. {mend}"
     found = space_problem(spec, algo, env)
+    try:
+        env = env if found else envs.coded(env)
+    except UnsupportedSpace as error:
+        found = f"environment {spec.id}: {error}"
     if found is None and (wrong := api_problem(env, guard)):
         found = f"environment {spec.id}: {wrong}"
     with suppress(Exception), guard:  # what comes of closing it harms nobody
@@ -107,24 +119,30 @@ def _shown(error: Exception) -> str:
 
 def space_problem(spec: EnvSpec, algo: Algorithm, env: gym.Env[Any, Any]) -> str | None:
     """Why an algorithm cannot act in an environment, and which one could; None if it can."""
-    if not isinstance(env.observation_space, gym.spaces.Box):
-        return (
-            f"environment {spec.id}: {type(env.observation_space).__name__} observations are not "
-            "handled. Flatten them to a Box with gymnasium.wrappers.FlattenObservation."
-        )
     kind = type(env.action_space).__name__.lower()
     if kind in algo.actions:
-        return None
+        return _unbounded(spec, algo, env.action_space)
     able = [other.name for other in ALGORITHMS.values() if kind in other.actions]
-    mend = (
+    advice = (
         f"Use {' or '.join(able)}."
         if able
         else "No algorithm of rltune handles such actions: wrap the environment so that they are "
-        "Discrete or Box."
+        "Discrete, MultiDiscrete, MultiBinary or Box."
     )
+    takes = " or ".join(sorted(KINDS[action] for action in algo.actions))
     return (
         f"{algo.name} cannot act in {spec.id}: its actions are {type(env.action_space).__name__}, "
-        f"{algo.name} takes {' or '.join(sorted(a.capitalize() for a in algo.actions))}. {mend}"
+        f"{algo.name} takes {takes}. {advice}"
+    )
+
+
+def _unbounded(spec: EnvSpec, algo: Algorithm, space: gym.Space[Any]) -> str | None:
+    """Why SAC cannot act in a Box: its policy is squashed into bounds."""
+    if algo.name != "sac" or space.is_bounded():
+        return None
+    return (
+        f"sac cannot act in {spec.id}: its actions have no finite bounds on every side ({space}), "
+        "and sac's are squashed into bounds. Use ppo, or give the actions bounds."
     )
 
 

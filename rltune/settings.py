@@ -98,7 +98,8 @@ class Algorithm:
         name: as on the command line.
         title: its full name and source.
         class_name: the class in rltune.algorithms.
-        actions: the kinds of action space it handles, "discrete" and "box".
+        actions: the kinds of action space it handles: "discrete", "multidiscrete", "multibinary",
+            "box".
         settings: every setting it acts on.
         constraints: what must hold between settings, also after a mutation.
     """
@@ -154,6 +155,12 @@ _COMMON = {
     ),
     "frame_stack": Setting(
         "observations joined to one, the newest last", "int", 1, 255, structural=True
+    ),
+    "observation_form": Setting(
+        "observations read as a vector or as a picture, its channels last or first; auto: by shape",
+        "str",
+        options=("auto", "vector", "picture", "channels_first"),
+        structural=True,
     ),
     "observation_filter": Setting(
         "observations as they are, or scaled by the mean and deviation of those seen so far",
@@ -294,7 +301,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             "ppo",
             "Proximal Policy Optimization (Schulman et al. 2017)",
             "PPO",
-            frozenset({"discrete", "box"}),
+            frozenset({"discrete", "multidiscrete", "multibinary", "box"}),
             _LR | _COMMON | _NOISE | _PPO,
             (
                 Constraint.parse("minibatch_size <= train_batch_size"),

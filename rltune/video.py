@@ -151,7 +151,8 @@ def _opened(spec: RunSpec, policy: Policy, mode: str) -> Iterator[gym.Env[Any, A
             f"only {', '.join(modes) or 'nothing'}"
         )
     try:
-        env = envs.make(spec.env_id, {**spec.env_args, "render_mode": mode}, policy.frame_stack)
+        args = {**spec.env_args, "render_mode": mode}
+        env = envs.make(spec.env_id, args, policy.frame_stack, policy.form)
         env.reset()
         env.render()
     except Exception as error:

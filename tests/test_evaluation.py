@@ -25,6 +25,7 @@ class Left:
     """Always pushes left: its return depends on the first state alone."""
 
     frame_stack = 1
+    form = "auto"
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         return np.zeros(len(obs), dtype=np.int64)

@@ -15,6 +15,7 @@ class FlatConfig:
 
     Attributes:
         frame_stack: observations joined along their last axis, the newest last.
+        observation_form: how observations are read, see rltune.engine.codec.ObservationCodec.
         simulator: what steps the environments, "gymnasium" or "envpool", see rltune.envs.pool.
         exploit: set by a population's scheduler when the trial becomes a clone: ``donor``, the
             trial whose checkpoint it is restored from next, ``env_steps``, where its own clock
@@ -46,6 +47,7 @@ class FlatConfig:
         self.fcnet_hiddens: list[int] | None = None
         self.fcnet_activation: str | None = None
         self.frame_stack = 1
+        self.observation_form = "auto"
         self.simulator = "gymnasium"
         self.exploit: dict[str, Any] | None = None
         self.pauses: Sequence[int] = ()
@@ -108,6 +110,7 @@ class FlatConfig:
         return {
             "observation_filter": config.observation_filter != "NoFilter",
             "clip_rewards": config.clip_rewards,
+            "observation_form": config.observation_form != "auto",
         }
 
     def not_on_arrays(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from ray.rllib.algorithms import dqn as rllib_dqn
@@ -25,6 +26,7 @@ from rltune.algorithms.normalise import Normalised
 from rltune.algorithms.off_policy import OffPolicy, ReplayConfig, ReplayLearner
 from rltune.algorithms.pictures import DQNPictures
 from rltune.algorithms.runner import ArrayEnvRunner
+from rltune.engine.codec import UnsupportedSpace, legal, masked
 
 
 class DQNModule(Normalised, DefaultDQNTorchRLModule):
@@ -38,15 +40,26 @@ class DQNModule(Normalised, DefaultDQNTorchRLModule):
             if self.uses_dueling:
                 make_noisy(self.vf, self.model_config["std_init"])
 
+    def legal_q_values(self, batch: dict[str, Any]) -> torch.Tensor:
+        """Q values of shape (N, actions), those of illegal actions out of reach."""
+        values: torch.Tensor = self.compute_q_values(batch)[QF_PREDS]
+        return self.allow(batch, values)
+
+    def _forward_inference(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+        return {Columns.ACTIONS: self.legal_q_values(batch).argmax(-1)}
+
     def _forward_train(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
-        """RLlib's outputs. Nothing of the next observations is tracked: they have no gradient."""
+        """RLlib's outputs. Nothing of the next observations is tracked: they have no gradient.
+
+        The best next action is one that the next observation's mask allows.
+        """
         following = {Columns.OBS: batch[Columns.NEXT_OBS]}
         out: dict[str, torch.Tensor] = self.compute_q_values({Columns.OBS: batch[Columns.OBS]})
         with torch.no_grad():
             if self.uses_double_q:
-                out[QF_NEXT_PREDS] = self.compute_q_values(following)[QF_PREDS]
+                out[QF_NEXT_PREDS] = self.legal_q_values(following)
             target = self.forward_target(following)
-        out[QF_TARGET_NEXT_PREDS] = target[QF_PREDS]
+        out[QF_TARGET_NEXT_PREDS] = self.allow(following, target[QF_PREDS])
         if self.num_atoms > 1:
             out[ATOMS] = target[ATOMS]
             out[QF_TARGET_NEXT_PROBS] = target[QF_PROBS]
@@ -56,16 +69,39 @@ class DQNModule(Normalised, DefaultDQNTorchRLModule):
 class DQNRunner(ArrayEnvRunner):
     """Epsilon-greedy on the network's Q values."""
 
+    def make_env(self) -> None:
+        """The vectorised environment.
+
+        Raises:
+            UnsupportedSpace: its actions are not Discrete.
+        """
+        super().make_env()
+        space = self.env.single_action_space
+        if not isinstance(space, gym.spaces.Discrete):
+            raise UnsupportedSpace(
+                f"dqn acts in Discrete, and the actions of {self.config.env} are read as "
+                f"{type(space).__name__}: use ppo"
+            )
+
     def act(self, obs: torch.Tensor, env_steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """The best actions, or random ones with probability epsilon."""
         schedule = self.module.epsilon_schedule
         schedule.update(env_steps)
-        actions = self.rng.integers(self.env.single_action_space.n, size=len(obs))
+        actions = self._random_actions(obs)
         greedy = self.rng.random(len(obs)) >= float(schedule.get_current_value())
         if greedy.any():
-            q_values = self.module.compute_q_values({Columns.OBS: obs})[QF_PREDS]
+            q_values = self.module.legal_q_values({Columns.OBS: obs})
             actions[greedy] = q_values.argmax(-1).cpu().numpy()[greedy]
         return actions, {}
+
+    def _random_actions(self, obs: torch.Tensor) -> np.ndarray:
+        """A legal action for each observation, shape (N,)."""
+        count, spaces = int(self.env.single_action_space.n), self.env.single_observation_space
+        if not masked(spaces):
+            return self.rng.integers(count, size=len(obs))
+        allowed = legal(spaces, obs.cpu().numpy())
+        drawn: np.ndarray = np.where(allowed, self.rng.random(allowed.shape), -1.0).argmax(-1)
+        return drawn
 
     def acting(self) -> list[Reading]:
         """Epsilon's too, from the schedule that acts."""

@@ -162,7 +162,7 @@ class ArrayLearner:
         """Takes the observations of rollouts into the filter, where the network has one."""
         if self.net.observation_filter is not None:
             seen = np.concatenate([rollout.obs[rollout.valid] for rollout in rollouts])
-            self.net.observation_filter.update(as_numbers(to_device(seen, self.device)))
+            self.net.observation_filter.update(as_numbers(self.net, to_device(seen, self.device)))
 
     def _clip(self, params: list[torch.Tensor]) -> torch.Tensor:
         """Clips gradients in place. Returns their global norm from before, a single number."""

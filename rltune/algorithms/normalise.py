@@ -10,14 +10,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from ray.rllib.core.columns import Columns
 from torch import nn
 
 from rltune.algorithms.rollout import Rollout
+from rltune.engine.codec import divisor, masked
 
 #: Normalised numbers are clipped to this distance from zero, as is common for both.
 CLIP = 10.0
 #: Added to a variance: what never varies is divided by a little.
 EPSILON = 1e-8
+#: The rating of an action that a mask forbids: its probability is 0, and it is never the highest.
+#: Finite, so that its product with a probability of 0 is 0.
+ILLEGAL = -1e9
 
 
 class RunningMoments(nn.Module):
@@ -53,12 +58,23 @@ class RunningMoments(nn.Module):
 
 
 class MeanStdFilter(RunningMoments):
-    """Observations with mean 0 and variance 1; none seen yet: as they are."""
+    """Observations with mean 0 and variance 1; none seen yet: as they are.
+
+    Args:
+        masked: numbers of an action mask at the end of a row, which stay as they are.
+    """
+
+    def __init__(self, shape: tuple[int, ...] = (), masked: int = 0) -> None:
+        super().__init__(shape)
+        self._masked = masked
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
         """Shape (N, ...), clipped to +-10."""
         scaled: torch.Tensor = (obs - self.mean) * (self.var + EPSILON).rsqrt()
-        return scaled.clamp_(-CLIP, CLIP)
+        scaled.clamp_(-CLIP, CLIP)
+        if self._masked:
+            scaled[..., -self._masked :] = obs[..., -self._masked :]
+        return scaled
 
 
 class RewardScale(RunningMoments):
@@ -106,17 +122,36 @@ class RewardScale(RunningMoments):
 
 
 class Normalised:
-    """Mixed into RLModules: the filter that ``observation_filter`` asks for."""
+    """Mixed into RLModules: how the network reads observations.
+
+    Attributes:
+        observation_filter: what ``observation_filter`` asks for.
+        divisor: what observations are divided by, see :func:`rltune.engine.codec.divisor`.
+    """
 
     observation_filter: MeanStdFilter | None
+    divisor: float
     observation_space: Any
     model_config: Any
 
     def setup(self) -> None:
         """Builds the network, then the filter."""
         super().setup()  # type: ignore[misc]
+        space = self.observation_space
         wanted = self.model_config.get("observation_filter", "NoFilter") != "NoFilter"
-        self.observation_filter = MeanStdFilter(self.observation_space.shape) if wanted else None
+        self.observation_filter = MeanStdFilter(space.shape, masked(space)) if wanted else None
+        self.divisor = divisor(space)
+
+    def allow(self, batch: dict[str, Any], ratings: torch.Tensor) -> torch.Tensor:
+        """Ratings of numbered actions, (N, choices), those of illegal ones lowered out of reach.
+
+        A mask that allows nothing, as at the end of a game, restricts nothing.
+        """
+        choices = masked(self.observation_space)
+        if not choices:
+            return ratings
+        mask = batch[Columns.OBS][..., -choices:] > 0
+        return ratings.where(mask | ~mask.any(-1, keepdim=True), ILLEGAL)
 
 
 def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -131,13 +166,14 @@ def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
     return tensor
 
 
-def as_numbers(obs: torch.Tensor) -> torch.Tensor:
+def as_numbers(net: Any, obs: torch.Tensor) -> torch.Tensor:
     """Observations as float32, bytes of a picture scaled to [0, 1]."""
-    return obs.float().div_(255.0) if obs.dtype == torch.uint8 else obs.float()
+    divisor = getattr(net, "divisor", 1.0)
+    return obs.float() if divisor == 1.0 else obs.float().div_(divisor)
 
 
 def as_input(net: Any, obs: torch.Tensor) -> torch.Tensor:
     """Observations as a network takes them: numbers, and through its filter where it has one."""
-    numbers = as_numbers(obs)
+    numbers = as_numbers(net, obs)
     chosen = getattr(net, "observation_filter", None)
     return numbers if chosen is None else chosen(numbers)

@@ -55,6 +55,22 @@ class PictureEncoderConfig(ModelConfig):
         return PictureEncoder(self)
 
 
+class AveragePool(nn.AdaptiveAvgPool2d):
+    """torch's, as products with constant matrices where it is exported: ONNX has no such layer."""
+
+    def forward(self, planes: torch.Tensor) -> torch.Tensor:
+        """Shape (N, C, height, width) to (N, C, size, size)."""
+        if not torch.onnx.is_in_onnx_export():
+            return super().forward(planes)
+        rows, columns = (self._shares(side, planes) for side in planes.shape[-2:])
+        return rows @ planes @ columns.T
+
+    def _shares(self, side: int, like: torch.Tensor) -> torch.Tensor:
+        """What each number of a side adds to each average, shape (size, side)."""
+        eye = torch.eye(int(side), dtype=like.dtype, device=like.device)
+        return nn.functional.adaptive_avg_pool1d(eye, POOLED).T.contiguous()
+
+
 class PictureEncoder(TorchModel, Encoder):
     """Reads pictures of shape (N, height, width, channels), any size from 3 x 3."""
 
@@ -68,7 +84,7 @@ class PictureEncoder(TorchModel, Encoder):
             channels = filters
             sides = [(side - kernel) // stride + 1 for side in sides]
         if max(sides) > POOLED:
-            layers.append(nn.AdaptiveAvgPool2d(POOLED))
+            layers.append(AveragePool(POOLED))
             sides = [POOLED, POOLED]
         self.convolutions = nn.Sequential(*layers, nn.Flatten())
         self.hidden = TorchMLP(

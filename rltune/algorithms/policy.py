@@ -6,10 +6,8 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
-from ray.rllib.algorithms.dqn.default_dqn_rl_module import QF_PREDS
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.distribution.torch.torch_distribution import TorchSquashedGaussian
 from ray.rllib.core.rl_module.apis import QNetAPI
@@ -17,8 +15,9 @@ from torch import nn
 
 from rltune import algorithms, envs
 from rltune.algorithms.normalise import as_input
-from rltune.algorithms.runner import to_env_actions
 from rltune.checkpoints import POLICY_FILE, verify
+from rltune.engine.codec import ActionCodec, action_codec
+from rltune.engine.decoder import Decoder
 from rltune.errors import BadInput
 from rltune.runs import RunFolder
 from rltune.settings import algorithm
@@ -30,61 +29,52 @@ class Policy:
 
     Attributes:
         net: RLlib's RLModule.
-        action_space: of one environment.
+        codec: between its actions and the environment's.
         frame_stack: observations joined to the one it acts on.
+        form: how it reads observations, see :class:`rltune.engine.codec.ObservationCodec`.
     """
 
-    def __init__(self, net: Any, action_space: gym.Space[Any], frame_stack: int = 1) -> None:
+    def __init__(
+        self, net: Any, codec: ActionCodec, frame_stack: int = 1, form: str = "auto"
+    ) -> None:
         self.net = net
-        self.action_space = action_space
+        self.codec = codec
         self.frame_stack = frame_stack
+        self.form = form
 
     @torch.no_grad()
     def act(self, obs: np.ndarray) -> np.ndarray:
-        """The likeliest actions for observations (N, ...), as the environment takes them."""
-        actions = likeliest(self.net, torch.from_numpy(obs))
-        return to_env_actions(actions.numpy(), self.action_space)
+        """The likeliest actions for observations (N, ...), as :func:`rltune.envs.make` has both."""
+        return likeliest(self.net, torch.from_numpy(obs)).numpy()
 
     @torch.no_grad()
     def ratings(self, obs: np.ndarray) -> np.ndarray:
-        """Of every numbered action, (N, actions): Q values or logits, of which act() takes the
-        largest."""
+        """Of every numbered action, (N, choices): Q values or logits, of which act() takes the
+        largest. Those of illegal actions are out of reach."""
         batch = {Columns.OBS: as_input(self.net, torch.from_numpy(obs))}
         if isinstance(self.net, QNetAPI):
-            rated: torch.Tensor = self.net.compute_q_values(batch)[QF_PREDS]
+            rated: torch.Tensor = self.net.legal_q_values(batch)
         else:
             rated = self.net.forward_inference(batch)[Columns.ACTION_DIST_INPUTS]
         return rated.numpy()
 
     def module(self) -> Greedy:
         """The same as one torch module, to be taken elsewhere."""
-        return Greedy(self.net, self.action_space).eval()
+        return Greedy(self.net, self.codec).eval()
 
 
 class Greedy(nn.Module):
-    """Observations (N, ...) of an environment to the actions it takes, all of it in torch.
+    """Observations (N, ...), as a policy reads them, to the environment's actions."""
 
-    The bounds of the actions are within: see :func:`to_env_actions`, which it repeats.
-    """
-
-    low: torch.Tensor
-    high: torch.Tensor
-
-    def __init__(self, net: Any, action_space: gym.Space[Any]) -> None:
+    def __init__(self, net: Any, codec: ActionCodec) -> None:
         super().__init__()
         self.net = net
-        self.stretches = isinstance(action_space, gym.spaces.Box) and action_space.is_bounded()
-        if self.stretches:
-            self.register_buffer("low", torch.from_numpy(action_space.low))
-            self.register_buffer("high", torch.from_numpy(action_space.high))
+        self.decoder = Decoder(codec)
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
-        """float32 or, of pictures, uint8 to whole numbers or to numbers within the bounds."""
-        actions = likeliest(self.net, obs)
-        if not self.stretches:
-            return actions
-        share = (actions.clamp(-1.0, 1.0) + 1.0) / 2.0
-        return (self.low + share * (self.high - self.low)).to(self.low.dtype)
+        """float32 or, of bytes, uint8 to actions in the environment's space."""
+        actions: torch.Tensor = self.decoder(likeliest(self.net, obs))
+        return actions
 
 
 def likeliest(net: Any, obs: torch.Tensor) -> torch.Tensor:
@@ -110,7 +100,9 @@ def load_policy(spec: RunSpec, folder: RunFolder, checkpoint: Path) -> Policy:
     verify(checkpoint, spec.algo, only=(POLICY_FILE,))
     record = folder.record(checkpoint)
     frame_stack = record["settings"].get("frame_stack", 1)
-    env = envs.make(spec.env_id, spec.env_args, frame_stack)
+    form = record["settings"].get("observation_form", "auto")
+    env = envs.make(spec.env_id, spec.env_args, frame_stack, form)
+    codec = action_codec(envs.authored_actions(env))
     trainable = getattr(algorithms, algorithm(spec.algo).class_name)
     config = trainable.get_default_config().update_from_dict(record["settings"])
     config.validate()
@@ -125,5 +117,8 @@ def load_policy(spec: RunSpec, folder: RunFolder, checkpoint: Path) -> Policy:
     missing = net.load_state_dict(weights, strict=False).missing_keys
     if missing:
         raise BadInput(f"{path} lacks {', '.join(missing)}: it is of another network")
+    if "observation_form" not in record["settings"] and not envs.known(spec.env_id):
+        # Trained by a version that divided all bytes by 255, those that are no picture too.
+        net.divisor = 255.0 if env.observation_space.dtype == np.uint8 else 1.0
     net.eval()
-    return Policy(net, env.action_space, frame_stack)
+    return Policy(net, codec, frame_stack, form)

@@ -31,7 +31,10 @@ from rltune.algorithms.sampling import SamplingRunner
 
 
 class PPOModule(Normalised, DefaultPPOTorchRLModule):
-    """RLlib's network; to explore, the critic's part of it is left out."""
+    """RLlib's network; to explore, the critic's part of it is left out.
+
+    What an action mask forbids has probability 0 in all of them, in the losses too.
+    """
 
     def setup(self) -> None:
         """Builds encoder and heads, and what ``normalize_rewards`` asks for."""
@@ -42,13 +45,23 @@ class PPOModule(Normalised, DefaultPPOTorchRLModule):
         if self.action_dist_cls is TorchCategorical:
             self.action_dist_cls = LeanCategorical
 
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return self._allowed(batch, super()._forward(batch, **kwargs))
+
+    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return self._allowed(batch, super()._forward_train(batch, **kwargs))
+
     @torch.no_grad()
     def _forward_exploration(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
         encoder = getattr(self.encoder, "actor_encoder", None)
         if encoder is None:
-            inputs: dict[str, Any] = self._forward(batch)
-            return inputs
-        return {Columns.ACTION_DIST_INPUTS: self.pi(encoder(batch)[ENCODER_OUT])}
+            return self._forward(batch)
+        logits = self.pi(encoder(batch)[ENCODER_OUT])
+        return self._allowed(batch, {Columns.ACTION_DIST_INPUTS: logits})
+
+    def _allowed(self, batch: dict[str, Any], out: dict[str, Any]) -> dict[str, Any]:
+        out[Columns.ACTION_DIST_INPUTS] = self.allow(batch, out[Columns.ACTION_DIST_INPUTS])
+        return out
 
 
 class PPORunner(SamplingRunner):

@@ -83,6 +83,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
                 config.env_config,
                 config.frame_stack,
                 config.simulator,
+                config.observation_form,
             )
         self._autoreset = self.env.metadata["autoreset_mode"]
         self._reset_env(self._seed)
@@ -184,11 +185,11 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         device = next(self.module.parameters()).device
         obs = as_input(self.module, to_device(self._obs, device))
         actions, extras = self.act(obs, env_steps)
+        if not (finite := np.isfinite(actions)).all():
+            raise Divergence("action", actions[~finite][0])
         try:
             return self._step(actions, ended) | extras
         except Exception as error:
-            if not np.isfinite(actions).all():
-                raise Divergence("action", actions[~np.isfinite(actions)][0]) from error
             events.append(self._restart(error, env_steps))
             return None
 
@@ -196,9 +197,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         """One step of every environment; episodes that end are appended to ``ended``."""
         before, fresh = self._obs, self._fresh
         with self._watchdog:
-            self._obs, rewards, terminated, truncated, infos = self.env.step(
-                to_env_actions(actions, self.env.single_action_space)
-            )
+            self._obs, rewards, terminated, truncated, infos = self.env.step(actions)
         done = terminated | truncated
         with np.errstate(over="ignore"):  # what is infinite then is met by check_rollouts
             rewards = np.asarray(rewards, dtype=np.float32)
@@ -325,16 +324,3 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
         """None: see get_state."""
         return []
-
-
-def to_env_actions(actions: np.ndarray, space: gym.Space[Any]) -> np.ndarray:
-    """A policy's actions as an environment takes them.
-
-    A policy of continuous actions speaks in [-1, 1] (RLlib's ``normalize_actions``): clipped, and
-    stretched to the bounds of the space. Actions of an unbounded space pass as they are.
-    """
-    if not isinstance(space, gym.spaces.Box) or not space.is_bounded():
-        return actions
-    share = (np.clip(actions, -1.0, 1.0) + 1.0) / 2.0
-    stretched: np.ndarray = space.low + share * (space.high - space.low)
-    return stretched.astype(space.dtype)

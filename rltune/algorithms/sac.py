@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from ray.rllib.algorithms import sac as rllib_sac
@@ -27,6 +28,7 @@ from rltune.algorithms.normalise import Normalised
 from rltune.algorithms.off_policy import OffPolicy, ReplayConfig, ReplayLearner
 from rltune.algorithms.pictures import PictureEncoderConfig, Pictures
 from rltune.algorithms.sampling import SamplingRunner
+from rltune.engine.codec import UnsupportedSpace
 
 #: RLlib's names of the critics' outputs, by those of their losses.
 CRITICS = {QF_LOSS_KEY: QF_PREDS, QF_TWIN_LOSS_KEY: QF_TWIN_PREDS}
@@ -72,6 +74,20 @@ class SACModule(Normalised, DefaultSACTorchRLModule):
 
 class SACRunner(SamplingRunner):
     """Samples actions."""
+
+    def make_env(self) -> None:
+        """The vectorised environment.
+
+        Raises:
+            UnsupportedSpace: its actions are no Box, or have no bounds to be stretched to.
+        """
+        super().make_env()
+        space = self.env.single_action_space
+        if not isinstance(space, gym.spaces.Box) or not space.is_bounded():
+            raise UnsupportedSpace(
+                f"sac acts in a Box with finite bounds, and the actions of {self.config.env} are "
+                "none: use ppo or dqn, or give them finite bounds"
+            )
 
     def act(self, obs: torch.Tensor, env_steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Actions in [-1, 1]."""

@@ -11,12 +11,10 @@ import numpy as np
 import pytest
 import torch
 from environments import ALL
-from gymnasium.spaces import Box
 from quick import config, make, same, weights
 from ray.tune.result import TRIAL_INFO
 
 from rltune import algorithms, envs
-from rltune.algorithms.runner import to_env_actions
 from rltune.checkpoints import REPLAY_FILE
 from rltune.settings import ALGORITHMS
 
@@ -268,15 +266,6 @@ def test_its_preset_trains_wherever_its_actions_fit(algo: str, env: str) -> None
     assert result["env_steps"] >= 64
     assert not same(before, weights(member))
     member.cleanup()
-
-
-def test_continuous_actions_reach_both_bounds() -> None:
-    low, high = np.array([[-2.0, 0.0], [2.0, 10.0]], dtype=np.float32)
-    space = Box(low, high, dtype=np.float32)
-    actions = np.array([[-5.0, 1.0], [0.0, 0.0], [1.0, 9.0]], dtype=np.float32)
-    got = to_env_actions(actions, space)
-    np.testing.assert_allclose(got, [[-2.0, 10.0], [0.0, 5.0], [2.0, 10.0]])
-    assert got.dtype == np.float32
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -206,7 +207,9 @@ def test_rllibs_own_engine_is_not_trusted_with_it(algo: str) -> None:
 
 def test_pictures_are_read_as_numbers_from_0_to_1() -> None:
     pixels, vector = torch.arange(256, dtype=torch.uint8), torch.tensor([-3.0, 400.0])
-    assert torch.equal(as_numbers(pixels), torch.arange(256) / 255.0)
-    assert torch.equal(as_numbers(vector), torch.tensor([-3.0, 400.0]))
+    picture, table = (SimpleNamespace(divisor=divisor) for divisor in (255.0, 1.0))
+    assert torch.equal(as_numbers(picture, pixels), torch.arange(256) / 255.0)
+    assert torch.equal(as_numbers(table, pixels), torch.arange(256).float())
+    assert torch.equal(as_numbers(table, vector), torch.tensor([-3.0, 400.0]))
     assert torch.equal(pixels, torch.arange(256, dtype=torch.uint8)), "a buffer's are left alone"
     assert torch.equal(vector, torch.tensor([-3.0, 400.0]))

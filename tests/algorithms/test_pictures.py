@@ -78,7 +78,7 @@ def test_a_checkpoint_evaluates_to_what_was_trained(algo: str, env: str, tmp_pat
     pictures = np.random.default_rng(0).integers(0, 256, (3, *space.shape), dtype=np.uint8)
     acted = policy.act(pictures)
     assert len(acted) == 3
-    assert all(policy.action_space.contains(action) for action in acted)
+    assert all(policy.codec.theirs.contains(action) for action in acted)
     member.cleanup()
 
 

@@ -92,7 +92,7 @@ def test_a_view_of_minigrid_is_one_hot() -> None:
     env = envs.make("minigrid-doorkey")
     obs, _ = env.reset(seed=0)
     image = env.unwrapped.gen_obs()["image"]
-    assert set(np.unique(obs)) == {0, 255}
+    assert set(np.unique(obs)) == {0, 1}
     objects, colours, states, direction = np.split(obs > 0, 49 * np.cumsum([11, 6, 3]))
     for kind, part in enumerate((objects, colours, states)):
         cells = part.reshape(49, -1)

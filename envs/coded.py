@@ -1,0 +1,125 @@
+"""Environments behind the codec of :mod:`rltune.engine.codec`, one at a time or several copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils import RecordConstructorArgs
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from rltune.engine.codec import (
+    ACTION_MASK,
+    OBSERVATIONS,
+    ActionCodec,
+    ObservationCodec,
+    flat_mask,
+)
+
+
+class MaskBeside(gym.Wrapper, RecordConstructorArgs):  # type: ignore[misc]
+    """Puts what ``action_masks()`` of an environment says beside each observation, as RLlib does.
+
+    Raises:
+        ValueError: in a step, where the mask has another size than the actions.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], choices: int) -> None:
+        RecordConstructorArgs.__init__(self, choices=choices)
+        super().__init__(env)
+        self._masks: Callable[[], Any] = env.get_wrapper_attr("action_masks")
+        self._choices = choices
+        mask = gym.spaces.MultiBinary(choices)
+        parts = {OBSERVATIONS: env.observation_space, ACTION_MASK: mask}
+        self.observation_space = gym.spaces.Dict(parts)
+
+    def _with_mask(self, observation: Any) -> dict[str, Any]:
+        mask = flat_mask(self._masks())
+        if len(mask) != self._choices:
+            raise ValueError(
+                f"action_masks() gave {len(mask)} numbers, there are {self._choices} options of "
+                "the actions"
+            )
+        return {OBSERVATIONS: observation, ACTION_MASK: mask.astype(np.int8)}
+
+    def reset(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The first observation and the mask of the first action."""
+        observation, info = self.env.reset(**kwargs)
+        return self._with_mask(observation), info
+
+    def step(self, action: Any) -> tuple[dict[str, Any], Any, bool, bool, dict[str, Any]]:
+        """A step, and the mask of the next one."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return self._with_mask(observation), reward, terminated, truncated, info
+
+
+class EncodeObservations(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore[misc]
+    """Observations as a policy reads them."""
+
+    def __init__(self, env: gym.Env[Any, Any], codec: ObservationCodec) -> None:
+        RecordConstructorArgs.__init__(self, codec=codec)
+        super().__init__(env)
+        self.observation_space = codec.ours
+        self.observation = codec.encode
+
+
+class DecodeActions(gym.ActionWrapper, RecordConstructorArgs):  # type: ignore[misc]
+    """Takes a policy's actions."""
+
+    def __init__(self, env: gym.Env[Any, Any], codec: ActionCodec) -> None:
+        RecordConstructorArgs.__init__(self, codec=codec)
+        super().__init__(env)
+        self.action_space = codec.ours
+        self.action = codec.decode
+
+
+class Copies(SyncVectorEnv):  # type: ignore[misc]
+    """Copies of an environment stepped one after the other; they start again in the same step.
+
+    Gymnasium's own keeps books over what ``info`` holds, and fails on what an author may well put
+    there (a text after a number, arrays of changing length). Here the infos of episodes that have
+    ended are handed on as they are: ``infos["final_info"]`` and ``infos["final_obs"]`` are lists
+    with an entry a copy, None for those that go on.
+
+    Args:
+        makers: of each copy, its observations as the policy reads them.
+        codec: of the actions, which come as the policy says them.
+    """
+
+    def __init__(
+        self, makers: Sequence[Callable[[], gym.Env[Any, Any]]], codec: ActionCodec
+    ) -> None:
+        super().__init__(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+        self._codec = codec
+        self.single_action_space = codec.ours
+        self.action_space = gym.vector.utils.batch_space(codec.ours, self.num_envs)
+
+    def _add_info(
+        self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int
+    ) -> dict[str, Any]:
+        """Keeps nothing: see the class."""
+        return vector_infos
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Steps every copy, and starts those whose episode has ended again."""
+        final_obs: list[Any] = [None] * self.num_envs
+        final_info: list[Any] = [None] * self.num_envs
+        over = False
+        for i, (env, action) in enumerate(zip(self.envs, self._codec.split(actions), strict=True)):
+            self._env_obs[i], self._rewards[i], terminated, truncated, info = env.step(action)
+            self._terminations[i], self._truncations[i] = terminated, truncated
+            if self._terminations[i] or self._truncations[i]:
+                over = True
+                final_obs[i], final_info[i] = self._env_obs[i], info
+                self._env_obs[i], _ = env.reset()
+        return (
+            np.stack(self._env_obs, dtype=self.single_observation_space.dtype, casting="same_kind"),
+            self._rewards.copy(),
+            self._terminations.copy(),
+            self._truncations.copy(),
+            {"final_obs": final_obs, "final_info": final_info} if over else {},
+        )
