@@ -9,22 +9,21 @@ not before. Everything that trains or evaluates makes its environments with :fun
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
-from rltune.envs import pool
+from rltune.envs import arguments, places, pool
 from rltune.envs.coded import Copies, DecodeActions, EncodeObservations, MaskBeside
 from rltune.envs.construct import (
+    CONFIG_NAMES,
     FAMILIES,
-    SECRET_PREFIX,
     SPECS,
     construct,
     family,
     gym_id,
     known,
-    own_class,
+    own_creator,
     reveal,
 )
 from rltune.envs.frames import JoinFrames
@@ -33,12 +32,13 @@ from rltune.envs.spec import EnvSpec, bare
 from rltune.engine.codec import ActionCodec, ObservationCodec, action_codec, has_mask
 
 __all__ = [
+    "CONFIG_NAMES",
     "FAMILIES",
     "MAX_EPISODE_STEPS",
-    "SECRET_PREFIX",
     "SPECS",
     "EnvSpec",
     "JoinFrames",
+    "arguments",
     "authored",
     "authored_actions",
     "bare",
@@ -49,7 +49,8 @@ __all__ = [
     "known",
     "make",
     "make_vec",
-    "own_class",
+    "own_creator",
+    "places",
     "reveal",
 ]
 
@@ -141,7 +142,7 @@ def make_vec(
         return pool.Pooled(gym_id(name), num_envs, like, codec)
     if frame_stack == 1 and num_envs >= VECTORISED_FROM and _has_vectorised(gym_id(name)):
         env = gym.make_vec(
-            gym_id(name),
+            bare(gym_id(name)),
             num_envs=num_envs,
             vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
             **reveal(env_args or {}),
@@ -161,11 +162,13 @@ def make_vec(
     return Copies([copy] * num_envs, codec)
 
 
-def _has_vectorised(env_id: str) -> bool:
+def _has_vectorised(env_id: Any) -> bool:
     """Whether an environment has a vectorised version that is the same as one made here."""
-    module, _, name = env_id.rpartition(":")
-    if module:
-        import_module(module)
+    if not isinstance(env_id, str):
+        return False  # a class or a function
+    place, name = places.split(env_id)
+    if place:
+        places.load(place)
     found, spec = family(env_id), gym.registry.get(name)
     if spec is None or spec.vector_entry_point is None or spec.max_episode_steps is None:
         return False

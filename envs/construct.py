@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from importlib import import_module
+import copy
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec as Registered
+from gymnasium.envs.registration import load_env_creator
 from rltune.envs import atari, box2d, classic_control, minigrid, mujoco, toy_text
+from rltune.envs.arguments import decode
+from rltune.envs.places import find, load, split
 from rltune.envs.spec import EnvSpec, Family, bare
 
 FAMILIES: tuple[Family, ...] = tuple(
@@ -17,12 +20,41 @@ FAMILIES: tuple[Family, ...] = tuple(
 )
 SPECS: dict[str, EnvSpec] = {spec.name: spec for each in FAMILIES for spec in each.listed}
 
-#: Starts the name of an environment variable that holds an environment argument kept secret.
-SECRET_PREFIX = "RLTUNE_SECRET_"
+#: Makes an environment: a class of one, or a function that returns one.
+Creator = Callable[..., gym.Env[Any, Any]]
+
+#: Names of the one argument that environments take in RLlib: a dict of what is to be set.
+CONFIG_NAMES = (
+    "config",
+    "env_config",
+    "cfg",
+    "env_cfg",
+    "context",
+    "env_context",
+    "ctx",
+    "env_ctx",
+)
+
+#: Arguments that ``gymnasium.make`` has a meaning for.
+WORDS = frozenset(inspect.signature(gym.make).parameters) - {"id", "kwargs"}
+
+
+class EnvConfig(dict[str, Any]):
+    """What RLlib calls an EnvContext: its configuration, and where the environment is."""
+
+    worker_index = 0
+    vector_index = 0
+    num_workers = 0
+    remote = False
+    recreated_worker = False
+
+
+#: What encoded arguments stand for, secrets among them.
+reveal = decode
 
 
 def gym_id(name: str) -> str:
-    """The gymnasium id behind a short name; any other text is returned as it is."""
+    """The gymnasium id behind a short name; anything else is returned as it is."""
     return SPECS[name].id if name in SPECS else name
 
 
@@ -37,50 +69,143 @@ def known(env_id: str) -> EnvSpec | None:
     return found.spec(bare(env_id)) if found else None
 
 
-def own_class(env_id: str) -> type[gym.Env[Any, Any]] | None:
-    """The environment class that ``module:Class`` names; None for an id of gymnasium.
+def own_creator(env_id: str) -> Creator | None:
+    """The class or function of ``module:Name`` or ``file.py:Name``; None for a gymnasium id.
 
     Raises:
-        ImportError: there is no such module.
+        ImportError: there is no such module or file.
+        TypeError: it names something that makes no environment.
     """
-    module, _, name = env_id.rpartition(":")
-    if not module:
+    place, name = split(env_id)
+    if not place:
         return None
-    found: Any = import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    is_one = isinstance(found, type) and issubclass(found, gym.Env)
-    return found if is_one and name not in gym.registry else None
+    load(place)
+    if name in gym.registry:
+        return None
+    try:
+        found = find(env_id)
+    except AttributeError:
+        return None
+    if isinstance(found, type) and not issubclass(found, gym.Env):
+        raise TypeError(f"{name} is no environment: it must subclass gymnasium.Env")
+    if not callable(found):
+        raise TypeError(
+            f"{name} is {type(found).__name__}, and neither a class of environments nor a function "
+            "that returns one"
+        )
+    creator: Creator = found
+    return creator
 
 
-def reveal(env_args: Mapping[str, Any]) -> dict[str, Any]:
-    """Environment arguments with ``$RLTUNE_SECRET_X`` replaced by that variable's value.
-
-    Saved configurations hold the placeholder alone, so that no secret reaches the disk.
-
-    Raises:
-        KeyError: the variable is not set.
-    """
-    return {
-        key: os.environ[value[1:]]
-        if isinstance(value, str) and value.startswith("$" + SECRET_PREFIX)
-        else value
-        for key, value in env_args.items()
-    }
-
-
-def construct(name: str, env_args: Mapping[str, Any] | None = None) -> gym.Env[Any, Any]:
+def construct(name: str | Creator, env_args: Mapping[str, Any] | None = None) -> gym.Env[Any, Any]:
     """One environment, its spaces as its author defined them.
 
+    Arguments reach the constructor by name. One whose first parameter is RLlib's ``config`` gets a
+    dict of those that no other parameter is named after. ``max_episode_steps`` and
+    ``disable_env_checker`` have gymnasium's meaning where the constructor has no such parameter.
+
     Args:
-        name: a short name, a gymnasium id, ``module:Id-v0`` or ``module:Class``.
-        env_args: keyword arguments of the environment's constructor, and ``max_episode_steps``.
+        name: a short name, a gymnasium id, ``module:Id-v0``, ``module:Class``,
+            ``module:function``, the same of a ``file.py``, or a class or function itself.
+        env_args: of the environment, as objects or as :mod:`rltune.envs.arguments` encodes them.
     """
-    env_id, kwargs = gym_id(name), reveal(env_args or {})
+    args = decode(env_args or {})
+    if not isinstance(name, str):
+        return _made(_unregistered(name), args, env_args)
+    env_id = gym_id(name)
     found = family(env_id)
-    return found.make(env_id, **kwargs) if found else _make_other(env_id, kwargs)
+    if found:
+        return found.make(env_id, **args)
+    own = own_creator(env_id)
+    return _made(gym.spec(bare(env_id)) if own is None else _unregistered(own), args, env_args)
 
 
-def _make_other(env_id: str, kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:
-    own = own_class(env_id)
-    return gym.make(env_id if own is None else Registered(own.__name__, own), **kwargs)
+def _unregistered(creator: Creator) -> Registered:
+    return Registered(getattr(creator, "__name__", "environment"), creator)
+
+
+def _made(
+    spec: Registered, args: dict[str, Any], context: Mapping[str, Any] | None
+) -> gym.Env[Any, Any]:
+    """An environment by ``gymnasium.make``, which gets to see what it has a meaning for."""
+    if spec.entry_point is None:
+        raise gym.error.Error(f"{spec.id} is registered without an entry_point")
+    creator = spec.entry_point if callable(spec.entry_point) else load_env_creator(spec.entry_point)
+    parameters = _parameters(creator)
+    words = {word: args[word] for word in args if word in WORDS and word not in parameters}
+    config = config_parameter(creator, args, spec.kwargs)
+    if config is None:
+        kwargs = {key: value for key, value in args.items() if key not in words}
+    else:
+        kwargs = {key: value for key, value in args.items() if key in parameters}
+        rest = {key: value for key, value in args.items() if key not in parameters}
+        kwargs[config] = _as_config(context, rest)
+    # gymnasium.make copies and prints the arguments that it is given, secrets too.
+    spec = copy.copy(spec)
+    spec.entry_point = _Bound(creator, kwargs)
+    mode = {key: kwargs.pop(key) for key in ("render_mode",) if key in kwargs}
+    try:
+        env = gym.make(spec, **words, **mode)
+    except TypeError as error:
+        if "was raised from the environment creator" in str(error) and error.__context__:
+            raise error.__context__ from None  # the environment's own, with its own line
+        raise
+    if config is not None and "render_mode" in args and env.unwrapped.render_mode is None:
+        env.unwrapped.render_mode = args["render_mode"]
+    return env
+
+
+class _Bound:
+    """A creator and its arguments."""
+
+    def __init__(self, creator: Creator, kwargs: dict[str, Any]) -> None:
+        self._creator, self._kwargs = creator, kwargs
+        if hasattr(creator, "metadata"):
+            self.metadata = creator.metadata
+
+    def __call__(self, **kwargs: Any) -> gym.Env[Any, Any]:
+        return self._creator(**{**kwargs, **self._kwargs})
+
+    def __deepcopy__(self, _: dict[int, Any]) -> _Bound:
+        return self  # gymnasium copies an environment's spec for each of its wrappers
+
+
+def _parameters(creator: Creator) -> dict[str, inspect.Parameter]:
+    """The parameters that a creator names; none where it does not tell."""
+    try:
+        found = inspect.signature(creator).parameters
+    except (TypeError, ValueError):
+        return {}
+    var = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return {name: each for name, each in found.items() if each.kind not in var}
+
+
+def config_parameter(
+    creator: Creator, args: Mapping[str, Any], registered: Mapping[str, Any]
+) -> str | None:
+    """The parameter that takes arguments as one dict, as RLlib has it; None for none.
+
+    It comes first, has one of the names that are usual, and nothing is given under its own name. A
+    default is None or a dict, and acts where there is nothing to put in its place.
+
+    Args:
+        registered: arguments that an id is registered with.
+    """
+    parameters = _parameters(creator)
+    first = next(iter(parameters.values()), None)
+    if first is None or first.name not in CONFIG_NAMES or first.name in {*args, *registered}:
+        return None
+    if first.default is inspect.Parameter.empty:
+        return first.name
+    fits = first.default is None or isinstance(first.default, Mapping)
+    return first.name if fits and set(args) - set(parameters) else None
+
+
+def _as_config(context: Mapping[str, Any] | None, values: dict[str, Any]) -> dict[str, Any]:
+    """RLlib's own context with other values, where one was given."""
+    if not isinstance(context, dict) or not hasattr(context, "worker_index"):
+        return EnvConfig(values)
+    own = copy.copy(context)
+    own.clear()
+    own.update(values)
+    return own

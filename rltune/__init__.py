@@ -9,6 +9,9 @@ The same from a shell: ``python -m rltune dqn cartpole``.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,4 +46,13 @@ __all__ = ["RltuneError", "Run", "__version__", "load", "replay", "sweep", "trai
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rltune' has no attribute {name!r}")
+    places = sys.modules.get("rltune.envs.places")
+    if places is not None and places.is_loading() and name in {"sweep", "train", "replay"}:
+        return partial(_started, places.starts, name)
     return getattr(import_module(_PUBLIC[name]), name)
+
+
+def _started(starts: Callable[[], None], name: str, *args: Any, **kwargs: Any) -> Any:
+    """A function of rltune.api for a script that workers load: they do not get past it."""
+    starts()
+    return getattr(import_module(_PUBLIC[name]), name)(*args, **kwargs)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
-
 from rltune import evaluation, sweeps
+from rltune.environments import Given
+from rltune.envs import places
 from rltune.evaluation import Evaluation
 from rltune.observer import Observer
 from rltune.replays import replay_spec
@@ -57,7 +57,7 @@ class Run:
 
 def sweep(
     algo: str,
-    env: str | type[gym.Env[Any, Any]],
+    env: Given,
     *,
     scheduler: str | None = None,
     searcher: str | None = None,
@@ -90,7 +90,9 @@ def sweep(
     Args:
         algo: "dqn", "ppo" or "sac".
         env: a short name ("cartpole"), a gymnasium id, "module:Id-v0", or an own environment: its
-            class, or "module:Class".
+            class, a function that returns one, "module:Class", "module:function", or the same of
+            a file, "path/to/my_env.py:Class". What is defined or registered at the top level of
+            the main script will do: workers load the script, as far as its first call of rltune.
         scheduler: "pb2", "pbt", "asha" or "fifo".
         searcher: "random" or "sobol".
         trials: trials of the sweep; the population's size for pb2 and pbt.
@@ -114,7 +116,8 @@ def sweep(
         settings: settings to fix, by RLlib's name; they are searched no more.
         space: settings to search, as in a preset: ``{"lr": {"log": [1e-5, 1e-2]}}``.
         preset: a preset file laid over the shipped one.
-        env_args: arguments of the environment's constructor; secrets stay off the disk.
+        env_args: arguments of the environment, by name, which keep their types; an environment
+            with one ``config`` argument gets them as a dict. Secrets stay off the disk.
         imports: modules that register environments.
         storage: the folder that holds runs.
         name: of the run folder; made from algorithm, environment and time by default.
@@ -128,12 +131,13 @@ def sweep(
         MachineError: the storage or Ray failed.
     """
     options = {k: v for k, v in locals().items() if k not in {"algo", "env", "observer"}}
+    places.starts()
     return Run(sweeps.run(make_spec(algo, env, **options), observer))
 
 
 def train(
     algo: str,
-    env: str | type[gym.Env[Any, Any]],
+    env: Given,
     *,
     seeds: int = 5,
     steps: int | None = None,
@@ -172,6 +176,7 @@ def train(
         As :func:`sweep`.
     """
     options = {k: v for k, v in locals().items() if k not in {"algo", "env", "observer", "seeds"}}
+    places.starts()
     return Run(sweeps.run(make_spec(algo, env, trials=seeds, job="train", **options), observer))
 
 
@@ -197,6 +202,7 @@ def replay(
         BadInput: the sweep is not finished, or its best policy had the same settings throughout.
         As :func:`sweep`.
     """
+    places.starts()
     return Run(sweeps.run(replay_spec(RunFolder.open(path), seeds, **options), observer))
 
 

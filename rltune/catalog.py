@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 import tomllib
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -12,17 +10,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from rltune import envs
+from rltune.environments import environment, has_pixels, newer_version, seen
 from rltune.envs import EnvSpec
-from rltune.errors import BadInput, did_you_mean, unknown
-from rltune.isolated import Guard, isolated
+from rltune.errors import BadInput, did_you_mean
 from rltune.settings import ALGORITHMS, Algorithm, algorithm
 from rltune.space import Constraint, Parameter, Space, parse_parameter
 from rltune.spec import Budget, Preset
-from rltune.watchdog import ENV_TIMEOUT
+
+__all__ = ["environment", "has_pixels", "newer_version", "preset", "seen"]
 
 #: A preset is a page of text; anything larger is something else.
 MAX_PRESET_BYTES = 1 << 20
@@ -46,112 +44,6 @@ _BUDGET_TYPES: dict[str, tuple[type, ...]] = {
     "resample_probability": (int, float),
     "margin": (int, float),
 }
-
-
-# --- environments -----------------------------------------------------------------------------
-
-
-def environment(name: str | type[gym.Env[Any, Any]], imports: Sequence[str] = ()) -> EnvSpec:
-    """The environment of a short name, a gymnasium id, ``module:Id-v0`` or ``module:Class``.
-
-    Args:
-        name: its name, or the class of an own environment.
-        imports: modules that register environments, imported first.
-
-    Raises:
-        BadInput: no such environment, a version that gymnasium has withdrawn, a class that
-            workers cannot import, or a package that is not installed.
-    """
-    if not isinstance(name, str):
-        name = _name_of_class(name)
-    if name in envs.SPECS:
-        return envs.SPECS[name]
-    found_in = _import_all(imports, name)
-    known = envs.known(name)
-    if known and known.name in envs.SPECS:
-        return known
-    try:
-        if envs.own_class(known.id if known else name) is not None:
-            return EnvSpec(name, name, max_episode_steps=envs.MAX_EPISODE_STEPS, pixels=None)
-        spec = gym.spec(envs.bare(name))
-    except ImportError as error:
-        raise BadInput(f"environment {name!r}: {error}.{_install(known)}") from error
-    except gym.error.DeprecatedEnv as error:
-        raise BadInput(f"environment {name!r}: {error}") from error
-    except gym.error.Error as error:
-        names = [*envs.SPECS, *gym.registry, *_classes_beside(name)]
-        raise unknown("environment", name, names, " See `rltune list environments`.") from error
-    if known:
-        return known
-    prefix = f"{found_in}:" if found_in and ":" not in name else ""
-    return EnvSpec(
-        prefix + name,
-        name,
-        threshold=spec.reward_threshold,
-        max_episode_steps=spec.max_episode_steps or envs.MAX_EPISODE_STEPS,
-        pixels=None,
-    )
-
-
-def _install(spec: EnvSpec | None) -> str:
-    """How to install what an environment needs, to be said after what went wrong."""
-    return f" Install it with: pip install 'rltune[{spec.extra}]'" if spec and spec.extra else ""
-
-
-def _name_of_class(own: type) -> str:
-    """``module:Class`` of an environment class, which workers import it by."""
-    if not issubclass(own, gym.Env):
-        raise BadInput(f"{own.__qualname__} is no environment: it must subclass gymnasium.Env")
-    if own.__module__ == "__main__" or "<locals>" in own.__qualname__:
-        raise BadInput(
-            f"environment {own.__qualname__}: workers cannot import a class of the main script or "
-            "of a function. Move it to a module beside the script (my_env.py), import it from "
-            "there, and guard the script with `if __name__ == '__main__':`"
-        )
-    return f"{own.__module__}:{own.__qualname__}"
-
-
-def _classes_beside(name: str) -> list[str]:
-    """The environment classes of the module in ``module:Class``, for a name that is not there."""
-    module = name.rpartition(":")[0]
-    members = vars(sys.modules[module]).values() if module in sys.modules else ()
-    return [
-        f"{module}:{each.__name__}"
-        for each in members
-        if isinstance(each, type) and issubclass(each, gym.Env) and each.__module__ == module
-    ]
-
-
-def newer_version(env_id: str) -> str | None:
-    """The latest registered id of the same environment, if it is a later one."""
-    match = re.fullmatch(r"(.*)-v(\d+)", env_id.rpartition(":")[2])
-    if not match:
-        return None
-    versions = [
-        int(m[1]) for i in gym.registry if (m := re.fullmatch(re.escape(match[1]) + r"-v(\d+)", i))
-    ]
-    latest = max(versions, default=0)
-    return f"{match[1]}-v{latest}" if latest > int(match[2]) else None
-
-
-def _import_all(modules: Sequence[str], env_name: str) -> str | None:
-    """Imports modules; the one that brought the environment is what workers must import too."""
-    found_in = None
-    for module in modules:
-        known_before = env_name in gym.registry
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise BadInput(f"--import {module}: {error}") from error
-        if not known_before and env_name in gym.registry:
-            found_in = module
-    return found_in or next((m for m in modules if _defined_in(env_name, m)), None)
-
-
-def _defined_in(env_name: str, module: str) -> bool:
-    """Whether an already registered environment comes from a module imported earlier."""
-    spec = gym.registry.get(env_name)
-    return spec is not None and str(spec.entry_point).startswith(module)
 
 
 # --- presets ----------------------------------------------------------------------------------
@@ -222,23 +114,6 @@ def _files(algo: str) -> set[str]:
     """Names of all presets of an algorithm."""
     found = (file.name for file in (files("rltune.presets") / algo).iterdir())
     return {name.removesuffix(".toml") for name in found if name.endswith(".toml")}
-
-
-def has_pixels(env: EnvSpec, env_args: Mapping[str, Any] | None = None) -> bool:
-    """Whether observations are pictures; False where the environment cannot be made."""
-    if env.pixels is not None:
-        return env.pixels
-    try:
-        return isolated(lambda guard: _shows_pictures(env.id, env_args, guard), ENV_TIMEOUT)
-    except Exception:  # an environment may raise anything, and preflight tells of it
-        return False
-
-
-def _shows_pictures(env_id: str, env_args: Mapping[str, Any] | None, guard: Guard) -> bool:
-    with guard:
-        made = envs.make(env_id, env_args)
-        made.close()
-    return len(made.observation_space.shape or ()) == 3
 
 
 def preset(

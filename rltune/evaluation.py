@@ -13,9 +13,10 @@ import numpy as np
 
 from rltune import envs, machine
 from rltune.algorithms.policy import Policy, load_policy
+from rltune.envs.arguments import canonical
 from rltune.errors import BadInput, EnvironmentFailed, ProcessEnded
 from rltune.isolated import Guard, Work, each_isolated
-from rltune.runs import BEST, RunFolder, dumps, rank
+from rltune.runs import BEST, RunFolder, rank
 from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, RunSpec
 from rltune.statistics import better, interval, iqm
 
@@ -181,7 +182,7 @@ def compare(
     Raises:
         BadInput: the runs are of different environments, or one of them has no policy.
     """
-    names = {(folder.spec.env_id, dumps(folder.spec.env_args)) for folder in folders}
+    names = {(folder.spec.env_id, canonical(folder.spec.env_args)) for folder in folders}
     if len(names) > 1:
         shown = ", ".join(sorted(f"{env_id} {args}" for env_id, args in names))
         raise BadInput(f"returns of different environments cannot be compared: {shown}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rltune import catalog, lineage, preflight, request
 from rltune.errors import BadInput
-from rltune.request import capacity
+from rltune.request import capacity, secrets
 from rltune.runs import RunFolder, check_name, default_name
 from rltune.settings import algorithm
 from rltune.spec import RunSpec
@@ -69,7 +69,7 @@ def replay_spec(
         cpus_per_trial=cpus_per_trial or source.cpus_per_trial,
         gpus_per_trial=source.gpus_per_trial if gpus_per_trial is None else gpus_per_trial,
         address=address,
-        command=tuple(request.redact(command)),
+        command=tuple(secrets.redact(command)),
         versions=request.versions(source.simulator),
     )
     capacity.check_machine(spec)

@@ -59,7 +59,10 @@ def default_name(algo: str, env: str, storage: Path) -> str:
 
 
 def dumps(values: Mapping[str, Any], indent: int | None = None) -> str:
-    """JSON that every reader takes: an infinite setting is the text "inf", NaN is null."""
+    """JSON that every reader takes: an infinite number is the text "inf", NaN is null.
+
+    A text that reads so is marked by a backslash before it.
+    """
     return json.dumps(_plain(values), indent=indent, allow_nan=False)
 
 
@@ -77,7 +80,12 @@ def _plain(value: Any) -> Any:
         return _plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
-    return value
+    return f"\\{value}" if _reads_as_infinite(value) else value
+
+
+def _reads_as_infinite(value: Any) -> bool:
+    """Whether a value is a text that would be taken for a number, or for such a text."""
+    return isinstance(value, str) and value.lstrip("\\") in ("inf", "-inf")
 
 
 def _revive(value: Any) -> Any:
@@ -85,7 +93,9 @@ def _revive(value: Any) -> Any:
         return {key: _revive(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_revive(item) for item in value]
-    return float(value) if value in ("inf", "-inf") else value
+    if not _reads_as_infinite(value):
+        return value
+    return value[1:] if value.startswith("\\") else float(value)
 
 
 def _ends_a_line(file: IO[bytes]) -> bool:

@@ -89,7 +89,8 @@ class RunSpec:
             hold from, ``[[env_steps, settings], ...]``, the first from 0 on.
         certificate: where a training run's evidence goes, ``{"file", "preset"}``, the latter as
             :func:`rltune.certificates.contents` has it; None for nowhere.
-        env_args: arguments of the environment's constructor; secrets are placeholders.
+        env_args: of the environment, as :mod:`rltune.envs.arguments` encodes them; secrets are
+            placeholders.
         points: searched settings that the first trials start from.
         concurrent: trials at a time; None for as many as fit.
         memory_per_trial: bytes that Ray sets aside for a trial; 0 for none.

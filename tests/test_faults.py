@@ -22,7 +22,7 @@ from conftest import ROOT, Cli, environment, run_rltune
 
 from rltune import catalog, envs, preflight, request, state
 from rltune.errors import BadInput, MachineError
-from rltune.request import capacity, make_spec
+from rltune.request import capacity, make_spec, secrets
 from rltune.runs import RunFolder, check_name
 from rltune.settings import algorithm
 
@@ -387,20 +387,20 @@ def test_60_secrets_never_reach_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
     command = ["rltune", "dqn", "x", "--env-arg", "api_key=hunter2", "--env-arg", "gravity=9.8"]
     for name in ("RLTUNE_SECRET_API_KEY", "RLTUNE_SECRET_DB_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
-    hidden = request.hide_secrets(env_args)
+    hidden = secrets.hide(env_args)
     assert hidden == {
         "api_key": "$RLTUNE_SECRET_API_KEY",
         "DB_PASSWORD": "$RLTUNE_SECRET_DB_PASSWORD",
         "gravity": 9.8,
     }
-    assert request.redact(command)[4:] == ["api_key=***", "--env-arg", "gravity=9.8"]
+    assert secrets.redact(command)[4:] == ["api_key=***", "--env-arg", "gravity=9.8"]
     # What makes the environment sees the secret; a later process is told what it lacks.
     assert envs.reveal(hidden) == env_args
     spec = make_spec("dqn", "cartpole", storage=tmp_path, name="a")
     needy = replace(spec, env_args=hidden)
-    assert request.missing_secrets(needy) == []
+    assert secrets.missing(needy) == []
     monkeypatch.delenv("RLTUNE_SECRET_API_KEY")
-    assert request.missing_secrets(needy) == ["RLTUNE_SECRET_API_KEY"]
+    assert secrets.missing(needy) == ["RLTUNE_SECRET_API_KEY"]
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from ray.rllib.utils.checkpoints import Checkpointable
 from rltune import envs
 from rltune.algorithms.audit import Reading
 from rltune.algorithms.divergence import Divergence
+from rltune.algorithms.given import env_of
 from rltune.algorithms.normalise import as_input, to_device
 from rltune.algorithms.rollout import STEP_COLUMNS, Finished, Rollout
 from rltune.algorithms.uncompiled import without_compiler
@@ -77,10 +78,11 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         """Makes the vectorised environment and resets it with this runner's seed."""
         config = self.config
         with self._watchdog:
+            name, env_args = env_of(config, self.worker_index, self.num_workers)
             self.env = envs.make_vec(
-                config.env,
+                name,
                 config.num_envs_per_env_runner,
-                config.env_config,
+                env_args,
                 config.frame_stack,
                 config.simulator,
                 config.observation_form,

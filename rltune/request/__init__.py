@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -24,9 +22,10 @@ from rltune import (
     searchers,
     state,
 )
-from rltune.envs import SECRET_PREFIX, EnvSpec, pool
+from rltune.environments import Given
+from rltune.envs import EnvSpec, pool
 from rltune.errors import BadInput, unknown
-from rltune.request import capacity
+from rltune.request import capacity, secrets
 from rltune.runs import RunFolder, check_name, default_name, dumps, loads
 from rltune.settings import algorithm
 from rltune.space import Space
@@ -37,13 +36,11 @@ from rltune.watchdog import ENV_TIMEOUT
 CHECKPOINTS = 20
 #: What may step the environments; "auto" chooses.
 SIMULATORS = ("auto", "gymnasium", "envpool")
-#: Environment arguments whose names look like this never reach the disk.
-SECRET = re.compile(r"secret|token|passw|api_?key|private_?key|credential|auth", re.IGNORECASE)
 
 
 def make_spec(
     algo: str,
-    env: str | type[gym.Env[Any, Any]],
+    env: Given,
     *,
     scheduler: str | None = None,
     searcher: str | None = None,
@@ -95,7 +92,7 @@ def make_spec(
         "target": target,
         **(population or {}),
     }
-    hidden = hide_secrets(env_args or {})
+    hidden = secrets.hide(env_args or {})
     preflight.check_environment(env_spec, algorithm(algo), hidden, env_timeout)
     base = catalog.preset(algo, env_spec, None if preset is None else str(preset), hidden)
     resolved = catalog.override(
@@ -142,7 +139,7 @@ def make_spec(
         simulator=simulator,
         address=address,
         imports=tuple(imports),
-        command=tuple(redact(command)),
+        command=tuple(secrets.redact(command)),
         versions=versions(simulator),
     )
     _check_noise(spec)
@@ -170,10 +167,9 @@ def _check_noise(spec: RunSpec) -> None:
     name = "noise_correlation"
     if not spec.settings.get(name) and name not in spec.space:
         return
-    env = envs.make(spec.env_id, spec.env_args)
-    env.close()
-    if not isinstance(env.action_space, gym.spaces.Box):
-        kind = type(env.action_space).__name__
+    actions = catalog.seen(spec.env_id, spec.env_args).action_space
+    if not isinstance(actions, gym.spaces.Box):
+        kind = type(actions).__name__
         raise BadInput(
             f"{name} is of continuous actions, and those of {spec.env} are {kind}: leave it out"
         )
@@ -203,7 +199,7 @@ def short_interval(spec: RunSpec) -> str | None:
 
     The steps that finish them are for their return alone, see Member._finish_episodes.
     """
-    longest = catalog.environment(spec.env_id).max_episode_steps
+    longest = catalog.environment(spec.env_id, spec.imports).max_episode_steps
     copies = spec.settings["num_envs_per_env_runner"] * max(1, spec.settings["num_env_runners"])
     each = spec.budget.perturb_every // copies
     if not schedulers.row(spec.budget.scheduler).population or not longest or each >= longest:
@@ -243,37 +239,15 @@ def _check_scheduler(preset: Preset) -> None:
         )
 
 
-def hide_secrets(env_args: Mapping[str, Any]) -> dict[str, Any]:
-    """Moves secret arguments into environment variables and leaves placeholders.
-
-    Workers inherit the variables; run.json, checkpoints and Ray's own files see placeholders.
-    """
-    shown = dict(env_args)
-    for key, value in env_args.items():
-        if SECRET.search(key) and not str(value).startswith("$" + SECRET_PREFIX):
-            variable = SECRET_PREFIX + re.sub(r"\W", "_", key).upper()
-            os.environ[variable] = str(value)
-            shown[key] = f"${variable}"
-    return shown
-
-
-def missing_secrets(spec: RunSpec) -> list[str]:
-    """Environment variables a saved run needs and this process does not have."""
-    values = (str(value) for value in spec.env_args.values())
-    names = (value[1:] for value in values if value.startswith("$" + SECRET_PREFIX))
-    return [name for name in names if name not in os.environ]
-
-
 def fingerprint(spec: RunSpec) -> dict[str, Any]:
     """What must not change between two parts of a run, flat and as JSON holds it."""
-    env = envs.make(spec.env_id, spec.env_args, spec.settings["frame_stack"])
-    env.close()
+    env = catalog.seen(spec.env_id, spec.env_args, spec.settings["frame_stack"])
     found: dict[str, Any] = {
         "algo": spec.algo,
         "env": spec.env_id,
         "env.observation_space": str(env.observation_space),
         "env.action_space": str(env.action_space),
-        "env.max_episode_steps": getattr(env.spec, "max_episode_steps", None),
+        "env.max_episode_steps": env.max_episode_steps,
         "budget.scheduler": spec.budget.scheduler,
         "constraints": [constraint.text for constraint in spec.space.constraints],
     }
@@ -291,7 +265,7 @@ def check_resumable(folder: RunFolder, force: bool = False) -> None:
         force: let a run go on whose space, settings or environment are no longer what they were.
     """
     spec = folder.spec
-    if missing := missing_secrets(spec):
+    if missing := secrets.missing(spec):
         raise BadInput([f"{folder.shown} needs a secret again: export {v}=..." for v in missing])
     check_simulator(spec)
     before = (state.read(folder.path) or {}).get("fingerprint")
@@ -305,15 +279,6 @@ def check_resumable(folder: RunFolder, force: bool = False) -> None:
     ]
     if changed:
         raise BadInput([*changed, "put it back, or go on all the same with --force"])
-
-
-def redact(command: Sequence[str]) -> list[str]:
-    """A command line with the values of secret environment arguments replaced by ``***``."""
-    return [
-        f"{key}=***" if equals and SECRET.search(key) else word
-        for word in command
-        for key, equals, _ in [word.partition("=")]
-    ]
 
 
 def versions(simulator: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ import math
 import re
 import sys
 
-from rltune import envs, machine
+from rltune import catalog, machine
 from rltune.algorithms.replay import Layout
 from rltune.errors import BadInput
 from rltune.machine import Grant
@@ -75,8 +75,7 @@ def replay_layout(spec: RunSpec) -> Layout | None:
     settings = spec.settings
     if "buffer_capacity" not in settings:
         return None
-    env = envs.make(spec.env_id, spec.env_args, settings["frame_stack"])
-    env.close()
+    env = catalog.seen(spec.env_id, spec.env_args, settings["frame_stack"])
     return Layout(
         env.observation_space,
         env.action_space,

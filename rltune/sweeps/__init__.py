@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from rltune import algorithms, schedulers, searchers
+from rltune.envs import arguments
 from rltune.errors import BadInput, Interrupted
 from rltune.observer import Observer
 from rltune.request import check_resumable
@@ -196,7 +197,7 @@ def base_config(spec: RunSpec) -> dict[str, Any]:
     """The part of a trial's RLlib config that no searcher chooses."""
     return {
         "env": spec.env_id,
-        "env_config": dict(spec.env_args),
+        "env_config": arguments.packed(spec.env_args),
         "num_cpus_for_main_process": cpus_per_trial(spec),
         "threads": max(1, int(spec.cpus_per_trial)),
         "num_gpus_per_learner": spec.gpus_per_trial,

@@ -18,7 +18,7 @@ import ray
 from ray._private import ray_constants
 from ray.tune.execution import class_cache
 
-from rltune.envs import SECRET_PREFIX
+from rltune.envs import arguments
 from rltune.errors import MachineError
 from rltune.spec import RunSpec
 
@@ -110,7 +110,7 @@ def trials_of_a_running_ray(spec: RunSpec) -> Iterator[None]:
 
 def secrets(spec: RunSpec) -> dict[str, str]:
     """Secret arguments of the environment, which trials find in their variables."""
-    names = [v[1:] for v in map(str, spec.env_args.values()) if v.startswith("$" + SECRET_PREFIX)]
+    names = arguments.secret_variables(spec.env_args)
     return {name: os.environ[name] for name in names}
 
 

@@ -161,7 +161,9 @@ def test_a_class_that_workers_cannot_import_is_refused(tmp_path: Path) -> None:
     class Local(own.Kinds):
         """Of a function."""
 
-    with pytest.raises(BadInput, match=r"workers cannot import.*Move it to a module"):
+    with pytest.raises(
+        BadInput, match=r"workers cannot import.*move it to the top level of a module"
+    ):
         rltune.sweep("dqn", Local)
 
 
