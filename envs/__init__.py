@@ -9,11 +9,13 @@ not before. Everything that trains or evaluates makes its environments with :fun
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
 from rltune.envs import arguments, places, pool
+from rltune.envs.closing import close, make_all
 from rltune.envs.coded import Copies, DecodeActions, EncodeObservations, MaskBeside
 from rltune.envs.construct import (
     CONFIG_NAMES,
@@ -42,6 +44,7 @@ __all__ = [
     "authored",
     "authored_actions",
     "bare",
+    "close",
     "coded",
     "construct",
     "family",
@@ -150,7 +153,7 @@ def make_vec(
         codec = action_codec(env.single_action_space)
         if codec.is_identity and ObservationCodec(env.single_observation_space, form).is_identity:
             return env
-        env.close()
+        close(env)
     first = authored(name, env_args)
     codec = action_codec(first.action_space)
     made = [first]  # the first copy told what the actions are
@@ -159,7 +162,12 @@ def make_vec(
         env = made.pop() if made else authored(name, env_args)
         return _readable(env, codec, frame_stack, form)
 
-    return Copies([copy] * num_envs, codec)
+    copies = make_all(copy, num_envs)
+    return Copies([partial(_same, one) for one in copies], codec)
+
+
+def _same(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    return env
 
 
 def _has_vectorised(env_id: Any) -> bool:

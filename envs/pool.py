@@ -18,6 +18,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
+from rltune.envs.closing import close
 from rltune.envs.spec import EnvSpec, bare
 
 from rltune.engine.codec import ActionCodec
@@ -76,7 +77,7 @@ class Pooled(VectorWrapper):  # type: ignore[misc]
         self.single_action_space = codec.ours
         self.observation_space = batch_space(like.observation_space, num_envs)
         self.action_space = batch_space(codec.ours, num_envs)
-        like.close()
+        close(like)
 
     def _made(self, **seed: int) -> VectorEnv:
         env = self._kind(**seed)

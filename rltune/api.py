@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from rltune.replays import replay_spec
 from rltune.request import make_spec
 from rltune.runs import RunFolder
 from rltune.watchdog import ENV_TIMEOUT
+
+log = logging.getLogger("rltune")
 
 
 class Run:
@@ -51,8 +54,14 @@ class Run:
         return list(self.summary.get("trials", []))
 
     def evaluate(self, episodes: int = 100, seed: int | None = None) -> Evaluation:
-        """The best policy's returns on fresh seeds; see rltune.evaluation.evaluate."""
-        return evaluation.evaluate(self.folder, episodes, seed)
+        """The best policy's returns on fresh seeds; see rltune.evaluation.evaluate.
+
+        Where the environment did not let every episode come to an end, a warning says so.
+        """
+        result = evaluation.evaluate(self.folder, episodes, seed)
+        if result.unscored:
+            log.warning("%s: %s", self.folder.shown, evaluation.what_is_missing(result))
+        return result
 
 
 def sweep(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 
 class RltuneError(Exception):
@@ -31,9 +32,17 @@ class BadInput(RltuneError):
 
 
 class NothingUsable(RltuneError):
-    """The sweep ended, but no trial left a policy behind."""
+    """The sweep ended, but no trial left a policy behind, or none whose score is finite.
+
+    Attributes:
+        unscored: what was tried to be scored, as summary.json holds it.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, unscored: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.unscored = list(unscored)
 
 
 class TrialsFailed(RltuneError):

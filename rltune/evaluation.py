@@ -3,43 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 import numpy as np
 
-from rltune import envs, machine
 from rltune.algorithms.policy import Policy, load_policy
 from rltune.envs.arguments import canonical
-from rltune.errors import BadInput, EnvironmentFailed, ProcessEnded
-from rltune.isolated import Guard, Work, each_isolated
+from rltune.errors import BadInput, EnvironmentFailed
+from rltune.policies.scoring import Score, scores
 from rltune.runs import BEST, RunFolder, rank
-from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, RunSpec
+from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED
 from rltune.statistics import better, interval, iqm
 
-#: Episodes that a process plays together.
-TOGETHER = 20
 #: Checkpoints that play for being the best, and the episodes each of them plays.
 CANDIDATES = 5
 SELECTION_EPISODES = 20
-
-
-class Acts(Protocol):
-    """Chooses actions, without exploring.
-
-    Attributes:
-        frame_stack: observations joined to the one it acts on.
-        form: how it reads them.
-    """
-
-    frame_stack: int
-    form: str
-
-    def act(self, obs: np.ndarray) -> np.ndarray:
-        """Actions for observations of shape (N, ...), as :func:`rltune.envs.make` has both."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +32,7 @@ class Evaluation:
         ci95: 95 % percentile bootstrap interval of the mean, [low, high].
         seeds: seed of each episode; none was used in training or selection.
         returns: of each episode, in the order of the seeds.
+        unscored: episodes that the environment did not let come to an end, with their seeds.
     """
 
     mean: float
@@ -60,6 +41,7 @@ class Evaluation:
     episodes: int
     seeds: list[int]
     returns: list[float]
+    unscored: list[dict[str, Any]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -77,6 +59,15 @@ def summarise(returns: Sequence[float], seeds: Sequence[int]) -> Evaluation:
         seeds=list(seeds),
         returns=values.tolist(),
     )
+
+
+def evaluated(score: Score, seeds: Sequence[int]) -> Evaluation | None:
+    """The statistics of a policy's returns; None where it has no score."""
+    if score.mean is None:
+        return None
+    played = [seed for seed in seeds if seed in score.returns]
+    found = summarise([score.returns[seed] for seed in played], played)
+    return replace(found, unscored=score.unscored())
 
 
 def evaluation_seeds(seed: int, count: int, trial: int | None = None) -> list[int]:
@@ -108,10 +99,44 @@ def evaluate(folder: RunFolder, episodes: int = 100, seed: int | None = None) ->
 
     Raises:
         BadInput: the run has no policy, or its checkpoint cannot be read.
+        EnvironmentFailed: there is no score: no episode came to an end, or a return is not finite.
     """
     check_has_policy(folder)
     seeds = evaluation_seeds(folder.spec.seed if seed is None else seed, episodes)
-    return score(folder, folder.path / BEST, seeds)
+    score = score_of(folder, folder.path / BEST, seeds)
+    result = evaluated(score, seeds)
+    if result is None:
+        raise _no_score(folder, score)
+    return result
+
+
+def what_is_missing(result: Evaluation) -> str:
+    """Of an evaluation that lacks episodes, how many and why."""
+    seeds = [seed for body in result.unscored for seed in body["seeds"]]
+    return (
+        f"{len(seeds)} of {result.episodes + len(seeds)} episodes have no return: the environment "
+        f"did not let them come to an end. Seed {seeds[0]}: {result.unscored[0]['error']}"
+    )
+
+
+def score_of(folder: RunFolder, checkpoint: Path, seeds: Sequence[int]) -> Score:
+    """Plays with the policy of one checkpoint, see :func:`rltune.policies.scoring.scores`.
+
+    Raises:
+        BadInput, BadCheckpoint: it cannot be read.
+    """
+    (score,) = scores(folder, [checkpoint], seeds)
+    if score.broken is not None:
+        raise score.broken
+    return score
+
+
+def _no_score(folder: RunFolder, score: Score) -> EnvironmentFailed:
+    first, count = score.unscored()[0], len(score.lost)
+    return EnvironmentFailed(
+        f"{folder.shown} has no score: {count} of {count + len(score.returns)} episodes of "
+        f"{folder.spec.env_id} have no return. Seed {first['seeds'][0]}: {first['error']}"
+    )
 
 
 def best_policy(folder: RunFolder) -> Policy:
@@ -130,41 +155,6 @@ def check_has_policy(folder: RunFolder) -> None:
         raise BadInput(f"{folder.shown} has no policy yet: no trial has left a checkpoint")
 
 
-def score(folder: RunFolder, checkpoint: Path, seeds: Sequence[int]) -> Evaluation:
-    """Evaluates the policy of one of a run's checkpoints, see :func:`scores`."""
-    return scores(folder, [checkpoint], seeds)[0]
-
-
-def scores(
-    folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int]
-) -> list[Evaluation]:
-    """Evaluates the policies of a run's checkpoints, an episode a seed.
-
-    They play in processes of their own, as many as cores: an environment that hangs does not take
-    us along.
-
-    Raises:
-        EnvironmentFailed: it hung, or crashed.
-    """
-    spec = folder.spec
-
-    def work(checkpoint: Path, some: Sequence[int], guard: Guard) -> list[float]:
-        return play(load_policy(spec, folder, checkpoint), spec, some, guard)
-
-    parts = [seeds[first : first + TOGETHER] for first in range(0, len(seeds), TOGETHER)]
-    works = [partial(work, checkpoint, part) for checkpoint in checkpoints for part in parts]
-    try:
-        played = _played(works, spec)
-    except ProcessEnded as ended:
-        command = "evaluate" if folder.summary else "resume"
-        raise EnvironmentFailed(
-            f"environment {spec.env_id}, while a policy was scored: {ended.report or ended}\n"
-            f"What was trained is kept. Try again with: rltune {command} {folder.shown}"
-        ) from None
-    of_each = [played[first : first + len(parts)] for first in range(0, len(played), len(parts))]
-    return [summarise([r for part in found for r in part], seeds) for found in of_each]
-
-
 def compare(
     folders: Sequence[RunFolder], episodes: int = 100, seed: int | None = None
 ) -> dict[str, Any]:
@@ -181,6 +171,7 @@ def compare(
 
     Raises:
         BadInput: the runs are of different environments, or one of them has no policy.
+        EnvironmentFailed: an episode of one of them could not be scored.
     """
     names = {(folder.spec.env_id, canonical(folder.spec.env_args)) for folder in folders}
     if len(names) > 1:
@@ -192,10 +183,10 @@ def compare(
         of_seeds = (folder.summary or {}).get("seeds")
         if of_seeds:
             paths = [folder.path / body["checkpoint"] for body in of_seeds]
-            values = [result.mean for result in scores(folder, paths, seeds)]
+            values = [float(np.mean(returns)) for returns in _all_returns(folder, paths, seeds)]
         else:
             check_has_policy(folder)
-            values = score(folder, folder.path / BEST, seeds).returns
+            (values,) = _all_returns(folder, [folder.path / BEST], seeds)
         first = runs[0]["scores"] if runs else None
         runs.append(
             {
@@ -211,29 +202,31 @@ def compare(
     return {"episodes": episodes, "runs": runs}
 
 
-def _played(works: Sequence[Work[list[float]]], spec: RunSpec) -> list[list[float]]:
-    """The returns of each part, side by side.
-
-    An end that leaves no trace is given a second try: it need not be the environment's doing, as a
-    process with threads cannot be forked without any risk.
-    """
-    at_a_time = spec.concurrent or machine.cores().amount
-    answers = each_isolated(works, spec.env_timeout, at_a_time)
-    if any(isinstance(one, ProcessEnded) and not one.report for one in answers):
-        answers = each_isolated(works, spec.env_timeout, at_a_time)
-    for answer in answers:
-        if isinstance(answer, Exception):
-            raise answer
-    return cast("list[list[float]]", answers)
+def _all_returns(
+    folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int]
+) -> list[list[float]]:
+    """Of each policy, every return: runs are compared on the same episodes, or not at all."""
+    found = scores(folder, checkpoints, seeds)
+    for score in found:
+        if score.broken is not None:
+            raise score.broken
+        if score.lost:
+            raise _no_score(folder, score)
+    return [[score.returns[seed] for seed in seeds] for score in found]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A checkpoint and its mean return on selection seeds."""
+    """A checkpoint and how its policy played on selection seeds."""
 
     checkpoint: Path
     env_steps: int
-    score: float
+    played: Score
+
+    @property
+    def score(self) -> float | None:
+        """Its mean return; None where it has none."""
+        return self.played.mean
 
 
 def audition(
@@ -245,56 +238,58 @@ def audition(
     still being changed.
     """
     return [
-        Candidate(checkpoint, folder.record(checkpoint)["env_steps"], result.mean)
-        for checkpoint, result in zip(checkpoints, scores(folder, checkpoints, seeds), strict=True)
+        Candidate(score.checkpoint, folder.record(score.checkpoint)["env_steps"], score)
+        for score in scores(folder, checkpoints, seeds)
     ]
 
 
-def winner(folder: RunFolder, found: Sequence[Candidate]) -> Candidate:
-    """The one with the highest score. The better record decides between equals."""
-    return max(found, key=lambda one: (one.score, rank(folder.record(one.checkpoint))))
+def ranked(folder: RunFolder, found: Sequence[Candidate]) -> list[Candidate]:
+    """Those with a score, the best first.
 
-
-def select(folder: RunFolder) -> Candidate | None:
-    """Makes the best of a run's checkpoints its best/checkpoint; None where there is none.
-
-    The few checkpoints with the best records play for it.
+    Means over other episodes are not the same: whose episodes all came to an end goes before whose
+    did not. The better record decides between equals.
     """
-    seeds = selection_seeds(folder.spec.seed, SELECTION_EPISODES)
-    found = audition(folder, folder.checkpoints()[:CANDIDATES], seeds)
-    if not found:
-        return None
-    best = winner(folder, found)
-    folder.keep_best(best.checkpoint, trial=best.checkpoint.parts[-3])
-    return best
+
+    def place(one: Candidate) -> tuple[Any, ...]:
+        return (len(one.played.returns), one.score, rank(folder.record(one.checkpoint)))
+
+    return sorted((one for one in found if one.score is not None), key=place, reverse=True)
 
 
-def play(
-    policy: Acts, spec: RunSpec, seeds: Sequence[int], guard: Guard | None = None
-) -> list[float]:
-    """The undiscounted return of one episode a seed, all of them side by side.
+def unscored(folder: RunFolder, phase: str, score: Score) -> list[dict[str, Any]]:
+    """What summary.json says of the episodes without a return of one policy.
 
     Args:
-        guard: entered around the calls of the environments that belong to one step.
+        phase: "selection" or "evaluation".
     """
-    guard = guard or nullcontext()
-    returns = [0.0] * len(seeds)
-    with guard:
-        made = partial(envs.make, spec.env_id, spec.env_args, policy.frame_stack, policy.form)
-        copies = [made() for _ in seeds]
-        seen = [env.reset(seed=seed)[0] for env, seed in zip(copies, seeds, strict=True)]
-    running = list(range(len(seeds)))
-    while running:
-        actions = policy.act(np.stack([seen[episode] for episode in running]))
-        still = []
-        with guard:
-            for episode, action in zip(running, actions, strict=True):
-                seen[episode], reward, terminated, truncated, _ = copies[episode].step(action)
-                returns[episode] += float(reward)
-                if not (terminated or truncated):
-                    still.append(episode)
-        running = still
-    with guard:
-        for env in copies:
-            env.close()
-    return returns
+    trial = score.checkpoint.parts[-3]
+    place = str(score.checkpoint.relative_to(folder.path))
+    return [
+        {"phase": phase, "trial": trial, "checkpoint": place, **body} for body in score.unscored()
+    ]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The best of some candidates.
+
+    Attributes:
+        candidate: None where none has a score.
+        evaluation: on seeds that its choice did not see; None where they gave no score.
+        unscored: what could not be scored on the way, as summary.json holds it.
+    """
+
+    candidate: Candidate | None
+    evaluation: Evaluation | None
+    unscored: list[dict[str, Any]]
+
+
+def choose(folder: RunFolder, found: Sequence[Candidate], seeds: Sequence[int]) -> Chosen:
+    """The best candidate, evaluated. One whose returns are not finite is passed over."""
+    lost = [body for one in found for body in unscored(folder, "selection", one.played)]
+    for candidate in ranked(folder, found):
+        score = score_of(folder, candidate.checkpoint, seeds)
+        lost += unscored(folder, "evaluation", score)
+        if not score.not_finite:
+            return Chosen(candidate, evaluated(score, seeds), lost)
+    return Chosen(None, None, lost)

@@ -105,7 +105,7 @@ def observations(policy: Policy, spec: RunSpec, count: int = OBSERVATIONS) -> np
             if terminated or truncated:
                 current[i], _ = env.reset(seed=next(seeds))
     for env in copies:
-        env.close()
+        envs.close(env)
     obs = np.stack(met[:count])
     return obs if obs.dtype == np.uint8 else obs.astype(np.float32)
 

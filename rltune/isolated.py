@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import logging
 import multiprocessing
 import os
 import pickle
@@ -20,6 +21,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 from rltune.descendants import PATIENCE, end_descendants
 from rltune.errors import EnvironmentFailed, ProcessEnded
+from rltune.notices import warn_once
 from rltune.watchdog import Boundary, collect, watchdog
 
 T = TypeVar("T")
@@ -110,13 +112,16 @@ class _Child(Generic[T]):
     def result(self) -> T | Exception:
         """What its work returned, or raised; waits for it."""
         try:
-            answer: T | Exception = self.answer.recv()
+            answer: T | Exception
+            answer, warnings_ = self.answer.recv()
         except EOFError:
             self._process.join()
             how = _how(self._process.exitcode or 0)
             return ProcessEnded(how, collect(self._folder))
         finally:
             self.end()
+        for text in warnings_:
+            warn_once(text)
         return answer
 
     def end(self) -> None:
@@ -191,13 +196,27 @@ def _do(work: Work[Any], timeout: float, folder: Path, answer: Connection) -> No
     sys.stdout, sys.stderr = os.fdopen(nowhere, "w"), sys.__stderr__
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)  # OpenMP's threads did not come along
+    logger, said = logging.getLogger("rltune"), _Said()
+    logger.handlers, logger.propagate = [said], False
     try:
         with Boundary():
             result = work(watchdog(timeout, folder))
     except Exception as error:
         result = _portable(error)
-    answer.send(result)
+    answer.send((result, said.texts))
     os._exit(0)  # what the parent does when it exits is not the child's to do
+
+
+class _Said(logging.Handler):
+    """Keeps what is logged, for the parent to tell: children would all say the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps a message."""
+        self.texts.append(record.getMessage())
 
 
 def _portable(error: Exception) -> Exception:

@@ -104,8 +104,8 @@ def problem(
         found = f"environment {spec.id}: {error}"
     if found is None and (wrong := api_problem(env, guard)):
         found = f"environment {spec.id}: {wrong}"
-    with suppress(Exception), guard:  # what comes of closing it harms nobody
-        env.close()
+    with guard:
+        envs.close(env)
     return found
 
 

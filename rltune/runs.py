@@ -103,6 +103,17 @@ def _ends_a_line(file: IO[bytes]) -> bool:
     return file.read(1) == b"\n"
 
 
+def can_be_finished(summary: Mapping[str, Any]) -> bool:
+    """Whether another try may bring scores that a run lacks."""
+    return any(not body["not_finite"] for body in summary.get("unscored", ()))
+
+
+def is_finished(folder: RunFolder) -> bool:
+    """Whether a run has ended, and all that can be scored is."""
+    summary = folder.summary
+    return summary is not None and not can_be_finished(summary)
+
+
 class RunFolder:
     """``<storage>/<name>/``.
 

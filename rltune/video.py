@@ -6,7 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from ctypes.util import find_library
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -143,7 +143,7 @@ def _opened(spec: RunSpec, policy: Policy, mode: str) -> Iterator[gym.Env[Any, A
         BadInput: it has no such mode, or what draws it is not installed.
     """
     env = envs.make(spec.env_id, spec.env_args)
-    env.close()
+    envs.close(env)
     modes = env.metadata.get("render_modes", [])
     if not {mode, "rgb_array"} & set(modes):
         raise BadInput(
@@ -159,8 +159,10 @@ def _opened(spec: RunSpec, policy: Policy, mode: str) -> Iterator[gym.Env[Any, A
         raise BadInput(
             f"{spec.env_id} cannot be drawn here: {type(error).__name__}: {error}. {_mend(error)}"
         ) from error
-    with closing(env):
+    try:
         yield env
+    finally:
+        envs.close(env)
 
 
 def _mend(error: Exception) -> str:

@@ -70,11 +70,12 @@ def greedy(act: Act, seed: int) -> float:
     """Mean return over whole episodes on seeds of their own."""
     from types import SimpleNamespace
 
-    from rltune import evaluation
+    from rltune.evaluation import selection_seeds
+    from rltune.policies.scoring import play
 
     policy = SimpleNamespace(act=act, frame_stack=1)
     spec: Any = SimpleNamespace(env_id=ENV, env_args={})
-    return float(np.mean(evaluation.play(policy, spec, evaluation.selection_seeds(seed, EPISODES))))
+    return float(np.mean(play(policy, spec, selection_seeds(seed, EPISODES))))
 
 
 def rltune_side(algo: str, seed: int) -> tuple[int, float] | None:

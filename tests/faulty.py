@@ -9,11 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import psutil
+from filelock import FileLock
 
 
 class Faulty(gym.Env[Any, Any]):
@@ -241,3 +244,86 @@ class Leaves(Faulty):
         over = Path(self.once).exists()
         Path(self.once).write_text("")
         return over
+
+
+# --- what happens while policies are scored: their seeds are higher than training's ---------------
+
+
+class Score(Faulty):
+    """Goes wrong in the episodes that score a policy, and in no other.
+
+    Args:
+        what: ``raises``, ``hangs``, ``crashes``, ``exits``, ``nan`` (the reward), ``blind`` (the
+            observation) or ``close`` (raises when it is closed, then and always).
+        when: every how many seeds.
+        once: a folder with a file for each seed with which it has happened: it does not again.
+        selection: whether in the episodes that choose between policies too.
+    """
+
+    def __init__(
+        self, what: str = "", when: int = 1, once: str = "", selection: bool = True
+    ) -> None:
+        self.what, self.when, self.once = what, when, once
+        self.first = 1 << (30 if selection else 31)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.wrong = bool(seed is not None and seed >= self.first and seed % self.when == 0)
+        if self.wrong and self.once:
+            done = Path(self.once) / str(seed)
+            self.wrong = not done.exists()
+            done.write_text("")
+        return super().reset(seed=seed)
+
+    def see(self) -> Any:
+        seen = super().see()
+        return seen * np.nan if self.what == "blind" and self.wrong and self.count == 5 else seen
+
+    def reward(self) -> Any:
+        return float("nan") if self.what == "nan" and self.wrong else 1.0
+
+    def step(self, action: Any) -> Any:
+        if self.wrong and self.count == 4:
+            if self.what == "raises":
+                raise RuntimeError("the licence has expired")
+            if self.what == "hangs":
+                re.match("(a+)+b", "a" * 64)
+            if self.what == "crashes":
+                ctypes.string_at(0)
+            if self.what == "exits":
+                sys.exit(3)
+        return super().step(action)
+
+    def close(self) -> None:
+        if self.what == "close":
+            raise RuntimeError("it was never open")
+
+
+class Counted(Faulty):
+    """Of which only so many copies may live at a time, in all processes of the machine.
+
+    Args:
+        folder: holds a file for each copy that lives, and ``log``: a line for each that was made.
+        most: copies that may live.
+    """
+
+    def __init__(self, folder: str, most: int) -> None:
+        self.folder, self.most = Path(folder), most
+        with FileLock(self.folder / ".lock"):
+            live = [path for path in self.folder.glob("*.copy") if self._lives(path)]
+            with (self.folder / "log").open("a") as log:
+                log.write(f"made beside {len(live)} in {os.getpid()}\n")
+            if len(live) >= most:
+                raise RuntimeError(f"{len(live)} copies live already")
+            self.file = self.folder / f"{os.getpid()}-{uuid.uuid4().hex}.copy"
+            self.file.write_text("")
+
+    @staticmethod
+    def _lives(path: Path) -> bool:
+        """A process that was killed has closed nothing, and holds nothing."""
+        if psutil.pid_exists(int(path.name.partition("-")[0])):
+            return True
+        path.unlink(missing_ok=True)
+        return False
+
+    def close(self) -> None:
+        self.file.unlink(missing_ok=True)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from trained import trained
 
-from rltune.evaluation import evaluate, evaluation_seeds, play, selection_seeds, summarise
+from rltune.evaluation import evaluate, evaluation_seeds, selection_seeds, summarise
+from rltune.policies.scoring import play
 from rltune.request import make_spec
 from rltune.searchers import build, starting_point
 from rltune.spec import (

@@ -17,8 +17,9 @@ from pictures import SHADE
 from trained import trained
 
 from rltune.errors import BadInput, MachineError
-from rltune.evaluation import best_policy, evaluation_seeds, play
+from rltune.evaluation import best_policy, evaluation_seeds
 from rltune.film import film
+from rltune.policies.scoring import play
 from rltune.request import make_spec
 from rltune.runs import RunFolder
 from rltune.video import record, watch

@@ -108,7 +108,7 @@ def load_policy(spec: RunSpec, folder: RunFolder, checkpoint: Path) -> Policy:
     config.validate()
     spaces = {"default_policy": (env.observation_space, env.action_space)}
     net = config.get_rl_module_spec(spaces=spaces, inference_only=True).build()
-    env.close()
+    envs.close(env)
     path = checkpoint / POLICY_FILE
     try:
         weights = torch.load(path, weights_only=True, map_location="cpu")

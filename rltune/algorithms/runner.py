@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from abc import abstractmethod
 from pathlib import Path
@@ -233,8 +232,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
                     f"after {MAX_RESTARTS} restarts without an episode that ended: {error}"
                 ) from error
             log.warning("%s is made anew at env step %d: %s", self.config.env, env_steps, error)
-            with contextlib.suppress(Exception):  # it is broken as it is
-                self._close()
+            self._close()
             start = self._seed // FIRST_FRESH_SEED * FIRST_FRESH_SEED  # of its range
             self._seed = start + int(self.rng.integers(MAX_TRIAL_SEED))
             try:
@@ -305,7 +303,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
     def _close(self) -> None:
         if self.env is not None:
             with self._watchdog:
-                self.env.close()
+                envs.close(self.env)
 
     def get_state(self, *_: Any, **__: Any) -> dict[str, Any]:
         """Empty: the trial saves what is worth saving, and episodes start anew."""

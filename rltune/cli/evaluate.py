@@ -11,6 +11,7 @@ from rich.table import Table
 
 from rltune.cli import console
 from rltune.cli.console import number
+from rltune.errors import EnvironmentFailed
 from rltune.runs import RunFolder
 
 
@@ -28,13 +29,15 @@ def run(*, run_paths: Sequence[Path], episodes: int, seed: int | None, json: boo
     result = evaluation.evaluate(folder, episodes, seed)
     if json:
         console.print_json(result.to_dict())
-        return
-    low, high = result.ci95
-    console.output().print(
-        f"{number(result.mean)} mean return, 95 % interval [{number(low)}, {number(high)}], "
-        f"IQM {number(result.iqm)}, over {result.episodes} episodes of {folder.spec.env_id}",
-        soft_wrap=True,
-    )
+    else:
+        low, high = result.ci95
+        console.output().print(
+            f"{number(result.mean)} mean return, 95 % interval [{number(low)}, {number(high)}], "
+            f"IQM {number(result.iqm)}, over {result.episodes} episodes of {folder.spec.env_id}",
+            soft_wrap=True,
+        )
+    if result.unscored:
+        raise EnvironmentFailed(evaluation.what_is_missing(result))
 
 
 def _print_comparison(found: dict[str, Any]) -> None:

@@ -20,6 +20,8 @@ def outcome(spec: RunSpec, summary: Mapping[str, Any]) -> RenderableType:
     of_job = {"sweep": _best, "train": _seeds, "replay": _arms}
     found = of_job[spec.job](spec, summary)
     shown = RunFolder(f"{spec.storage}/{spec.name}").shown
+    if note := unscored(summary):
+        found = [*found, Text(note, style="yellow")]
     # A sweep trains each of its settings once: whether they were lucky, fresh seeds tell.
     go_on = "rltune train" if spec.job == "sweep" else "rltune"
     return Group(
@@ -38,24 +40,44 @@ def outcome(spec: RunSpec, summary: Mapping[str, Any]) -> RenderableType:
 
 def _best(spec: RunSpec, summary: Mapping[str, Any]) -> list[RenderableType]:
     """A sweep's best settings and the score of its best policy."""
-    best, score = summary["best"], summary["evaluation"]
+    best = summary["best"]
     settings = Table(box=None, pad_edge=False, show_header=False)
     settings.add_column(style="dim")
     settings.add_column()
     for name in spec.space:
         settings.add_row(name, setting(best["config"].get(name)))
-    low, high = score["ci95"]
     return [
         Text(f"\nBest settings ({best['trial']})", style="bold"),
         settings,
         Text("\nScore", style="bold"),
+        *_score(spec, summary["evaluation"]),
+        *_gap(summary.get("optimism_gap"), "what the sweep measured"),
+    ]
+
+
+def _score(spec: RunSpec, score: Mapping[str, Any] | None) -> list[RenderableType]:
+    """What the best policy reached on fresh seeds."""
+    if score is None:
+        return [Text("none yet")]
+    low, high = score["ci95"]
+    return [
         Text(
             f"{number(score['mean'])} mean return, 95 % interval "
             f"[{number(low)}, {number(high)}], IQM {number(score['iqm'])}"
         ),
         Text(f"over {score['episodes']} episodes on seeds no training used{_verdict(spec, score)}"),
-        *_gap(summary.get("optimism_gap"), "what the sweep measured"),
     ]
+
+
+def unscored(summary: Mapping[str, Any]) -> str:
+    """What has no score, for a person to read; empty where all has."""
+    episodes: dict[str, int] = {}
+    for body in summary.get("unscored", ()):
+        episodes[body["phase"]] = episodes.get(body["phase"], 0) + len(body["seeds"])
+    parts = [f"{count} episodes of {phase}" for phase, count in episodes.items()]
+    if seeds := summary.get("unscored_seeds"):
+        parts.append(f"{', '.join(seeds)}, which no statistics here include")
+    return f"not scored: {'; '.join(parts)}" if parts else ""
 
 
 def _seeds(spec: RunSpec, summary: Mapping[str, Any]) -> list[RenderableType]:

@@ -8,18 +8,19 @@ from rltune.cli import console
 from rltune.cli.sweep import conclude
 from rltune.cli.watch import watcher
 from rltune.request import check_resumable
-from rltune.runs import RunFolder
+from rltune.runs import RunFolder, is_finished
 
 
 def run(*, run_path: Path, json: bool, quiet: bool, force: bool) -> None:
     """Goes on with a run; a finished one is left as it is."""
     folder = RunFolder.open(run_path)
-    if folder.summary is None:
+    finished = is_finished(folder)
+    if not finished:
         check_resumable(folder, force)
     elif not json and not quiet:
         console.output().print(f"{folder.shown} is finished: nothing is left to do")
     with watcher(json=json, quiet=quiet) as watch:
-        watch.waiting("loading Ray and RLlib" if folder.summary is None else "")
+        watch.waiting("" if finished else "loading Ray and RLlib")
         from rltune import sweeps
 
         sweeps.resume(folder, watch, force)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from rltune.catalog import newer_version
@@ -75,24 +76,48 @@ def conclude(folder: RunFolder, json: bool) -> None:
     """What is left to say once a sweep has ended.
 
     Raises:
-        TrialsFailed: some trials did.
+        TrialsFailed: some trials did, or could not be scored.
     """
     summary = folder.summary or {}
     if json:
         console.print_json(summary)
-    failed = [trial for trial in summary.get("trials", []) if trial["status"] == "ERROR"]
-    if failed:
-        first = failed[0]
-        raise TrialsFailed(
-            f"{len(failed)} of {len(summary['trials'])} trials failed, {first['id']} with: "
-            f"{first['error']} (whole: {folder.shown}/trials/{first['id']}/error.txt)"
-        )
-    share = summary.get("across_seeds", {}).get("share_over_threshold")
+    if problems := [*_failed(folder, summary), *_unscored(folder, summary)]:
+        raise TrialsFailed("\n".join(problems))
+    share = (summary.get("across_seeds") or {}).get("share_over_threshold")
     if folder.spec.certificate and not passed(share):
         raise TrialsFailed(
             f"{folder.spec.algo} on {folder.spec.env} is not certified: {share:.0%} of the seeds "
             f"are over the threshold, {REQUIRED_SHARE:.0%} must be"
         )
+
+
+def _failed(folder: RunFolder, summary: Mapping[str, Any]) -> list[str]:
+    failed = [trial for trial in summary.get("trials", []) if trial["status"] == "ERROR"]
+    if not failed:
+        return []
+    first = failed[0]
+    return [
+        f"{len(failed)} of {len(summary['trials'])} trials failed, {first['id']} with: "
+        f"{first['error']} (whole: {folder.shown}/trials/{first['id']}/error.txt)"
+    ]
+
+
+def _unscored(folder: RunFolder, summary: Mapping[str, Any]) -> list[str]:
+    """Of what has no score although a policy is there."""
+    lost = summary.get("unscored", [])
+    again = [body for body in lost if not body["not_finite"]]
+    if not again and not summary.get("unscored_seeds"):
+        return []
+    first = (again or lost)[0]
+    episodes = sum(len(body["seeds"]) for body in again or lost)
+    mend = (
+        f"\nWhat was trained is kept. Try again with: rltune resume {folder.shown}" if again else ""
+    )
+    return [
+        f"environment {folder.spec.env_id}, while a policy was scored: {first['error']}\n"
+        f"{episodes} episodes have no score, {first['trial']}'s with seed {first['seeds'][0]} "
+        f"among them; all are in {folder.shown}/summary.json, as unscored{mend}"
+    ]
 
 
 def _missing_environment(word: str) -> BadInput:

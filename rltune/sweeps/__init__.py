@@ -16,13 +16,13 @@ from rltune.envs import arguments
 from rltune.errors import BadInput, Interrupted
 from rltune.observer import Observer
 from rltune.request import check_resumable
-from rltune.runs import RunFolder
+from rltune.runs import RunFolder, is_finished
 from rltune.schedulers import Plan
 from rltune.settings import algorithm
 from rltune.spec import RunSpec
 from rltune.sweeps import session
 from rltune.sweeps.ending import Ending
-from rltune.sweeps.finish import finish
+from rltune.sweeps.finish import finish, score_again
 from rltune.sweeps.ledger import Ledger
 from rltune.sweeps.recorder import Recorder
 from rltune.sweeps.signals import Signals
@@ -57,7 +57,9 @@ def run(spec: RunSpec, observer: Observer | None = None) -> RunFolder:
 
 
 def resume(folder: RunFolder, observer: Observer | None = None, force: bool = False) -> RunFolder:
-    """Goes on with a run that was stopped or killed. A finished run is returned as it is.
+    """Goes on with a run that was stopped or killed, or whose scoring is not finished.
+
+    A finished run is returned as it is.
 
     Args:
         force: go on although space, settings or environment are no longer what they were.
@@ -65,15 +67,23 @@ def resume(folder: RunFolder, observer: Observer | None = None, force: bool = Fa
     Raises:
         BadInput: the run cannot be resumed, or another process works on it.
     """
-    if folder.summary is not None:
+    if is_finished(folder):
         return folder
     with _alone():
         folder.acquire()
         try:
             check_resumable(folder, force)
-            return _sweep(folder.spec, folder, observer or Observer())
+            return _go_on(folder, observer or Observer())
         finally:
             folder.lock.release()
+
+
+def _go_on(folder: RunFolder, observer: Observer) -> RunFolder:
+    if folder.summary is None:
+        return _sweep(folder.spec, folder, observer)
+    observer.started(folder.spec, folder)
+    score_again(folder, observer)
+    return folder
 
 
 _running = threading.Lock()

@@ -8,9 +8,9 @@ from typing import Any
 
 from rltune import evaluation
 from rltune.errors import NothingUsable
-from rltune.evaluation import Evaluation
+from rltune.evaluation import SELECTION_EPISODES, Chosen, Evaluation
 from rltune.observer import Observer
-from rltune.runs import BEST, RunFolder
+from rltune.runs import BEST, RunFolder, can_be_finished
 from rltune.spec import Row, RunSpec
 from rltune.sweeps import seeds
 
@@ -30,13 +30,16 @@ def finish(
 ) -> None:
     """Evaluates the best checkpoint and writes what came out.
 
+    What the environment does not let be scored is named in the summary, as ``unscored``; the rest
+    stands.
+
     Args:
         statuses: of each trial, by its id.
         reason: why the sweep ended.
 
     Raises:
-        NothingUsable: no trial left a checkpoint, or not every seed; the summary is written all
-            the same.
+        NothingUsable: no trial left a checkpoint, or not every seed, or no score is finite; the
+            summary is written all the same.
     """
     rows = {name: folder.rows(name) for name in folder.trials()}
     lost = [row for name in rows for row in folder.discarded(name)]
@@ -53,6 +56,7 @@ def finish(
             for name, status in sorted(statuses.items())
         ],
         "stop_reason": reason,
+        "unscored": [],
     }
     observer.evaluating(EPISODES)
     nothing = None
@@ -62,44 +66,93 @@ def finish(
         else:
             summary |= _each_seed(spec, folder, sorted(statuses), observer)
     except NothingUsable as error:
-        nothing = NothingUsable(_why_nothing(summary["trials"]) or str(error))
+        summary["unscored"] = error.unscored
+        why = None if error.unscored else _why_nothing(summary["trials"])
+        nothing = NothingUsable(why or str(error), error.unscored)
     folder.write_summary(summary)
     observer.ended(summary)
     if nothing is not None:
         raise nothing
 
 
+def score_again(folder: RunFolder, observer: Observer) -> None:
+    """Scores a run whose training is done, and writes its summary once more.
+
+    Raises:
+        NothingUsable: as :func:`finish`.
+    """
+    summary = folder.summary or {}
+    statuses = {trial["id"]: trial["status"] for trial in summary["trials"]}
+    finish(folder.spec, folder, observer, statuses, summary["stop_reason"], summary["wall_seconds"])
+
+
 def _the_best(spec: RunSpec, folder: RunFolder) -> dict[str, Any]:
-    """A sweep's best policy, and its score."""
-    best = evaluation.select(folder)
-    if best is None:
+    """A sweep's best policy, and its score.
+
+    Where the environment lets none be scored, the one with the best record stays.
+    """
+    candidates = folder.checkpoints()[: evaluation.CANDIDATES]
+    if not candidates:
         raise NothingUsable("no trial left a policy behind")
-    result = evaluation.evaluate(folder, EPISODES)
-    return _best(spec, folder, best.score, result)
+    played = evaluation.selection_seeds(spec.seed, SELECTION_EPISODES)
+    seeds_of_score = evaluation.evaluation_seeds(spec.seed, EPISODES)
+    found = evaluation.audition(folder, candidates, played)
+    chosen = evaluation.choose(folder, found, seeds_of_score)
+    _check_any_score(chosen)
+    best = chosen.candidate or found[0]
+    folder.keep_best(best.checkpoint, trial=best.checkpoint.parts[-3])
+    outcome = _best(spec, folder, best.score, chosen.evaluation)
+    return outcome | {"unscored": chosen.unscored}
+
+
+def _check_any_score(*chosen: Chosen) -> None:
+    """Raises NothingUsable where no policy has a score, and none will get one."""
+    lost = [body for one in chosen for body in one.unscored]
+    hopeless = all(one.candidate is None for one in chosen) and lost
+    if hopeless and all(body["not_finite"] for body in lost):
+        first = lost[0]
+        raise NothingUsable(
+            f"no policy has a score that is finite: {first['checkpoint']}, seed "
+            f"{first['seeds'][0]}: {first['error']}",
+            lost,
+        )
 
 
 def _each_seed(
     spec: RunSpec, folder: RunFolder, trials: list[str], observer: Observer
 ) -> dict[str, Any]:
     """Every seed's score, and what they come to."""
-    found = []
+    found, every = [], []
     for index, trial in enumerate(trials):
         observer.notice(f"scoring the policies of {trial}, {index + 1} of {len(trials)}")
-        seed = seeds.score_seed(folder, index, trial, EPISODES)
-        if seed is None:
+        chosen = seeds.choose(folder, index, trial, EPISODES)
+        if chosen is None:
             raise NothingUsable(f"{trial} left no policy behind")
-        found.append(seed)
+        every.append(chosen)
+        if chosen.evaluation is not None:
+            found.append(seeds.score(folder, index, trial, chosen))
+    _check_any_score(*every)
+    scored = [seed["trial"] for seed in found]
+    outcome: dict[str, Any] = {
+        "seeds": found,
+        "unscored": [body for chosen in every for body in chosen.unscored],
+        "unscored_seeds": [trial for trial in trials if trial not in scored],
+    }
+    if not found:
+        return outcome
     best = max(found, key=lambda seed: float(seed["selection_score"]))
     folder.keep_best(folder.path / best["checkpoint"], best["trial"])
     result = Evaluation(**best["evaluation"])
-    outcome = _best(spec, folder, best["selection_score"], result) | {"seeds": found}
+    outcome |= _best(spec, folder, best["selection_score"], result)
     if spec.arms:
         return outcome | seeds.compare_arms(spec, found)
     together = seeds.across(spec, found)
+    whole = not can_be_finished(outcome)
     return {
         **outcome,
         "across_seeds": together,
-        "certificate": seeds.certify(spec, together),
+        # Of fewer seeds or episodes than it states it would be no evidence.
+        "certificate": seeds.certify(spec, together) if whole else None,
     }
 
 
@@ -113,7 +166,9 @@ def _why_nothing(trials: list[dict[str, Any]]) -> str | None:
     return f"no trial left a policy behind; {errors[0]}" if errors else None
 
 
-def _best(spec: RunSpec, folder: RunFolder, selected: float, result: Evaluation) -> dict[str, Any]:
+def _best(
+    spec: RunSpec, folder: RunFolder, selected: float | None, result: Evaluation | None
+) -> dict[str, Any]:
     """What best/ holds, with its settings as a preset beside it."""
     record = folder.best_record or {}
     # What was searched as it acted; the rest as asked, a schedule as a schedule.
@@ -130,9 +185,9 @@ def _best(spec: RunSpec, folder: RunFolder, selected: float, result: Evaluation)
             "score": tuned_to,
             "selection_score": selected,
         },
-        "evaluation": result.to_dict(),
+        "evaluation": result and result.to_dict(),
         # What the search believed it had, beyond what it has.
-        "optimism_gap": None if tuned_to is None else tuned_to - result.mean,
+        "optimism_gap": tuned_to - result.mean if tuned_to is not None and result else None,
     }
 
 
@@ -156,11 +211,16 @@ def _trial_summary(
     }
 
 
-def preset_toml(spec: RunSpec, settings: dict[str, Any], result: Evaluation) -> str:
+def preset_toml(spec: RunSpec, settings: dict[str, Any], result: Evaluation | None) -> str:
     """The best settings as a preset file: ``rltune ALGO ENV --preset`` starts from them."""
+    score = "not scored yet"
+    if result is not None:
+        score = (
+            f"return {result.mean:.1f} [{result.ci95[0]:.1f}, {result.ci95[1]:.1f}] over "
+            f"{result.episodes} episodes"
+        )
     lines = [
-        f"# {spec.algo} on {spec.env_id}: return {result.mean:.1f} "
-        f"[{result.ci95[0]:.1f}, {result.ci95[1]:.1f}] over {result.episodes} episodes",
+        f"# {spec.algo} on {spec.env_id}: {score}",
         f"env = {_toml(spec.env)}",
         "",
         "[settings]",

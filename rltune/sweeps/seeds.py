@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,25 @@ import numpy as np
 
 from rltune import catalog, certificates, evaluation
 from rltune.certificates import Certificate
-from rltune.evaluation import SELECTION_EPISODES, Candidate
+from rltune.evaluation import SELECTION_EPISODES, Candidate, Chosen
 from rltune.runs import RunFolder
 from rltune.spec import RunSpec
 from rltune.statistics import better, interval, iqm
 
 
-def score_seed(folder: RunFolder, index: int, trial: str, episodes: int) -> dict[str, Any] | None:
-    """What a seed came to; None where it has left no policy.
+@dataclass(frozen=True)
+class ChosenOfSeed(Chosen):
+    """What :func:`choose` has found of one seed.
+
+    Attributes:
+        curve: its checkpoints in the order they were made.
+    """
+
+    curve: list[Candidate]
+
+
+def choose(folder: RunFolder, index: int, trial: str, episodes: int) -> ChosenOfSeed | None:
+    """The best policy of a seed, evaluated; None where it has left none.
 
     Each of its checkpoints plays on selection seeds; the best of them is scored on seeds of its
     own. A trial that diverged is scored as it was last saved: leaving it out would flatter.
@@ -29,9 +41,18 @@ def score_seed(folder: RunFolder, index: int, trial: str, episodes: int) -> dict
     curve = evaluation.audition(folder, folder.checkpoints_of(trial), chosen_on)
     if not curve:
         return None
-    best = evaluation.winner(folder, curve)
     seeds = evaluation.evaluation_seeds(spec.seed, episodes, number)
-    result = evaluation.score(folder, best.checkpoint, seeds)
+    chosen = evaluation.choose(folder, curve, seeds)
+    return ChosenOfSeed(chosen.candidate, chosen.evaluation, chosen.unscored, curve)
+
+
+def score(folder: RunFolder, index: int, trial: str, chosen: ChosenOfSeed) -> dict[str, Any]:
+    """What a seed came to whose best policy has a score."""
+    spec = folder.spec
+    best, result = chosen.candidate, chosen.evaluation
+    assert best is not None
+    assert result is not None
+    curve = [(one.env_steps, one.score) for one in chosen.curve if one.score is not None]
     seconds = {row.env_steps: row.train_seconds for row in folder.rows(trial)}
     solved = _first_over(curve, threshold(spec))
     return {
@@ -42,9 +63,9 @@ def score_seed(folder: RunFolder, index: int, trial: str, episodes: int) -> dict
         "checkpoint": str(best.checkpoint.relative_to(folder.path)),
         "env_steps": max(seconds, default=0),
         "train_seconds": max(seconds.values(), default=0.0),
-        "env_steps_to_threshold": solved.env_steps if solved else None,
-        "seconds_to_threshold": seconds.get(solved.env_steps) if solved else None,
-        "curve": [[candidate.env_steps, candidate.score] for candidate in curve],
+        "env_steps_to_threshold": solved,
+        "seconds_to_threshold": None if solved is None else seconds.get(solved),
+        "curve": [list(point) for point in curve],
         "evaluation": result.to_dict(),
     }
 
@@ -54,10 +75,11 @@ def threshold(spec: RunSpec) -> float | None:
     return catalog.environment(spec.env_id, spec.imports).threshold
 
 
-def _first_over(curve: list[Candidate], wanted: float | None) -> Candidate | None:
+def _first_over(curve: list[tuple[int, float]], wanted: float | None) -> int | None:
+    """The environment steps at which a curve first gets there."""
     if wanted is None:
         return None
-    return next((candidate for candidate in curve if candidate.score >= wanted), None)
+    return next((env_steps for env_steps, score in curve if score >= wanted), None)
 
 
 def across(spec: RunSpec, found: list[dict[str, Any]]) -> dict[str, Any]:
@@ -92,16 +114,20 @@ def _median(values: list[float | None]) -> float | None:
 def compare_arms(spec: RunSpec, found: list[dict[str, Any]]) -> dict[str, Any]:
     """What the arms of a replay came to, each with its schedule, and every pair beside each other.
 
+    An arm of which no seed could be scored is left out.
+
     Args:
-        found: of each trial, in their order, what :func:`score_seed` says.
+        found: of each trial that has a score, what :func:`score` says.
     """
-    of_arm = {name: found[place :: len(spec.arms)] for place, name in enumerate(spec.arms)}
-    together = {name: across(spec, seeds) for name, seeds in of_arm.items()}
+    of_arm: dict[str, list[dict[str, Any]]] = {name: [] for name in spec.arms}
+    for seed in found:
+        of_arm[spec.arm(int(seed["trial"][1:]))].append(seed)
+    together = {name: across(spec, seeds) for name, seeds in of_arm.items() if seeds}
     return {
-        "arms": {name: {"schedule": spec.arms[name], **together[name]} for name in spec.arms},
+        "arms": {name: {"schedule": spec.arms[name], **arm} for name, arm in together.items()},
         "comparisons": [
             {"arm": a, "over": b, **better(together[a]["scores"], together[b]["scores"])}
-            for a, b in combinations(spec.arms, 2)
+            for a, b in combinations(together, 2)
         ],
     }
 

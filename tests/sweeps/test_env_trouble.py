@@ -10,7 +10,7 @@ import psutil
 import pytest
 from warm import run_rltune
 
-from rltune.runs import RunFolder
+from rltune.runs import RunFolder, loads
 
 pytestmark = pytest.mark.slow
 
@@ -74,19 +74,29 @@ def test_78_what_fails_in_a_trial_alone_is_told_by_its_own_name(here: Path) -> N
         assert noise not in folder.failures("t00")[0]["traceback"]
 
 
-def test_19_a_hang_while_a_policy_is_scored_loses_nothing(here: Path) -> None:
-    done = run_rltune(here, "ppo", "mine:HangingScore", *QUICK, "--env-timeout", "2")
+def test_19_and_75_a_hang_while_a_policy_is_scored_loses_nothing(here: Path) -> None:
+    done = run_rltune(here, "ppo", "mine:HangingScore", *QUICK, "--env-timeout", "2", "--json")
     assert done.returncode == 1, done.stderr
     told = " ".join(done.stderr.split())
     assert "while a policy was scored: EnvironmentHung: no answer for 2 s (in match, " in told
     assert "mine.py" in told, "where it hung"
     assert "What was trained is kept. Try again with: rltune resume runs/a" in told
+    summary = loads(done.stdout.splitlines()[-1])
+    assert summary["best"]["trial"] in {"t00", "t01"}
+    assert summary["evaluation"] is None
+    assert {body["phase"] for body in summary["unscored"]} == {"selection"}
+    assert (here / "runs/a/best/preset.toml").exists()
     (here / "mine.py").write_text((here / "mine.py").read_text().replace("1 << 30", "1 << 60"))
+    done = run_rltune(here, "evaluate", "runs/a")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("10.0 mean return")
     done = run_rltune(here, "resume", "runs/a")
     assert done.returncode == 0, done.stderr
-    summary = RunFolder.open(here / "runs/a").summary
-    assert summary is not None
-    assert summary["evaluation"]["mean"] == 10.0
+    again = RunFolder.open(here / "runs/a").summary
+    assert again is not None
+    assert again["evaluation"]["mean"] == 10.0
+    assert again["unscored"] == []
+    assert again["trials"] == summary["trials"]
 
 
 def test_99_a_trial_that_its_environment_ends_says_so_and_leaves_nothing(here: Path) -> None:

@@ -22,6 +22,7 @@ import rltune.catalog
 from rltune import evaluation
 from rltune.algorithms.policy import load_policy
 from rltune.catalog import preset as load_preset
+from rltune.policies.scoring import play
 from rltune.runs import RunFolder, loads
 from rltune.schedulers import SCHEDULERS, row
 from rltune.searchers import SEARCHERS
@@ -150,7 +151,7 @@ class TestPopulation:
         for checkpoint in candidates:
             policy = load_policy(folder.spec, folder, checkpoint)
             seeds = evaluation.selection_seeds(folder.spec.seed, evaluation.SELECTION_EPISODES)
-            scores.append(sum(evaluation.play(policy, folder.spec, seeds)) / len(seeds))
+            scores.append(sum(play(policy, folder.spec, seeds)) / len(seeds))
         assert best["selection_score"] == pytest.approx(max(scores))
         assert candidates[scores.index(max(scores))].parts[-3] == best["trial"]
         seen = [

@@ -72,7 +72,7 @@ def test_every_seed_trains_and_is_scored_on_seeds_of_its_own(good: RunFolder) ->
         assert len(body["curve"]) >= last / steps / 2
     # What is written is what the kept checkpoint scores.
     last = summary["seeds"][2]
-    again = evaluation.score(good, good.path / last["checkpoint"], last["evaluation"]["seeds"])
+    again = evaluation.score_of(good, good.path / last["checkpoint"], last["evaluation"]["seeds"])
     assert again.mean == last["score"]
     assert not list(spec.space)
     # A seed ends at its target by itself: the others go on.

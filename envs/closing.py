@@ -1,0 +1,46 @@
+"""Environments are closed before others take their place, whatever comes of closing them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.vector import SyncVectorEnv, VectorEnv
+
+from rltune.errors import described
+from rltune.notices import warn_once
+
+
+def close(env: gym.Env[Any, Any] | VectorEnv) -> None:
+    """Closes an environment, or each copy of a vectorised one.
+
+    What it raises is told once and goes no further: it is done with, and so are the others.
+    """
+    if not isinstance(env, SyncVectorEnv):
+        _close(env)
+    elif not env.closed:
+        for copy in env.envs:
+            _close(copy)
+        env.closed = True
+
+
+def _close(env: gym.Env[Any, Any] | VectorEnv) -> None:
+    try:
+        env.close()
+    except (Exception, SystemExit) as error:
+        name = env.spec.id if env.spec else type(env.unwrapped).__name__
+        warn_once(f"environment {name}: close() raised {described(error)}; it makes no difference")
+
+
+def make_all(make: Callable[[], gym.Env[Any, Any]], count: int) -> list[gym.Env[Any, Any]]:
+    """So many copies of an environment, or what making one of them raised and none."""
+    copies: list[gym.Env[Any, Any]] = []
+    try:
+        while len(copies) < count:
+            copies.append(make())
+    except BaseException:
+        for copy in copies:
+            close(copy)
+        raise
+    return copies

@@ -1,0 +1,301 @@
+"""Whole episodes of trained policies, in processes of their own; what goes wrong is tried again."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+
+from rltune import envs, machine
+from rltune.algorithms.policy import load_policy
+from rltune.errors import BadCheckpoint, BadInput, ProcessEnded, RltuneError, described
+from rltune.isolated import Guard, each_isolated
+from rltune.runs import RunFolder
+from rltune.spec import RunSpec
+from rltune.watchdog import where
+
+#: Episodes that a process plays together.
+TOGETHER = 20
+
+
+class Acts(Protocol):
+    """Chooses actions, without exploring.
+
+    Attributes:
+        frame_stack: observations joined to the one it acts on.
+        form: how it reads them.
+    """
+
+    frame_stack: int
+    form: str
+
+    def act(self, obs: np.ndarray) -> np.ndarray:
+        """Actions for observations of shape (N, ...), as :func:`rltune.envs.make` has both."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """An episode that has no return.
+
+    Attributes:
+        error: what happened.
+        not_finite: whether a reward or an observation was not: another try would bring the same.
+    """
+
+    error: str
+    not_finite: bool = False
+
+
+@dataclass
+class Score:
+    """What the episodes of one policy came to.
+
+    Attributes:
+        returns: undiscounted, by seed, of the episodes that were played to their end.
+        lost: the others, by seed.
+        broken: why the policy cannot be loaded.
+    """
+
+    checkpoint: Path
+    returns: dict[int, float] = field(default_factory=dict)
+    lost: dict[int, Lost] = field(default_factory=dict)
+    broken: RltuneError | None = None
+
+    @property
+    def not_finite(self) -> bool:
+        """Whether a return is not finite: then the policy has no score, whatever the others are."""
+        return any(lost.not_finite for lost in self.lost.values())
+
+    @property
+    def mean(self) -> float | None:
+        """Of the returns; None where there is no score."""
+        if self.not_finite or not self.returns:
+            return None
+        return float(np.mean(list(self.returns.values())))
+
+    def unscored(self) -> list[dict[str, Any]]:
+        """The episodes that were lost, as JSON holds them: ``error``, ``seeds``, ``not_finite``."""
+        return [
+            {
+                "error": lost.error,
+                "not_finite": lost.not_finite,
+                "seeds": [seed for seed, one in self.lost.items() if one == lost],
+            }
+            for lost in dict.fromkeys(self.lost.values())
+        ]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Episodes that a process plays.
+
+    Attributes:
+        place: of the policy among those that are scored.
+        tries: how often they were played in vain.
+    """
+
+    place: int
+    seeds: Sequence[int]
+    tries: int = 0
+
+    def again(self, seeds: Sequence[int], size: int) -> list[_Part]:
+        """Those of its episodes that are played once more, so many a process."""
+        chunks = [seeds[first : first + size] for first in range(0, len(seeds), size)]
+        return [_Part(self.place, chunk, self.tries + 1) for chunk in chunks]
+
+
+def scores(folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int]) -> list[Score]:
+    """Plays an episode a seed with the policy of each of a run's checkpoints.
+
+    They play in processes of their own, as many as cores. An episode in which the environment
+    raises is played again, up to ``max_failures`` times and at least once; so are all of a process
+    that hung or crashed, half as many in each, so that in the end few are lost with the one that
+    it was. Where nothing at all comes through, one part is tried again, and not all: each try may
+    take a minute.
+    """
+    spec = folder.spec
+    found = [Score(checkpoint) for checkpoint in checkpoints]
+    parts = [
+        _Part(place, seeds[first : first + TOGETHER])
+        for place in range(len(checkpoints))
+        for first in range(0, len(seeds), TOGETHER)
+    ]
+    processes, copies = side_by_side(spec)
+    while parts:
+        alone = parts[0].tries > 0 and not any(score.returns for score in found)
+        now, parts = (parts[:1], parts[1:]) if alone else (parts, [])
+        works = [
+            partial(_work, folder, spec, checkpoints[part.place], part.seeds, copies)
+            for part in now
+        ]
+        answers = each_isolated(works, spec.env_timeout, processes)
+        again = [
+            rest
+            for part, answer in zip(now, answers, strict=True)
+            for rest in _take(found[part.place], part, answer)
+            if rest.tries <= max(1, spec.max_failures)
+        ]
+        if alone and not again and not any(score.returns for score in found):
+            break
+        parts = again + parts
+    return found
+
+
+def side_by_side(spec: RunSpec) -> tuple[int, int]:
+    """Processes that play at a time, and copies of the environment in each."""
+    return spec.concurrent or machine.cores().amount, TOGETHER
+
+
+def _work(
+    folder: RunFolder,
+    spec: RunSpec,
+    checkpoint: Path,
+    seeds: Sequence[int],
+    copies: int,
+    guard: Guard,
+) -> list[float | Lost]:
+    return play(load_policy(spec, folder, checkpoint), spec, seeds, guard, copies)
+
+
+def _take(score: Score, part: _Part, answer: list[float | Lost] | Exception) -> list[_Part]:
+    """Adds what a part came to. Returns what is to be tried again."""
+    if isinstance(answer, BadInput | BadCheckpoint):
+        score.broken = answer
+        score.lost |= dict.fromkeys(part.seeds, Lost(str(answer)))
+        return []
+    if isinstance(answer, Exception):
+        told = str(answer) if isinstance(answer, ProcessEnded) else described(answer)
+        score.lost |= dict.fromkeys(part.seeds, Lost(told))
+        return part.again(part.seeds, -(-len(part.seeds) // 2))
+    for seed, outcome in zip(part.seeds, answer, strict=True):
+        score.lost.pop(seed, None)
+        if isinstance(outcome, Lost):
+            score.lost[seed] = outcome
+        else:
+            score.returns[seed] = outcome
+    rest = [seed for seed in part.seeds if seed in score.lost]
+    return part.again(rest, TOGETHER) if rest and not score.not_finite else []
+
+
+# --- episodes ---------------------------------------------------------------------------------
+
+
+def play(
+    policy: Acts,
+    spec: RunSpec,
+    seeds: Sequence[int],
+    guard: Guard | None = None,
+    copies: int = TOGETHER,
+) -> list[float | Lost]:
+    """The undiscounted return of one episode a seed, some of them side by side.
+
+    Each has a copy of the environment to itself, which is closed before another takes its place.
+    ``reset(seed)`` should be all that an episode depends on; where something is carried over from
+    one to the next all the same, the score must not depend on which of them shared a process.
+
+    Args:
+        guard: entered around each call of an environment.
+        copies: of the environment, at most, at any time.
+    """
+    stage = _Stage(policy, spec, guard or nullcontext())
+    waiting = deque(enumerate(seeds))
+    while waiting or stage.running:
+        while waiting and len(stage.running) < copies:
+            stage.begin(*waiting.popleft())
+        stage.step()
+    return [stage.outcomes[number] for number in range(len(seeds))]
+
+
+class _NotFinite(Exception):
+    """A reward or an observation is NaN or infinite."""
+
+
+class _Episode:
+    """One copy of the environment, from a reset to the end of the episode."""
+
+    env: gym.Env[Any, Any] | None = None
+
+    def __init__(self) -> None:
+        self.total, self.steps = 0.0, 0
+
+    def begin(self, make: Callable[[], gym.Env[Any, Any]], seed: int) -> None:
+        """Makes the copy and resets it."""
+        self.env = make()
+        self.obs, _ = self.env.reset(seed=seed)
+
+    def step(self, action: Any) -> bool:
+        """Takes an action. Returns whether the episode is over."""
+        assert self.env is not None
+        self.obs, reward, terminated, truncated, _ = self.env.step(action)
+        self.steps += 1
+        self.total += float(reward)
+        if not math.isfinite(self.total):
+            raise _NotFinite(f"the reward is {float(reward)} at step {self.steps} of an episode")
+        return bool(terminated or truncated)
+
+
+class _Stage:
+    """Where episodes are played side by side.
+
+    Attributes:
+        running: episodes under way, by number.
+        outcomes: of those that are over, by number.
+    """
+
+    def __init__(self, policy: Acts, spec: RunSpec, guard: Guard) -> None:
+        self._policy = policy
+        self._make = partial(envs.make, spec.env_id, spec.env_args, policy.frame_stack, policy.form)
+        self._guard = guard
+        self.running: dict[int, _Episode] = {}
+        self.outcomes: dict[int, float | Lost] = {}
+
+    def begin(self, number: int, seed: int) -> None:
+        """Begins an episode."""
+        episode = self.running[number] = _Episode()
+        self._attempt(number, partial(episode.begin, self._make, seed))
+
+    def step(self) -> None:
+        """One step of every episode under way."""
+        if not self.running:
+            return
+        obs = np.stack([episode.obs for episode in self.running.values()])
+        if obs.dtype.kind == "f" and not np.isfinite(obs).all():
+            self._end_blind()
+            return
+        actions = self._policy.act(obs)
+        for (number, episode), action in zip(list(self.running.items()), actions, strict=True):
+            if self._attempt(number, partial(episode.step, action)):
+                self._end(number, episode.total)
+
+    def _attempt(self, number: int, call: Callable[[], bool | None]) -> bool:
+        """What a call of the environment returns; an episode in which it raises is lost."""
+        try:
+            with self._guard:
+                return bool(call())
+        except _NotFinite as error:
+            self._end(number, Lost(str(error), not_finite=True))
+        except Exception as error:  # an environment may raise anything
+            self._end(number, Lost(f"{described(error)} in {where(error)}"))
+        return False
+
+    def _end_blind(self) -> None:
+        """Ends the episodes that a policy can see nothing of."""
+        for number, episode in list(self.running.items()):
+            if not np.isfinite(episode.obs).all():
+                told = f"an observation is not finite after step {episode.steps} of an episode"
+                self._end(number, Lost(told, not_finite=True))
+
+    def _end(self, number: int, outcome: float | Lost) -> None:
+        env = self.running.pop(number).env
+        self.outcomes[number] = outcome
+        if env is not None:
+            with self._guard:
+                envs.close(env)

@@ -1,0 +1,211 @@
+"""Scoring is as robust as training: what goes wrong is tried again, and what is lost is said."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import faulty
+import numpy as np
+import pytest
+from trained import trained
+from warm import run_rltune
+
+from rltune import evaluation
+from rltune.errors import EnvironmentFailed, NothingUsable
+from rltune.evaluation import evaluate, evaluation_seeds
+from rltune.observer import Observer
+from rltune.policies.scoring import Lost, play
+from rltune.runs import RunFolder, is_finished
+from rltune.spec import Row
+from rltune.sweeps import resume
+from rltune.sweeps.finish import finish
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run of one trial with one checkpoint."""
+    folder = trained(tmp_path_factory.mktemp("runs"), "ppo", "faulty:Score", num_epochs=1)
+    folder.append_row(Row("t00", 1, 500, 500, 1.0, 10.0, {}))
+    return folder
+
+
+@pytest.fixture
+def run(policy: RunFolder, tmp_path: Path) -> Any:
+    """Makes copies of the run whose environment goes wrong, and whose requests differ."""
+
+    def make(what: str, changes: dict[str, Any] | None = None, **env_args: Any) -> RunFolder:
+        place = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(policy.path, place)
+        asked = json.loads((place / "run.json").read_text())
+        asked |= {"env_args": {"what": what, **env_args}, "env_timeout": 1.0, **(changes or {})}
+        (place / "run.json").write_text(json.dumps(asked))
+        return RunFolder(place)
+
+    return make
+
+
+def done(folder: RunFolder) -> dict[str, Any]:
+    """The summary of a run's end."""
+    finish(folder.spec, folder, Observer(), {"t00": "TERMINATED"}, "steps", 1.0)
+    summary = folder.summary
+    assert summary is not None
+    return summary
+
+
+@pytest.mark.parametrize("what", ["raises", "hangs", "crashes", "exits"])
+def test_75_what_goes_wrong_once_costs_another_try(run: Any, tmp_path: Path, what: str) -> None:
+    (tmp_path / "seeds").mkdir()
+    result = evaluate(run(what, once=str(tmp_path / "seeds"), when=25), 30)
+    assert len(list((tmp_path / "seeds").iterdir())) > 0, "it did go wrong"
+    assert result.returns == [10.0] * 30
+    assert result.unscored == []
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        ("raises", "RuntimeError: the licence has expired in step ("),
+        ("exits", "SystemExit: 3 raised in step ("),
+        ("crashes", "Crashed: Segmentation fault (in string_at, "),
+    ],
+)
+def test_75_an_episode_that_never_ends_well_is_lost_alone(run: Any, what: str, error: str) -> None:
+    seeds = evaluation_seeds(0, 40)
+    wrong = [seed for seed in seeds if seed % 25 == 0]
+    assert 0 < len(wrong) < 5
+    result = evaluate(run(what, {"max_failures": 5}, when=25), 40)
+    lost = [seed for body in result.unscored for seed in body["seeds"]]
+    assert sorted(lost) == sorted(wrong)
+    assert result.unscored[0]["error"].startswith(error)
+    assert faulty.__file__ in result.unscored[0]["error"]
+    assert result.seeds == [seed for seed in seeds if seed not in wrong]
+    assert (result.episodes, result.mean) == (40 - len(wrong), 10.0)
+
+
+def test_75_where_nothing_can_be_scored_one_part_is_tried_again_and_not_all(run: Any) -> None:
+    folder = run("hangs", {"env_timeout": 0.4})
+    with pytest.raises(EnvironmentFailed) as failed:
+        evaluate(folder, 100)
+    assert "100 of 100 episodes of faulty:Score have no return" in str(failed.value)
+    assert "EnvironmentHung: no answer for 0.4 s (in match, " in str(failed.value)
+
+
+def test_75_a_sweep_that_cannot_be_scored_keeps_its_policy_and_is_finished_later(
+    run: Any, tmp_path: Path
+) -> None:
+    folder = run("raises")
+    summary = done(folder)
+    assert summary["best"]["trial"] == "t00"
+    assert summary["best"]["selection_score"] is None
+    assert summary["evaluation"] is None
+    (lost,) = summary["unscored"]
+    assert (lost["phase"], lost["trial"], len(lost["seeds"])) == ("selection", "t00", 20)
+    assert "the licence has expired" in lost["error"]
+    assert not is_finished(folder)
+    told = run_rltune(tmp_path, "resume", str(folder.path), "--json")
+    assert told.returncode == 1
+    said = " ".join(told.stderr.split())
+    assert "while a policy was scored: RuntimeError: the licence has expired" in said
+    assert f"What was trained is kept. Try again with: rltune resume {folder.path.name}" in said
+    assert json.loads(told.stdout.splitlines()[-1])["evaluation"] is None
+    asked = json.loads((folder.path / "run.json").read_text())
+    (folder.path / "run.json").write_text(json.dumps({**asked, "env_args": {}}))
+    assert resume(folder).summary["evaluation"]["mean"] == 10.0
+    summary = folder.summary
+    assert summary is not None
+    assert summary["unscored"] == []
+    assert (summary["env_steps"], summary["stop_reason"]) == (500, "steps")
+    assert is_finished(folder)
+
+
+def test_75_episodes_of_the_score_that_are_lost_are_said(run: Any, tmp_path: Path) -> None:
+    folder = run("raises", when=10, selection=False)
+    summary = done(folder)
+    lost = [seed for body in summary["unscored"] for seed in body["seeds"]]
+    assert 0 < len(lost) < 30
+    assert all(seed % 10 == 0 for seed in lost)
+    assert {body["phase"] for body in summary["unscored"]} == {"evaluation"}
+    assert summary["evaluation"]["episodes"] == 100 - len(lost)
+    assert summary["evaluation"]["mean"] == 10.0
+    told = run_rltune(tmp_path, "evaluate", str(folder.path))
+    assert told.returncode == 1
+    assert f"10.0 mean return, 95 % interval [10.0, 10.0], IQM 10.0, over {100 - len(lost)}" in (
+        told.stdout
+    )
+    assert f"{len(lost)} of 100 episodes have no return" in told.stderr
+
+
+@pytest.mark.filterwarnings("ignore:.*The reward is a NaN value")
+@pytest.mark.parametrize("what", ["nan", "blind"])
+def test_97_a_score_that_is_not_finite_is_none(run: Any, tmp_path: Path, what: str) -> None:
+    folder = run(what, when=4)
+    error = {"nan": "the reward is nan at step 1", "blind": "an observation is not finite after"}
+    with pytest.raises(NothingUsable, match="no policy has a score that is finite") as failed:
+        done(folder)
+    assert error[what] in str(failed.value)
+    summary = folder.summary
+    assert summary is not None
+    assert summary["best"] is None
+    assert summary["evaluation"] is None
+    assert all(body["not_finite"] for body in summary["unscored"])
+    assert is_finished(folder), "another try would bring the same"
+    with pytest.raises(EnvironmentFailed, match=error[what]):
+        evaluate(folder, 30)
+    told = run_rltune(tmp_path, "evaluate", str(folder.path), str(folder.path))
+    assert told.returncode == 1
+    assert error[what] in told.stderr
+    assert "nan mean" not in told.stdout
+
+
+def test_97_a_policy_whose_score_is_not_finite_is_passed_over(run: Any) -> None:
+    folder = run("")
+    first = folder.path / "trials/t00/checkpoints/checkpoint_000000"
+    second = first.with_name("checkpoint_000001")
+    shutil.copytree(first, second)
+    seeds = evaluation.selection_seeds(0, 5)
+    good, bad = evaluation.audition(folder, [first, second], seeds)
+    bad.played.returns.pop(seeds[0])
+    bad.played.lost[seeds[0]] = Lost("the reward is nan", not_finite=True)
+    bad.played.returns[seeds[1]] = 1e9
+    chosen = evaluation.choose(folder, [good, bad], evaluation_seeds(0, 5))
+    assert chosen.candidate is good
+    assert chosen.evaluation is not None
+    assert [body["checkpoint"] for body in chosen.unscored] == [
+        "trials/t00/checkpoints/checkpoint_000001"
+    ]
+
+
+def test_76_a_close_that_raises_is_told_once_and_changes_nothing(run: Any, tmp_path: Path) -> None:
+    folder = run("close")
+    told = run_rltune(tmp_path, "evaluate", str(folder.path), "--episodes", "45")
+    assert told.returncode == 0, told.stderr
+    assert "over 45 episodes" in told.stdout
+    warned = "rltune: environment faulty:Score: close() raised RuntimeError: it was never open"
+    assert told.stderr.count("close() raised") == 1
+    assert warned.removeprefix("rltune: environment faulty:") in told.stderr
+
+
+def test_74_an_episode_has_a_copy_to_itself_and_no_more_copies_live_than_allowed(
+    tmp_path: Path, policy: RunFolder
+) -> None:
+    class Right:
+        frame_stack = 1
+        form = "auto"
+
+        def act(self, obs: np.ndarray) -> np.ndarray:
+            return np.zeros(len(obs), dtype=np.int64)
+
+    args = {"folder": str(tmp_path), "most": 3}
+    spec = replace(policy.spec, env_id="faulty:Counted", env_args=args)
+    assert play(Right(), spec, evaluation_seeds(0, 10), copies=3) == [10.0] * 10
+    assert len(re.findall("made", (tmp_path / "log").read_text())) == 10
+    assert list(tmp_path.glob("*.copy")) == [], "all of them are closed"
+    with pytest.raises(AssertionError):
+        assert play(Right(), spec, evaluation_seeds(0, 10), copies=4) == [10.0] * 10
