@@ -290,6 +290,6 @@ def choose(folder: RunFolder, found: Sequence[Candidate], seeds: Sequence[int]) 
     for candidate in ranked(folder, found):
         score = score_of(folder, candidate.checkpoint, seeds)
         lost += unscored(folder, "evaluation", score)
-        if not score.not_finite:
+        if not score.final:
             return Chosen(candidate, evaluated(score, seeds), lost)
     return Chosen(None, None, lost)

@@ -105,7 +105,7 @@ def _ends_a_line(file: IO[bytes]) -> bool:
 
 def can_be_finished(summary: Mapping[str, Any]) -> bool:
     """Whether another try may bring scores that a run lacks."""
-    return any(not body["not_finite"] for body in summary.get("unscored", ()))
+    return any(not body["final"] for body in summary.get("unscored", ()))
 
 
 def is_finished(folder: RunFolder) -> bool:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -258,16 +259,23 @@ class Score(Faulty):
         when: every how many seeds.
         once: a folder with a file for each seed with which it has happened: it does not again.
         selection: whether in the episodes that choose between policies too.
+        seeds: with these alone.
     """
 
     def __init__(
-        self, what: str = "", when: int = 1, once: str = "", selection: bool = True
+        self,
+        what: str = "",
+        when: int = 1,
+        once: str = "",
+        selection: bool = True,
+        seeds: Sequence[int] = (),
     ) -> None:
-        self.what, self.when, self.once = what, when, once
+        self.what, self.when, self.once, self.seeds = what, when, once, seeds
         self.first = 1 << (30 if selection else 31)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         self.wrong = bool(seed is not None and seed >= self.first and seed % self.when == 0)
+        self.wrong = self.wrong and (not self.seeds or seed in self.seeds)
         if self.wrong and self.once:
             done = Path(self.once) / str(seed)
             self.wrong = not done.exists()

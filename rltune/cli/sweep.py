@@ -105,7 +105,7 @@ def _failed(folder: RunFolder, summary: Mapping[str, Any]) -> list[str]:
 def _unscored(folder: RunFolder, summary: Mapping[str, Any]) -> list[str]:
     """Of what has no score although a policy is there."""
     lost = summary.get("unscored", [])
-    again = [body for body in lost if not body["not_finite"]]
+    again = [body for body in lost if not body["final"]]
     if not again and not summary.get("unscored_seeds"):
         return []
     first = (again or lost)[0]

@@ -47,11 +47,12 @@ class Lost:
 
     Attributes:
         error: what happened.
-        not_finite: whether a reward or an observation was not: another try would bring the same.
+        final: whether another try would bring the same: a reward or an observation is not finite,
+            or the policy cannot be loaded. Then the policy has no score.
     """
 
     error: str
-    not_finite: bool = False
+    final: bool = False
 
 
 @dataclass
@@ -70,23 +71,23 @@ class Score:
     broken: RltuneError | None = None
 
     @property
-    def not_finite(self) -> bool:
-        """Whether a return is not finite: then the policy has no score, whatever the others are."""
-        return any(lost.not_finite for lost in self.lost.values())
+    def final(self) -> bool:
+        """Whether there is no score, whatever the other returns are, and never will be one."""
+        return any(lost.final for lost in self.lost.values())
 
     @property
     def mean(self) -> float | None:
         """Of the returns; None where there is no score."""
-        if self.not_finite or not self.returns:
+        if self.final or not self.returns:
             return None
         return float(np.mean(list(self.returns.values())))
 
     def unscored(self) -> list[dict[str, Any]]:
-        """The episodes that were lost, as JSON holds them: ``error``, ``seeds``, ``not_finite``."""
+        """The episodes that were lost, as JSON holds them: ``error``, ``seeds``, ``final``."""
         return [
             {
                 "error": lost.error,
-                "not_finite": lost.not_finite,
+                "final": lost.final,
                 "seeds": [seed for seed, one in self.lost.items() if one == lost],
             }
             for lost in dict.fromkeys(self.lost.values())
@@ -169,7 +170,7 @@ def _take(score: Score, part: _Part, answer: list[float | Lost] | Exception) -> 
     """Adds what a part came to. Returns what is to be tried again."""
     if isinstance(answer, BadInput | BadCheckpoint):
         score.broken = answer
-        score.lost |= dict.fromkeys(part.seeds, Lost(str(answer)))
+        score.lost |= dict.fromkeys(part.seeds, Lost(str(answer), final=True))
         return []
     if isinstance(answer, Exception):
         told = str(answer) if isinstance(answer, ProcessEnded) else described(answer)
@@ -182,7 +183,7 @@ def _take(score: Score, part: _Part, answer: list[float | Lost] | Exception) -> 
         else:
             score.returns[seed] = outcome
     rest = [seed for seed in part.seeds if seed in score.lost]
-    return part.again(rest, TOGETHER) if rest and not score.not_finite else []
+    return part.again(rest, TOGETHER) if rest and not score.final else []
 
 
 # --- episodes ---------------------------------------------------------------------------------
@@ -281,7 +282,7 @@ class _Stage:
             with self._guard:
                 return bool(call())
         except _NotFinite as error:
-            self._end(number, Lost(str(error), not_finite=True))
+            self._end(number, Lost(str(error), final=True))
         except Exception as error:  # an environment may raise anything
             self._end(number, Lost(f"{described(error)} in {where(error)}"))
         return False
@@ -291,7 +292,7 @@ class _Stage:
         for number, episode in list(self.running.items()):
             if not np.isfinite(episode.obs).all():
                 told = f"an observation is not finite after step {episode.steps} of an episode"
-                self._end(number, Lost(told, not_finite=True))
+                self._end(number, Lost(told, final=True))
 
     def _end(self, number: int, outcome: float | Lost) -> None:
         env = self.running.pop(number).env

@@ -109,10 +109,10 @@ def _check_any_score(*chosen: Chosen) -> None:
     """Raises NothingUsable where no policy has a score, and none will get one."""
     lost = [body for one in chosen for body in one.unscored]
     hopeless = all(one.candidate is None for one in chosen) and lost
-    if hopeless and all(body["not_finite"] for body in lost):
+    if hopeless and all(body["final"] for body in lost):
         first = lost[0]
         raise NothingUsable(
-            f"no policy has a score that is finite: {first['checkpoint']}, seed "
+            f"no policy has a score, nor will another try bring one: {first['checkpoint']}, seed "
             f"{first['seeds'][0]}: {first['error']}",
             lost,
         )

@@ -142,19 +142,42 @@ def test_75_episodes_of_the_score_that_are_lost_are_said(run: Any, tmp_path: Pat
     assert f"{len(lost)} of 100 episodes have no return" in told.stderr
 
 
+def test_75_statistics_are_over_the_seeds_that_could_be_scored(run: Any, tmp_path: Path) -> None:
+    """Of three seeds, one's policy cannot be loaded, and one's episodes raise."""
+    folder = run("raises", {"job": "train"}, seeds=evaluation_seeds(0, 100, trial=2))
+    for trial in ("t01", "t02"):
+        shutil.copytree(folder.path / "trials/t00", folder.path / "trials" / trial)
+    (folder.path / "trials/t01/checkpoints/checkpoint_000000/policy.pt").write_bytes(b"")
+    finish(folder.spec, folder, Observer(), dict.fromkeys(folder.trials(), "TERMINATED"), "", 1.0)
+    summary = folder.summary
+    assert summary is not None
+    assert summary["unscored_seeds"] == ["t01", "t02"]
+    assert [seed["trial"] for seed in summary["seeds"]] == ["t00"]
+    assert summary["across_seeds"]["seeds"] == 1
+    assert summary["across_seeds"]["iqm"] == 10.0
+    assert {(body["trial"], body["final"]) for body in summary["unscored"]} == {
+        ("t01", True),
+        ("t02", False),
+    }
+    told = run_rltune(tmp_path, "resume", str(folder.path))
+    assert told.returncode == 1
+    assert "over 1 seeds" in told.stdout
+    assert "t01, t02, which no statistics here include" in told.stdout
+
+
 @pytest.mark.filterwarnings("ignore:.*The reward is a NaN value")
 @pytest.mark.parametrize("what", ["nan", "blind"])
 def test_97_a_score_that_is_not_finite_is_none(run: Any, tmp_path: Path, what: str) -> None:
     folder = run(what, when=4)
     error = {"nan": "the reward is nan at step 1", "blind": "an observation is not finite after"}
-    with pytest.raises(NothingUsable, match="no policy has a score that is finite") as failed:
+    with pytest.raises(NothingUsable, match="no policy has a score, nor") as failed:
         done(folder)
     assert error[what] in str(failed.value)
     summary = folder.summary
     assert summary is not None
     assert summary["best"] is None
     assert summary["evaluation"] is None
-    assert all(body["not_finite"] for body in summary["unscored"])
+    assert all(body["final"] for body in summary["unscored"])
     assert is_finished(folder), "another try would bring the same"
     with pytest.raises(EnvironmentFailed, match=error[what]):
         evaluate(folder, 30)
@@ -172,7 +195,7 @@ def test_97_a_policy_whose_score_is_not_finite_is_passed_over(run: Any) -> None:
     seeds = evaluation.selection_seeds(0, 5)
     good, bad = evaluation.audition(folder, [first, second], seeds)
     bad.played.returns.pop(seeds[0])
-    bad.played.lost[seeds[0]] = Lost("the reward is nan", not_finite=True)
+    bad.played.lost[seeds[0]] = Lost("the reward is nan", final=True)
     bad.played.returns[seeds[1]] = 1e9
     chosen = evaluation.choose(folder, [good, bad], evaluation_seeds(0, 5))
     assert chosen.candidate is good
