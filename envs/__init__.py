@@ -28,7 +28,7 @@ from rltune.envs.construct import (
     own_creator,
     reveal,
 )
-from rltune.envs.frames import JoinFrames
+from rltune.envs.frames import JoinFrames, joined
 from rltune.envs.spec import EnvSpec, bare
 
 from rltune.engine.codec import ActionCodec, ObservationCodec, action_codec, has_mask
@@ -49,12 +49,14 @@ __all__ = [
     "construct",
     "family",
     "gym_id",
+    "joined",
     "known",
     "make",
     "make_vec",
     "own_creator",
     "places",
     "reveal",
+    "with_mask",
 ]
 
 #: Copies from which an environment's own vectorised version is faster (CartPole, measured: one
@@ -107,13 +109,19 @@ def authored_actions(env: gym.Env[Any, Any]) -> gym.Space[Any]:
     return env.env.action_space if isinstance(env, DecodeActions) else env.action_space
 
 
+def with_mask(env: gym.Env[Any, Any], actions: ActionCodec) -> gym.Env[Any, Any]:
+    """An environment whose ``action_masks()``, if it has any, come beside its observations."""
+    masks = actions.choices and env.has_wrapper_attr("action_masks")
+    if not masks or has_mask(env.observation_space):
+        return env
+    return MaskBeside(env, actions.choices)
+
+
 def _readable(
     env: gym.Env[Any, Any], actions: ActionCodec, frame_stack: int, form: str
 ) -> gym.Env[Any, Any]:
     """An environment whose observations are as the policy reads them."""
-    masks = actions.choices and env.has_wrapper_attr("action_masks")
-    if masks and not has_mask(env.observation_space):
-        env = MaskBeside(env, actions.choices)
+    env = with_mask(env, actions)
     codec = ObservationCodec(env.observation_space, form, actions.choices)
     if not codec.is_identity:
         env = EncodeObservations(env, codec)

@@ -12,6 +12,18 @@ from gymnasium.utils import RecordConstructorArgs
 from rltune.engine.codec import PolicyInput, masked
 
 
+def joined(space: gym.Space[Any], count: int) -> PolicyInput:
+    """The space of ``count`` observations joined along their last axis.
+
+    Raises:
+        ValueError: the observations are no Box.
+    """
+    if not isinstance(space, gym.spaces.Box) or not space.shape:
+        raise ValueError(f"frame_stack needs observations of a Box space, not {space}")
+    low, high = (np.concatenate([end] * count, axis=-1) for end in (space.low, space.high))
+    return PolicyInput.of(low, high, space.dtype.type, masked(space))
+
+
 class JoinFrames(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore[misc]
     """Joins the last ``count`` observations along their last axis, the newest last.
 
@@ -26,12 +38,8 @@ class JoinFrames(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore
     def __init__(self, env: gym.Env[np.ndarray, Any], count: int) -> None:
         RecordConstructorArgs.__init__(self, count=count)
         super().__init__(env)
-        space = env.observation_space
-        if not isinstance(space, gym.spaces.Box) or not space.shape:
-            raise ValueError(f"frame_stack needs observations of a Box space, not {space}")
         self._frames: deque[np.ndarray] = deque(maxlen=count)
-        low, high = (np.concatenate([end] * count, axis=-1) for end in (space.low, space.high))
-        self.observation_space = PolicyInput.of(low, high, space.dtype.type, masked(space))
+        self.observation_space = joined(env.observation_space, count)
 
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
         """Starts an episode; its first observation counts for those before it."""

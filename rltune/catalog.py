@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 
 from rltune import envs
-from rltune.environments import environment, has_pixels, newer_version, seen
+from rltune.environments import environment, newer_version
 from rltune.envs import EnvSpec
 from rltune.errors import BadInput, did_you_mean
+from rltune.probe import has_pixels
 from rltune.settings import ALGORITHMS, Algorithm, algorithm
 from rltune.space import Constraint, Parameter, Space, parse_parameter
 from rltune.spec import Budget, Preset
 
-__all__ = ["environment", "has_pixels", "newer_version", "preset", "seen"]
+__all__ = ["environment", "has_pixels", "newer_version", "preset"]
 
 #: A preset is a page of text; anything larger is something else.
 MAX_PRESET_BYTES = 1 << 20
@@ -121,6 +122,7 @@ def preset(
     env: EnvSpec,
     path: str | None = None,
     env_args: Mapping[str, Any] | None = None,
+    pixels: bool | None = None,
 ) -> Preset:
     """The preset of an algorithm for an environment.
 
@@ -133,14 +135,15 @@ def preset(
     Args:
         path: a preset file of the user's.
         env_args: of the environment, which may have to be made to see what its observations are.
+        pixels: whether they are pictures; None to find out.
 
     Raises:
         BadInput: with every problem of every file, each with its line.
     """
     algo = algorithm(algo_name)
     shipped = _files(algo.name)
-    pixels = [PIXELS] if has_pixels(env, env_args) else []
-    wanted = ["default", *pixels, env.family, env.name]
+    pixels = has_pixels(env, env_args) if pixels is None else pixels
+    wanted = ["default", *([PIXELS] if pixels else []), env.family, env.name]
     read = [_shipped(algo.name, name) for name in wanted if name in shipped]
     if path is not None:
         read.append(_File.read(Path(path), path))

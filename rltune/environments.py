@@ -9,8 +9,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -298,41 +297,3 @@ def _plugins() -> set[str]:
 
 def _entry_points() -> list[str]:
     return [point.module.split(".")[0] for point in entry_points(group="gymnasium.envs")]
-
-
-# --- what it shows --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What an environment shows once it is made."""
-
-    observation_space: gym.Space[Any]
-    action_space: gym.Space[Any]
-    max_episode_steps: int | None
-
-
-def seen(env_id: str, env_args: Mapping[str, Any] | None, frame_stack: int = 1) -> Seen:
-    """Makes an environment in a process of its own, as a policy reads it.
-
-    Raises:
-        BadInput: it cannot be made.
-    """
-
-    def look() -> Seen:
-        made = envs.make(env_id, env_args, frame_stack)
-        made.close()
-        limit = getattr(made.spec, "max_episode_steps", None)
-        return Seen(made.observation_space, made.action_space, limit)
-
-    return guarded(f"environment {env_id}", look)
-
-
-def has_pixels(env: EnvSpec, env_args: Mapping[str, Any] | None = None) -> bool:
-    """Whether observations are pictures; False where the environment cannot be made."""
-    if env.pixels is not None:
-        return env.pixels
-    try:
-        return len(seen(env.id, env_args).observation_space.shape or ()) == 3
-    except BadInput:  # preflight tells of it
-        return False

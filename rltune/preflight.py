@@ -14,10 +14,11 @@ import numpy as np
 from gymnasium.wrappers import PassiveEnvChecker
 
 from rltune import envs
-from rltune.engine.codec import UnsupportedSpace
+from rltune.engine.codec import ACTION_MASK, action_codec, flat_mask, has_mask, sample_legal
 from rltune.envs import EnvSpec
 from rltune.errors import BadInput, EnvironmentExit, ProcessEnded
 from rltune.isolated import Guard, isolated
+from rltune.probe import Probe, probed
 from rltune.settings import ALGORITHMS, Algorithm
 from rltune.watchdog import CRASHED, ENV_TIMEOUT, EXITED, HUNG
 
@@ -41,7 +42,7 @@ def check_environment(
     algo: Algorithm,
     env_args: Mapping[str, Any],
     timeout: float = ENV_TIMEOUT,
-) -> None:
+) -> Probe:
     """Makes the environment, resets it and takes some random steps, before anything starts.
 
     It is tried in a process of its own, see :func:`rltune.isolated.isolated`. What may happen to a
@@ -51,6 +52,9 @@ def check_environment(
     Args:
         timeout: seconds that each call of the environment may take.
 
+    Returns:
+        What it is like.
+
     Raises:
         BadInput: it cannot be made, reset or stepped, it does not keep to gymnasium's API, or the
             algorithm cannot act in it.
@@ -58,14 +62,15 @@ def check_environment(
     if not timeout > 0:
         raise BadInput(f"--env-timeout must be above 0 seconds, got {timeout:g}")
     try:
-        found = isolated(lambda guard: problem(spec, algo, env_args, guard), timeout)
+        found = isolated(lambda guard: tried(spec, algo, env_args, guard), timeout)
     except ProcessEnded as ended:
-        found = _what_ended(spec, ended)
-    if found:
+        found = what_ended(spec.id, ended)
+    if isinstance(found, str):
         raise BadInput(found)
+    return found
 
 
-def _what_ended(spec: EnvSpec, ended: ProcessEnded) -> str:
+def what_ended(env_id: str, ended: ProcessEnded) -> str:
     """Worded from the watchdog's report, its stack from our call on."""
     told, _, stack = ended.report.partition("\n")
     own = stack.rpartition(Path(__file__).name)[2].partition("\n")[2]
@@ -76,13 +81,11 @@ def _what_ended(spec: EnvSpec, ended: ProcessEnded) -> str:
             told = f"it ended the process it was tried in, {ended.how}. {told}".rstrip(" .")
         told = told.removeprefix(f"{CRASHED}: ")
         mend = "Mend it before it is trained on."
-    return "\n".join(filter(None, [f"environment {spec.id}: {told}. {mend}", own]))
+    return "\n".join(filter(None, [f"environment {env_id}: {told}. {mend}", own]))
 
 
-def problem(
-    spec: EnvSpec, algo: Algorithm, env_args: Mapping[str, Any], guard: Guard
-) -> str | None:
-    """What is wrong with an environment, and how to mend it; None if nothing.
+def tried(spec: EnvSpec, algo: Algorithm, env_args: Mapping[str, Any], guard: Guard) -> str | Probe:
+    """What is wrong with an environment, and what helps; what it is like if nothing is.
 
     Args:
         guard: entered around each call of the environment's.
@@ -91,22 +94,24 @@ def problem(
         with guard:
             env = envs.authored(spec.id, env_args)
     except Exception as error:  # an environment may raise anything
-        mend = (
+        advice = (
             f"Install it with: pip install 'rltune[{spec.extra}]'"
             if spec.extra
             else "Mend it, or give it what it needs with --env-arg KEY=VALUE."
         )
-        return f"environment {spec.id} could not be made: {_shown(error)}. {mend}"
-    found = space_problem(spec, algo, env)
-    try:
-        env = env if found else envs.coded(env)
-    except UnsupportedSpace as error:
-        found = f"environment {spec.id}: {error}"
-    if found is None and (wrong := api_problem(env, guard)):
-        found = f"environment {spec.id}: {wrong}"
+        return f"environment {spec.id} could not be made: {_shown(error)}. {advice}"
+    found = probed(env)
+    wrong = space_problem(spec, algo, env)
+    if wrong is None:
+        try:
+            found.reading()
+        except BadInput as error:
+            wrong = f"environment {spec.id}: {error}"
+    if wrong is None and (wrong := api_problem(env, guard)):
+        wrong = f"environment {spec.id}: {wrong}"
     with guard:
         envs.close(env)
-    return found
+    return wrong or found
 
 
 def _shown(error: Exception) -> str:
@@ -153,22 +158,42 @@ def api_problem(env: gym.Env[Any, Any], guard: Guard) -> str | None:
         guard: entered around each call of the environment's.
     """
     own = _own(env)
-    own.action_space.seed(0)
+    choose = _Chooser(own)
     try:
         with guard:
             answer = own.reset(seed=0)
         problem = _reset_problem(answer, own.observation_space)
         if problem is None:
             with guard:
-                answer = own.step(own.action_space.sample())
+                answer = own.step(choose(answer[0]))
             problem = _step_problem(answer, own.observation_space)
         if problem is None:  # and as trials see it, wrapped
             with guard:
-                env.reset(seed=0)
-                env.step(env.action_space.sample())
+                seen, _ = env.reset(seed=0)
+                env.step(choose(seen))
     except Exception as error:  # an environment may raise anything
         return f"it failed its first step: {_shown(error)}. Mend it before it is trained on."
-    return problem or _later_problem(own, guard)
+    return problem or _later_problem(own, choose, guard)
+
+
+class _Chooser:
+    """Random actions of an environment's own, legal where it has a mask."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        self._env, self._codec = env, action_codec(env.action_space)
+        self._codec.ours.seed(0)
+        self._beside = has_mask(env.observation_space)
+        self._asks = bool(self._codec.choices) and env.has_wrapper_attr("action_masks")
+
+    def __call__(self, observation: Any) -> Any:
+        if self._beside:
+            mask = flat_mask(observation[ACTION_MASK])
+        elif self._asks:
+            mask = flat_mask(self._env.get_wrapper_attr("action_masks")())
+        else:
+            return self._codec.decode(self._codec.ours.sample())
+        allowed = mask if mask.any() else np.ones(self._codec.choices, bool)
+        return self._codec.decode(sample_legal(self._codec.ours, allowed))
 
 
 def _own(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
@@ -181,13 +206,14 @@ def _own(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     return env
 
 
-def _later_problem(env: gym.Env[Any, Any], guard: Guard) -> str | None:
+def _later_problem(env: gym.Env[Any, Any], choose: _Chooser, guard: Guard) -> str | None:
     """Of the steps after the first; what is raised there is no reason to refuse."""
     done, until = True, time.monotonic() + SECONDS
+    answer: Any = None
     with suppress(Exception):
         for _ in range(STEPS):
             with guard:
-                answer = env.reset() if done else env.step(env.action_space.sample())
+                answer = env.reset() if done else env.step(choose(answer[0]))
             check = _reset_problem if done else _step_problem
             if problem := check(answer, env.observation_space):
                 return problem

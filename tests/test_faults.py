@@ -222,7 +222,7 @@ def test_66_many_numbers_are_ppos(algo: str, kind: str) -> None:
 
 def test_63_sac_needs_bounds() -> None:
     spec = catalog.environment("OddActionsOpen-v0")
-    with pytest.raises(BadInput, match=r"sac cannot act in OddActionsOpen-v0.*Use ppo"):
+    with pytest.raises(BadInput, match=r"sac cannot act in .*OddActionsOpen-v0.*Use ppo"):
         preflight.check_environment(spec, algorithm("sac"), {})
     preflight.check_environment(spec, algorithm("ppo"), {})
 

@@ -31,6 +31,7 @@ RANKS = [
         "environments",
         "commands",
         "preflight",
+        "probe",
         "runs",
         "state",
         "checkpoints",

@@ -22,6 +22,7 @@ from rltune.algorithms.audit import Reading
 from rltune.algorithms.divergence import Divergence
 from rltune.algorithms.given import env_of
 from rltune.algorithms.normalise import as_input, to_device
+from rltune.algorithms.policy import likeliest
 from rltune.algorithms.rollout import STEP_COLUMNS, Finished, Rollout
 from rltune.algorithms.uncompiled import without_compiler
 from rltune.descendants import end_descendants
@@ -172,6 +173,25 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
             waiting &= ~done
         self._finished = True
         return Finished(ended, steps, events)
+
+    @torch.no_grad()
+    def rehearse(self, greedy: bool) -> bool:
+        """Steps every environment once. What an environment raises is raised.
+
+        Args:
+            greedy: act as the policy is scored, without exploring.
+
+        Returns:
+            Whether an episode has ended.
+        """
+        if greedy:
+            actions = likeliest(self.module, to_device(self._obs, torch.device("cpu"))).numpy()
+        else:
+            device = next(self.module.parameters()).device
+            actions, _ = self.act(as_input(self.module, to_device(self._obs, device)), 0)
+        ended: list[Episode] = []
+        self._step(actions, ended)
+        return bool(ended)
 
     def _start_acting(self) -> None:
         if type(self.module) is not self.config.module_class:

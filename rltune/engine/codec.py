@@ -84,10 +84,15 @@ def sample(observation_space: gym.Space[Any], action_space: gym.Space[Any], obs:
     """A random action of a policy's, legal for one of its observations."""
     if not masked(observation_space):
         return action_space.sample()
-    mask = legal(observation_space, obs).astype(np.int8)
+    return sample_legal(action_space, legal(observation_space, obs))
+
+
+def sample_legal(action_space: gym.Space[Any], mask: np.ndarray) -> Any:
+    """A random action of a policy's that a mask of shape (choices,) allows."""
+    allowed = mask.astype(np.int8)
     if isinstance(action_space, spaces.Discrete):
-        return action_space.sample(mask=mask)
-    return action_space.sample(mask=tuple(np.split(mask, np.cumsum(action_space.nvec)[:-1])))
+        return action_space.sample(mask=allowed)
+    return action_space.sample(mask=tuple(np.split(allowed, np.cumsum(action_space.nvec)[:-1])))
 
 
 def _is_picture_of_bytes(space: spaces.Box) -> bool:

@@ -22,9 +22,11 @@ from rltune import (
     searchers,
     state,
 )
+from rltune.engine.codec import divisor
 from rltune.environments import Given
 from rltune.envs import EnvSpec, pool
 from rltune.errors import BadInput, unknown
+from rltune.probe import Probe, probe_of
 from rltune.request import capacity, secrets
 from rltune.runs import RunFolder, check_name, default_name, dumps, loads
 from rltune.settings import algorithm
@@ -93,8 +95,9 @@ def make_spec(
         **(population or {}),
     }
     hidden = secrets.hide(env_args or {})
-    preflight.check_environment(env_spec, algorithm(algo), hidden, env_timeout)
-    base = catalog.preset(algo, env_spec, None if preset is None else str(preset), hidden)
+    probe = preflight.check_environment(env_spec, algorithm(algo), hidden, env_timeout)
+    pixels = probe.shows_pictures if env_spec.pixels is None else env_spec.pixels
+    base = catalog.preset(algo, env_spec, None if preset is None else str(preset), pixels=pixels)
     resolved = catalog.override(
         base,
         settings or {},
@@ -142,8 +145,8 @@ def make_spec(
         command=tuple(secrets.redact(command)),
         versions=versions(simulator),
     )
-    _check_noise(spec)
-    capacity.check_fits_here(spec)
+    _check_noise(spec, probe)
+    capacity.check_fits_here(spec, probe)
     return spec
 
 
@@ -162,14 +165,13 @@ def _simulator(
     return "gymnasium" if problem or (asked == "auto" and few) else "envpool"
 
 
-def _check_noise(spec: RunSpec) -> None:
+def _check_noise(spec: RunSpec, probe: Probe) -> None:
     """Refuses correlated noise where actions have none: it would be accepted and ignored."""
     name = "noise_correlation"
     if not spec.settings.get(name) and name not in spec.space:
         return
-    actions = catalog.seen(spec.env_id, spec.env_args).action_space
-    if not isinstance(actions, gym.spaces.Box):
-        kind = type(actions).__name__
+    if not isinstance(probe.action_space, gym.spaces.Box):
+        kind = type(probe.action_space).__name__
         raise BadInput(
             f"{name} is of continuous actions, and those of {spec.env} are {kind}: leave it out"
         )
@@ -241,13 +243,15 @@ def _check_scheduler(preset: Preset) -> None:
 
 def fingerprint(spec: RunSpec) -> dict[str, Any]:
     """What must not change between two parts of a run, flat and as JSON holds it."""
-    env = catalog.seen(spec.env_id, spec.env_args, spec.settings["frame_stack"])
+    probe = probe_of(spec.env_id, spec.env_args)
+    seen, _ = probe.spaces(spec.settings)
     found: dict[str, Any] = {
         "algo": spec.algo,
         "env": spec.env_id,
-        "env.observation_space": str(env.observation_space),
-        "env.action_space": str(env.action_space),
-        "env.max_episode_steps": env.max_episode_steps,
+        "env.observation_space": str(probe.observation_space),
+        "env.action_space": str(probe.action_space),
+        "env.read_as": f"{seen}, divided by {divisor(seen):g}",
+        "env.max_episode_steps": probe.max_episode_steps,
         "budget.scheduler": spec.budget.scheduler,
         "constraints": [constraint.text for constraint in spec.space.constraints],
     }
@@ -272,6 +276,7 @@ def check_resumable(folder: RunFolder, force: bool = False) -> None:
     if before is None or force:
         return
     now = fingerprint(spec)
+    before = _as_now(before, now)
     changed = [
         f"{folder.shown}: {name} was {before.get(name)!r} and is {now.get(name)!r} now"
         for name in sorted({*before, *now})
@@ -279,6 +284,17 @@ def check_resumable(folder: RunFolder, force: bool = False) -> None:
     ]
     if changed:
         raise BadInput([*changed, "put it back, or go on all the same with --force"])
+
+
+def _as_now(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """A fingerprint with today's keys: an earlier version kept no space but the one that is read,
+    and divided all bytes by 255."""
+    if "env.read_as" in before:
+        return dict(before)
+    seen = before["env.observation_space"]
+    scale = 255 if seen.endswith("uint8)") else 1
+    name = "env.observation_space"
+    return {**before, name: now[name], "env.read_as": f"{seen}, divided by {scale}"}
 
 
 def versions(simulator: str) -> dict[str, str]:

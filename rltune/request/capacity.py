@@ -6,10 +6,11 @@ import math
 import re
 import sys
 
-from rltune import catalog, machine
+from rltune import machine
 from rltune.algorithms.replay import Layout
 from rltune.errors import BadInput
 from rltune.machine import Grant
+from rltune.probe import Probe, probe_of
 from rltune.spec import RunSpec
 
 
@@ -26,10 +27,13 @@ def check_machine(spec: RunSpec) -> None:
     check_fits_here(spec)
 
 
-def check_fits_here(spec: RunSpec) -> None:
+def check_fits_here(spec: RunSpec, probe: Probe | None = None) -> None:
     """Refuses what a Ray of our own can never hold here: it would wait indefinitely.
 
     A Ray that runs already, here or elsewhere, knows what it has; it is asked once connected.
+
+    Args:
+        probe: what the environment is like; None to find out.
 
     Raises:
         BadInput: with what this process may use, and what limits it.
@@ -50,7 +54,7 @@ def check_fits_here(spec: RunSpec) -> None:
         )
     if problems:
         raise BadInput(problems)
-    _check_buffers(spec, min(spec.budget.trials, trials_at_a_time(spec)))
+    _check_buffers(spec, probe, min(spec.budget.trials, trials_at_a_time(spec)))
 
 
 def trials_at_a_time(spec: RunSpec) -> int:
@@ -70,24 +74,27 @@ def _granted(grant: Grant, shown: str) -> str:
     return f"this machine has {shown}"
 
 
-def replay_layout(spec: RunSpec) -> Layout | None:
-    """What a trial's replay buffer will hold, and so its memory; None where there is no buffer."""
+def replay_layout(spec: RunSpec, probe: Probe | None = None) -> Layout | None:
+    """What a trial's replay buffer will hold, and so its memory; None where there is no buffer.
+
+    Args:
+        probe: what the environment is like; None to find out.
+    """
     settings = spec.settings
     if "buffer_capacity" not in settings:
         return None
-    env = catalog.seen(spec.env_id, spec.env_args, settings["frame_stack"])
+    probe = probe or probe_of(spec.env_id, spec.env_args)
     return Layout(
-        env.observation_space,
-        env.action_space,
+        *probe.spaces(settings),
         settings["buffer_capacity"],
         settings["num_envs_per_env_runner"] * max(1, settings["num_env_runners"]),
         settings["frame_stack"],
     )
 
 
-def _check_buffers(spec: RunSpec, at_a_time: int) -> None:
+def _check_buffers(spec: RunSpec, probe: Probe | None, at_a_time: int) -> None:
     """Refuses replay buffers that will not fit: they would fill up hours later."""
-    layout = replay_layout(spec)
+    layout = replay_layout(spec, probe)
     try:
         if layout is not None:
             layout.check_memory(at_a_time)

@@ -25,6 +25,7 @@ from rltune.sweeps.ending import Ending
 from rltune.sweeps.finish import finish, score_again
 from rltune.sweeps.ledger import Ledger
 from rltune.sweeps.recorder import Recorder
+from rltune.sweeps.rehearsal import rehearse
 from rltune.sweeps.signals import Signals
 from rltune.sweeps.trials import Trials
 from rltune.watchdog import collect
@@ -46,6 +47,7 @@ def run(spec: RunSpec, observer: Observer | None = None) -> RunFolder:
         MachineError: the storage or Ray failed.
     """
     with _alone():
+        rehearse(spec)
         folder = RunFolder.create(spec)
         try:
             return _sweep(spec, folder, observer or Observer())

@@ -161,7 +161,7 @@ def test_a_sweep_that_overruns_its_steps_has_no_time_left(tmp_path: Path) -> Non
     """Reports are as large as they are: the last one of a trial may pass the budget."""
     watch = LineWatcher(Console(quiet=True))
     watch.spec = make_spec("ppo", "cartpole", storage=tmp_path)
-    watch.spent, watch.since = watch.total + 1_000, watch.since - 60
+    watch.clocks, watch.since = {"t00": watch.total + 1_000}, watch.since - 60
     assert "1:00 elapsed · at most 0:00 left" in watch.headline()
 
 
