@@ -52,7 +52,7 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(_PUBLIC[name]), name)
 
 
-def _started(starts: Callable[[], None], name: str, *args: Any, **kwargs: Any) -> Any:
+def _started(starts: Callable[[], None], name: str, /, *args: Any, **kwargs: Any) -> Any:
     """A function of rltune.api for a script that workers load: they do not get past it."""
     starts()
     return getattr(import_module(_PUBLIC[name]), name)(*args, **kwargs)

@@ -25,6 +25,11 @@ from rltune.isolated import Guard, isolated
 from rltune.watchdog import ENV_TIMEOUT
 
 T = TypeVar("T")
+#: What helps where the user's code is in no file.
+IN_A_FILE = (
+    "write its class and gymnasium.register to a file (in a notebook, %%writefile my_env.py) and "
+    "import that"
+)
 #: A name, a class of environments, or a function that returns one.
 Given = str | Callable[..., gym.Env[Any, Any]]
 
@@ -264,11 +269,13 @@ def _place_of_id(spec: Any) -> str:
     for place in candidates:
         if guarded(f"environment {spec.id!r}", partial(_is_registered_by, place, spec.id)):
             return place
-    where = " or ".join(candidates) or "a notebook or an interactive session"
+    what = f"environment {spec.id!r} was registered in this process"
+    if not candidates:
+        raise BadInput(f"{what}, which is a notebook or an interactive session: {IN_A_FILE}")
     raise BadInput(
-        f"environment {spec.id!r} was registered in this process, and workers that load {where} "
-        "would not find it: call gymnasium.register at the top level of the module that defines "
-        "it, or give the class itself with its arguments as env_args"
+        f"{what}, and workers that load {' or '.join(candidates)} would not find it: call "
+        "gymnasium.register at the top level of the module that defines it, or give the class "
+        "itself with its arguments as env_args"
     )
 
 

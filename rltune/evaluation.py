@@ -190,7 +190,7 @@ def compare(
         first = runs[0]["scores"] if runs else None
         runs.append(
             {
-                "run": folder.shown,
+                "run": folder.relative,
                 "unit": "seeds" if of_seeds else "episodes",
                 "scores": values,
                 "mean": float(np.mean(values)),

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from rltune import commands
 from rltune.errors import BadInput
 from rltune.runs import RunFolder
 
@@ -68,11 +69,10 @@ def arms(folder: RunFolder) -> tuple[dict[str, Schedule], int]:
         )
     lived, env_steps = schedule(folder, best["trial"], best["env_steps"])
     if len(lived) < 2:
-        spec = folder.spec
         raise BadInput(
             f"{folder.shown}: its best policy trained at the same settings throughout, there is no "
             "schedule to replay. What its settings come to on fresh seeds: "
-            f"rltune train {spec.algo} {spec.env} --preset {folder.shown}/best/preset.toml"
+            + commands.with_preset(folder.spec, f"{folder.relative}/best/preset.toml", train=True)
         )
     initial = first_settings(folder, early_leader(folder))
     return {"schedule": lived, "final": [[0, lived[-1][1]]], "initial": [[0, initial]]}, env_steps

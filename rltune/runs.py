@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -287,10 +288,15 @@ class RunFolder:
         return (self.path / name).exists()
 
     @property
-    def shown(self) -> str:
-        """The path as a person would type it from here."""
+    def relative(self) -> str:
+        """The path from here, where it lies below."""
         cwd = Path.cwd()
         return str(self.path.relative_to(cwd) if self.path.is_relative_to(cwd) else self.path)
+
+    @property
+    def shown(self) -> str:
+        """The path as a person would type it from here, quoted for a shell where it must be."""
+        return shlex.quote(self.relative)
 
     @property
     def spec(self) -> RunSpec:

@@ -24,7 +24,7 @@ RANKS = [
         "tracebacks",
         "watchdog",
     },
-    {"envs", "space", "files", "film", "isolated"},
+    {"envs", "space", "files", "film", "isolated", "toml"},
     {"spec", "settings"},
     {
         "catalog",

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from rltune import files
+from rltune import commands, files
 from rltune.cli import console
 from rltune.cli.extras import need
 from rltune.errors import BadInput
@@ -36,7 +36,8 @@ def run(*, run_path: Path, preset: Path | None, onnx: Path | None, force: bool, 
         with files.whole(preset) as part:
             part.write_text(text, encoding="utf-8")
         spec, done["preset"] = folder.spec, str(preset)
-        out.print(f"{preset}: rltune {spec.algo} {spec.env} --preset {preset}", soft_wrap=True)
+        command = commands.with_preset(spec, preset, train=spec.job != "sweep")
+        out.print(f"{preset}: {command}", soft_wrap=True, markup=False)
     if onnx is not None:
         done["onnx"] = {"path": str(onnx), **_write_policy(folder, onnx, out)}
     if json:

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rltune import commands
 from rltune.cli.console import clock, number, setting
 from rltune.envs import SPECS
 from rltune.runs import RunFolder
@@ -19,11 +20,8 @@ def outcome(spec: RunSpec, summary: Mapping[str, Any]) -> RenderableType:
     """What came out, with its interval, and what to type next."""
     of_job = {"sweep": _best, "train": _seeds, "replay": _arms}
     found = of_job[spec.job](spec, summary)
-    shown = RunFolder(f"{spec.storage}/{spec.name}").shown
     if note := unscored(summary):
         found = [*found, Text(note, style="yellow")]
-    # A sweep trains each of its settings once: whether they were lucky, fresh seeds tell.
-    go_on = "rltune train" if spec.job == "sweep" else "rltune"
     return Group(
         *found,
         Text(
@@ -32,10 +30,34 @@ def outcome(spec: RunSpec, summary: Mapping[str, Any]) -> RenderableType:
             style="dim",
         ),
         Text("\nNext", style="bold"),
-        Text(f"rltune board {shown}", no_wrap=True),
-        Text(f"rltune evaluate {shown} --episodes 500", no_wrap=True),
-        Text(f"{go_on} {spec.algo} {spec.env} --preset {shown}/best/preset.toml", no_wrap=True),
+        *(Text(command, no_wrap=True, overflow="ignore") for command in _next(spec)),
+        *_left_out(spec),
     )
+
+
+def _next(spec: RunSpec) -> list[str]:
+    """Commands to type next."""
+    folder = RunFolder(f"{spec.storage}/{spec.name}")
+    train = commands.with_preset(spec, f"{folder.relative}/best/preset.toml", train=True)
+    # A sweep trains each of its settings once: whether they were lucky, fresh seeds tell.
+    seed = "" if spec.job == "sweep" else f" --seed {spec.seed + 1}"
+    return [
+        f"rltune board {folder.shown}",
+        f"rltune evaluate {folder.shown} --episodes 500",
+        train + seed,
+    ]
+
+
+def _left_out(spec: RunSpec) -> list[RenderableType]:
+    names = ", ".join(commands.unsayable(spec))
+    if not names:
+        return []
+    return [
+        Text(
+            f"{names}: no command line can hold it, give it from Python: rltune.train(..., "
+            "env_args=...)"
+        )
+    ]
 
 
 def _best(spec: RunSpec, summary: Mapping[str, Any]) -> list[RenderableType]:

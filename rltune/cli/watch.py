@@ -91,7 +91,8 @@ class Watcher(Observer):
     def ended(self, summary: Mapping[str, Any]) -> None:
         self.waiting("")
         if summary["best"] is not None and self.spec is not None:
-            self.console.print(outcome(self.spec, summary))
+            # Commands are whole in a window of any width.
+            self.console.print(outcome(self.spec, summary), crop=False)
 
     # Shared by both ways of showing -----------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from rltune.observer import Observer
 from rltune.runs import BEST, RunFolder, can_be_finished
 from rltune.spec import Row, RunSpec
 from rltune.sweeps import seeds
+from rltune.sweeps.preset_file import preset_toml
 
 #: Episodes behind the score of a run.
 EPISODES = 100
@@ -209,40 +209,3 @@ def _trial_summary(
         "error": error,
         "failures": failures,
     }
-
-
-def preset_toml(spec: RunSpec, settings: dict[str, Any], result: Evaluation | None) -> str:
-    """The best settings as a preset file: ``rltune ALGO ENV --preset`` starts from them."""
-    score = "not scored yet"
-    if result is not None:
-        score = (
-            f"return {result.mean:.1f} [{result.ci95[0]:.1f}, {result.ci95[1]:.1f}] over "
-            f"{result.episodes} episodes"
-        )
-    lines = [
-        f"# {spec.algo} on {spec.env_id}: {score}",
-        f"env = {_toml(spec.env)}",
-        "",
-        "[settings]",
-        *(f"{name} = {_toml(value)}" for name, value in sorted(settings.items())),
-        "",
-        "[space]",
-        *(
-            f"{name} = {{ {p.kind} = {_toml(p.domain())}, default = {_toml(settings[name])} }}"
-            for name, p in spec.space.items()
-        ),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    """A setting's value as TOML writes it: all settings are numbers, texts, flags or lists."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return repr(value)

@@ -1,0 +1,58 @@
+"""The best settings as a preset file: ``rltune ALGO ENV --preset`` starts from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rltune import commands
+from rltune.evaluation import Evaluation
+from rltune.settings import algorithm
+from rltune.space import Parameter
+from rltune.spec import RunSpec
+from rltune.toml import written
+
+
+def preset_toml(spec: RunSpec, settings: Mapping[str, Any], result: Evaluation | None) -> str:
+    """Settings, space, constraints and budget of a run, as a preset file has them.
+
+    A time budget is the run's alone: it would end another one early without a word.
+    """
+    own = algorithm(spec.algo).constraints
+    constraints = [c.text for c in spec.space.constraints if c not in own]
+    budget = {key: value for key, value in asdict(spec.budget).items() if value is not None}
+    kept = ("steps", "target") if spec.job != "sweep" else set(budget) - {"time_budget"}
+    lines = [
+        f"# {spec.algo} on {_on_one_line(spec.env_id)}{_score(result)}",
+        f"# rltune {spec.algo} {_on_one_line(commands.environment(spec))} --preset THIS_FILE",
+        f"env = {written(spec.env)}",
+        f"constraints = {written(constraints)}",
+        "",
+        "[budget]",
+        *(f"{key} = {written(value)}" for key, value in budget.items() if key in kept),
+        "",
+        "[settings]",
+        *(f"{name} = {written(value)}" for name, value in sorted(settings.items())),
+        "",
+        "[space]",
+        *(f"{name} = {_parameter(p, settings[name])}" for name, p in spec.space.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _parameter(parameter: Parameter, value: Any) -> str:
+    if parameter.kind != "choice" and not parameter.contains(value):
+        value = parameter.nearest(value)  # what acts is rounded, past a bound it may be
+    return written({parameter.kind: parameter.domain(), "default": value})
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.splitlines())
+
+
+def _score(result: Evaluation | None) -> str:
+    if result is None:
+        return ": not scored yet"
+    low, high = result.ci95
+    return f": return {result.mean:.1f} [{low:.1f}, {high:.1f}] over {result.episodes} episodes"
