@@ -60,6 +60,16 @@ class Probe:
         count = settings["frame_stack"]
         return (envs.joined(seen, count) if count > 1 else seen), self.acting.ours
 
+    def told(self, settings: Mapping[str, Any]) -> str:
+        """How a policy with some settings reads observations, in words; empty for as they are.
+
+        Raises:
+            BadInput: they cannot be read as ``observation_form`` asks for.
+        """
+        codec = self.reading(settings.get("observation_form", "auto"))
+        plain = codec.is_identity and codec.form == "vector"
+        return "" if plain else f"observations {codec.why}"
+
     @property
     def shows_pictures(self) -> bool:
         """Whether a preset for pictures is for it: bytes, or numbers of a picture's size."""

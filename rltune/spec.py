@@ -102,6 +102,7 @@ class RunSpec:
         address: of a Ray cluster; None to start Ray here.
         command: the command line, without secrets.
         versions: of rltune, ray, torch, gymnasium and Python.
+        reading: how the policy reads observations, in words; empty where it reads them as they are.
     """
 
     algo: str
@@ -129,6 +130,7 @@ class RunSpec:
     imports: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    reading: str = ""
 
     def trial_seed(self, index: int) -> int:
         """The training seed of the trial of a number: the arms of a replay share theirs."""

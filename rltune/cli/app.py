@@ -456,6 +456,7 @@ def show(
     set_: SetOption = [],  # noqa: B006
     space: SpaceOption = [],  # noqa: B006
     preset: PresetOption = None,
+    env_arg: EnvArgOption = [],  # noqa: B006
     import_: ImportOption = [],  # noqa: B006
     json: JsonOption = False,
 ) -> None:
@@ -467,6 +468,7 @@ def show(
         settings=set_,
         space=space,
         preset=preset,
+        env_args=env_arg,
         imports=import_,
         json=json,
     )

@@ -12,6 +12,9 @@ from rltune import catalog, certificates
 from rltune.cli import console
 from rltune.cli.console import setting
 from rltune.cli.parse import pairs
+from rltune.envs import EnvSpec
+from rltune.errors import BadInput
+from rltune.probe import probe_of
 from rltune.settings import algorithm
 from rltune.spec import Preset
 
@@ -23,14 +26,15 @@ def run(
     settings: list[str],
     space: list[str],
     preset: Path | None,
+    env_args: list[str],
     imports: list[str],
     json: bool,
 ) -> None:
     """Prints a preset, resolved as a sweep would."""
     algorithm(algo)
-    base = catalog.preset(
-        algo, catalog.environment(env, imports), None if preset is None else str(preset)
-    )
+    found = catalog.environment(env, imports)
+    args = pairs("--env-arg", env_args, "--env-arg gravity=9.8")
+    base = catalog.preset(algo, found, None if preset is None else str(preset), args)
     resolved = catalog.override(
         base,
         pairs("--set", settings, "--set lr=1e-3"),
@@ -40,11 +44,24 @@ def run(
     # A certificate is of the preset as it is written.
     standing = certificates.standing(base, preset)
     if json:
-        console.print_json(_as_dict(resolved, standing))
+        console.print_json(
+            _as_dict(resolved, standing) | {"reading": _reading(found, args, resolved)}
+        )
     else:
         words = f"{resolved.notes} [dim]({certificates.in_words(standing)})[/dim]\n"
         console.output().print(words.lstrip())
         _print(resolved)
+        console.output().print(_reading(found, args, resolved), style="dim", soft_wrap=True)
+
+
+def _reading(env: EnvSpec, env_args: dict[str, Any], preset: Preset) -> str:
+    """How the policy reads observations and acts, and what it takes to see that."""
+    try:
+        probe = probe_of(env.id, env_args)
+        codec = probe.reading(preset.settings["observation_form"])
+    except BadInput as error:
+        return str(error)
+    return f"observations {codec.why}; actions are {probe.action_space}"
 
 
 def _as_dict(preset: Preset, standing: dict[str, Any] | None) -> dict[str, Any]:

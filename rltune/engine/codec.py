@@ -392,12 +392,12 @@ def _form(space: gym.Space[Any], asked: str) -> tuple[str, str]:
         return "picture", f"of shape {shape}, bytes from 0 to 255, are a grey picture"
     if len(shape) != 3:
         flat = "are a vector" if len(shape) == 1 else "are flattened to one vector"
-        return "vector", f"of shape {shape} {flat}"
+        return "vector", f"of shape {shape} {flat}, numbers as they are"
     first = shape[0] < min(shape[1:])
     sides = shape[1:] if first else shape[:2]
     if min(sides) < LEAST_SIDE:
         return "vector", f"of shape {shape} are too narrow for convolutions and flattened"
-    scale = ", divided by 255" if _has_all_bytes(space) else ", its numbers as they are"
+    scale = ", divided by 255" if _has_all_bytes(space) else ", numbers as they are"
     where = "first" if first else "last"
     return (
         "channels_first" if first else "picture",

@@ -144,6 +144,7 @@ def make_spec(
         imports=tuple(imports),
         command=tuple(secrets.redact(command)),
         versions=versions(simulator),
+        reading=probe.told(resolved.settings),
     )
     _check_noise(spec, probe)
     capacity.check_fits_here(spec, probe)

@@ -107,6 +107,8 @@ def _alone() -> Iterator[None]:
 
 def _sweep(spec: RunSpec, folder: RunFolder, observer: Observer) -> RunFolder:
     observer.started(spec, folder)
+    if spec.reading:
+        observer.notice(spec.reading)
     statuses, reason, seconds = train(
         spec, folder, observer, getattr(algorithms, algorithm(spec.algo).class_name)
     )

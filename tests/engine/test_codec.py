@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
+import authors
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, environment
+from conftest import ROOT, Cli, environment
 from gymnasium import spaces
 
 from rltune.engine.codec import (
@@ -251,3 +253,16 @@ def test_the_engine_needs_no_ray() -> None:
         env=environment(),
     )
     assert done.stdout.strip() == "Discrete(2)"
+
+
+def test_64_show_says_what_is_taken_for_a_picture(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(Path(authors.__file__).read_text())
+    flags = ("ppo", "mine:Bits", "--env-arg", "dtype=uint8", "--env-arg", "high=255")
+    assert "of shape (8,) are a vector, numbers as they are" in cli("show", *flags).stdout
+    pong = cli("show", "dqn", "pong").stdout
+    assert "(84, 84, 1) are a picture, channels last, divided by 255" in pong
+    vector = cli("show", "dqn", "pong", "--set", "observation_form=vector").stdout
+    assert "are read as a vector, as asked for" in vector
+    refused = cli(*flags, "--set", "observation_form=picture", "--dry-run")
+    assert refused.returncode == 2
+    assert "has not the axes of a picture" in refused.stderr
