@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rltune import evaluation, sweeps
+from rltune.engine.episodes import REWARD
 from rltune.environments import Given
 from rltune.envs import places
 from rltune.evaluation import Evaluation
@@ -74,6 +75,8 @@ def sweep(
     steps: int | None = None,
     time_budget: float | None = None,
     target: float | None = None,
+    metric: str = REWARD,
+    mode: str = "max",
     concurrent: int | None = None,
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float = 0.0,
@@ -107,7 +110,12 @@ def sweep(
         trials: trials of the sweep; the population's size for pb2 and pbt.
         steps: environment steps a trial.
         time_budget: seconds after which the sweep ends.
-        target: ends the sweep once a trial's episode_reward_mean gets there; inf for never.
+        target: ends the sweep once a trial's metric gets there; inf for never. Without one the
+            preset's is taken, which is a return.
+        metric: what is tuned, selected and scored by: "episode_reward_mean", "episode_len_mean",
+            or "episode_info/<key>" for a number that the environment leaves in ``info`` at an
+            episode's end.
+        mode: "max" or "min": which way the metric is better.
         concurrent: trials at a time; None for as many as fit.
         cpus_per_trial: CPUs Ray sets aside for a trial.
         gpus_per_trial: GPUs, fractions too.
@@ -152,6 +160,8 @@ def train(
     steps: int | None = None,
     time_budget: float | None = None,
     target: float | None = None,
+    metric: str = REWARD,
+    mode: str = "max",
     concurrent: int | None = None,
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float = 0.0,
@@ -173,7 +183,7 @@ def train(
 
     Args:
         seeds: training runs, each on a seed that no sweep draws.
-        target: ends a seed once its episode_reward_mean gets there; inf for never.
+        target: ends a seed once its metric gets there; inf for never.
 
     The other arguments are those of :func:`sweep`.
 

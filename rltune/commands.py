@@ -15,13 +15,14 @@ LONGEST_WORD = 100_000
 
 
 def with_preset(spec: RunSpec, preset: str | Path, train: bool = False) -> str:
-    """The command that starts from a preset file, in the environment of a run.
+    """The command that starts from a preset file, in a run's environment and for its metric.
 
     Args:
         train: trains its settings on several seeds; else they are where a search starts.
     """
     verb = "rltune train" if train else "rltune"
-    return " ".join([verb, spec.algo, environment(spec), "--preset", shlex.quote(str(preset))])
+    words = ["--preset", str(preset), *spec.goal.options]
+    return " ".join([verb, spec.algo, environment(spec), shlex.join(words)])
 
 
 def environment(spec: RunSpec) -> str:

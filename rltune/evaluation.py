@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rltune.algorithms.policy import Policy, load_policy
+from rltune.engine.episodes import REWARD
 from rltune.envs.arguments import canonical
 from rltune.errors import BadInput, EnvironmentFailed
 from rltune.policies.scoring import Score, scores
@@ -24,15 +26,17 @@ SELECTION_EPISODES = 20
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Returns of whole episodes, one a seed.
+    """What whole episodes came to, one a seed: their returns, or the metric that the run tuned.
 
     Attributes:
-        mean: of the undiscounted returns.
+        mean: of the undiscounted returns, or of the metric.
         iqm: interquartile mean (Agarwal et al. 2021, arXiv 2108.13264).
         ci95: 95 % percentile bootstrap interval of the mean, [low, high].
         seeds: seed of each episode; none was used in training or selection.
-        returns: of each episode, in the order of the seeds.
+        returns: of each episode, in the order of the seeds, or its metric; episodes without it
+            are left out.
         unscored: episodes that the environment did not let come to an end, with their seeds.
+        metric: what it is of, by name.
     """
 
     mean: float
@@ -42,6 +46,7 @@ class Evaluation:
     seeds: list[int]
     returns: list[float]
     unscored: list[dict[str, Any]] = field(default_factory=list)
+    metric: str = REWARD
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -61,13 +66,13 @@ def summarise(returns: Sequence[float], seeds: Sequence[int]) -> Evaluation:
     )
 
 
-def evaluated(score: Score, seeds: Sequence[int]) -> Evaluation | None:
-    """The statistics of a policy's returns; None where it has no score."""
+def evaluated(score: Score, seeds: Sequence[int], metric: str) -> Evaluation | None:
+    """The statistics of a policy's returns, or of another metric; None where it has no score."""
     if score.mean is None:
         return None
-    played = [seed for seed in seeds if seed in score.returns]
+    played = [seed for seed in seeds if not math.isnan(score.returns.get(seed, math.nan))]
     found = summarise([score.returns[seed] for seed in played], played)
-    return replace(found, unscored=score.unscored())
+    return replace(found, unscored=score.unscored(), metric=metric)
 
 
 def evaluation_seeds(seed: int, count: int, trial: int | None = None) -> list[int]:
@@ -104,7 +109,7 @@ def evaluate(folder: RunFolder, episodes: int = 100, seed: int | None = None) ->
     check_has_policy(folder)
     seeds = evaluation_seeds(folder.spec.seed if seed is None else seed, episodes)
     score = score_of(folder, folder.path / BEST, seeds)
-    result = evaluated(score, seeds)
+    result = evaluated(score, seeds, folder.spec.metric)
     if result is None:
         raise _no_score(folder, score)
     return result
@@ -170,9 +175,12 @@ def compare(
         its ``ci95``; None for the first.
 
     Raises:
-        BadInput: the runs are of different environments, or one of them has no policy.
+        BadInput: the runs are of different environments or metrics, or one of them has no policy.
         EnvironmentFailed: an episode of one of them could not be scored.
     """
+    goal = folders[0].spec.goal
+    if others := {folder.spec.goal for folder in folders} - {goal}:
+        raise BadInput(f"{goal} and {others.pop()} cannot be compared")
     names = {(folder.spec.env_id, canonical(folder.spec.env_args)) for folder in folders}
     if len(names) > 1:
         shown = ", ".join(sorted(f"{env_id} {args}" for env_id, args in names))
@@ -196,23 +204,27 @@ def compare(
                 "mean": float(np.mean(values)),
                 "iqm": float(iqm(values)),
                 "ci95": list(interval(values, of=iqm)),
-                "improvement": first and better(values, first),
+                "improvement": first and better(goal.scores(values), goal.scores(first)),
             }
         )
-    return {"episodes": episodes, "runs": runs}
+    return {"episodes": episodes, "metric": goal.name, "mode": goal.mode, "runs": runs}
 
 
 def _all_returns(
     folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int]
 ) -> list[list[float]]:
-    """Of each policy, every return: runs are compared on the same episodes, or not at all."""
+    """Of each policy, every return: runs are compared on the same episodes, or not at all.
+
+    Those of another metric that lack it are left out.
+    """
     found = scores(folder, checkpoints, seeds)
     for score in found:
         if score.broken is not None:
             raise score.broken
         if score.lost:
             raise _no_score(folder, score)
-    return [[score.returns[seed] for seed in seeds] for score in found]
+    every = [[score.returns[seed] for seed in seeds] for score in found]
+    return [[value for value in values if not math.isnan(value)] for values in every]
 
 
 @dataclass(frozen=True)
@@ -225,7 +237,7 @@ class Candidate:
 
     @property
     def score(self) -> float | None:
-        """Its mean return; None where it has none."""
+        """Its mean return, or metric; None where it has none."""
         return self.played.mean
 
 
@@ -250,8 +262,11 @@ def ranked(folder: RunFolder, found: Sequence[Candidate]) -> list[Candidate]:
     did not. The better record decides between equals.
     """
 
+    goal = folder.spec.goal
+
     def place(one: Candidate) -> tuple[Any, ...]:
-        return (len(one.played.returns), one.score, rank(folder.record(one.checkpoint)))
+        score = goal.score(one.score or 0.0)
+        return (len(one.played.returns), score, rank(folder.record(one.checkpoint), goal))
 
     return sorted((one for one in found if one.score is not None), key=place, reverse=True)
 
@@ -291,5 +306,5 @@ def choose(folder: RunFolder, found: Sequence[Candidate], seeds: Sequence[int]) 
         score = score_of(folder, candidate.checkpoint, seeds)
         lost += unscored(folder, "evaluation", score)
         if not score.final:
-            return Chosen(candidate, evaluated(score, seeds), lost)
+            return Chosen(candidate, evaluated(score, seeds, folder.spec.metric), lost)
     return Chosen(None, None, lost)

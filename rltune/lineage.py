@@ -99,6 +99,7 @@ def early_leader(folder: RunFolder) -> str:
     Raises:
         BadInput: no member had a return at that age.
     """
+    goal = folder.spec.goal
     copied: dict[str, int] = {}
     for line in filter(_took_effect, folder.decisions()):
         copied.setdefault(line["trial"], line["env_steps"])
@@ -110,7 +111,7 @@ def early_leader(folder: RunFolder) -> str:
         trial: seen[-1]
         for trial, of in rows.items()
         if ends[trial] >= age
-        and (seen := [r.episode_reward_mean for r in of if r.env_steps <= age])
+        and (seen := [goal.score_of(r.measured) for r in of if r.env_steps <= age])
         and seen[-1] is not None
     }
     if not scores:

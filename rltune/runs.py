@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 from rltune import checkpoints, signatures
 from rltune.checkpoints import RECORD_FILE
 from rltune.errors import BadInput, MachineError
+from rltune.metrics import Metric
 from rltune.spec import Row, RunSpec
 
 log = logging.getLogger("rltune")
@@ -34,12 +35,13 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
 BEST = "best/checkpoint"
 
 
-def rank(record: Mapping[str, Any] | None) -> tuple[bool, float, int]:
-    """Orders checkpoints by their own record: a full window first, then return, then steps."""
+def rank(record: Mapping[str, Any] | None, goal: Metric) -> tuple[bool, float, int]:
+    """Orders checkpoints by their own record: a full window first, then metric, then steps."""
     if record is None or not record["episode_returns"] or record.get("diverged"):
         return (False, -math.inf, -1)
-    returns = record["episode_returns"]
-    return (len(returns) >= record["window"], sum(returns) / len(returns), record["env_steps"])
+    value = goal.of_record(record)
+    score = -math.inf if value is None else goal.score(value)
+    return (len(record["episode_returns"]) >= record["window"], score, record["env_steps"])
 
 
 def check_name(name: str) -> None:
@@ -322,7 +324,8 @@ class RunFolder:
         """
         diverged = {trial for trial in self.trials() if self.diverged(trial)}
         found = [path for path in self.checkpoints_of("*") if path.parts[-3] not in diverged]
-        return sorted(found, key=lambda path: rank(self.record(path)), reverse=True)
+        goal = self.spec.goal
+        return sorted(found, key=lambda path: rank(self.record(path), goal), reverse=True)
 
     def checkpoints_of(self, trial: str) -> list[Path]:
         """Those of one trial, in the order they were made."""

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rltune.engine.episodes import reported
+from rltune.engine.episodes import REWARD, reported
+from rltune.metrics import Metric
 from rltune.space import Constraint, Space, parse_parameter
 from rltune.watchdog import ENV_TIMEOUT
 
@@ -33,13 +34,13 @@ class Budget:
         searcher: name in rltune.searchers.
         perturb_every: environment steps between two decisions about a trial: the interval of
             exploits for PB2 and PBT, the first rung of ASHA.
-        target: the sweep ends once a trial's episode_reward_mean gets here; None for never.
+        target: the sweep ends once a trial's metric gets here; None for never.
         time_budget: seconds after which the sweep ends; None for no limit.
         synchronous: a population waits for all its members before it decides about any.
         burn_in: environment steps of a member before which nothing is decided about it.
         quantile: share of a population that is replaced, and share that is copied.
         resample_probability: chance that PBT draws a setting anew instead of moving it.
-        margin: return by which a donor must be better than whom it replaces.
+        margin: by how much of the metric a donor must be better than whom it replaces.
     """
 
     steps: int = 100_000
@@ -96,6 +97,7 @@ class RunSpec:
         memory_per_trial: bytes that Ray sets aside for a trial; 0 for none.
         max_failures: times a trial that fails is tried again from its last checkpoint.
         env_timeout: seconds that one call of a trial's environments may take; inf for no limit.
+        metric: name of what is tuned, selected and scored by; mode: "max" or "min".
         simulator: what steps the environments in training, "gymnasium" or "envpool".
         seed: fixes every draw of the sweep, in the driver and in each trial.
         storage: absolute path of the folder that holds runs.
@@ -126,11 +128,18 @@ class RunSpec:
     max_failures: int = 2
     env_timeout: float = ENV_TIMEOUT
     simulator: str = "gymnasium"
+    metric: str = REWARD
+    mode: str = "max"
     address: str | None = None
     imports: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     reading: str = ""
+
+    @property
+    def goal(self) -> Metric:
+        """What is tuned, selected and scored by."""
+        return Metric(self.metric, self.mode)
 
     def trial_seed(self, index: int) -> int:
         """The training seed of the trial of a number: the arms of a replay share theirs."""
@@ -215,6 +224,12 @@ class Row:
     diverged: Mapping[str, Any] | None = None
     train_seconds: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """Every metric by its name."""
+        found = {} if self.episode_reward_mean is None else {REWARD: self.episode_reward_mean}
+        return found | dict(self.metrics)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; omits absent fields."""

@@ -15,11 +15,12 @@ from ray.train._internal.storage import StorageContext
 
 from rltune import checkpoints, state
 from rltune.checkpoints import RECORD_FILE
+from rltune.engine.episodes import REWARD
 from rltune.errors import RltuneError
 from rltune.observer import Observer
 from rltune.request import make_spec
 from rltune.runs import RunFolder
-from rltune.schedulers import METRIC, TIME
+from rltune.schedulers import TIME
 from rltune.spec import RunSpec
 
 REPORT = 250
@@ -47,7 +48,7 @@ class Climber(tune.Trainable):  # type: ignore[misc]
         self.level += math.exp(-((math.log10(self.asked["lr"]) - best) ** 2))
         self.env_steps += REPORT
         return {
-            METRIC: self.level,
+            REWARD: self.level,
             TIME: self.env_steps,
             "env_steps_this_iter": REPORT,
             "settings": dict(self.asked),
@@ -105,7 +106,7 @@ class Diverging(Climber):
         row = super().step()
         rescued = (self.asked.get("exploit") or {}).get("env_steps", 0) >= 1_500
         if self.trial_id == "t00" and self.env_steps >= 1_500 and not rescued:
-            del row[METRIC]
+            del row[REWARD]
             row["diverged"] = {"env_steps": self.env_steps, "what": "loss", "value": "nan"}
         return row
 
@@ -115,7 +116,7 @@ class Nameless(Climber):
 
     def step(self) -> dict[str, Any]:
         row = super().step()
-        return {"score": row.pop(METRIC), **row}
+        return {"score": row.pop(REWARD), **row}
 
 
 def spec_of(

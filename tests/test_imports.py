@@ -25,7 +25,7 @@ RANKS = [
         "watchdog",
     },
     {"envs", "space", "files", "film", "isolated", "toml"},
-    {"spec", "settings"},
+    {"metrics", "spec", "settings"},
     {
         "catalog",
         "environments",

@@ -28,6 +28,8 @@ from rltune.cli.options import (
     JsonOption,
     MaxFailuresOption,
     MemoryOption,
+    MetricOption,
+    ModeOption,
     NameOption,
     PresetOption,
     QuietOption,
@@ -46,6 +48,8 @@ from rltune.errors import RltuneError
 from rltune.watchdog import ENV_TIMEOUT
 
 MAIN_JOB = "sweep"
+#: What is tuned by default; rltune.metrics takes longer to import.
+METRIC = "episode_reward_mean"
 
 app = typer.Typer(
     name="rltune",
@@ -105,11 +109,13 @@ def _sweep(
     target: Annotated[
         float | None,
         typer.Option(
-            metavar="RETURN",
+            metavar="VALUE",
             help="Ends the sweep once a trial gets there; inf: never.",
             rich_help_panel=RUN,
         ),
     ] = None,
+    metric: MetricOption = METRIC,
+    mode: ModeOption = "max",
     point: Annotated[
         list[str],
         typer.Option(
@@ -148,7 +154,7 @@ def _sweep(
     margin: Annotated[
         float | None,
         typer.Option(
-            metavar="RETURN", help="By which a donor is better.", rich_help_panel=POPULATION
+            metavar="VALUE", help="By which a donor is better.", rich_help_panel=POPULATION
         ),
     ] = None,
     set_: SetOption = [],  # noqa: B006
@@ -190,6 +196,8 @@ def _sweep(
         steps=steps,
         time_budget=time_budget,
         target=target,
+        metric=metric,
+        mode=mode,
         points=point,
         seed=seed,
         population={
@@ -224,11 +232,13 @@ def train(
     target: Annotated[
         float | None,
         typer.Option(
-            metavar="RETURN",
+            metavar="VALUE",
             help="Ends a seed once it gets there; inf: never.",
             rich_help_panel=RUN,
         ),
     ] = None,
+    metric: MetricOption = METRIC,
+    mode: ModeOption = "max",
     seed: SeedOption = 0,
     set_: SetOption = [],  # noqa: B006
     preset: PresetOption = None,
@@ -257,6 +267,8 @@ def train(
         steps=steps,
         time_budget=time_budget,
         target=target,
+        metric=metric,
+        mode=mode,
         seed=seed,
         settings=set_,
         preset=preset,

@@ -12,6 +12,7 @@ from rich.table import Table
 from rltune.cli import console
 from rltune.cli.console import number
 from rltune.errors import EnvironmentFailed
+from rltune.metrics import Metric
 from rltune.runs import RunFolder
 
 
@@ -32,8 +33,9 @@ def run(*, run_paths: Sequence[Path], episodes: int, seed: int | None, json: boo
     else:
         low, high = result.ci95
         console.output().print(
-            f"{number(result.mean)} mean return, 95 % interval [{number(low)}, {number(high)}], "
-            f"IQM {number(result.iqm)}, over {result.episodes} episodes of {folder.spec.env_id}",
+            f"{number(result.mean)} {folder.spec.goal.words}, 95 % interval "
+            f"[{number(low)}, {number(high)}], IQM {number(result.iqm)}, over {result.episodes} "
+            f"episodes of {folder.spec.env_id}",
             soft_wrap=True,
         )
     if result.unscored:
@@ -42,6 +44,7 @@ def run(*, run_paths: Sequence[Path], episodes: int, seed: int | None, json: boo
 
 def _print_comparison(found: dict[str, Any]) -> None:
     out = console.output()
+    words = Metric(found["metric"], found["mode"]).words
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("run", "scores", "of", "IQM", "95 % interval", "better than the first"):
         table.add_column(name, overflow="fold")
@@ -57,8 +60,9 @@ def _print_comparison(found: dict[str, Any]) -> None:
         )
     out.print(table)
     out.print(
-        f"{found['episodes']} fresh episodes a policy, the same for all. Better than the first: "
-        "the probability that a score of this run beats one of the first, ties counting half.",
+        f"Scores are the {words} of {found['episodes']} fresh episodes a policy, the same for "
+        "all. Better than the first: the probability that a score of this run beats one of the "
+        "first, ties counting half.",
         style="dim",
     )
 

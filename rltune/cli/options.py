@@ -53,6 +53,17 @@ StepsOption = Annotated[
 TimeBudgetOption = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Ends the run.", rich_help_panel=RUN)
 ]
+MetricOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="What is tuned and scored by: episode_info/<key> for a number in info.",
+        rich_help_panel=RUN,
+    ),
+]
+ModeOption = Annotated[
+    str, typer.Option(metavar="max|min", help="Which way it is better.", rich_help_panel=RUN)
+]
 SeedOption = Annotated[int, typer.Option(help="Fixes every draw.", rich_help_panel=RUN)]
 StorageOption = Annotated[Path, typer.Option(metavar="DIR", help="Holds run folders.")]
 NameOption = Annotated[str | None, typer.Option(help="Of the run folder.")]

@@ -84,7 +84,7 @@ def _score(spec: RunSpec, score: Mapping[str, Any] | None) -> list[RenderableTyp
     low, high = score["ci95"]
     return [
         Text(
-            f"{number(score['mean'])} mean return, 95 % interval "
+            f"{number(score['mean'])} {spec.goal.words}, 95 % interval "
             f"[{number(low)}, {number(high)}], IQM {number(score['iqm'])}"
         ),
         Text(f"over {score['episodes']} episodes on seeds no training used{_verdict(spec, score)}"),
@@ -105,7 +105,13 @@ def unscored(summary: Mapping[str, Any]) -> str:
 def _seeds(spec: RunSpec, summary: Mapping[str, Any]) -> list[RenderableType]:
     """A score a seed, and what they come to."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("trial", "steps", "seconds", "to threshold", "return"):
+    for name in (
+        "trial",
+        "steps",
+        "seconds",
+        "to threshold",
+        spec.goal.words.removeprefix("mean "),
+    ):
         table.add_column(name, justify="left" if name == "trial" else "right")
     for seed in summary["seeds"]:
         steps = seed["env_steps_to_threshold"]
@@ -123,9 +129,9 @@ def _seeds(spec: RunSpec, summary: Mapping[str, Any]) -> list[RenderableType]:
         table,
         Text("\nScore", style="bold"),
         Text(
-            f"IQM {number(together['iqm'])}, 95 % interval [{number(low)}, {number(high)}], over "
-            f"{together['seeds']} seeds, {together['episodes']} episodes each on seeds no training "
-            "used"
+            f"{spec.goal.words}: IQM {number(together['iqm'])}, 95 % interval "
+            f"[{number(low)}, {number(high)}], over {together['seeds']} seeds, "
+            f"{together['episodes']} episodes each on seeds no training used"
         ),
     ]
     if together["threshold"] is not None:
@@ -193,7 +199,7 @@ def _gap(gap: float | None, who: str) -> list[RenderableType]:
 
 def _verdict(spec: RunSpec, score: Mapping[str, Any]) -> str:
     threshold = SPECS[spec.env].threshold if spec.env in SPECS else None
-    if threshold is None:
+    if threshold is None or not spec.goal.is_return:
         return ""
     word = "solved" if score["mean"] >= threshold else "not solved"
     return f": {word}, the threshold is {number(threshold)}"

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from rltune.cli.console import clock, number, output, setting
 from rltune.cli.outcome import outcome
+from rltune.metrics import Metric
 from rltune.observer import Observer
 from rltune.request.capacity import replay_layout
 from rltune.runs import RunFolder
@@ -69,10 +70,9 @@ class Watcher(Observer):
     def reported(self, row: Row) -> None:
         self.rows[row.trial] = row
         self.clocks[row.trial] = row.env_steps
-        score = row.episode_reward_mean
-        if score is not None and (
-            self.best is None or score > (self.best.episode_reward_mean or -float("inf"))
-        ):
+        score = self.goal.score_of(row.measured)
+        best = None if self.best is None else self.goal.score_of(self.best.measured)
+        if score is not None and (best is None or score > best):
             self.best = row
         self.waiting("")
 
@@ -94,6 +94,11 @@ class Watcher(Observer):
             # Commands are whole in a window of any width.
             self.console.print(outcome(self.spec, summary), crop=False)
 
+    @property
+    def goal(self) -> Metric:
+        """What is tuned."""
+        return Metric() if self.spec is None else self.spec.goal
+
     # Shared by both ways of showing -----------------------------------------------------------
 
     def headline(self) -> str:
@@ -114,7 +119,7 @@ class Watcher(Observer):
         """Steps, and what they have brought."""
         parts = [f"{self.done:,} of at most {self.total:,} steps"]
         if self.best is not None:
-            parts.append(f"best {number(self.best.episode_reward_mean)} by {self.best.trial}")
+            parts.append(f"best {number(self.goal.of(self.best.measured))} by {self.best.trial}")
         if self.exploits:
             parts.append(f"{self.exploits} exploit{'s' * (self.exploits > 1)}")
         return " · ".join(parts)
@@ -153,7 +158,7 @@ class LiveWatcher(Watcher):
         table = Table(box=None, pad_edge=False, header_style="dim")
         for name in ("trial", "state"):
             table.add_column(name)
-        for name in ("steps", "return", *searched):
+        for name in ("steps", self.goal.words.removeprefix("mean "), *searched):
             table.add_column(name, justify="right", overflow="ellipsis", no_wrap=True)
         room = max(4, self.console.height - AROUND_TABLE)
         for row in sorted(self.rows.values(), key=self._order)[:room]:
@@ -162,7 +167,7 @@ class LiveWatcher(Watcher):
                 row.trial,
                 self.state(row),
                 f"{row.env_steps:,}",
-                number(row.episode_reward_mean),
+                number(self.goal.of(row.measured)),
                 *(setting(row.settings[name]) for name in searched),
                 style="green" if is_best else None,
             )

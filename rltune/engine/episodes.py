@@ -101,6 +101,13 @@ class Episode:
     info: Mapping[str, float] = field(default_factory=dict)
     began: int = -1
 
+    @property
+    def measured(self) -> dict[str, float]:
+        """Every metric of this episode alone, by name; those that are not finite are absent."""
+        named = {f"{PREFIX}{name}": value for name, value in self.info.items()}
+        finite = {name: value for name, value in named.items() if math.isfinite(value)}
+        return {REWARD: self.reward, LENGTH: float(self.length), **finite}
+
 
 class Window:
     """The newest episodes, of which a trial reports the means.
@@ -167,6 +174,13 @@ class Window:
         lengths = record.get("episode_lengths", [0] * len(returns))
         infos = record.get("episode_infos", [{}] * len(returns))
         self.episodes.extend(map(Episode, returns, lengths, infos))
+
+
+def record_means(record: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics over the episodes in the record of a checkpoint, by name."""
+    window = Window(max(1, len(record["episode_returns"])))
+    window.load(record)
+    return window.means()
 
 
 def pause_matters(ended: Sequence[int], running: Sequence[int], window: int) -> bool:

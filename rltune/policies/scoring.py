@@ -16,8 +16,10 @@ import numpy as np
 
 from rltune import envs, machine
 from rltune.algorithms.policy import load_policy
+from rltune.engine.episodes import Episode, numbers
 from rltune.errors import BadCheckpoint, BadInput, ProcessEnded, RltuneError, described
 from rltune.isolated import Guard, each_isolated
+from rltune.metrics import Metric
 from rltune.runs import RunFolder
 from rltune.spec import RunSpec
 from rltune.watchdog import where
@@ -60,7 +62,8 @@ class Score:
     """What the episodes of one policy came to.
 
     Attributes:
-        returns: undiscounted, by seed, of the episodes that were played to their end.
+        returns: undiscounted, by seed, of the episodes that were played to their end; where the
+            run tunes another metric it is that one, NaN for an episode without it.
         lost: the others, by seed.
         broken: why the policy cannot be loaded.
     """
@@ -78,9 +81,8 @@ class Score:
     @property
     def mean(self) -> float | None:
         """Of the returns; None where there is no score."""
-        if self.final or not self.returns:
-            return None
-        return float(np.mean(list(self.returns.values())))
+        values = [value for value in self.returns.values() if not math.isnan(value)]
+        return None if self.final or not values else float(np.mean(values))
 
     def unscored(self) -> list[dict[str, Any]]:
         """The episodes that were lost, as JSON holds them: ``error``, ``seeds``, ``final``."""
@@ -147,6 +149,11 @@ def scores(folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int])
         if alone and not again and not any(score.returns for score in found):
             break
         parts = again + parts
+    for score in found:
+        if score.returns and all(map(math.isnan, score.returns.values())):
+            none = Lost(f"no episode had {spec.metric} in its last info", final=True)
+            score.lost |= dict.fromkeys(score.returns, none)
+            score.returns.clear()
     return found
 
 
@@ -198,6 +205,8 @@ def play(
 ) -> list[float | Lost]:
     """The undiscounted return of one episode a seed, some of them side by side.
 
+    Where the run tunes another metric it is that one, NaN for an episode without it.
+
     Each has a copy of the environment to itself, which is closed before another takes its place.
     ``reset(seed)`` should be all that an episode depends on; where something is carried over from
     one to the next all the same, the score must not depend on which of them shared a process.
@@ -235,12 +244,17 @@ class _Episode:
     def step(self, action: Any) -> bool:
         """Takes an action. Returns whether the episode is over."""
         assert self.env is not None
-        self.obs, reward, terminated, truncated, _ = self.env.step(action)
+        self.obs, reward, terminated, truncated, self.info = self.env.step(action)
         self.steps += 1
         self.total += float(reward)
         if not math.isfinite(self.total):
             raise _NotFinite(f"the reward is {float(reward)} at step {self.steps} of an episode")
         return bool(terminated or truncated)
+
+    def value(self, goal: Metric) -> float:
+        """The metric of an episode that is over; NaN where it lacks it."""
+        ended = Episode(self.total, self.steps, numbers(self.info))
+        return ended.measured.get(goal.name, math.nan)
 
 
 class _Stage:
@@ -255,6 +269,7 @@ class _Stage:
         self._policy = policy
         self._make = partial(envs.make, spec.env_id, spec.env_args, policy.frame_stack, policy.form)
         self._guard = guard
+        self._goal = spec.goal
         self.running: dict[int, _Episode] = {}
         self.outcomes: dict[int, float | Lost] = {}
 
@@ -274,7 +289,7 @@ class _Stage:
         actions = self._policy.act(obs)
         for (number, episode), action in zip(list(self.running.items()), actions, strict=True):
             if self._attempt(number, partial(episode.step, action)):
-                self._end(number, episode.total)
+                self._end(number, episode.value(self._goal))
 
     def _attempt(self, number: int, call: Callable[[], bool | None]) -> bool:
         """What a call of the environment returns; an episode in which it raises is lost."""

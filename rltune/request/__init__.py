@@ -23,9 +23,11 @@ from rltune import (
     state,
 )
 from rltune.engine.codec import divisor
+from rltune.engine.episodes import REWARD
 from rltune.environments import Given
 from rltune.envs import EnvSpec, pool
 from rltune.errors import BadInput, unknown
+from rltune.metrics import Metric
 from rltune.probe import Probe, probe_of
 from rltune.request import capacity, secrets
 from rltune.runs import RunFolder, check_name, default_name, dumps, loads
@@ -50,6 +52,8 @@ def make_spec(
     steps: int | None = None,
     time_budget: float | None = None,
     target: float | None = None,
+    metric: str = REWARD,
+    mode: str = "max",
     concurrent: int | None = None,
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float = 0.0,
@@ -94,6 +98,8 @@ def make_spec(
         "target": target,
         **(population or {}),
     }
+    goal = Metric(metric, mode)
+    goal.check()
     hidden = secrets.hide(env_args or {})
     probe = preflight.check_environment(env_spec, algorithm(algo), hidden, env_timeout)
     pixels = probe.shows_pictures if env_spec.pixels is None else env_spec.pixels
@@ -105,6 +111,9 @@ def make_spec(
         {key: value for key, value in asked.items() if value is not None},
         points,
     )
+    if not goal.is_return and target is None:
+        # A preset's target is a return.
+        resolved = replace(resolved, budget=replace(resolved.budget, target=None))
     certificate = None
     if certify:
         place = certificates.place(algo, env_spec.name, None if preset is None else Path(preset))
@@ -140,6 +149,8 @@ def make_spec(
         max_failures=max_failures,
         env_timeout=env_timeout,
         simulator=simulator,
+        metric=metric,
+        mode=mode,
         address=address,
         imports=tuple(imports),
         command=tuple(secrets.redact(command)),

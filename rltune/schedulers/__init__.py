@@ -15,7 +15,6 @@ from typing import Any
 from rltune.errors import unknown
 from rltune.spec import RunSpec
 
-METRIC = "episode_reward_mean"
 TIME = "env_steps"
 
 

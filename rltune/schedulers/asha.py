@@ -7,7 +7,7 @@ from typing import Any
 
 from ray.tune.schedulers import ASHAScheduler
 
-from rltune.schedulers import METRIC, TIME, Decision, Plan
+from rltune.schedulers import TIME, Decision, Plan
 from rltune.schedulers.actors import KeepsActors
 
 
@@ -18,8 +18,8 @@ class Asha(KeepsActors, ASHAScheduler):
         budget = plan.spec.budget
         super().__init__(
             time_attr=TIME,
-            metric=METRIC,
-            mode="max",
+            metric=plan.spec.metric,
+            mode=plan.spec.mode,
             max_t=budget.steps,
             grace_period=min(budget.perturb_every, budget.steps),
             reduction_factor=3,

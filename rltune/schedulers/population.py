@@ -27,7 +27,7 @@ from ray.tune.schedulers import FIFOScheduler
 from rltune import checkpoints
 from rltune.checkpoints import REPLAY_FILE
 from rltune.errors import BadCheckpoint
-from rltune.schedulers import METRIC, TIME, Decision, Plan
+from rltune.schedulers import TIME, Decision, Plan
 from rltune.schedulers.actors import KeepsActors
 
 
@@ -61,7 +61,7 @@ class Member:
 
     Attributes:
         env_steps: its clock.
-        scores: its return at the end of each interval, None where it had none yet.
+        scores: its score at the end of each interval, larger is better; None where it had none.
         next_due: environment steps at which its interval is over.
         waits: whether its interval is over and nothing has been decided yet.
         diverged: whether something was not finite.
@@ -104,6 +104,7 @@ class Population(KeepsActors, FIFOScheduler):
         super().__init__()
         self._plan = plan
         self._budget = plan.spec.budget
+        self._goal = plan.spec.goal
         self.explorer = explorer
         self.members: dict[str, Member] = {}
         self._trials: dict[str, Trial] = {}
@@ -142,7 +143,7 @@ class Population(KeepsActors, FIFOScheduler):
             return
         member = self.members[trial.trial_id]
         member.env_steps = result[TIME]
-        member.scores.append(result.get(METRIC))
+        member.scores.append(self._goal.score_of(result))
         member.diverged = "diverged/what" in result
         every = self._budget.perturb_every
         member.next_due = (member.env_steps // every + 1) * every
@@ -234,7 +235,7 @@ class Population(KeepsActors, FIFOScheduler):
         if any(t.status in (Trial.PENDING, Trial.PAUSED) for t in self._live()):
             return False
         member = self.members[trial.trial_id]
-        now = replace(member, scores=[*member.scores, result.get(METRIC)])
+        now = replace(member, scores=[*member.scores, self._goal.score_of(result)])
         return not self._is_low(trial.trial_id, now)
 
     # Whose weights ----------------------------------------------------------------------------

@@ -26,7 +26,11 @@ class Searcher(Protocol):
         """The searched settings of the next trial."""
 
     def completed(self, values: Mapping[str, Any], score: float | None) -> None:
-        """A trial that started with ``values`` has ended; None where it has no score."""
+        """A trial that started with ``values`` has ended.
+
+        Args:
+            score: larger is better; None where it has none.
+        """
 
     def get_state(self) -> dict[str, Any]:
         """Everything that later suggestions depend on, as JSON holds it."""

@@ -139,6 +139,7 @@ def _train(
     population = schedulers.row(spec.budget.scheduler).population
     ending = Ending(
         spec.budget,
+        spec.goal,
         rescues=population,
         seconds_before=before,
         first_wins=spec.job == "sweep",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch.utils.tensorboard import SummaryWriter
 
 from rltune.runs import RunFolder
-from rltune.schedulers import METRIC
 from rltune.spec import Row, RunSpec
 
 
@@ -20,9 +19,7 @@ class Curves:
     def draw(self, row: Row) -> None:
         """A point on each curve of a trial."""
         writer = self._writers.get(row.trial) or self._open(row)
-        if row.episode_reward_mean is not None:
-            writer.add_scalar(METRIC, row.episode_reward_mean, row.env_steps)
-        for name, mean in row.metrics.items():
+        for name, mean in row.measured.items():
             writer.add_scalar(name, mean, row.env_steps)
         for name, value in row.settings.items():
             parameter = self._spec.space[name]

@@ -9,7 +9,8 @@ from typing import Any
 from ray.tune import Stopper
 
 from rltune.errors import RltuneError
-from rltune.schedulers import METRIC, TIME
+from rltune.metrics import Metric
+from rltune.schedulers import TIME
 from rltune.spec import Budget
 
 #: Trials that fail one after the other, with nothing achieved in between, before a sweep ends.
@@ -33,6 +34,7 @@ class Ending(Stopper):
     def __init__(
         self,
         budget: Budget,
+        goal: Metric,
         rescues: bool,
         seconds_before: float = 0.0,
         first_wins: bool = True,
@@ -45,6 +47,7 @@ class Ending(Stopper):
             first_wins: whether the first trial at the target ends the sweep, or itself alone.
         """
         self._budget = budget
+        self._goal = goal
         self._rescues = rescues
         self._first_wins = first_wins
         self._deadline = (
@@ -58,10 +61,9 @@ class Ending(Stopper):
         self.fatal: RltuneError | None = None
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        target = self._budget.target
-        score = result.get(METRIC)
+        reaches = self._goal.reaches(self._goal.of(result), self._budget.target)
         open_ = not (self.reached and self._first_wins) and trial_id not in self.reached
-        if open_ and target is not None and score is not None and score >= target:
+        if open_ and reaches:
             self.reached.append(trial_id)
         if result.get("diverged") and not self._rescues:
             return True

@@ -8,6 +8,7 @@ from typing import Any
 from rltune import evaluation
 from rltune.errors import NothingUsable
 from rltune.evaluation import SELECTION_EPISODES, Chosen, Evaluation
+from rltune.metrics import Metric
 from rltune.observer import Observer
 from rltune.runs import BEST, RunFolder, can_be_finished
 from rltune.spec import Row, RunSpec
@@ -52,10 +53,12 @@ def finish(
         "wall_seconds": round(wall_seconds, 2),
         "env_steps_per_second": round(env_steps / wall_seconds, 1),
         "trials": [
-            _trial_summary(name, status, rows.get(name, []), folder.failures(name))
+            _trial_summary(name, status, rows.get(name, []), folder.failures(name), spec.goal)
             for name, status in sorted(statuses.items())
         ],
         "stop_reason": reason,
+        "metric": spec.metric,
+        "mode": spec.mode,
         "unscored": [],
     }
     observer.evaluating(EPISODES)
@@ -140,7 +143,7 @@ def _each_seed(
     }
     if not found:
         return outcome
-    best = max(found, key=lambda seed: float(seed["selection_score"]))
+    best = max(found, key=lambda seed: spec.goal.score(seed["selection_score"]))
     folder.keep_best(folder.path / best["checkpoint"], best["trial"])
     result = Evaluation(**best["evaluation"])
     outcome |= _best(spec, folder, best["selection_score"], result)
@@ -174,8 +177,11 @@ def _best(
     # What was searched as it acted; the rest as asked, a schedule as a schedule.
     config = {**spec.settings, **{name: record["settings"][name] for name in spec.space}}
     folder.write_text("best/preset.toml", preset_toml(spec, config, result))
-    returns = record["episode_returns"]
-    tuned_to = sum(returns) / len(returns) if returns else None
+    goal = spec.goal
+    tuned_to = goal.of_record(record)
+    gap = None
+    if tuned_to is not None and result is not None:
+        gap = goal.score(tuned_to - result.mean)
     return {
         "best": {
             "trial": record["trial"],
@@ -187,14 +193,14 @@ def _best(
         },
         "evaluation": result and result.to_dict(),
         # What the search believed it had, beyond what it has.
-        "optimism_gap": tuned_to - result.mean if tuned_to is not None and result else None,
+        "optimism_gap": gap,
     }
 
 
 def _trial_summary(
-    name: str, status: str, rows: list[Row], failures: list[dict[str, Any]]
+    name: str, status: str, rows: list[Row], failures: list[dict[str, Any]], goal: Metric
 ) -> dict[str, Any]:
-    scores = [row.episode_reward_mean for row in rows if row.episode_reward_mean is not None]
+    scores = [value for row in rows if (value := goal.of(row.measured)) is not None]
     diverged = rows[-1].diverged if rows else None
     error = failures[-1]["error"] if failures and status == "ERROR" else None
     if diverged:

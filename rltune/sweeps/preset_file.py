@@ -17,15 +17,18 @@ from rltune.toml import written
 def preset_toml(spec: RunSpec, settings: Mapping[str, Any], result: Evaluation | None) -> str:
     """Settings, space, constraints and budget of a run, as a preset file has them.
 
-    A time budget is the run's alone: it would end another one early without a word.
+    A time budget is the run's alone: it would end another one early without a word. So is a target
+    that is no return: whoever starts from the file need not ask for the same metric.
     """
     own = algorithm(spec.algo).constraints
     constraints = [c.text for c in spec.space.constraints if c not in own]
     budget = {key: value for key, value in asdict(spec.budget).items() if value is not None}
-    kept = ("steps", "target") if spec.job != "sweep" else set(budget) - {"time_budget"}
+    kept = {"steps", "target"} if spec.job != "sweep" else set(budget) - {"time_budget"}
+    if not spec.goal.is_return:
+        kept -= {"target"}
     lines = [
-        f"# {spec.algo} on {_on_one_line(spec.env_id)}{_score(result)}",
-        f"# rltune {spec.algo} {_on_one_line(commands.environment(spec))} --preset THIS_FILE",
+        f"# {spec.algo} on {_on_one_line(spec.env_id)}{_score(spec, result)}",
+        f"# {_on_one_line(commands.with_preset(spec, 'THIS_FILE'))}",
         f"env = {written(spec.env)}",
         f"constraints = {written(constraints)}",
         "",
@@ -51,8 +54,9 @@ def _on_one_line(text: str) -> str:
     return " ".join(text.splitlines())
 
 
-def _score(result: Evaluation | None) -> str:
+def _score(spec: RunSpec, result: Evaluation | None) -> str:
     if result is None:
         return ": not scored yet"
     low, high = result.ci95
-    return f": return {result.mean:.1f} [{low:.1f}, {high:.1f}] over {result.episodes} episodes"
+    what = "return" if spec.goal.is_return else spec.goal.words
+    return f": {what} {result.mean:.4g} [{low:.4g}, {high:.4g}] over {result.episodes} episodes"

@@ -12,11 +12,11 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from rltune.descendants import end_orphans
-from rltune.engine.episodes import reported
-from rltune.errors import BadInput, MachineError
+from rltune.engine.episodes import REWARD, reported
+from rltune.errors import MachineError
 from rltune.observer import Observer
 from rltune.runs import RunFolder, rank
-from rltune.schedulers import METRIC, TIME, Decision
+from rltune.schedulers import TIME, Decision
 from rltune.spec import Row, RunSpec
 from rltune.sweeps.curves import Curves
 from rltune.sweeps.ending import Ending
@@ -54,7 +54,9 @@ class Recorder(Callback):
         self._open: dict[str, Decision] = {}
         self._written = {_key(line) for line in folder.decisions()}
         self._status: dict[str, str] = {}
-        self._best = rank(folder.best_record)
+        self._best = rank(folder.best_record, spec.goal)
+        #: Whether a trial has reported the metric that is tuned.
+        self._has_metric = False
         self.scheduler: Any = None
 
     @property
@@ -82,7 +84,7 @@ class Recorder(Callback):
             env_steps_this_iter=result["env_steps_this_iter"],
             wall_seconds=round(self.wall_seconds, 3),
             train_seconds=round(result["time_total_s"], 3),
-            episode_reward_mean=result.get(METRIC),
+            episode_reward_mean=result.get(REWARD),
             settings=settings,
             diverged=result.get("diverged"),
             metrics=reported(result),
@@ -100,7 +102,7 @@ class Recorder(Callback):
     ) -> None:
         """Keeps the best checkpoint so far, so that a killed sweep has it too."""
         path = Path(checkpoint.path)
-        place = rank(self._folder.record(path))
+        place = rank(self._folder.record(path), self._spec.goal)
         if place > self._best:
             self._best = place
             self._folder.keep_best(path, str(trial))
@@ -162,13 +164,19 @@ class Recorder(Callback):
         self._open = {body["trial"]: Decision(**body) for body in state["open"]}
 
     def _check_metric(self, result: Mapping[str, Any]) -> None:
-        """An RLlib algorithm has no metric until an episode has ended; others must report it."""
-        if METRIC in result or "env_runners" in result or result.get("diverged"):
+        """Ends the sweep where the metric is not reported once an episode has ended.
+
+        Of a metric that has been reported an episode may lack its number.
+        """
+        goal = self._spec.goal
+        self._has_metric |= goal.of(result) is not None
+        waits = "env_runners" in result and REWARD not in result
+        if self._has_metric or waits or result.get("diverged"):
             return
-        shown = ", ".join(sorted(k for k, v in result.items() if isinstance(v, int | float)))
-        self._ending.fatal = BadInput(
-            f"the trials report no {METRIC!r}, which is what is tuned. They report: {shown}"
-        )
+        names = [REWARD, *reported(result)]
+        if "env_runners" not in result:  # no algorithm of RLlib
+            names = [name for name, value in result.items() if isinstance(value, int | float)]
+        self._ending.fatal = goal.not_reported(names)
 
     def _tell_statuses(self, trials: list[Any]) -> None:
         for trial in trials:

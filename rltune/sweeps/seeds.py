@@ -71,7 +71,9 @@ def score(folder: RunFolder, index: int, trial: str, chosen: ChosenOfSeed) -> di
 
 
 def threshold(spec: RunSpec) -> float | None:
-    """Mean return from which a policy counts as good enough."""
+    """Mean return from which a policy counts as good enough; None for another metric."""
+    if not spec.goal.is_return:
+        return None
     return catalog.environment(spec.env_id, spec.imports).threshold
 
 
@@ -101,7 +103,9 @@ def across(spec: RunSpec, found: list[dict[str, Any]]) -> dict[str, Any]:
         "seconds_to_threshold": _median([seed["seconds_to_threshold"] for seed in found]),
         "env_steps": int(np.median([seed["env_steps"] for seed in found])),
         "train_seconds": float(np.median([seed["train_seconds"] for seed in found])),
-        "optimism_gap": float(np.mean([s["selection_score"] - s["score"] for s in found])),
+        "optimism_gap": spec.goal.score(
+            float(np.mean([s["selection_score"] - s["score"] for s in found]))
+        ),
     }
 
 
@@ -123,10 +127,11 @@ def compare_arms(spec: RunSpec, found: list[dict[str, Any]]) -> dict[str, Any]:
     for seed in found:
         of_arm[spec.arm(int(seed["trial"][1:]))].append(seed)
     together = {name: across(spec, seeds) for name, seeds in of_arm.items() if seeds}
+    scores = {name: spec.goal.scores(arm["scores"]) for name, arm in together.items()}
     return {
         "arms": {name: {"schedule": spec.arms[name], **arm} for name, arm in together.items()},
         "comparisons": [
-            {"arm": a, "over": b, **better(together[a]["scores"], together[b]["scores"])}
+            {"arm": a, "over": b, **better(scores[a], scores[b])}
             for a, b in combinations(together, 2)
         ],
     }

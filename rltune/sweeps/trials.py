@@ -10,7 +10,7 @@ from ray.tune.experiment import Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
-from rltune.schedulers import METRIC, row
+from rltune.schedulers import row
 from rltune.schedulers.population import start_from
 from rltune.searchers import Searcher, starting_point
 from rltune.spec import RunSpec
@@ -90,7 +90,7 @@ class Trials(SearchAlgorithm):
         """One more has ended."""
         config = self._running.pop(trial_id, {})
         values = {name: config.get(name) for name in self._spec.space}
-        self._searcher.completed(values, (result or {}).get(METRIC))
+        self._searcher.completed(values, self._spec.goal.score_of(result or {}))
 
     def is_finished(self) -> bool:
         """Whether every trial has been handed out and has ended, or Tune ends the sweep."""

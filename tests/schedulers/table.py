@@ -10,8 +10,9 @@ import numpy as np
 from ray.tune.experiment import Trial
 
 from rltune import checkpoints
+from rltune.engine.episodes import REWARD
 from rltune.request import make_spec
-from rltune.schedulers import METRIC, TIME, Decision, Plan, build
+from rltune.schedulers import TIME, Decision, Plan, build
 from rltune.schedulers.population import Population
 from rltune.searchers import build as build_searcher
 from rltune.searchers import starting_point
@@ -125,10 +126,10 @@ class Table:
             {t.trial_id: self.clock[t.trial_id] for t in trials} for trials in (live, waiting)
         ]
         self.history.append((clocks[0], clocks[1]))
-        result = {METRIC: self.level[name], TIME: self.clock[name], **more}
+        result = {REWARD: self.level[name], TIME: self.clock[name], **more}
         if not np.isfinite(self.level[name]):
             result["diverged/what"] = "loss"
-            del result[METRIC]
+            del result[REWARD]
         if self.clock[name] >= self.spec.budget.steps:
             self.stop_trial(trial)
         elif self.scheduler.on_trial_result(self, trial, result) == self.scheduler.PAUSE:

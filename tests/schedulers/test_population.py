@@ -12,8 +12,9 @@ import pytest
 from ray.tune.experiment import Trial
 from schedulers.table import INTERVAL, Table
 
+from rltune.engine.episodes import REWARD
 from rltune.request import make_spec
-from rltune.schedulers import METRIC, SCHEDULERS, TIME, Plan, row
+from rltune.schedulers import SCHEDULERS, TIME, Plan, row
 from rltune.schedulers import build as build_scheduler
 from rltune.searchers import SEARCHERS, build, starting_point
 from rltune.settings import algorithm
@@ -219,7 +220,7 @@ def test_what_a_scheduler_hears_counts_once_the_checkpoint_is_written(
         built.on_trial_add(controller, trial)
     for age in (1, 2, 3):
         before = json.dumps(built.get_state())
-        report = {METRIC: float(age), TIME: age**2 * INTERVAL}
+        report = {REWARD: float(age), TIME: age**2 * INTERVAL}
         built.on_trial_result(controller, trials[0], report)
         assert json.dumps(built.get_state()) == before
         built.saved(trials[0])
@@ -250,7 +251,7 @@ def test_a_member_that_failed_while_it_was_saved_waits_like_any_other(tmp_path: 
     other, trial = table.trials
     for each in table.trials:
         each.set_status(Trial.RUNNING)
-    report = {METRIC: 1.0, TIME: INTERVAL}
+    report = {REWARD: 1.0, TIME: INTERVAL}
     assert table.scheduler.on_trial_result(table, trial, report) == table.scheduler.CONTINUE
     table.scheduler.on_trial_error(table, trial)
     table.scheduler.on_trial_add(table, trial)

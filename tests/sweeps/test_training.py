@@ -11,6 +11,7 @@ from warm import Started, run_rltune
 
 from rltune import catalog, certificates, evaluation
 from rltune.certificates import Certificate
+from rltune.metrics import RETURN
 from rltune.runs import RunFolder, loads, rank
 from rltune.spec import FIRST_EVALUATION_SEED, FIRST_FRESH_SEED, FIRST_SELECTION_SEED
 
@@ -109,7 +110,9 @@ def test_a_bad_learning_rate_fails_certification(good: RunFolder, folder: Path) 
             if score == body["selection_score"]
         ]
         assert len(equals) > 1
-        assert run.path / body["checkpoint"] == max(equals, key=lambda at: rank(run.record(at)))
+        assert run.path / body["checkpoint"] == max(
+            equals, key=lambda at: rank(run.record(at), RETURN)
+        )
     # The two runs beside each other.
     words = "evaluate runs/bad runs/good --episodes 20 --json".split()
     found = loads(run_rltune(folder, *words).stdout)["runs"]
