@@ -78,10 +78,10 @@ def test_what_starts_from_a_run_asks_for_its_metric(spec: RunSpec) -> None:
     command = commands.with_preset(asked, "best.toml", train=True)
     assert command.endswith("--preset best.toml --metric episode_info/cost --mode min")
     written = preset_toml(asked, spec.settings, None)
-    assert "target" not in written, "another metric would read it as a return"
+    assert "\ntarget = " not in written, "another metric would read it as a return"
     assert "--metric episode_info/cost --mode min" in written.splitlines()[1]
     plain = replace(asked, metric=RETURN.name, mode="max")
-    assert "target = 0.25" in preset_toml(plain, spec.settings, None)
+    assert "\ntarget = 0.25" in preset_toml(plain, spec.settings, None)
     assert "--metric" not in commands.with_preset(plain, "best.toml")
 
 
