@@ -55,14 +55,19 @@ def leave_headline(error: BaseException) -> None:
 
 
 def headlined(method: Callable[P, T]) -> Callable[P, T]:
-    """Makes a method of a trial leave the headline of whatever it raises."""
+    """Makes a method of a Tune trainable leave the headline of whatever it raises.
+
+    In a trial alone, whose failure is known by its text: the constructor has the trial's storage
+    among its arguments, and keeps it.
+    """
 
     @wraps(method)
     def headlined_method(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(*args, **kwargs)
         except Exception as error:
-            leave_headline(error)
+            if (kwargs.get("storage") or getattr(args[0], "_storage", None)) is not None:
+                leave_headline(error)
             raise
 
     return headlined_method

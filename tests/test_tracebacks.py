@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rltune.errors import EnvironmentExit, EnvironmentFailed
+from rltune.errors import EnvironmentExit
 from rltune.sweeps.failures import headline as failure_headline
 from rltune.tracebacks import headline, headline_of, headlined, plain
 from rltune.watchdog import Boundary
@@ -178,31 +178,47 @@ def test_78_a_runner_in_another_process() -> None:
     assert headline_of(outer).startswith("ValueError: boom (test_tracebacks.py:")
 
 
-def test_78_a_trial_leaves_its_headline_and_the_error_stays_what_it_is() -> None:
-    def step() -> None:
-        try:
-            plain_error()
-        except ValueError as error:
-            raise EnvironmentFailed("raised again and again") from error
+class Trial:
+    """As Tune makes one."""
 
-    error = _raised(headlined(lambda: of_several_lines()))
+    def __init__(self, storage: Any = "where") -> None:
+        self._storage = storage
+
+    @headlined
+    def call(self, function: Callable[[], None]) -> None:
+        function()
+
+
+class Born:
+    @headlined
+    def __init__(self, storage: Any = None) -> None:
+        plain_error()
+
+
+def _ended_by(end: BaseException) -> Callable[[], None]:
+    def step() -> None:
+        with Boundary():
+            raise end
+
+    return step
+
+
+def test_78_a_trial_leaves_its_headline_and_the_error_stays_what_it_is() -> None:
+    error = _raised(lambda: Trial().call(of_several_lines))
     assert type(error) is ValueError
     assert failure_headline(_as_ray_has_it(error)) == headline(error)
+    assert "rltune: " in "".join(error.__notes__)
     assert "rltune: " not in plain(_as_ray_has_it(error))
-    both = _raised(headlined(step))
-    assert headline(both).startswith("rltune.errors.EnvironmentFailed: raised again")
+    assert _raised(lambda: Born(storage="where")).__notes__
+    for alone in (lambda: Trial(None).call(plain_error), Born):
+        assert not hasattr(_raised(alone), "__notes__"), "in a script of a user's"
 
 
 @pytest.mark.parametrize(
     ("end", "words"), [(SystemExit(3), "SystemExit: 3"), (KeyboardInterrupt(), "KeyboardInterrupt")]
 )
 def test_99_a_call_of_exit_is_a_failure_that_says_so(end: BaseException, words: str) -> None:
-    @headlined
-    def step() -> None:
-        with Boundary():
-            raise end
-
-    error = _raised(step)
+    error = _raised(lambda: Trial().call(_ended_by(end)))
     assert type(error) is EnvironmentExit
     assert words in failure_headline(_as_ray_has_it(error))
 

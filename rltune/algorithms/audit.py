@@ -46,11 +46,16 @@ def asked_for(algo: str, config: Any) -> dict[str, Any]:
     """The settings of a config, a dict or RLlib's; those left open are left out."""
     names = ALGORITHMS[algo].settings
     values = config if isinstance(config, Mapping) else vars(config)
-    return {
+    found = {
         name: list(value) if isinstance(value := values[name], tuple) else value
         for name in names
         if values.get(name) is not None
     }
+    a_learner = values.get("_train_batch_size_per_learner")
+    a_learner = values.get("train_batch_size_per_learner", a_learner)
+    if a_learner is not None:  # it wins, as in RLlib
+        found["train_batch_size"] = a_learner * (values.get("num_learners") or 1)
+    return found
 
 
 def mismatches(

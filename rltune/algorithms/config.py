@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from rltune.algorithms.config_changes import reasons_for_stock, refusals
 
 
 class FlatConfig:
@@ -32,6 +33,7 @@ class FlatConfig:
             Where there is any, RLlib's own engine runs.
     """
 
+    algorithm: ClassVar[str]
     runner_class: ClassVar[type]
     learner_subclass: ClassVar[type]
     module_class: ClassVar[type]
@@ -62,6 +64,8 @@ class FlatConfig:
         self.env_timeout = math.inf
         self.ends_processes = False
         self.crash_folder: str | None = None
+        #: RLlib's SAC has a number here, which would win over train_batch_size.
+        self._train_batch_size_per_learner: int | None = None
         #: A runner that dies or gives up is the trial's failure: it goes on from its checkpoint.
         #: RLlib would go on without that runner's steps, or without any.
         self.restart_failed_env_runners = False
@@ -87,18 +91,26 @@ class FlatConfig:
     def validate(self) -> None:
         """Chooses the engine. Raises ValueError for settings that cannot be.
 
+        What RLlib accepts and does not act on is refused (see config_attributes), unless
+        ``experimental(_validate_config=False)`` asks for a warning alone.
+
         ``observation_filter`` and ``clip_rewards`` are RLlib's own settings, which its own engine
         takes and ignores: it is not given them.
         """
-        ours = {None, self.runner_class}
-        if self.env_runner_cls in ours:
+        if self.env_runner_cls is self.runner_class:
             self.env_runner_cls = None
+        config: Any = self
+        if self._train_batch_size_per_learner is not None:  # it wins, as in RLlib
+            config.train_batch_size = config.total_train_batch_size
+        if refused := refusals(self.algorithm, self):
+            config._value_error("\n".join(refused))
         self.stock_reasons = self.not_on_arrays()
         if not self.stock_reasons:
             self.env_runner_cls = self.runner_class
         super().validate()  # type: ignore[misc]
         alone = [name for name, asked in self.on_arrays_alone().items() if asked]
-        if self.stock_reasons and alone:
+        # RLlib also makes a config of evaluation, where nothing evaluates, too.
+        if self.stock_reasons and alone and not config.in_evaluation:
             raise ValueError(
                 f"{', '.join(alone)}: RLlib's own engine has no such thing, and rltune's, which "
                 f"has, does not do {', '.join(self.stock_reasons)}"
@@ -117,26 +129,14 @@ class FlatConfig:
         """What in this config the array engine does not do."""
         config: Any = self
         spec = config._rl_module_spec
-        callbacks = [name for name in vars(self) if name.startswith("callbacks_on_")]
-        found = {
-            "several agents or policies": config.is_multi_agent,
-            "a recurrent network": config.model_config.get("use_lstm"),
-            "a module of your own": spec is not None
-            and not issubclass(getattr(spec, "module_class", None) or object, self.module_class),
-            "custom connectors": config._env_to_module_connector
-            or config._module_to_env_connector
-            or config._learner_connector,
-            "callbacks": config.callbacks_class is not RLlibCallback
-            or any(getattr(self, name) for name in callbacks),
-            "num_learners": config.num_learners,
-            "evaluation_interval": config.evaluation_interval,
-            "offline data": config.input_ != "sampler",
-            "an env runner of your own": self.env_runner_cls is not None,
-            "a learner of your own": config._learner_class is not None,
-            "another framework than torch": config.framework_str != "torch",
-            "the old API stack": not config.enable_env_runner_and_connector_v2,
-        }
-        return [reason for reason, applies in found.items() if applies]
+        own_module = spec is not None and not issubclass(
+            getattr(spec, "module_class", None) or object, self.module_class
+        )
+        return [
+            *(["several agents or policies"] if config.is_multi_agent else []),
+            *(["a module of your own"] if own_module else []),
+            *reasons_for_stock(self.algorithm, config),
+        ]
 
     @property
     def _model_config_auto_includes(self) -> dict[str, Any]:

@@ -124,6 +124,7 @@ class DQNConfig(ReplayConfig, rllib_dqn.DQNConfig):
     schedule; RLlib's own form works too.
     """
 
+    algorithm = "dqn"
     runner_class = DQNRunner
     learner_subclass = DQNLearner
     module_class = DQNModule

@@ -95,6 +95,10 @@ class Member(Restorable):
         # RLlib drops it on its way to Tune's Trainable, and every new actor would be "default".
         self._trial_info = trial_info or self._trial_info
 
+    def __repr__(self) -> str:
+        # RLlib's fails where the constructor did, and Ray, which asks for it, ends the process.
+        return super().__repr__() if self.config else type(self).__name__
+
     @without_compiler()
     def setup(self, config: Any) -> None:
         """Builds network, optimiser and environments, all drawn from the config's seed."""

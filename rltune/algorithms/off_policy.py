@@ -136,14 +136,16 @@ class ReplayConfig(FlatConfig):
         super().validate()
 
     def not_on_arrays(self) -> list[str]:
-        """RLlib's further buffers, and an n_step drawn at random."""
+        """RLlib's further buffers and their settings, and an n_step drawn at random."""
         kind = self.replay_buffer_config["type"]
+        further = {*self.replay_buffer_config} - {"type", "capacity", "alpha", "beta"}
         return super().not_on_arrays() + [
             reason
             for reason, applies in {
                 f"n_step={self.n_step!r}": not isinstance(self.n_step, int),  # type: ignore[attr-defined]
                 f"replay buffer {kind!r}": kind
                 not in ("EpisodeReplayBuffer", "PrioritizedEpisodeReplayBuffer"),
+                f"replay_buffer_config {', '.join(sorted(further))}": further,
             }.items()
             if applies
         ]

@@ -20,6 +20,8 @@ from ray.rllib.core.models.torch.base import TorchModel
 from ray.rllib.core.models.torch.primitives import TorchMLP
 from torch import nn
 
+from rltune.algorithms.config_changes import beyond_layers
+
 #: Channels, kernel and stride of each convolution (Mnih et al. 2015).
 NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 #: The least height and width that they take.
@@ -105,7 +107,7 @@ class PictureEncoder(TorchModel, Encoder):
 class Pictures:
     """Mixed into RLlib's catalogs: pictures are read by :class:`PictureEncoder`.
 
-    ``conv_filters`` in the model config asks for RLlib's own network.
+    ``conv_filters``, initializers and norms in the model config ask for RLlib's own network.
     """
 
     @classmethod
@@ -116,7 +118,7 @@ class Pictures:
         action_space: gym.Space[Any] | None = None,
     ) -> Any:
         shape = observation_space.shape or ()
-        own = model_config_dict["use_lstm"] or model_config_dict.get("conv_filters")
+        own = model_config_dict["use_lstm"] or beyond_layers(model_config_dict)
         if len(shape) != 3 or own:
             inherited: Any = super()._get_encoder_config(  # type: ignore[misc]
                 observation_space, model_config_dict, action_space

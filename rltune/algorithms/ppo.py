@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from ray._common.deprecation import DEPRECATED_VALUE
 from ray.rllib.algorithms import ppo as rllib_ppo
 from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPPOTorchRLModule
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
@@ -171,6 +172,7 @@ class PPOLearner(ArrayLearner, PPOTorchLearner):
 class PPOConfig(FlatConfig, rllib_ppo.PPOConfig):
     """RLlib's PPOConfig; rltune's defaults where RLlib's only serve the stock engine."""
 
+    algorithm = "ppo"
     runner_class = PPORunner
     learner_subclass = PPOLearner
     module_class = PPOModule
@@ -179,10 +181,16 @@ class PPOConfig(FlatConfig, rllib_ppo.PPOConfig):
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or PPO)
-        self.vf_share_layers = None
+        self.vf_share_layers: Any = None
         #: Divide rewards by the standard deviation of their discounted sum.
         self.normalize_rewards = False
         self.noise_correlation = 0.0
+
+    def validate(self) -> None:
+        """Raises ValueError for settings that cannot be."""
+        if self.vf_share_layers == DEPRECATED_VALUE:  # in a dict of RLlib's own config
+            self.vf_share_layers = None
+        super().validate()
 
     def on_arrays_alone(self) -> dict[str, Any]:
         """The scale of rewards and the correlation of the noise too."""

@@ -24,6 +24,7 @@ from ray.rllib.core.models.configs import MLPEncoderConfig
 from ray.rllib.core.models.torch.encoder import TorchMLPEncoder
 
 from rltune.algorithms.audit import Reading
+from rltune.algorithms.config_changes import beyond_layers
 from rltune.algorithms.normalise import Normalised
 from rltune.algorithms.off_policy import OffPolicy, ReplayConfig, ReplayLearner
 from rltune.algorithms.pictures import PictureEncoderConfig, Pictures
@@ -47,14 +48,14 @@ class ObsActionCatalog(Pictures, SACCatalog):
     """The paper's critics: one plain network on both inputs, pictures after convolutions.
 
     RLlib's own encode observation and action each by itself and join them in a third network,
-    which is three times the work.
+    which is three times the work. Initializers and norms in the model config ask for those.
     """
 
     def _build_qf_encoder_continuous(self, framework: str) -> Any:
         config = self._encoder_config
         if isinstance(config, PictureEncoderConfig):
             return replace(config, actions=int(np.prod(self.action_space.shape))).build()
-        if not isinstance(config, MLPEncoderConfig):
+        if not isinstance(config, MLPEncoderConfig) or beyond_layers(self._model_config_dict):
             return super()._build_qf_encoder_continuous(framework)
         inputs = config.input_dims[0] + int(np.prod(self.action_space.shape))
         return ObsActionEncoder(
@@ -153,6 +154,7 @@ class SACConfig(ReplayConfig, rllib_sac.SACConfig):
     ``rl_module()``, is taken as it is.
     """
 
+    algorithm = "sac"
     runner_class = SACRunner
     learner_subclass = SACLearner
     module_class = SACModule

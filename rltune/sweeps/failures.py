@@ -13,7 +13,7 @@ from rltune.spec import RunSpec
 from rltune.sweeps.curves import Curves
 from rltune.sweeps.ending import Ending
 from rltune.sweeps.ledger import Ledger
-from rltune.tracebacks import headline_of, plain
+from rltune.tracebacks import NOTE, headline_of, plain
 from rltune.watchdog import collect
 
 
@@ -102,7 +102,7 @@ def headline(text: str, report: str = "") -> str:
     """
     if report:
         return report.splitlines()[0]
-    if not text.startswith(DIED):
+    if not text.startswith(DIED) or NOTE in text:
         return headline_of(text)
     for pattern, told in ENDED.items():
         if found := re.search(pattern, text):
