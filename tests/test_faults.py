@@ -479,3 +479,10 @@ def test_every_problem_is_told_at_once(cli: Cli) -> None:
 def test_a_wrong_option_names_the_right_one(cli: Cli) -> None:
     message = _refused(cli, "dqn", "cartpole", "--trails", "4")
     assert "--trials" in message
+
+
+def test_an_own_environment_has_no_known_longest_episode(tmp_path: Path) -> None:
+    spec = make_spec("ppo", "faulty:Faulty", storage=tmp_path, steps=200_000)
+    assert request.short_interval(spec) is None, "its cap is ours, and says nothing"
+    known = make_spec("ppo", "cartpole", storage=tmp_path, steps=2_000)
+    assert request.short_interval(known) is None, "no member pauses before its end"

@@ -214,9 +214,14 @@ def short_interval(spec: RunSpec) -> str | None:
     The steps that finish them are for their return alone, see Member._finish_episodes.
     """
     longest = catalog.environment(spec.env_id, spec.imports).max_episode_steps
+    if longest == envs.MAX_EPISODE_STEPS:  # a bound of ours: how long its episodes are is not known
+        return None
     copies = spec.settings["num_envs_per_env_runner"] * max(1, spec.settings["num_env_runners"])
     each = spec.budget.perturb_every // copies
-    if not schedulers.row(spec.budget.scheduler).population or not longest or each >= longest:
+    pauses = schedulers.row(spec.budget.scheduler).population and (
+        spec.budget.perturb_every < spec.budget.steps
+    )
+    if not pauses or not longest or each >= longest:
         return None
     return (
         f"an interval of perturb_every = {spec.budget.perturb_every} gives each of {copies} "
