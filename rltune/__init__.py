@@ -9,6 +9,7 @@ The same from a shell: ``python -m rltune dqn cartpole``.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rltune.api import replay as replay
     from rltune.api import sweep as sweep
     from rltune.api import train as train
+    from rltune.api import trust as trust
     from rltune.errors import RltuneError as RltuneError
 
 __version__ = "0.1.0"
@@ -31,16 +33,22 @@ _HERE = Path(__file__).resolve().parent
 if not (_HERE / "envs" / "__init__.py").is_file():
     __path__.append(str(_HERE.parent))
 
+# In a trial's process: folders that the driver imports from after everything that is installed.
+for _folder in os.environ.get("RLTUNE_IMPORT_PATH", "").split(os.pathsep):
+    if _folder and _folder not in sys.path:
+        sys.path.append(_folder)
+
 # Public names load on first use, so that `rltune --help` imports nothing heavy.
 _PUBLIC = {
     "sweep": "rltune.api",
     "train": "rltune.api",
     "replay": "rltune.api",
     "load": "rltune.api",
+    "trust": "rltune.api",
     "Run": "rltune.api",
     "RltuneError": "rltune.errors",
 }
-__all__ = ["RltuneError", "Run", "__version__", "load", "replay", "sweep", "train"]
+__all__ = ["RltuneError", "Run", "__version__", "load", "replay", "sweep", "train", "trust"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rltune import evaluation, sweeps
+from rltune import checkpoints, evaluation, sweeps
 from rltune.engine.episodes import REWARD
 from rltune.environments import Given
 from rltune.envs import places
@@ -15,6 +15,7 @@ from rltune.evaluation import Evaluation
 from rltune.observer import Observer
 from rltune.replays import replay_spec
 from rltune.request import make_spec
+from rltune.request.trust import adopt, check_trusted
 from rltune.runs import RunFolder
 from rltune.watchdog import ENV_TIMEOUT
 
@@ -58,7 +59,11 @@ class Run:
         """The best policy's returns on fresh seeds; see rltune.evaluation.evaluate.
 
         Where the environment did not let every episode come to an end, a warning says so.
+
+        Raises:
+            BadInput: the run is somebody else's and would run their code, see :func:`trust`.
         """
+        check_trusted(self.folder)
         result = evaluation.evaluate(self.folder, episodes, seed)
         if result.unscored:
             log.warning("%s: %s", self.folder.shown, evaluation.what_is_missing(result))
@@ -218,17 +223,42 @@ def replay(
         probability that a seed of one arm beats one of another, with its 95 % interval.
 
     Raises:
-        BadInput: the sweep is not finished, or its best policy had the same settings throughout.
+        BadInput: the sweep is not finished, its best policy had the same settings throughout, or
+            it is somebody else's and would run their code, see :func:`trust`.
         As :func:`sweep`.
     """
     places.starts()
-    return Run(sweeps.run(replay_spec(RunFolder.open(path), seeds, **options), observer))
+    folder = RunFolder.open(path)
+    check_trusted(folder)
+    return Run(sweeps.run(replay_spec(folder, seeds, **options), observer))
 
 
-def load(path: str | Path) -> Run:
+def load(path: str | Path, *, trust: bool = False) -> Run:
     """A run from its folder.
+
+    Args:
+        trust: whoever made it is trusted; see :func:`trust`.
 
     Raises:
         BadInput: it is no run folder.
     """
-    return Run(RunFolder.open(path))
+    folder = RunFolder.open(path)
+    if trust:
+        adopt(folder)
+    return Run(folder)
+
+
+def trust(path: str | Path) -> None:
+    """Signs a run folder, or a checkpoint, of somebody you trust as your own.
+
+    What this user's rltune has not made is data: the modules and environments that a run names are
+    not imported, and pickles not opened, until they are signed.
+
+    Raises:
+        BadInput: it is neither.
+        BadCheckpoint: the checkpoint is damaged.
+    """
+    if (Path(path) / checkpoints.MANIFEST).is_file():
+        checkpoints.sign(path)
+    else:
+        adopt(RunFolder.open(path))

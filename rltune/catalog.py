@@ -288,10 +288,7 @@ def parameter(algo: Algorithm, name: str, body: object) -> Parameter:
             f"{name}: unknown setting of {algo.name}.{did_you_mean(name, algo.settings)}"
         )
     parsed = parse_parameter(name, body)
-    ends = (
-        parsed.domain() if parsed.kind == "choice" else [parsed.from_unit(0), parsed.from_unit(1)]
-    )
-    found = [algo.settings[name].problem(value) for value in ends]
+    found = [algo.settings[name].problem(value) for value in parsed.ends()]
     if problems := [f"{name}: {problem}" for problem in dict.fromkeys(found) if problem]:
         raise BadInput(problems)
     return parsed

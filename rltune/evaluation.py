@@ -190,7 +190,7 @@ def compare(
     for folder in folders:
         of_seeds = (folder.summary or {}).get("seeds")
         if of_seeds:
-            paths = [folder.path / body["checkpoint"] for body in of_seeds]
+            paths = [folder.inside(body["checkpoint"]) for body in of_seeds]
             values = [float(np.mean(returns)) for returns in _all_returns(folder, paths, seeds)]
         else:
             check_has_policy(folder)

@@ -289,6 +289,17 @@ class RunFolder:
         """Whether a file of the folder is there."""
         return (self.path / name).exists()
 
+    def inside(self, name: str) -> Path:
+        """The path of a file or folder of the run that one of its own files names.
+
+        Raises:
+            BadInput: it leads out of the run folder.
+        """
+        path = (self.path / name).resolve()
+        if not path.is_relative_to(self.path):
+            raise BadInput(f"{self.shown} speaks of {name!r}, which leads out of the run folder")
+        return self.path / name
+
     @property
     def relative(self) -> str:
         """The path from here, where it lies below."""
@@ -302,8 +313,14 @@ class RunFolder:
 
     @property
     def spec(self) -> RunSpec:
-        """What was asked for, at the place where the folder lies now."""
+        """What was asked for, at the place where the folder lies now.
+
+        Raises:
+            BadInput: a setting is none of its algorithm's, or out of range.
+        """
         asked = RunSpec.from_dict(self._read("run.json"))
+        if problems := asked.problems():
+            raise BadInput([f"{self.shown}/run.json: {problem}" for problem in problems])
         return replace(asked, storage=str(self.path.parent), name=self.path.name)
 
     @property

@@ -65,6 +65,10 @@ class Parameter(ABC):
     def domain(self) -> list[Any]:
         """``[low, high]``, or the options of a choice: what stands in TOML."""
 
+    def ends(self) -> list[Any]:
+        """Values that are allowed if and only if the whole domain is."""
+        return [self.from_unit(0.0), self.from_unit(1.0)]
+
     def sample(self, rng: np.random.Generator) -> Any:
         """A value drawn evenly on the parameter's own scale."""
         return self.from_unit(float(rng.random()))
@@ -216,6 +220,10 @@ class Choice(Parameter):
     options: tuple[Any, ...]
 
     def domain(self) -> list[Any]:
+        return list(self.options)
+
+    def ends(self) -> list[Any]:
+        """Every option."""
         return list(self.options)
 
     def contains(self, value: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from rltune.engine.episodes import REWARD, reported
 from rltune.metrics import Metric
+from rltune.settings import algorithm
 from rltune.space import Constraint, Space, parse_parameter
 from rltune.watchdog import ENV_TIMEOUT
 
@@ -140,6 +141,21 @@ class RunSpec:
     def goal(self) -> Metric:
         """What is tuned, selected and scored by."""
         return Metric(self.metric, self.mode)
+
+    def problems(self) -> list[str]:
+        """What in the settings is unknown to the algorithm or out of range, with its place."""
+        algo = algorithm(self.algo)
+        tables = [
+            ("settings", self.settings),
+            *(("space", {name: value}) for name, p in self.space.items() for value in p.ends()),
+            *(("points", point) for point in self.points),
+            *((f"arms {arm}", dict(s)) for arm, of in self.arms.items() for _, s in of),
+        ]
+        return [
+            f"{place}: {name}: {problem}"
+            for place, values in tables
+            for name, problem in algo.problems(values).items()
+        ]
 
     def trial_seed(self, index: int) -> int:
         """The training seed of the trial of a number: the arms of a replay share theirs."""

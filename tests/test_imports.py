@@ -140,6 +140,7 @@ def test_exported_members() -> None:
         "replay",
         "sweep",
         "train",
+        "trust",
     }
     assert callable(rltune.sweep)
     # The submodules that a first use imports must not shadow the public functions.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,12 @@ from ray.rllib.core.rl_module.apis import QNetAPI
 from torch import nn
 
 from rltune import algorithms, envs
+from rltune.algorithms import tensors
 from rltune.algorithms.normalise import as_input
-from rltune.checkpoints import POLICY_FILE, verify
+from rltune.checkpoints import POLICY_FILE, RECORD_FILE, verify
 from rltune.engine.codec import ActionCodec, action_codec
 from rltune.engine.decoder import Decoder
-from rltune.errors import BadInput
+from rltune.errors import BadCheckpoint, BadInput
 from rltune.runs import RunFolder
 from rltune.settings import algorithm
 from rltune.spec import RunSpec
@@ -91,34 +91,48 @@ def likeliest(net: Any, obs: torch.Tensor) -> torch.Tensor:
 
 
 def load_policy(spec: RunSpec, folder: RunFolder, checkpoint: Path) -> Policy:
-    """The policy of a checkpoint of a run.
+    """The policy of a checkpoint of a run, which may be anybody's: all of it is checked.
 
     Raises:
-        BadCheckpoint: its weights are missing or damaged, or another algorithm's.
-        BadInput: its weights cannot be read.
+        BadCheckpoint: its weights are missing or damaged, or another algorithm's or network's.
+        BadInput: a setting in its record is none, or out of range.
     """
     verify(checkpoint, spec.algo, only=(POLICY_FILE,))
-    record = folder.record(checkpoint)
-    frame_stack = record["settings"].get("frame_stack", 1)
-    form = record["settings"].get("observation_form", "auto")
+    settings = _settings(spec, folder, checkpoint)
+    frame_stack = settings.get("frame_stack", 1)
+    form = settings.get("observation_form", "auto")
     env = envs.make(spec.env_id, spec.env_args, frame_stack, form)
     codec = action_codec(envs.authored_actions(env))
     trainable = getattr(algorithms, algorithm(spec.algo).class_name)
-    config = trainable.get_default_config().update_from_dict(record["settings"])
+    config = trainable.get_default_config().update_from_dict(settings)
     config.validate()
     spaces = {"default_policy": (env.observation_space, env.action_space)}
-    net = config.get_rl_module_spec(spaces=spaces, inference_only=True).build()
+    module = config.get_rl_module_spec(spaces=spaces, inference_only=True)
     envs.close(env)
     path = checkpoint / POLICY_FILE
-    try:
-        weights = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        raise BadInput(f"{path} cannot be read as weights: {error}") from error
-    missing = net.load_state_dict(weights, strict=False).missing_keys
-    if missing:
-        raise BadInput(f"{path} lacks {', '.join(missing)}: it is of another network")
-    if "observation_form" not in record["settings"] and not envs.known(spec.env_id):
+    weights = tensors.read(path)
+    if len(settings.get("fcnet_hiddens", ())) > len(weights):
+        raise BadCheckpoint(f"{path} has fewer weights than its network has layers")
+    with torch.device("meta"):  # takes no memory, however large the network is said to be
+        shapes = {name: value.shape for name, value in module.build().state_dict().items()}
+    tensors.check_shapes(path, weights, shapes)
+    net = module.build()
+    net.load_state_dict(weights, strict=False)  # a critic and target networks are left out
+    if "observation_form" not in settings and not envs.known(spec.env_id):
         # Trained by a version that divided all bytes by 255, those that are no picture too.
         net.divisor = 255.0 if env.observation_space.dtype == np.uint8 else 1.0
     net.eval()
     return Policy(net, codec, frame_stack, form)
+
+
+def _settings(spec: RunSpec, folder: RunFolder, checkpoint: Path) -> dict[str, Any]:
+    """The settings behind a checkpoint's weights. Raises BadInput for what is none."""
+    record = folder.record(checkpoint)
+    settings = record.get("settings")
+    if not isinstance(settings, dict):
+        raise BadInput(f"{checkpoint / RECORD_FILE} has no settings")
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if problems := algorithm(spec.algo).problems(settings):
+        place = checkpoint / RECORD_FILE
+        raise BadInput([f"{place}: {name}: {problem}" for name, problem in problems.items()])
+    return settings

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from rltune import __version__
+from rltune.cli.modules import find_here
 from rltune.cli.options import (
     MORE,
     POPULATION,
@@ -43,6 +44,7 @@ from rltune.cli.options import (
     StepsOption,
     StorageOption,
     TimeBudgetOption,
+    TrustOption,
 )
 from rltune.errors import RltuneError
 from rltune.watchdog import ENV_TIMEOUT
@@ -67,15 +69,21 @@ app = typer.Typer(
 
 def _call(command: str, /, **options: Any) -> None:
     """Runs a command's module; an error of ours becomes its message and exit code."""
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)  # a user's module lies where they are
     try:
+        if named := _own_modules(options):
+            find_here(named)
         import_module(f"rltune.cli.{command}").run(**options)
     except RltuneError as error:
         import_module("rltune.cli.console").show_error(error)
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(130) from error
+
+
+def _own_modules(options: dict[str, Any]) -> list[str]:
+    """The modules that a command line names, which may be the user's own."""
+    named = [*options.get("imports", ()), options.get("env") or ""]
+    return [name for name in named if name and (":" in name or name in options.get("imports", ()))]
 
 
 class _MainJob(TyperCommand):
@@ -340,9 +348,10 @@ def resume(
     force: Annotated[
         bool, typer.Option("--force", help="Although space or environment have changed.")
     ] = False,
+    trust: TrustOption = False,
 ) -> None:
     """Goes on with a sweep that was stopped or killed, exactly where it was."""
-    _call("resume", run_path=run, json=json, quiet=quiet, force=force)
+    _call("resume", run_path=run, json=json, quiet=quiet, force=force, trust=trust)
 
 
 @app.command()
@@ -353,9 +362,10 @@ def evaluate(
         int | None, typer.Option(min=0, help="Draws other evaluation seeds.", show_default=False)
     ] = None,
     json: JsonOption = False,
+    trust: TrustOption = False,
 ) -> None:
     """Scores policies on seeds that no training used; compares those of several runs."""
-    _call("evaluate", run_paths=runs, episodes=episodes, seed=seed, json=json)
+    _call("evaluate", run_paths=runs, episodes=episodes, seed=seed, json=json, trust=trust)
 
 
 @app.command()
@@ -378,11 +388,13 @@ def replay(
     json: JsonOption = False,
     quiet: QuietOption = False,
     dry_run: DryRunOption = False,
+    trust: TrustOption = False,
 ) -> None:
     """Retrains a sweep's best schedule on fresh seeds, beside constant settings: was it luck?"""
     _call(
         "replay",
         run_path=run,
+        trust=trust,
         seeds=seeds,
         seed=seed,
         storage=storage,
@@ -415,9 +427,19 @@ def play(
         ),
     ] = None,
     json: JsonOption = False,
+    trust: TrustOption = False,
 ) -> None:
     """Shows a run's best policy, as a video or in a window."""
-    _call("play", run_path=run, video=video, episodes=episodes, seed=seed, fps=fps, json=json)
+    _call(
+        "play",
+        run_path=run,
+        video=video,
+        episodes=episodes,
+        seed=seed,
+        fps=fps,
+        json=json,
+        trust=trust,
+    )
 
 
 @app.command()
@@ -431,9 +453,10 @@ def export(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replaces files.")] = False,
     json: JsonOption = False,
+    trust: TrustOption = False,
 ) -> None:
     """Writes a run's best settings as a preset, its best policy as ONNX."""
-    _call("export", run_path=run, preset=preset, onnx=onnx, force=force, json=json)
+    _call("export", run_path=run, preset=preset, onnx=onnx, force=force, json=json, trust=trust)
 
 
 @app.command()

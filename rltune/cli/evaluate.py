@@ -11,14 +11,16 @@ from rich.table import Table
 
 from rltune.cli import console
 from rltune.cli.console import number
+from rltune.cli.opened import open_run
 from rltune.errors import EnvironmentFailed
 from rltune.metrics import Metric
-from rltune.runs import RunFolder
 
 
-def run(*, run_paths: Sequence[Path], episodes: int, seed: int | None, json: bool) -> None:
+def run(
+    *, run_paths: Sequence[Path], episodes: int, seed: int | None, json: bool, trust: bool
+) -> None:
     """Prints the score of a run's best policy, or several runs beside each other."""
-    folders = [RunFolder.open(path) for path in run_paths]
+    folders = [open_run(path, trust) for path in run_paths]
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     from rltune import evaluation  # RLlib's networks take seconds to import
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rltune import commands, files
 from rltune.cli import console
 from rltune.cli.extras import need
+from rltune.cli.opened import open_run
 from rltune.errors import BadInput
 from rltune.runs import RunFolder
 
@@ -18,9 +19,17 @@ from rltune.runs import RunFolder
 PRESET = "best/preset.toml"
 
 
-def run(*, run_path: Path, preset: Path | None, onnx: Path | None, force: bool, json: bool) -> None:
+def run(
+    *,
+    run_path: Path,
+    preset: Path | None,
+    onnx: Path | None,
+    force: bool,
+    json: bool,
+    trust: bool,
+) -> None:
     """Writes what was asked for, all of it checked first."""
-    folder = RunFolder.open(run_path)
+    folder = open_run(run_path, trust)
     if preset is None and onnx is None:
         raise BadInput("export what? Name --preset FILE, --onnx FILE or both.")
     text = ""

@@ -17,6 +17,10 @@ RunArgument = Annotated[
 RunsArgument = Annotated[
     list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)
 ]
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust", help="You trust whoever made the run folder: it may run their code."),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Machine-readable: one line of JSON on stdout.")
 ]

@@ -9,8 +9,8 @@ from rltune import files
 from rltune.cli import console
 from rltune.cli.console import number
 from rltune.cli.extras import need
+from rltune.cli.opened import open_run
 from rltune.errors import BadInput
-from rltune.runs import RunFolder
 
 
 def run(
@@ -21,9 +21,10 @@ def run(
     seed: int | None,
     fps: int | None,
     json: bool,
+    trust: bool,
 ) -> None:
     """Shows a run's best policy, and prints the return of each episode as it ends."""
-    folder = RunFolder.open(run_path)
+    folder = open_run(run_path, trust)
     if video is not None:
         need("video", "imageio_ffmpeg")
         from rltune.film import FORMATS  # of an extra

@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rltune.cli.opened import open_run
 from rltune.cli.sweep import launch
 from rltune.replays import replay_spec
-from rltune.runs import RunFolder
 
 
-def run(*, run_path: Path, json: bool, quiet: bool, dry_run: bool, **options: Any) -> None:
+def run(
+    *, run_path: Path, json: bool, quiet: bool, dry_run: bool, trust: bool, **options: Any
+) -> None:
     """Reads the champion's schedule out of a run, then trains every arm."""
-    spec = replay_spec(RunFolder.open(run_path), command=["rltune", *sys.argv[1:]], **options)
+    spec = replay_spec(open_run(run_path, trust), command=["rltune", *sys.argv[1:]], **options)
     launch(spec, json=json, quiet=quiet, dry_run=dry_run)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from rltune.cli import console
+from rltune.cli.opened import open_run
 from rltune.cli.sweep import conclude
 from rltune.cli.watch import watcher
 from rltune.request import check_resumable
 from rltune.runs import RunFolder, is_finished
 
 
-def run(*, run_path: Path, json: bool, quiet: bool, force: bool) -> None:
+def run(*, run_path: Path, json: bool, quiet: bool, force: bool, trust: bool) -> None:
     """Goes on with a run; a finished one is left as it is."""
     folder = RunFolder.open(run_path)
     finished = is_finished(folder)
     if not finished:
+        open_run(run_path, trust, resumes=True)
         check_resumable(folder, force)
     elif not json and not quiet:
         console.output().print(f"{folder.shown} is finished: nothing is left to do")

@@ -30,6 +30,7 @@ from rltune.errors import BadInput, unknown
 from rltune.metrics import Metric
 from rltune.probe import Probe, probe_of
 from rltune.request import capacity, secrets
+from rltune.request.trust import check_trusted
 from rltune.runs import RunFolder, check_name, default_name, dumps, loads
 from rltune.settings import algorithm
 from rltune.space import Space
@@ -285,6 +286,7 @@ def check_resumable(folder: RunFolder, force: bool = False) -> None:
     Args:
         force: let a run go on whose space, settings or environment are no longer what they were.
     """
+    check_trusted(folder, resumes=True)
     spec = folder.spec
     if missing := secrets.missing(spec):
         raise BadInput([f"{folder.shown} needs a secret again: export {v}=..." for v in missing])

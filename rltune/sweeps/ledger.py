@@ -17,6 +17,7 @@ from ray.tune.experiment import Trial
 from rltune import checkpoints, state
 from rltune.checkpoints import POLICY_FILE, RECORD_FILE
 from rltune.request import fingerprint
+from rltune.request.trust import saved_trials
 from rltune.runs import RunFolder
 from rltune.schedulers import TIME
 from rltune.schedulers.population import start_from
@@ -80,7 +81,7 @@ class Ledger:
         self.parts: dict[str, Stateful] = {}
         self._saved = state.read(folder.path) or {}
         self._fingerprint = fingerprint(spec)  # makes an environment: once, not with every state
-        entries = [Entry(**body) for body in self._saved.get("trials", [])]
+        entries = [Entry(**body) for body in saved_trials(folder)]
         self.unfinished = sorted(
             (entry for entry in entries if not entry.finished),
             key=lambda entry: (entry.status != Trial.RUNNING, entry.id),

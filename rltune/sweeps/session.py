@@ -19,7 +19,8 @@ from rltune.spec import RunSpec
 from rltune.sweeps.surroundings import (
     QUIET,
     changed,
-    secrets,
+    for_other_machines,
+    job_config,
     surroundings,
     temporary_folder,
     trials_of_a_running_ray,
@@ -99,9 +100,15 @@ _NO_CLIENT = (
 def _connect(spec: RunSpec, address: str) -> None:
     if "://" in address:
         raise BadInput(_NO_CLIENT)
-    runtime_env = {"env_vars": variables} if (variables := secrets(spec)) else None
+    variables = for_other_machines(spec)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=QUIET, runtime_env=runtime_env)
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=QUIET,
+            runtime_env={"env_vars": variables} if variables else None,
+            job_config=job_config(),
+        )
     except (ConnectionError, RuntimeError, OSError, TimeoutError) as error:
         raise MachineError(
             f"the Ray cluster at {address} did not let us in: {error}. Ray 2.60 clusters ask "
@@ -120,6 +127,7 @@ def _start(spec: RunSpec) -> None:
                 log_to_driver=False,
                 logging_level=QUIET,
                 _temp_dir=temporary_folder(),
+                job_config=job_config(),
                 **_memory_here(),
             )
     except BaseException as error:  # Ctrl-C, too

@@ -8,16 +8,20 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import sysconfig
 import tempfile
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray._private import ray_constants
+from ray.job_config import JobConfig
 from ray.tune.execution import class_cache
 
+import rltune
+from rltune import signatures
 from rltune.envs import arguments
 from rltune.errors import MachineError
 from rltune.spec import RunSpec
@@ -40,6 +44,8 @@ VARIABLES = {
 #: What an environment prints lands in Ray's logs: 20 MB of it are kept for each process.
 LOG_ROTATION = {"RAY_ROTATION_MAX_BYTES": str(10 << 20), "RAY_ROTATION_BACKUP_COUNT": "1"}
 QUIET = logging.CRITICAL
+#: Where Python's library is, and packages are.
+INSTALLED = tuple(map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
 LOGGERS = ("ray", "ray.tune", "ray.rllib", "ray.data")
 #: Bytes of a Unix socket's path (104 on macOS), less those that Ray adds to its folder.
 SOCKET_PATH = (103 if sys.platform == "darwin" else 107) - len(
@@ -55,7 +61,7 @@ def surroundings(own_ray: bool) -> Iterator[None]:
         own_ray: whether the sweep starts Ray, whose processes inherit the variables.
     """
     rotation = {name: value for name, value in LOG_ROTATION.items() if name not in os.environ}
-    wanted = {**rotation, **VARIABLES, "PYTHONPATH": _import_path()}
+    wanted = {**rotation, **VARIABLES, **_import_paths()}
     with ExitStack() as stack:
         if own_ray:
             wanted |= _loopback(stack)
@@ -103,9 +109,19 @@ def trials_of_a_running_ray(spec: RunSpec) -> Iterator[None]:
     That is the path their modules are on, and secrets. Tune hands these variables to each process
     that it starts for a trial (ray 2.60, class_cache).
     """
-    variables = {"PYTHONPATH": _import_path() + os.pathsep + "${PYTHONPATH}", **secrets(spec)}
+    paths = _import_paths()
+    paths["PYTHONPATH"] += os.pathsep + "${PYTHONPATH}"
+    variables = {**paths, **secrets(spec)}
     with changed(class_cache.DEFAULT_ENV_VARS, variables):
         yield
+
+
+def for_other_machines(spec: RunSpec) -> dict[str, str]:
+    """Variables that trials on a cluster's machines cannot inherit."""
+    late = {"RLTUNE_IMPORT_PATH": _import_paths()["RLTUNE_IMPORT_PATH"]}
+    key = signatures.VARIABLE
+    given = {key: os.environ[key]} if key in os.environ else {}
+    return {name: value for name, value in {**late, **given, **secrets(spec)}.items() if value}
 
 
 def secrets(spec: RunSpec) -> dict[str, str]:
@@ -126,12 +142,48 @@ def _loopback(stack: ExitStack) -> dict[str, str]:
     return {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
-def _import_path() -> str:
-    """PYTHONPATH with which workers import what the driver can: a checkout, a user's modules."""
+def _import_paths() -> dict[str, str]:
+    """Variables with which workers import what the driver can, in the driver's order.
+
+    What comes before Python's own library (a checkout, the folder of a user's script) is in
+    PYTHONPATH; what comes after the installed packages is in RLTUNE_IMPORT_PATH.
+    """
     paths = [path or str(Path.cwd()) for path in sys.path]
-    own = [path for path in paths if not path.startswith((sys.base_prefix, sys.prefix))]
+    library = paths.index(INSTALLED[0]) if INSTALLED[0] in paths else len(paths)
+    before, after = map(_own, (paths[:library], paths[library:]))
+    checkout = Path(rltune.__file__).resolve().parents[1]
+    if not str(checkout).startswith(INSTALLED):
+        before.insert(0, str(checkout))
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return os.pathsep.join(dict.fromkeys(path for path in (*own, *inherited) if path))
+    return {
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(p for p in (*before, *inherited) if p)),
+        "RLTUNE_IMPORT_PATH": os.pathsep.join(after),
+    }
+
+
+def _own(paths: Iterable[str]) -> list[str]:
+    """Those that are none of Python's, nor of an installed package."""
+    scripts = sysconfig.get_path("scripts")  # first, where rltune was started by its name
+    return [path for path in paths if path != scripts and not path.startswith(INSTALLED)]
+
+
+class _OwnPaths(list[str]):
+    """Folders that a job's workers import from first: Ray adds to it when it starts."""
+
+    def extend(self, paths: Iterable[str]) -> None:
+        """Leaves out the current folder, unless it comes first in this process too."""
+        own = _import_paths()["PYTHONPATH"].split(os.pathsep)
+        super().extend(path for path in paths if path in own)
+
+
+def job_config() -> JobConfig:
+    """A job whose workers do not import from the current folder before what is installed.
+
+    Else they would (ray 2.60, worker.connect), and a ``torch.py`` that lies there would be run.
+    """
+    config = JobConfig()
+    config._py_driver_sys_path = _OwnPaths()
+    return config
 
 
 def temporary_folder() -> str:

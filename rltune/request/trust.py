@@ -1,0 +1,187 @@
+"""Whose a run folder is, and what in another's would run code or reach out of it.
+
+A folder that this user made on this machine is signed with their key (:mod:`rltune.signatures`).
+Any other is data: it is read, shown, scored and resumed, but nothing in it is imported or unpickled
+until the user says so, see docs/security.md.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from rltune import checkpoints, envs, signatures, state
+from rltune.envs import arguments
+from rltune.errors import BadCheckpoint, BadInput
+from rltune.runs import RunFolder
+from rltune.settings import algorithm
+from rltune.spec import RunSpec
+
+#: Ids of gymnasium's whose arguments name another environment to import.
+_SHIMS = re.compile(r"GymV\d+Environment-v\d+")
+#: Kinds of environment arguments that are found by import path.
+_CODE = {
+    kind.name
+    for kind in (
+        arguments.OBJECT,
+        arguments.ENUM,
+        arguments.NAMEDTUPLE,
+        arguments.DATACLASS,
+        arguments.PACKED,
+    )
+}
+
+
+def check_trusted(folder: RunFolder, trust: bool = False, resumes: bool = False) -> None:
+    """Whether a run's environment may be made, and where it is resumed its checkpoints opened.
+
+    Args:
+        trust: the user vouches for whoever made the folder: it is signed as their own from now on.
+        resumes: whether its trials are to continue.
+
+    Raises:
+        BadInput: it is not this user's own, and would run code or reach out of the folder; the
+            message says what.
+    """
+    if trust:
+        adopt(folder)
+        return
+    own = is_own(folder)
+    asks = [] if own else code_of(folder.spec)
+    if resumes:
+        asks += [] if own else _reaches(folder.spec)
+        asks += [f"opens the pickles in {name}" for name in _unsigned_pickles(folder)]
+        asks += _links(folder.path)
+    if asks:
+        raise BadInput(
+            [
+                f"{folder.shown} is not signed by this user: somebody else or an earlier rltune "
+                "made it, or it was changed since. It is not used as it is, because it",
+                *(f"  {each}" for each in asks),
+                "If you trust who made it, add --trust (in Python: rltune.trust(path)): that signs "
+                "it as yours, once and for all.",
+            ]
+        )
+
+
+def is_own(folder: RunFolder) -> bool:
+    """Whether this user's rltune made a run folder; it may have been moved or copied since."""
+    return signatures.is_signed_file(folder.path / "run.json")
+
+
+def adopt(folder: RunFolder) -> None:
+    """Signs a run folder as this user's own, and every checkpoint in it that holds pickles.
+
+    Where it cannot be written to, it is trusted this time alone.
+    """
+    if not os.access(folder.path, os.W_OK):
+        return
+    signatures.sign_file(folder.path / "run.json")
+    for path in [folder.path / name for name in _unsigned_pickles(folder)]:
+        checkpoints.sign(path)
+
+
+def code_of(spec: RunSpec) -> list[str]:
+    """What in a request is code that is found by its name, in words that follow "it"."""
+    found = [f"imports the module {name}" for name in spec.imports]
+    if not is_known(spec.env_id):
+        found.append(f"makes the environment {spec.env_id}")
+    found += [f"passes its environment {place}" for place in _objects(dict(spec.env_args))]
+    return found
+
+
+def is_known(env_id: str) -> bool:
+    """Whether an environment is of the catalog, or an installed package has registered it."""
+    if env_id in envs.SPECS:
+        return True
+    known = envs.known(env_id)
+    if known is not None:
+        return env_id in (known.id, envs.bare(known.id))
+    return ":" not in env_id and env_id in gym.registry and not _SHIMS.fullmatch(env_id)
+
+
+def _objects(value: Any) -> Iterator[str]:
+    """What encoded arguments name by import path."""
+    if isinstance(value, Mapping):
+        if value.get(arguments.TAG) in _CODE:
+            yield str(value.get("value"))[:200]
+            return
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _objects(item)
+
+
+def _reaches(spec: RunSpec) -> list[str]:
+    """Where a resumed run reaches out of its folder."""
+    found = []
+    if spec.address is not None:
+        found.append(f"connects to the Ray cluster {spec.address}")
+    if spec.certificate is not None:
+        found.append(f"writes the certificate {spec.certificate.get('file')}")
+    return found
+
+
+def _links(path: Path) -> list[str]:
+    links = (each for each in path.rglob("*") if each.is_symlink())
+    return [
+        f"links {each.relative_to(path)} to {each.resolve()}"
+        for each in links
+        if not each.resolve().is_relative_to(path)
+    ]
+
+
+def saved_trials(folder: RunFolder) -> list[dict[str, Any]]:
+    """The trials of a run's saved state, their settings and paths checked like any input.
+
+    Raises:
+        BadInput: a setting is none of the algorithm's or out of range, or a path leads out of the
+            run folder.
+    """
+    saved = state.read(folder.path) or {}
+    spec = folder.spec
+    try:
+        return [_checked(folder, spec, body) for body in saved.get("trials", [])]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise BadInput(f"{folder.shown}/{state.STATE} is damaged: {error!r}") from error
+
+
+def _checked(folder: RunFolder, spec: RunSpec, body: dict[str, Any]) -> dict[str, Any]:
+    place = f"{folder.shown}/{state.STATE}"
+    if not re.fullmatch(r"t\d+", body["id"]):
+        raise BadInput(f"{place}: {body['id']!r} is no trial of rltune's")
+    config = dict(body["config"])
+    exploit = config.pop("exploit", None) or {}
+    seed = config.pop("seed", 0)
+    if not isinstance(seed, int):
+        raise BadInput(f"{place}: {body['id']} has the seed {seed!r}")
+    if problems := algorithm(spec.algo).problems(config):
+        raise BadInput([f"{place}: {body['id']}: {n}: {what}" for n, what in problems.items()])
+    for name in (body["checkpoint"], body["start"], exploit.get("own_checkpoint")):
+        if name is not None:
+            folder.inside(name)
+    return body
+
+
+def _unsigned_pickles(folder: RunFolder) -> list[str]:
+    """Checkpoints that an unfinished run would continue from and that hold another's pickles."""
+    names = {
+        name
+        for body in saved_trials(folder)
+        if body["status"] not in ("TERMINATED", "ERROR")
+        for name in (body["start"], body["checkpoint"])
+        if name is not None
+    }
+    return sorted(name for name in names if _has_unsigned_pickles(folder.path / name))
+
+
+def _has_unsigned_pickles(checkpoint: Path) -> bool:
+    try:
+        return not checkpoints.is_data(checkpoint) and not checkpoints.is_signed(checkpoint)
+    except BadCheckpoint:
+        return False  # it is not whole: whoever needs it is told so
