@@ -14,7 +14,7 @@ from quick import make, same, weights
 from rltune import algorithms, envs, export
 from rltune.algorithms.policy import Policy
 from rltune.engine.codec import action_codec
-from rltune.evaluation import play
+from rltune.policies.scoring import play
 from rltune.request import make_spec
 
 pytestmark = pytest.mark.usefixtures("ray_session")

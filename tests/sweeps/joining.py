@@ -18,7 +18,7 @@ from ray._private import ray_constants
 import rltune
 import rltune.algorithms.ppo
 from rltune.errors import BadInput
-from rltune.request import hide_secrets
+from rltune.request.secrets import hide
 from rltune.sweeps.surroundings import LOGGERS
 
 OWN = """\
@@ -72,7 +72,7 @@ def main(folder: Path) -> list[Any]:
         logging_level="WARNING",
     )
     sys.path.insert(0, str(folder / "modules"))  # too late for Ray's processes to inherit it
-    hide_secrets({"api_key": "hunter2"})
+    hide({"api_key": "hunter2"})
     before = surroundings()  # RLlib was quietened when rltune.algorithms.ppo was imported
     told: list[Any] = []
     asyncio.run(notebook(told))
