@@ -36,16 +36,22 @@ def headline(error: BaseException) -> str:
     Of a chain it is the last exception that passed through the user's code; of a group that holds
     one exception, that one.
     """
-    if read := _from_ray(error):
-        return read
-    own = max(_chain(error), key=lambda link: _place(link)[0])  # of equals the last one raised
-    while isinstance(own, BaseExceptionGroup) and len(own.exceptions) == 1:
-        own = own.exceptions[0]
-    text = _named(own)
-    if isinstance(own, BaseExceptionGroup):
-        text += ": " + "; ".join(_named(part) for part in own.exceptions)
-    _, where = _place(own)
-    return _shortened(text) + (f" ({where})" if where else "")
+    # Of equals the last one raised.
+    return max(map(_told, _chain(error)), key=lambda link: link[0])[1]
+
+
+def _told(error: BaseException) -> tuple[int, str]:
+    """One exception of a chain: how much it is the user's own, and its headline."""
+    if type(error).__name__.startswith(("RayTaskError", "ActorDiedError")):
+        return _read_text(str(error))  # of another process, a runner's
+    near, _ = _place(error)
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    text = _named(error)
+    if isinstance(error, BaseExceptionGroup):
+        text += ": " + "; ".join(_named(part) for part in error.exceptions)
+    _, where = _place(error)
+    return near, _shortened(text) + (f" ({where})" if where else "")
 
 
 def leave_headline(error: BaseException) -> None:
@@ -154,6 +160,9 @@ def plain(text: str) -> str:
         if frames is not None and line.startswith(" "):
             frames.append(line)
             continue
+        if frames is not None and line == _HEADING:  # it ended in what another process raised
+            frames = []
+            continue
         lines += _own_frames(frames or [])
         frames = [] if line == _HEADING else None
         if not line.startswith(NOTE):
@@ -170,13 +179,14 @@ def _own_frames(lines: list[str]) -> list[str]:
 
 def headline_of(text: str) -> str:
     """The headline of an exception that is known by its text alone."""
+    return _read_text(text)[1]
+
+
+def _read_text(text: str) -> tuple[int, str]:
     notes = [line for line in text.splitlines() if line.startswith(NOTE)]
-    return notes[-1].removeprefix(NOTE) if notes else _headline_of(plain(text))
-
-
-def _headline_of(lines: str) -> str:
-    links = [_read(link) for link in reversed(_NEXT.split(lines))]
-    return max(links, key=lambda link: link[0])[1]
+    if notes:
+        return 2, notes[-1].removeprefix(NOTE)
+    return max(map(_read, reversed(_NEXT.split(plain(text)))), key=lambda link: link[0])
 
 
 def _read(link: str) -> tuple[int, str]:
@@ -192,9 +202,3 @@ def _read(link: str) -> tuple[int, str]:
         elif where and line and not line.startswith(" "):
             return best, _shortened("\n".join(lines[number:])) + where
     return best, _shortened(lines[-1] if lines else "no traceback")
-
-
-def _from_ray(error: BaseException) -> str:
-    """What Ray brings from another process is known by its text: a runner's, for example."""
-    of_ray = type(error).__name__.startswith(("RayTaskError", "ActorDiedError"))
-    return headline_of(str(error)) if of_ray else ""

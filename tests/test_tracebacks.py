@@ -176,6 +176,17 @@ def test_78_a_runner_in_another_process() -> None:
     assert headline(FromRay(inner)).startswith("ValueError: boom (test_tracebacks.py:")
     outer = _as_ray_has_it(_raised(lambda: (_ for _ in ()).throw(FromRay(inner))))
     assert headline_of(outer).startswith("ValueError: boom (test_tracebacks.py:")
+    assert plain(outer).count("Traceback") == 1, "its own alone"
+
+    def set_up() -> None:  # RLlib raises the cause without its traceback
+        try:
+            raise FromRay(inner)
+        except FromRay:
+            raise ValueError("boom")  # noqa: B904
+
+    again = _raised(set_up)
+    again.__traceback__ = None
+    assert f"{plain_error.__code__.co_firstlineno + 1}, in plain_error" in headline(again)
 
 
 class Trial:
