@@ -5,6 +5,7 @@ A module that hangs, crashes or ends the process while it is imported takes nobo
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import traceback
@@ -22,6 +23,7 @@ from rltune import envs
 from rltune.envs import EnvSpec, places
 from rltune.errors import BadInput, ProcessEnded, unknown
 from rltune.isolated import Guard, isolated
+from rltune.spec import RunSpec
 from rltune.watchdog import ENV_TIMEOUT
 
 T = TypeVar("T")
@@ -51,11 +53,36 @@ def environment(given: Given, imports: Sequence[str] = ()) -> EnvSpec:
     name = places.absolute(given) if isinstance(given, str) else _name_of(given)
     if name in envs.SPECS and not imports:
         return envs.SPECS[name]
-    known = envs.known(name)
-    theirs = bool(imports) or (":" in name and known is None)
-    if not theirs or not isinstance(given, str):
-        return _find(name, imports)
-    return guarded(f"environment {name!r}", partial(_find, name, imports))
+    if not isinstance(given, str) or name in gym.registry:  # what this process has loaded itself
+        if imports:
+            guarded("--import", partial(_import_all, imports, name))
+        return _find(name, None, imports)
+    if not imports and (":" not in name or envs.known(name)):
+        return _find(name, None)
+    return guarded(f"environment {name!r}", partial(_import_and_find, name, imports))
+
+
+def check_there(spec: RunSpec, shown: str) -> None:
+    """Raises BadInput where the environment of a run that was made elsewhere cannot be made here.
+
+    Args:
+        shown: the run's folder, for messages.
+    """
+    if missing := [
+        v for v in envs.arguments.secret_variables(spec.env_args) if v not in os.environ
+    ]:
+        raise BadInput([f"{shown} needs a secret again: export {v}=..." for v in missing])
+    try:
+        environment(spec.env_id, spec.imports)
+        for name in envs.arguments.imported(spec.env_args):
+            guarded(f"{name}, an argument of the environment", partial(_is_there, name))
+    except BadInput as error:
+        where = f" The run was started in {spec.started_in}" if spec.started_in else ""
+        raise BadInput(f"{shown}: {error}.{where}".replace("..", ".")) from error
+
+
+def _is_there(name: str) -> None:
+    places.find(name)
 
 
 def guarded(what: str, work: Callable[[], T]) -> T:
@@ -80,7 +107,11 @@ def guarded(what: str, work: Callable[[], T]) -> T:
     try:
         return isolated(inside, ENV_TIMEOUT)
     except ProcessEnded as ended:
-        raise BadInput(f"{what}: {ended}") from None
+        told_of, _, stack = ended.report.partition("\n")
+        own = stack.rpartition("envs/places.py")[2].partition("\n")[2]
+        frames = [line for line in own.splitlines() if "<frozen" not in line]
+        how = told_of or f"the process ended {ended.how}"
+        raise BadInput("\n".join([f"{what}: {how}", *frames])) from None
 
 
 def told(error: BaseException) -> str:
@@ -99,8 +130,17 @@ def told(error: BaseException) -> str:
 # --- what a name stands for -----------------------------------------------------------------------
 
 
-def _find(name: str, imports: Sequence[str]) -> EnvSpec:
-    place_of_id = _import_all(imports, name)
+def _import_and_find(name: str, imports: Sequence[str]) -> EnvSpec:
+    return _find(name, _import_all(imports, name))
+
+
+def _find(name: str, place: str | None, candidates: Sequence[str] = ()) -> EnvSpec:
+    """What is known of an environment.
+
+    Args:
+        place: what registers its id; None for not known.
+        candidates: what may have registered it, beside the module that defines it.
+    """
     known = envs.known(name)
     if known and known.name in envs.SPECS:
         return known
@@ -120,7 +160,7 @@ def _find(name: str, imports: Sequence[str]) -> EnvSpec:
         raise _unknown(name) from error
     if known:
         return known
-    prefix = "" if ":" in name else place_of_id or _place_of_id(spec)
+    prefix = "" if ":" in name else place or _place_of_id(spec, candidates)
     return EnvSpec(
         f"{prefix}:{name}" if prefix else name,
         _short(name),
@@ -254,7 +294,7 @@ def _name_of(given: Any) -> str:
         raise BadInput(f"environment {shown}: workers cannot import it: {error}") from None
 
 
-def _place_of_id(spec: Any) -> str:
+def _place_of_id(spec: Any, imports: Sequence[str]) -> str:
     """What workers must load so that an id is registered there, too; empty for nothing.
 
     Raises:
@@ -264,7 +304,10 @@ def _place_of_id(spec: Any) -> str:
     module = entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", "")
     if module.split(".")[0] == "gymnasium" or spec.id in _plugins():
         return ""
-    candidates = [module] if module != "__main__" else places.names_of_main()
+    candidates: list[str] = [
+        *imports,
+        *([module] if module != "__main__" else places.names_of_main()),
+    ]
     candidates += [module.split(".")[0]] if "." in module else []
     for place in candidates:
         if guarded(f"environment {spec.id!r}", partial(_is_registered_by, place, spec.id)):

@@ -12,6 +12,7 @@ import numpy as np
 
 from rltune.algorithms.policy import Policy, load_policy
 from rltune.engine.episodes import REWARD
+from rltune.environments import check_there
 from rltune.envs.arguments import canonical
 from rltune.errors import BadInput, EnvironmentFailed
 from rltune.policies.scoring import Score, scores
@@ -155,9 +156,10 @@ def best_policy(folder: RunFolder) -> Policy:
 
 
 def check_has_policy(folder: RunFolder) -> None:
-    """Raises BadInput for a run that has left none."""
+    """Raises BadInput for a run that has left none, or whose environment is not here."""
     if folder.best_record is None:
         raise BadInput(f"{folder.shown} has no policy yet: no trial has left a checkpoint")
+    check_there(folder.spec, folder.shown)
 
 
 def compare(
@@ -181,6 +183,8 @@ def compare(
     goal = folders[0].spec.goal
     if others := {folder.spec.goal for folder in folders} - {goal}:
         raise BadInput(f"{goal} and {others.pop()} cannot be compared")
+    for folder in folders:
+        check_there(folder.spec, folder.shown)
     names = {(folder.spec.env_id, canonical(folder.spec.env_args)) for folder in folders}
     if len(names) > 1:
         shown = ", ".join(sorted(f"{env_id} {args}" for env_id, args in names))

@@ -104,6 +104,7 @@ class RunSpec:
         storage: absolute path of the folder that holds runs.
         address: of a Ray cluster; None to start Ray here.
         command: the command line, without secrets.
+        started_in: the folder that it was given in; empty where that is not known.
         versions: of rltune, ray, torch, gymnasium and Python.
         reading: how the policy reads observations, in words; empty where it reads them as they are.
     """
@@ -134,6 +135,7 @@ class RunSpec:
     address: str | None = None
     imports: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    started_in: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     reading: str = ""
 

@@ -21,6 +21,7 @@ import pytest
 from conftest import ROOT, Cli, environment, run_rltune
 
 from rltune import catalog, envs, preflight, request, state
+from rltune.environments import check_there
 from rltune.errors import BadInput, MachineError
 from rltune.request import capacity, make_spec, secrets
 from rltune.runs import RunFolder, check_name
@@ -398,9 +399,10 @@ def test_60_secrets_never_reach_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
     assert envs.reveal(hidden) == env_args
     spec = make_spec("dqn", "cartpole", storage=tmp_path, name="a")
     needy = replace(spec, env_args=hidden)
-    assert secrets.missing(needy) == []
+    check_there(needy, "a")
     monkeypatch.delenv("RLTUNE_SECRET_API_KEY")
-    assert secrets.missing(needy) == ["RLTUNE_SECRET_API_KEY"]
+    with pytest.raises(BadInput, match="a needs a secret again: export RLTUNE_SECRET_API_KEY="):
+        check_there(needy, "a")
 
 
 @pytest.mark.slow

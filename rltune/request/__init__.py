@@ -24,7 +24,7 @@ from rltune import (
 )
 from rltune.engine.codec import divisor
 from rltune.engine.episodes import REWARD
-from rltune.environments import Given
+from rltune.environments import Given, check_there
 from rltune.envs import EnvSpec, pool
 from rltune.errors import BadInput, unknown
 from rltune.metrics import Metric
@@ -155,6 +155,7 @@ def make_spec(
         address=address,
         imports=tuple(imports),
         command=tuple(secrets.redact(command)),
+        started_in=str(Path.cwd()),
         versions=versions(simulator),
         reading=probe.told(resolved.settings),
     )
@@ -288,8 +289,7 @@ def check_resumable(folder: RunFolder, force: bool = False) -> None:
     """
     check_trusted(folder, resumes=True)
     spec = folder.spec
-    if missing := secrets.missing(spec):
-        raise BadInput([f"{folder.shown} needs a secret again: export {v}=..." for v in missing])
+    check_there(spec, folder.shown)
     check_simulator(spec)
     before = (state.read(folder.path) or {}).get("fingerprint")
     if before is None or force:

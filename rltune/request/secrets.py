@@ -14,8 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rltune.envs.arguments import JSON_SUFFIX, SECRET_PREFIX, TAG, encode, secret_variables
-from rltune.spec import RunSpec
+from rltune.envs.arguments import JSON_SUFFIX, SECRET_PREFIX, TAG, encode
 
 _KEYS = ("access", "api", "auth", "encryption", "private", "secret", "signing")
 #: Last words of a secret's name.
@@ -91,11 +90,6 @@ def _placeholder(path: tuple[str, ...], value: Any, taken: dict[str, str]) -> st
         variable = f"{name}_{number}{suffix}"
     taken[variable] = text
     return f"${variable}"
-
-
-def missing(spec: RunSpec) -> list[str]:
-    """Environment variables that a saved run needs and this process does not have."""
-    return [name for name in secret_variables(spec.env_args) if name not in os.environ]
 
 
 def redact(command: Sequence[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import ray.tune
+import shapes
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.tune.schedulers import PopulationBasedTraining
 
@@ -74,6 +75,33 @@ def test_a_tuner_with_stock_pbt(name: str, tmp_path: Path) -> None:
         assert result.metrics["training_iteration"] == 8
         assert result.metrics["settings"][rate] == pytest.approx(result.config[rate])
         assert result.metrics["episode_reward_mean"] != 0.0
+
+
+def _made(context: Any) -> shapes.Needs:
+    assert context.num_workers == 0
+    return shapes.Needs(context)
+
+
+@pytest.mark.parametrize(
+    ("env", "env_config", "length"),
+    [
+        ("registered", {"length": 7}, 7),
+        (shapes.Needs, {"length": 7}, 7),
+        (shapes.Rllib, {}, 10),
+        (shapes.Maze, {"max_episode_steps": 6}, 6),
+        (shapes.Plain, {}, 10),
+        ("shapes:Needs", {"length": 7}, 7),
+        ("shapes:factory", {"length": 4}, 4),
+    ],
+    ids=str,
+)
+def test_73_what_rllib_takes_as_env_we_take(env: Any, env_config: Any, length: int) -> None:
+    ray.tune.register_env("registered", lambda context: _made(context))
+    quick = {"train_batch_size": 128, "minibatch_size": 64, "num_envs_per_env_runner": 2}
+    algo = algorithms.PPO(config={"env": env, "env_config": env_config, **quick})
+    assert algo.train()["env_runners"]["episode_len_mean"] == length
+    assert algo.on_arrays
+    algo.stop()
 
 
 def test_rllib_knows_the_short_names() -> None:
