@@ -55,7 +55,7 @@ class Run:
         """Every trial: ``id``, ``status``, ``env_steps``, ``score``, ``config``, ``error``."""
         return list(self.summary.get("trials", []))
 
-    def evaluate(self, episodes: int = 100, seed: int | None = None) -> Evaluation:
+    def evaluate(self, episodes: int | None = None, seed: int | None = None) -> Evaluation:
         """The best policy's returns on fresh seeds; see rltune.evaluation.evaluate.
 
         Where the environment did not let every episode come to an end, a warning says so.
@@ -88,6 +88,9 @@ def sweep(
     memory_per_trial: int | str = 0,
     max_failures: int = 2,
     env_timeout: float = ENV_TIMEOUT,
+    env_copies: int | None = None,
+    episodes: int | None = None,
+    selection_episodes: int | None = None,
     simulator: str = "auto",
     seed: int = 0,
     population: Mapping[str, Any] | None = None,
@@ -128,6 +131,12 @@ def sweep(
         max_failures: times a trial that fails is tried again from its last checkpoint.
         env_timeout: seconds that one call of a trial's environments may take, all their copies
             together, before its process is ended and the trial tried again; inf for no limit.
+        env_copies: copies of the environment that may exist at any time, in all processes: one a
+            port, one a licence. Trials at a time and a preset's ``num_envs_per_env_runner`` are
+            lowered to it.
+        episodes: whole episodes behind a score, a seed each; the preset's, or 100.
+        selection_episodes: whole episodes that each candidate checkpoint plays for being the best;
+            the preset's, or 20.
         simulator: what steps the environments in training: "gymnasium", "envpool", or "auto" for
             EnvPool where it is installed and was measured faster. Scores are gymnasium's always.
         seed: fixes every draw of the sweep.
@@ -173,6 +182,9 @@ def train(
     memory_per_trial: int | str = 0,
     max_failures: int = 2,
     env_timeout: float = ENV_TIMEOUT,
+    env_copies: int | None = None,
+    episodes: int | None = None,
+    selection_episodes: int | None = None,
     simulator: str = "auto",
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,

@@ -29,7 +29,7 @@ MAX_PRESET_BYTES = 1 << 20
 #: The preset for observations that are pictures, of any environment.
 PIXELS = "pixels"
 
-_TABLES = ("budget", "settings", "space")
+_TABLES = ("budget", "evaluation", "settings", "space")
 _TOP_LEVEL = ("env", "constraints", "notes", "points", *_TABLES)
 _BUDGET_TYPES: dict[str, tuple[type, ...]] = {
     "steps": (int,),
@@ -45,6 +45,7 @@ _BUDGET_TYPES: dict[str, tuple[type, ...]] = {
     "resample_probability": (int, float),
     "margin": (int, float),
 }
+_EVALUATION_TYPES: dict[str, tuple[type, ...]] = {"episodes": (int,), "selection_episodes": (int,)}
 
 
 # --- presets ----------------------------------------------------------------------------------
@@ -173,7 +174,8 @@ def _merge(base: Preset, file: _File, algo: Algorithm) -> Preset:
     settings = file.table("settings")
     for name, problem in algo.problems(settings).items():
         file.complain(name, f"{name}: {problem}", "settings")
-    budget = _budget(file)
+    budget = _numbers(file, "budget", _BUDGET_TYPES)
+    scoring = _numbers(file, "evaluation", _EVALUATION_TYPES)
     parameters = _parameters(file, algo)
     constraints = _constraints(file) or base.space.constraints
     inherited = {name: p for name, p in base.space.items() if name not in settings}
@@ -182,11 +184,13 @@ def _merge(base: Preset, file: _File, algo: Algorithm) -> Preset:
     if not isinstance(notes, str):
         file.complain("notes", f"notes must be text, got {notes!r}")
     named = [*settings, *parameters, *(f"budget.{key}" for key in budget)]
+    named += [f"evaluation.{key}" for key in scoring]
     return replace(
         base,
         settings={**base.settings, **base.space.defaults(), **settings},
         space=space,
         budget=replace(base.budget, **budget),
+        evaluation=replace(base.evaluation, **scoring),
         points=_points(file, space) or points_within(space, base.points),
         sources={**base.sources, **dict.fromkeys(named, file.label)},
         notes=" ".join(str(notes).split()),
@@ -201,20 +205,19 @@ def _points(file: _File, space: Space) -> tuple[Mapping[str, Any], ...]:
     return () if problems else tuple(points)
 
 
-def _budget(file: _File) -> dict[str, Any]:
+def _numbers(file: _File, table: str, types: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
+    """The entries of a table that are right; what is wrong with the others is noted."""
     good = {}
-    for key, value in file.table("budget").items():
-        if key not in _BUDGET_TYPES:
-            file.complain(
-                key, f"unknown budget {key!r}.{did_you_mean(key, _BUDGET_TYPES)}", "budget"
-            )
-        elif not _is_a(value, _BUDGET_TYPES[key]):
-            wanted = " or ".join(t.__name__ for t in _BUDGET_TYPES[key])
-            file.complain(key, f"budget {key}: expected {wanted}, got {value!r}", "budget")
+    for key, value in file.table(table).items():
+        if key not in types:
+            file.complain(key, f"unknown {table} {key!r}.{did_you_mean(key, types)}", table)
+        elif not _is_a(value, types[key]):
+            wanted = " or ".join(t.__name__ for t in types[key])
+            file.complain(key, f"{table} {key}: expected {wanted}, got {value!r}", table)
         else:
             good[key] = value
     for problem in budget_problems(good):
-        file.complain(problem.split()[0], problem, "budget")
+        file.complain(problem.split()[0], problem, table)
     return good
 
 
@@ -224,8 +227,16 @@ def _is_a(value: object, types: tuple[type, ...]) -> bool:
 
 
 def budget_problems(budget: Mapping[str, Any]) -> list[str]:
-    """What is wrong with budget numbers, each message starting with its key."""
-    least = {"steps": 1, "trials": 1, "perturb_every": 1, "burn_in": 0, "margin": 0}
+    """What is wrong with numbers of both budgets, each message starting with its key."""
+    least = {
+        "steps": 1,
+        "trials": 1,
+        "perturb_every": 1,
+        "burn_in": 0,
+        "margin": 0,
+        "episodes": 1,
+        "selection_episodes": 1,
+    }
     problems = [
         f"{key} must be at least {low}, got {budget[key]}"
         for key, low in least.items()
@@ -340,17 +351,23 @@ def override(
     space: Mapping[str, Any],
     budget: Mapping[str, Any],
     points: Sequence[Mapping[str, Any]] = (),
+    evaluation: Mapping[str, int | None] | None = None,
 ) -> Preset:
     """A preset with settings fixed, parameters searched, points and budget entries replaced.
 
     A setting given a value is searched no more.
+
+    Args:
+        evaluation: entries of the scoring budget; None for one that stays.
 
     Raises:
         BadInput: with every problem of every override; or a rate is at zero before the budget ends.
     """
     algo = algorithm(preset.algo)
     problems = [f"--set {name}: {p}" for name, p in algo.problems(settings).items()]
-    problems += [f"--{p.replace('_', '-', 1)}" for p in budget_problems(budget)]
+    scoring = {key: value for key, value in (evaluation or {}).items() if value is not None}
+    numbers = {**budget, **scoring}
+    problems += [f"--{p.replace('_', '-', 1)}" for p in budget_problems(numbers)]
     parameters = {name: p for name, p in preset.space.items() if name not in settings}
     for name, body in space.items():
         try:
@@ -365,6 +382,7 @@ def override(
         **dict.fromkeys(settings, "--set"),
         **dict.fromkeys(space, "--space"),
         **{f"budget.{key}": "option" for key in budget if key in known},
+        **{f"evaluation.{key}": "option" for key in scoring},
     }
     asked = complete(
         replace(
@@ -372,6 +390,7 @@ def override(
             settings={**preset.settings, **settings},
             space=Space(parameters, preset.space.constraints),
             budget=replace(preset.budget, **budget),
+            evaluation=replace(preset.evaluation, **scoring),
             points=points_within(parameters, points or preset.points),
             sources={**preset.sources, **sources},
         )

@@ -20,10 +20,6 @@ from rltune.runs import BEST, RunFolder, rank
 from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED
 from rltune.statistics import better, interval, iqm
 
-#: Checkpoints that play for being the best, and the episodes each of them plays.
-CANDIDATES = 5
-SELECTION_EPISODES = 20
-
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -97,10 +93,11 @@ def _seeds(entropy: list[int], trial: int | None, first: int, count: int) -> lis
     return [first + int(seed) for seed in drawn]
 
 
-def evaluate(folder: RunFolder, episodes: int = 100, seed: int | None = None) -> Evaluation:
+def evaluate(folder: RunFolder, episodes: int | None = None, seed: int | None = None) -> Evaluation:
     """Evaluates a run's best policy, without Ray.
 
     Args:
+        episodes: whole ones, a seed each; None for as many as the run's score has.
         seed: of the evaluation; None for the run's own.
 
     Raises:
@@ -108,7 +105,9 @@ def evaluate(folder: RunFolder, episodes: int = 100, seed: int | None = None) ->
         EnvironmentFailed: there is no score: no episode came to an end, or a return is not finite.
     """
     check_has_policy(folder)
-    seeds = evaluation_seeds(folder.spec.seed if seed is None else seed, episodes)
+    spec = folder.spec
+    count = episodes or spec.evaluation.episodes
+    seeds = evaluation_seeds(spec.seed if seed is None else seed, count)
     score = score_of(folder, folder.path / BEST, seeds)
     result = evaluated(score, seeds, folder.spec.metric)
     if result is None:
@@ -163,7 +162,7 @@ def check_has_policy(folder: RunFolder) -> None:
 
 
 def compare(
-    folders: Sequence[RunFolder], episodes: int = 100, seed: int | None = None
+    folders: Sequence[RunFolder], episodes: int | None = None, seed: int | None = None
 ) -> dict[str, Any]:
     """Runs beside each other, every policy on the same fresh seeds.
 
@@ -189,7 +188,9 @@ def compare(
     if len(names) > 1:
         shown = ", ".join(sorted(f"{env_id} {args}" for env_id, args in names))
         raise BadInput(f"returns of different environments cannot be compared: {shown}")
-    seeds = evaluation_seeds(folders[0].spec.seed if seed is None else seed, episodes)
+    spec = folders[0].spec
+    count = episodes or spec.evaluation.episodes
+    seeds = evaluation_seeds(spec.seed if seed is None else seed, count)
     runs: list[dict[str, Any]] = []
     for folder in folders:
         of_seeds = (folder.summary or {}).get("seeds")
@@ -211,7 +212,7 @@ def compare(
                 "improvement": first and better(goal.scores(values), goal.scores(first)),
             }
         )
-    return {"episodes": episodes, "metric": goal.name, "mode": goal.mode, "runs": runs}
+    return {"episodes": count, "metric": goal.name, "mode": goal.mode, "runs": runs}
 
 
 def _all_returns(

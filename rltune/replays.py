@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rltune import catalog, lineage, preflight, request
 from rltune.errors import BadInput
-from rltune.request import capacity, secrets
+from rltune.request import capacity, copies, secrets
 from rltune.runs import RunFolder, check_name, default_name
 from rltune.settings import algorithm
 from rltune.spec import RunSpec
@@ -72,6 +72,7 @@ def replay_spec(
         command=tuple(secrets.redact(command)),
         versions=request.versions(source.simulator),
     )
+    spec = copies.fewer_at_a_time(spec)
     capacity.check_machine(spec)
     request.check_simulator(spec)
     env = catalog.environment(spec.env_id, spec.imports)

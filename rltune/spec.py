@@ -58,9 +58,26 @@ class Budget:
     margin: float = 0.0
 
 
+#: Checkpoints of a sweep that play for being the best.
+CANDIDATES = 5
+
+
+@dataclass(frozen=True)
+class ScoringBudget:
+    """How long policies are scored.
+
+    Attributes:
+        episodes: whole episodes behind the score of a policy, each on a seed of its own.
+        selection_episodes: whole episodes that each candidate plays for being the best.
+    """
+
+    episodes: int = 100
+    selection_episodes: int = 20
+
+
 @dataclass(frozen=True)
 class Preset:
-    """An algorithm's settings, space and budget for one environment: one value.
+    """An algorithm's settings, space and budgets for one environment: one value.
 
     Attributes:
         settings: every setting of the algorithm, by RLlib's name; a searched one has its default.
@@ -78,6 +95,16 @@ class Preset:
     points: tuple[Mapping[str, Any], ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""
+    evaluation: ScoringBudget = ScoringBudget()
+
+
+def largest(name: str, settings: Mapping[str, Any], space: Space) -> int:
+    """The largest value that a whole number among the settings can have in a trial."""
+    parameter = space.get(name)
+    if parameter is None:
+        return int(settings[name])
+    choice = parameter.kind == "choice"
+    return max(int(v) for v in (parameter.domain() if choice else [parameter.from_unit(1)]))
 
 
 @dataclass(frozen=True)
@@ -99,6 +126,7 @@ class RunSpec:
         max_failures: times a trial that fails is tried again from its last checkpoint.
         env_timeout: seconds that one call of a trial's environments may take; inf for no limit.
         metric: name of what is tuned, selected and scored by; mode: "max" or "min".
+        env_copies: copies of the environment that may exist at any time; None for no limit.
         simulator: what steps the environments in training, "gymnasium" or "envpool".
         seed: fixes every draw of the sweep, in the driver and in each trial.
         storage: absolute path of the folder that holds runs.
@@ -129,6 +157,8 @@ class RunSpec:
     memory_per_trial: int = 0
     max_failures: int = 2
     env_timeout: float = ENV_TIMEOUT
+    env_copies: int | None = None
+    evaluation: ScoringBudget = ScoringBudget()
     simulator: str = "gymnasium"
     metric: str = REWARD
     mode: str = "max"
@@ -181,10 +211,13 @@ class RunSpec:
     @property
     def cpus_of_a_trial(self) -> float:
         """CPUs of one trial, its environment runners' included."""
-        runners = self.settings["num_env_runners"]
-        if parameter := self.space.get("num_env_runners"):
-            runners = max(parameter.domain())
-        return self.cpus_per_trial + float(runners)
+        return self.cpus_per_trial + largest("num_env_runners", self.settings, self.space)
+
+    @property
+    def copies_of_a_trial(self) -> int:
+        """Copies of the environment that a trial holds at most."""
+        envs = largest("num_envs_per_env_runner", self.settings, self.space)
+        return envs * max(1, largest("num_env_runners", self.settings, self.space))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -194,6 +227,7 @@ class RunSpec:
             "space": self.space.to_dict(),
             "constraints": [c.text for c in self.space.constraints],
             "budget": asdict(self.budget),
+            "evaluation": asdict(self.evaluation),
             "points": [dict(point) for point in self.points],
             "imports": list(self.imports),
             "command": list(self.command),
@@ -208,6 +242,7 @@ class RunSpec:
         return cls(
             space=Space(space, constraints),
             budget=Budget(**values.pop("budget")),
+            evaluation=ScoringBudget(**values.pop("evaluation", {})),
             points=tuple(values.pop("points", ())),
             imports=tuple(values.pop("imports")),
             command=tuple(values.pop("command")),

@@ -17,7 +17,7 @@ from rltune.metrics import Metric
 
 
 def run(
-    *, run_paths: Sequence[Path], episodes: int, seed: int | None, json: bool, trust: bool
+    *, run_paths: Sequence[Path], episodes: int | None, seed: int | None, json: bool, trust: bool
 ) -> None:
     """Prints the score of a run's best policy, or several runs beside each other."""
     folders = [open_run(path, trust) for path in run_paths]

@@ -90,6 +90,22 @@ EnvTimeoutOption = Annotated[
         rich_help_panel=MORE,
     ),
 ]
+EnvCopiesOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Environments at any time, in all processes: one a port, one a licence.",
+        rich_help_panel=MORE,
+    ),
+]
+EpisodesOption = Annotated[
+    int | None,
+    typer.Option(help="Behind a score, one a seed; the preset's.", rich_help_panel=RUN),
+]
+SelectionEpisodesOption = Annotated[
+    int | None,
+    typer.Option(help="Of each candidate for being the best.", rich_help_panel=RUN),
+]
 SimulatorOption = Annotated[
     str,
     typer.Option(

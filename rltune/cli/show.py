@@ -71,6 +71,7 @@ def _as_dict(preset: Preset, standing: dict[str, Any] | None) -> dict[str, Any]:
         "notes": preset.notes,
         "certificate": standing,
         "budget": asdict(preset.budget),
+        "evaluation": asdict(preset.evaluation),
         "settings": dict(preset.settings),
         "space": preset.space.to_dict(),
         "constraints": [c.text for c in preset.space.constraints],
@@ -84,10 +85,12 @@ def _print(preset: Preset) -> None:
     for name in ("setting", "value", "searched", "from"):
         table.add_column(name, overflow="fold", no_wrap=name in {"searched", "from"})
     docs = algorithm(preset.algo).settings
-    for key, value in asdict(preset.budget).items():
-        shown = "-" if value is None else setting(value)
-        source = preset.sources.get(f"budget.{key}", "").removeprefix(f"presets/{preset.algo}/")
-        table.add_row(key, shown, "", source)
+    budgets = {"budget": asdict(preset.budget), "evaluation": asdict(preset.evaluation)}
+    for group, budget in budgets.items():
+        for key, value in budget.items():
+            shown = "-" if value is None else setting(value)
+            source = preset.sources.get(f"{group}.{key}", "")
+            table.add_row(key, shown, "", source.removeprefix(f"presets/{preset.algo}/"))
     for name in docs:
         parameter = preset.space.get(name)
         searched = "" if parameter is None else f"{parameter.kind} {parameter.domain()}"

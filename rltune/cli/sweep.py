@@ -12,7 +12,8 @@ from rltune.cli import console
 from rltune.cli.parse import pairs, table
 from rltune.cli.watch import watcher
 from rltune.errors import BadInput, TrialsFailed, unknown
-from rltune.request import make_spec, short_interval
+from rltune.request import make_spec
+from rltune.request.notes import notes
 from rltune.runs import RunFolder
 from rltune.settings import ALGORITHMS
 from rltune.spec import RunSpec
@@ -51,8 +52,6 @@ def run(
         command=["rltune", *sys.argv[1:]],
         **options,
     )
-    if note := short_interval(spec):
-        console.messages.print(f"note: {note}", soft_wrap=True)
     launch(spec, json=json, quiet=quiet, dry_run=dry_run)
 
 
@@ -60,6 +59,8 @@ def launch(spec: RunSpec, *, json: bool, quiet: bool, dry_run: bool) -> None:
     """Runs what was asked for to its end."""
     if newer := newer_version(spec.env_id):
         console.messages.print(f"note: {spec.env_id} is out of date; {newer} has replaced it")
+    for note in [] if quiet else notes(spec):
+        console.messages.print(f"note: {note}", soft_wrap=True)
     if dry_run:
         console.print_json(spec.to_dict())
         return

@@ -159,7 +159,11 @@ def scores(folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int])
 
 def side_by_side(spec: RunSpec) -> tuple[int, int]:
     """Processes that play at a time, and copies of the environment in each."""
-    return spec.concurrent or machine.cores().amount, TOGETHER
+    processes = spec.concurrent or machine.cores().amount
+    if spec.env_copies is None:
+        return processes, TOGETHER
+    processes = min(processes, spec.env_copies)
+    return processes, min(TOGETHER, spec.env_copies // processes)
 
 
 def _work(

@@ -29,7 +29,7 @@ from rltune.envs import EnvSpec, pool
 from rltune.errors import BadInput, unknown
 from rltune.metrics import Metric
 from rltune.probe import Probe, probe_of
-from rltune.request import capacity, secrets
+from rltune.request import capacity, copies, secrets
 from rltune.request.trust import check_trusted
 from rltune.runs import RunFolder, check_name, default_name, dumps, loads
 from rltune.settings import algorithm
@@ -61,6 +61,9 @@ def make_spec(
     memory_per_trial: int | str = 0,
     max_failures: int = 2,
     env_timeout: float = ENV_TIMEOUT,
+    env_copies: int | None = None,
+    episodes: int | None = None,
+    selection_episodes: int | None = None,
     simulator: str = "auto",
     seed: int = 0,
     population: Mapping[str, Any] | None = None,
@@ -111,6 +114,7 @@ def make_spec(
         space or {},
         {key: value for key, value in asked.items() if value is not None},
         points,
+        {"episodes": episodes, "selection_episodes": selection_episodes},
     )
     if not goal.is_return and target is None:
         # A preset's target is a return.
@@ -124,6 +128,9 @@ def make_spec(
         }
     if job == "train":
         resolved = without_search(resolved)
+    if env_copies is not None and env_copies < 1:
+        raise BadInput(f"--env-copies must be at least 1, got {env_copies}")
+    resolved = copies.within(resolved, env_copies)
     memory = capacity.as_bytes(memory_per_trial)
     simulator = _simulator(simulator, env_spec, resolved.settings, hidden)
     _check(resolved, concurrent, cpus_per_trial, gpus_per_trial, seed, max_failures)
@@ -135,6 +142,7 @@ def make_spec(
         settings=resolved.settings,
         space=resolved.space,
         budget=resolved.budget,
+        evaluation=resolved.evaluation,
         name=name
         or default_name(algo if job == "sweep" else f"{job}-{algo}", env_spec.name, folder),
         storage=str(folder),
@@ -149,6 +157,7 @@ def make_spec(
         memory_per_trial=memory,
         max_failures=max_failures,
         env_timeout=env_timeout,
+        env_copies=env_copies,
         simulator=simulator,
         metric=metric,
         mode=mode,
@@ -160,6 +169,7 @@ def make_spec(
         reading=probe.told(resolved.settings),
     )
     _check_noise(spec, probe)
+    spec = copies.fewer_at_a_time(spec)
     capacity.check_fits_here(spec, probe)
     return spec
 
@@ -208,29 +218,6 @@ def without_search(preset: Preset) -> Preset:
     )
     space = Space({}, preset.space.constraints)
     return replace(preset, space=space, budget=budget, points=())
-
-
-def short_interval(spec: RunSpec) -> str | None:
-    """What to tell of a population whose members pause before their longest episodes are over.
-
-    The steps that finish them are for their return alone, see Member._finish_episodes.
-    """
-    longest = catalog.environment(spec.env_id, spec.imports).max_episode_steps
-    if longest == envs.MAX_EPISODE_STEPS:  # a bound of ours: how long its episodes are is not known
-        return None
-    copies = spec.settings["num_envs_per_env_runner"] * max(1, spec.settings["num_env_runners"])
-    each = spec.budget.perturb_every // copies
-    pauses = schedulers.row(spec.budget.scheduler).population and (
-        spec.budget.perturb_every < spec.budget.steps
-    )
-    if not pauses or not longest or each >= longest:
-        return None
-    return (
-        f"an interval of perturb_every = {spec.budget.perturb_every} gives each of {copies} "
-        f"environments {each} steps, an episode takes up to {longest}: episodes that run when a "
-        "member pauses are played to their end for their return, which nothing is learnt from. "
-        "A longer interval spends less on it"
-    )
 
 
 def _check(

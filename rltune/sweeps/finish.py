@@ -7,16 +7,14 @@ from typing import Any
 
 from rltune import evaluation
 from rltune.errors import NothingUsable
-from rltune.evaluation import SELECTION_EPISODES, Chosen, Evaluation
+from rltune.evaluation import Chosen, Evaluation
 from rltune.metrics import Metric
 from rltune.observer import Observer
 from rltune.runs import BEST, RunFolder, can_be_finished
-from rltune.spec import Row, RunSpec
+from rltune.spec import CANDIDATES, Row, RunSpec
 from rltune.sweeps import seeds
 from rltune.sweeps.preset_file import preset_toml
 
-#: Episodes behind the score of a run.
-EPISODES = 100
 #: The status of a trial in which something was not finite and nobody overwrote it.
 DIVERGED = "DIVERGED"
 
@@ -61,7 +59,7 @@ def finish(
         "mode": spec.mode,
         "unscored": [],
     }
-    observer.evaluating(EPISODES)
+    observer.evaluating(spec.evaluation.episodes)
     nothing = None
     try:
         if spec.job == "sweep":
@@ -94,11 +92,11 @@ def _the_best(spec: RunSpec, folder: RunFolder) -> dict[str, Any]:
 
     Where the environment lets none be scored, the one with the best record stays.
     """
-    candidates = folder.checkpoints()[: evaluation.CANDIDATES]
+    candidates = folder.checkpoints()[:CANDIDATES]
     if not candidates:
         raise NothingUsable("no trial left a policy behind")
-    played = evaluation.selection_seeds(spec.seed, SELECTION_EPISODES)
-    seeds_of_score = evaluation.evaluation_seeds(spec.seed, EPISODES)
+    played = evaluation.selection_seeds(spec.seed, spec.evaluation.selection_episodes)
+    seeds_of_score = evaluation.evaluation_seeds(spec.seed, spec.evaluation.episodes)
     found = evaluation.audition(folder, candidates, played)
     chosen = evaluation.choose(folder, found, seeds_of_score)
     _check_any_score(chosen)
@@ -128,7 +126,7 @@ def _each_seed(
     found, every = [], []
     for index, trial in enumerate(trials):
         observer.notice(f"scoring the policies of {trial}, {index + 1} of {len(trials)}")
-        chosen = seeds.choose(folder, index, trial, EPISODES)
+        chosen = seeds.choose(folder, index, trial)
         if chosen is None:
             raise NothingUsable(f"{trial} left no policy behind")
         every.append(chosen)

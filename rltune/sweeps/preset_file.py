@@ -10,7 +10,7 @@ from rltune import commands
 from rltune.evaluation import Evaluation
 from rltune.settings import algorithm
 from rltune.space import Parameter
-from rltune.spec import RunSpec
+from rltune.spec import RunSpec, ScoringBudget
 from rltune.toml import written
 
 
@@ -40,8 +40,17 @@ def preset_toml(spec: RunSpec, settings: Mapping[str, Any], result: Evaluation |
         "",
         "[space]",
         *(f"{name} = {_parameter(p, settings[name])}" for name, p in spec.space.items()),
+        *_evaluation(spec.evaluation),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _evaluation(budget: ScoringBudget) -> list[str]:
+    """The scoring budget, where it is not what any run has."""
+    default = asdict(ScoringBudget())
+    own = {key: value for key, value in asdict(budget).items() if value != default[key]}
+    table = ["", "[evaluation]", *(f"{key} = {written(value)}" for key, value in own.items())]
+    return table if own else []
 
 
 def _parameter(parameter: Parameter, value: Any) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from rltune import catalog, certificates, evaluation
 from rltune.certificates import Certificate
-from rltune.evaluation import SELECTION_EPISODES, Candidate, Chosen
+from rltune.evaluation import Candidate, Chosen
 from rltune.runs import RunFolder
 from rltune.spec import RunSpec
 from rltune.statistics import better, interval, iqm
@@ -29,7 +29,7 @@ class ChosenOfSeed(Chosen):
     curve: list[Candidate]
 
 
-def choose(folder: RunFolder, index: int, trial: str, episodes: int) -> ChosenOfSeed | None:
+def choose(folder: RunFolder, index: int, trial: str) -> ChosenOfSeed | None:
     """The best policy of a seed, evaluated; None where it has left none.
 
     Each of its checkpoints plays on selection seeds; the best of them is scored on seeds of its
@@ -37,11 +37,11 @@ def choose(folder: RunFolder, index: int, trial: str, episodes: int) -> ChosenOf
     """
     spec = folder.spec
     number = spec.seed_number(index)
-    chosen_on = evaluation.selection_seeds(spec.seed, SELECTION_EPISODES, number)
+    chosen_on = evaluation.selection_seeds(spec.seed, spec.evaluation.selection_episodes, number)
     curve = evaluation.audition(folder, folder.checkpoints_of(trial), chosen_on)
     if not curve:
         return None
-    seeds = evaluation.evaluation_seeds(spec.seed, episodes, number)
+    seeds = evaluation.evaluation_seeds(spec.seed, spec.evaluation.episodes, number)
     chosen = evaluation.choose(folder, curve, seeds)
     return ChosenOfSeed(chosen.candidate, chosen.evaluation, chosen.unscored, curve)
 

@@ -99,6 +99,28 @@ def test_19_and_75_a_hang_while_a_policy_is_scored_loses_nothing(here: Path) -> 
     assert again["trials"] == summary["trials"]
 
 
+def test_74_no_more_copies_live_than_allowed(here: Path) -> None:
+    """Three members on two slots exploit, fail once, and are scored."""
+    (here / "copies").mkdir()
+    words = ("ppo", "mine:Counted", "--env-arg", f"folder={here}/copies", "--env-arg", "most=2")
+    population = ("--scheduler", "pb2", "--trials", "3", "--perturb-every", "400")
+    more = ("--env-copies", "2", "--concurrent", "3", "--episodes", "30", "--json")
+    done = run_rltune(here, *words, *QUICK, *population, *more)
+    assert done.returncode == 0, done.stderr
+    assert "note: --env-copies 2: 2 trials at a time, each with at most 1 copies" in done.stderr
+    folder = RunFolder.open(here / "runs/a")
+    assert [folder.failures(name) for name in folder.trials()] == [[], [], []]
+    assert not list(folder.path.rglob("events.jsonl")), "none had to be made again"
+    assert len(folder.decisions()) > 0
+    made = (here / "copies/log").read_text()
+    assert "made beside 1 in" in made
+    assert "made beside 2 in" not in made
+    assert list((here / "copies").glob("*.copy")) == [], "all of them are closed"
+    summary = loads(done.stdout.splitlines()[-1])
+    assert (summary["evaluation"]["episodes"], summary["evaluation"]["mean"]) == (30, 10.0)
+    assert "[evaluation]\nepisodes = 30\n" in (folder.path / "best/preset.toml").read_text()
+
+
 def test_99_a_trial_that_its_environment_ends_says_so_and_leaves_nothing(here: Path) -> None:
     args = {"how": "_exit", "at": 300, "once": f"{here}/once", "log": f"{here}/log"}
     given = [word for key, value in args.items() for word in ("--env-arg", f"{key}={value}")]

@@ -27,7 +27,7 @@ from rltune.runs import RunFolder, loads
 from rltune.schedulers import SCHEDULERS, row
 from rltune.searchers import SEARCHERS
 from rltune.space import KINDS
-from rltune.spec import FIRST_EVALUATION_SEED
+from rltune.spec import CANDIDATES, FIRST_EVALUATION_SEED
 
 pytestmark = pytest.mark.slow
 
@@ -145,12 +145,12 @@ class TestPopulation:
     def test_the_best_is_chosen_on_its_own_record(self, pb2: Population) -> None:
         best = pb2.run.best
         folder = pb2.run.folder
-        candidates = folder.checkpoints()[: evaluation.CANDIDATES]
+        candidates = folder.checkpoints()[:CANDIDATES]
         assert len(candidates) > 1
         scores = []
         for checkpoint in candidates:
             policy = load_policy(folder.spec, folder, checkpoint)
-            seeds = evaluation.selection_seeds(folder.spec.seed, evaluation.SELECTION_EPISODES)
+            seeds = evaluation.selection_seeds(folder.spec.seed, 20)
             scores.append(sum(play(policy, folder.spec, seeds)) / len(seeds))
         assert best["selection_score"] == pytest.approx(max(scores))
         assert candidates[scores.index(max(scores))].parts[-3] == best["trial"]

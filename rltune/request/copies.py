@@ -1,0 +1,78 @@
+"""``--env-copies``: at most so many copies of an environment at any time, in all processes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from rltune.errors import BadInput
+from rltune.request import capacity
+from rltune.spec import Preset, RunSpec, largest
+
+log = logging.getLogger("rltune")
+
+ENVS, RUNNERS = "num_envs_per_env_runner", "num_env_runners"
+
+
+def within(preset: Preset, most: int | None) -> Preset:
+    """A preset whose trials hold at most so many copies each.
+
+    A preset's own ``num_envs_per_env_runner`` is lowered, which a warning tells; one that was asked
+    for is not.
+
+    Raises:
+        BadInput: what was asked for holds more; with the setting that fits.
+    """
+    if most is None:
+        return preset
+    runners = max(1, largest(RUNNERS, preset.settings, preset.space))
+    envs = largest(ENVS, preset.settings, preset.space)
+    if runners * envs <= most:
+        return preset
+    option, each = f"--env-copies {most}", most // runners
+    if not each:
+        fits = most if most > 1 else 0
+        raise BadInput(f"{option}: {RUNNERS} = {runners} hold a copy each: --set {RUNNERS}={fits}")
+    fits = _fitting(preset, each)
+    if ENVS in preset.space or preset.sources.get(ENVS) == "--set":
+        beside = f" in each of {runners} runners" if runners > 1 else ""
+        raise BadInput(
+            f"{option}: a trial holds {runners * envs} copies, {ENVS} = {envs}{beside}: "
+            f"--set {ENVS}={fits}"
+        )
+    log.warning("%s: %s is %d instead of the preset's %d", option, ENVS, fits, envs)
+    return replace(
+        preset,
+        settings={**preset.settings, ENVS: fits},
+        sources={**preset.sources, ENVS: "--env-copies"},
+    )
+
+
+def _fitting(preset: Preset, most: int) -> int:
+    """The largest number of environments in a runner that breaks no constraint."""
+    for number in range(most, 1, -1):
+        if not preset.space.broken({**preset.settings, ENVS: number}):
+            return number
+    return 1
+
+
+def fewer_at_a_time(spec: RunSpec) -> RunSpec:
+    """A request that runs no more trials side by side than their copies allow."""
+    if spec.env_copies is None:
+        return spec
+    allowed = spec.env_copies // spec.copies_of_a_trial
+    fits = spec.concurrent
+    if fits is None and spec.address is None:
+        fits = capacity.trials_at_a_time(spec)
+    return spec if fits is not None and fits <= allowed else replace(spec, concurrent=allowed)
+
+
+def note(spec: RunSpec) -> str | None:
+    """What a bound on the copies makes of a run, for a person to read."""
+    if spec.env_copies is None:
+        return None
+    at_a_time = spec.concurrent or capacity.trials_at_a_time(spec)
+    return (
+        f"--env-copies {spec.env_copies}: {at_a_time} trials at a time, each with at most "
+        f"{spec.copies_of_a_trial} copies of the environment"
+    )

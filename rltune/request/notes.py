@@ -1,0 +1,67 @@
+"""What a person should know of a request before it starts."""
+
+from __future__ import annotations
+
+from rltune import catalog, envs, schedulers
+from rltune.request import CHECKPOINTS, copies
+from rltune.spec import CANDIDATES, RunSpec
+
+#: Share of training's steps from which scoring's are told.
+WORTH_TELLING = 0.1
+
+
+def notes(spec: RunSpec) -> list[str]:
+    """Each a sentence or two."""
+    found = (short_interval(spec), scoring_cost(spec), copies.note(spec))
+    return [note for note in found if note]
+
+
+def scoring_cost(spec: RunSpec) -> str | None:
+    """What scoring may cost; None where that is little beside training."""
+    longest = _longest_episode(spec)
+    budget, scored = spec.budget, spec.evaluation
+    if longest is None:
+        return None
+    if spec.job == "sweep":
+        episodes = CANDIDATES * scored.selection_episodes + scored.episodes
+    else:
+        each = min(CHECKPOINTS, max(1, budget.steps // budget.perturb_every))
+        episodes = budget.trials * (each * scored.selection_episodes + scored.episodes)
+    cost, training = episodes * longest, budget.steps * budget.trials
+    if cost <= WORTH_TELLING * training:
+        return None
+    return (
+        f"scoring takes up to {cost:,} environment steps, {episodes:,} episodes of up to "
+        f"{longest:,}; training takes {training:,}. Fewer with --episodes "
+        f"({scored.episodes}) and --selection-episodes ({scored.selection_episodes})"
+    )
+
+
+def _longest_episode(spec: RunSpec) -> int | None:
+    asked = spec.env_args.get("max_episode_steps")
+    if isinstance(asked, int):
+        return asked
+    return catalog.environment(spec.env_id, spec.imports).max_episode_steps
+
+
+def short_interval(spec: RunSpec) -> str | None:
+    """What to tell of a population whose members pause before their longest episodes are over.
+
+    The steps that finish them are for their return alone, see Member._finish_episodes.
+    """
+    longest = catalog.environment(spec.env_id, spec.imports).max_episode_steps
+    if longest == envs.MAX_EPISODE_STEPS:  # a bound of ours: how long its episodes are is not known
+        return None
+    copies = spec.settings["num_envs_per_env_runner"] * max(1, spec.settings["num_env_runners"])
+    each = spec.budget.perturb_every // copies
+    pauses = schedulers.row(spec.budget.scheduler).population and (
+        spec.budget.perturb_every < spec.budget.steps
+    )
+    if not pauses or not longest or each >= longest:
+        return None
+    return (
+        f"an interval of perturb_every = {spec.budget.perturb_every} gives each of {copies} "
+        f"environments {each} steps, an episode takes up to {longest}: episodes that run when a "
+        "member pauses are played to their end for their return, which nothing is learnt from. "
+        "A longer interval spends less on it"
+    )

@@ -1,0 +1,93 @@
+"""``--env-copies``: what a trial and a run may hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rltune.errors import BadInput
+from rltune.policies.scoring import side_by_side
+from rltune.request import make_spec
+from rltune.request.notes import notes
+from rltune.runs import RunFolder
+
+
+def test_74_a_presets_copies_are_lowered_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec = make_spec("ppo", "acrobot", storage=tmp_path, env_copies=3)
+    # 3 divides no batch of 2,048 steps.
+    assert spec.settings["num_envs_per_env_runner"] == 2
+    assert (spec.copies_of_a_trial, spec.concurrent, spec.env_copies) == (2, 1, 3)
+    assert "--env-copies 3: num_envs_per_env_runner is 2 instead of the preset's" in caplog.text
+    assert (
+        "--env-copies 3: 1 trials at a time, each with at most 2 copies of the environment"
+        in notes(spec)
+    )
+    assert RunFolder.create(spec).spec == spec
+
+
+def test_74_what_was_asked_for_is_refused_with_what_fits(tmp_path: Path) -> None:
+    settings = {"num_envs_per_env_runner": 8, "train_batch_size": 2_000, "minibatch_size": 100}
+    two = {**settings, "num_env_runners": 2}
+    four = {**settings, "num_envs_per_env_runner": 1, "num_env_runners": 4}
+    with pytest.raises(BadInput, match=r"--set num_envs_per_env_runner=4$"):
+        make_spec("ppo", "acrobot", storage=tmp_path, env_copies=4, settings=settings)
+    with pytest.raises(BadInput, match="= 8 in each of 2 runners: --set num_envs_per_env_runner=2"):
+        make_spec("ppo", "acrobot", storage=tmp_path, env_copies=5, settings=two)
+    with pytest.raises(BadInput, match="num_env_runners = 4 hold a copy each: --set num_env_run"):
+        make_spec("ppo", "acrobot", storage=tmp_path, env_copies=3, settings=four)
+    with pytest.raises(BadInput, match="--env-copies must be at least 1, got 0"):
+        make_spec("ppo", "acrobot", storage=tmp_path, env_copies=0)
+
+
+@pytest.mark.parametrize(
+    ("env_copies", "concurrent", "trials_at_a_time"),
+    [(1, None, 1), (1, 2, 1), (2, 2, 2), (64, 2, 2), (64, None, None), (None, 2, 2)],
+)
+def test_74_trials_at_a_time(
+    tmp_path: Path, env_copies: int | None, concurrent: int | None, trials_at_a_time: int | None
+) -> None:
+    one = {"num_envs_per_env_runner": 1}
+    asked = {"env_copies": env_copies, "concurrent": concurrent, "settings": one}
+    spec = make_spec("ppo", "acrobot", storage=tmp_path, **asked)
+    assert spec.concurrent == trials_at_a_time
+    processes, copies = side_by_side(spec)
+    assert copies >= 1
+    assert env_copies is None or processes * copies <= env_copies
+
+
+def test_77_the_scoring_budget_of_a_preset_and_of_options(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text("[evaluation]\nepisodes = 30\n")
+    preset = tmp_path / "own.toml"
+    spec = make_spec("ppo", "acrobot", storage=tmp_path, preset=preset)
+    assert (spec.evaluation.episodes, spec.evaluation.selection_episodes) == (30, 20)
+    spec = make_spec("ppo", "acrobot", storage=tmp_path, preset=preset, episodes=9, job="train")
+    assert (spec.evaluation.episodes, spec.evaluation.selection_episodes) == (9, 20)
+    with pytest.raises(BadInput, match="--selection-episodes must be at least 1, got 0"):
+        make_spec("ppo", "acrobot", storage=tmp_path, selection_episodes=0)
+    preset.write_text('[evaluation]\nepisode = 30\nselection_episodes = "few"\n\nepisodes = 0\n')
+    with pytest.raises(BadInput) as refused:
+        make_spec("ppo", "acrobot", storage=tmp_path, preset=preset)
+    assert refused.value.problems == [
+        f"{preset}:2: unknown evaluation 'episode'. Did you mean 'episodes'?",
+        f"{preset}:3: evaluation selection_episodes: expected int, got 'few'",
+        f"{preset}:5: episodes must be at least 1, got 0",
+    ]
+
+
+def test_77_what_scoring_costs_is_told_where_it_is_more_than_a_tenth(tmp_path: Path) -> None:
+    def told(**options: object) -> list[str]:
+        asked = {"steps": 100_000, "trials": 4, **options}
+        return notes(make_spec("ppo", "acrobot", storage=tmp_path, **asked))
+
+    (note,) = told()
+    assert note == (
+        "scoring takes up to 100,000 environment steps, 200 episodes of up to 500; training takes "
+        "400,000. Fewer with --episodes (100) and --selection-episodes (20)"
+    )
+    assert told(episodes=30, selection_episodes=10) == []
+    assert told(steps=1_000_000) == []
+    (note,) = told(job="train", env_args={"max_episode_steps": 200})
+    assert "400,000 environment steps, 2,000 episodes of up to 200; training" in note
