@@ -24,6 +24,7 @@ from rltune import catalog, envs, preflight, request, state
 from rltune.environments import check_there
 from rltune.errors import BadInput, MachineError
 from rltune.request import capacity, make_spec, secrets
+from rltune.request.notes import short_interval
 from rltune.runs import RunFolder, check_name
 from rltune.settings import algorithm
 
@@ -485,6 +486,6 @@ def test_a_wrong_option_names_the_right_one(cli: Cli) -> None:
 
 def test_an_own_environment_has_no_known_longest_episode(tmp_path: Path) -> None:
     spec = make_spec("ppo", "faulty:Faulty", storage=tmp_path, steps=200_000)
-    assert request.short_interval(spec) is None, "its cap is ours, and says nothing"
+    assert short_interval(spec) is None, "its cap is ours, and says nothing"
     known = make_spec("ppo", "cartpole", storage=tmp_path, steps=2_000)
-    assert request.short_interval(known) is None, "no member pauses before its end"
+    assert short_interval(known) is None, "no member pauses before its end"

@@ -20,6 +20,7 @@ from rltune.errors import EnvironmentFailed, NothingUsable
 from rltune.evaluation import evaluate, evaluation_seeds
 from rltune.observer import Observer
 from rltune.policies.scoring import Lost, play
+from rltune.request.trust import adopt
 from rltune.runs import RunFolder, is_finished
 from rltune.spec import Row
 from rltune.sweeps import resume
@@ -43,12 +44,21 @@ def run(policy: RunFolder, tmp_path: Path) -> Any:
     def make(what: str, changes: dict[str, Any] | None = None, **env_args: Any) -> RunFolder:
         place = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
         shutil.copytree(policy.path, place)
-        asked = json.loads((place / "run.json").read_text())
-        asked |= {"env_args": {"what": what, **env_args}, "env_timeout": 1.0, **(changes or {})}
-        (place / "run.json").write_text(json.dumps(asked))
-        return RunFolder(place)
+        folder = RunFolder(place)
+        ask(
+            folder,
+            **{"env_args": {"what": what, **env_args}, "env_timeout": 1.0, **(changes or {})},
+        )
+        return folder
 
     return make
+
+
+def ask(folder: RunFolder, **changes: Any) -> None:
+    """Changes a run's request."""
+    path = folder.path / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    adopt(folder)
 
 
 def done(folder: RunFolder) -> dict[str, Any]:
@@ -115,8 +125,7 @@ def test_75_a_sweep_that_cannot_be_scored_keeps_its_policy_and_is_finished_later
     assert "while a policy was scored: RuntimeError: the licence has expired" in said
     assert f"What was trained is kept. Try again with: rltune resume {folder.path.name}" in said
     assert json.loads(told.stdout.splitlines()[-1])["evaluation"] is None
-    asked = json.loads((folder.path / "run.json").read_text())
-    (folder.path / "run.json").write_text(json.dumps({**asked, "env_args": {}}))
+    ask(folder, env_args={})
     assert resume(folder).summary["evaluation"]["mean"] == 10.0
     summary = folder.summary
     assert summary is not None
