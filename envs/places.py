@@ -53,7 +53,12 @@ def split(name: str) -> tuple[str, str]:
 def absolute(name: str) -> str:
     """A name with the whole path of its file, so that it holds in any folder."""
     place, rest = split(name)
-    return f"{Path(place).expanduser().absolute()}:{rest}" if is_file(place) else name
+    return f"{whole(place)}:{rest}" if is_file(place) else name
+
+
+def whole(place: str) -> str:
+    """A place with the whole path of its file."""
+    return str(Path(place).expanduser().absolute()) if is_file(place) else place
 
 
 def load(place: str) -> ModuleType:

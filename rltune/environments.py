@@ -49,7 +49,7 @@ def environment(given: Given, imports: Sequence[str] = ()) -> EnvSpec:
         BadInput: no such environment, a version that gymnasium has withdrawn, a class that
             workers cannot import, a package that is not installed, or a module that fails.
     """
-    given = _registered_with_ray(given)
+    given, imports = _registered_with_ray(given), [places.whole(module) for module in imports]
     name = places.absolute(given) if isinstance(given, str) else _name_of(given)
     if name in envs.SPECS and not imports:
         return envs.SPECS[name]

@@ -98,6 +98,12 @@ def test_a_relative_file_holds_in_any_folder(
 ) -> None:
     (tmp_path / "near_envs.py").write_text(Path(shapes.__file__).read_text())
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "registering.py").write_text(
+        "import gymnasium as gym\nimport near_envs\ngym.register('Near-v0', near_envs.Plain)\n"
+    )
+    spec = make_spec("ppo", "Near-v0", imports=["registering.py"], storage=tmp_path)
+    assert spec.env_id == f"{tmp_path}/registering.py:Near-v0"
+    assert spec.imports == (f"{tmp_path}/registering.py",)
     spec = catalog.environment("near_envs.py:Maze")
     assert (spec.id, spec.name) == (f"{tmp_path}/near_envs.py:Maze", "near_envs.py:Maze")
     assert catalog.environment("./near_envs.py:Maze").id == spec.id

@@ -104,7 +104,7 @@ def _sweep(
     algo: AlgoArgument,
     env: Annotated[
         str | None,
-        typer.Argument(metavar="ENV", help="cartpole, CartPole-v1, module:Env-v0 ..."),
+        typer.Argument(metavar="ENV", help="cartpole, CartPole-v1, my_env.py:MyEnv ..."),
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(help="pb2, pbt, asha or fifo.", rich_help_panel=RUN)

@@ -30,7 +30,9 @@ AlgoArgument = Annotated[
 EnvArgument = Annotated[
     str,
     typer.Argument(
-        metavar="ENV", help="cartpole, CartPole-v1, module:Env-v0 ...", show_default=False
+        metavar="ENV",
+        help="cartpole, CartPole-v1, my_env.py:MyEnv, module:Env-v0 ...",
+        show_default=False,
     ),
 ]
 PresetOption = Annotated[
@@ -45,11 +47,16 @@ SpaceOption = Annotated[
 ]
 ImportOption = Annotated[
     list[str],
-    typer.Option("--import", metavar="MODULE", help="A module that registers environments."),
+    typer.Option(
+        "--import", metavar="MODULE", help="A module or file.py that registers environments."
+    ),
 ]
 EnvArgOption = Annotated[
     list[str],
-    typer.Option(metavar="K=V", help="An argument of the environment; secrets stay off the disk."),
+    typer.Option(
+        metavar="K=V",
+        help="An argument of the environment, as TOML has it; secrets stay off the disk.",
+    ),
 ]
 StepsOption = Annotated[
     int | None, typer.Option(help="Environment steps a trial.", rich_help_panel=RUN)

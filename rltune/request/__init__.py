@@ -162,7 +162,7 @@ def make_spec(
         metric=metric,
         mode=mode,
         address=address,
-        imports=tuple(imports),
+        imports=tuple(map(envs.places.whole, imports)),
         command=tuple(secrets.redact(command)),
         started_in=str(Path.cwd()),
         versions=versions(simulator),
