@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,17 @@ def test_a_file_of_a_package_may_import_its_neighbours(tmp_path: Path) -> None:
     (package / "size.py").write_text("SIZE = 6\n")
     (package / "own.py").write_text("from packed_envs.size import SIZE\nfrom . import size\n")
     assert envs.places.find(f"{package}/own.py:size.SIZE") == 6
+
+
+@pytest.mark.parametrize(
+    "start", ["rltune.sweep(", "from rltune.api import train; train(", "again("]
+)
+def test_73_a_script_is_loaded_as_far_as_it_starts_rltune(start: str, tmp_path: Path) -> None:
+    script = tmp_path / "starting.py"
+    script.write_text(
+        f"import rltune\nfrom rltune import replay as again\nBEFORE = 1\n{start}'a')\nAFTER = 1\n"
+    )
+    module = envs.places.load(str(script))
+    sys.modules.pop("starting")
+    assert (module.BEFORE, hasattr(module, "AFTER")) == (1, False)
+    assert not envs.places.is_loading()
