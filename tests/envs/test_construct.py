@@ -128,13 +128,12 @@ def test_a_file_of_a_package_may_import_its_neighbours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "start", ["rltune.sweep(", "from rltune.api import train; train(", "again("]
+    "start", ["rltune.sweep(1, 2", "from rltune.api import train; train(1, 2", "again(1"]
 )
 def test_73_a_script_is_loaded_as_far_as_it_starts_rltune(start: str, tmp_path: Path) -> None:
     script = tmp_path / "starting.py"
-    script.write_text(
-        f"import rltune\nfrom rltune import replay as again\nBEFORE = 1\n{start}'a')\nAFTER = 1\n"
-    )
+    before = "import rltune\nfrom rltune import replay as again\nBEFORE = 1\n"
+    script.write_text(f"{before}{start})\nAFTER = 1\n")
     module = envs.places.load(str(script))
     sys.modules.pop("starting")
     assert (module.BEFORE, hasattr(module, "AFTER")) == (1, False)
