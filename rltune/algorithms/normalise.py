@@ -127,10 +127,12 @@ class Normalised:
     Attributes:
         observation_filter: what ``observation_filter`` asks for.
         divisor: what observations are divided by, see :func:`rltune.engine.codec.divisor`.
+        masked: numbers of an action mask at the end of an observation.
     """
 
     observation_filter: MeanStdFilter | None
     divisor: float
+    masked: int
     observation_space: Any
     model_config: Any
 
@@ -141,16 +143,16 @@ class Normalised:
         wanted = self.model_config.get("observation_filter", "NoFilter") != "NoFilter"
         self.observation_filter = MeanStdFilter(space.shape, masked(space)) if wanted else None
         self.divisor = divisor(space)
+        self.masked = masked(space)
 
     def allow(self, batch: dict[str, Any], ratings: torch.Tensor) -> torch.Tensor:
         """Ratings of numbered actions, (N, choices), those of illegal ones lowered out of reach.
 
         A mask that allows nothing, as at the end of a game, restricts nothing.
         """
-        choices = masked(self.observation_space)
-        if not choices:
+        if not self.masked:
             return ratings
-        mask = batch[Columns.OBS][..., -choices:] > 0
+        mask = batch[Columns.OBS][..., -self.masked :] > 0
         return ratings.where(mask | ~mask.any(-1, keepdim=True), ILLEGAL)
 
 

@@ -184,16 +184,18 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         Returns:
             Whether an episode has ended.
         """
+        self._start_acting()
+        obs = to_device(self._obs, self._device)
         if greedy:
-            actions = likeliest(self.module, to_device(self._obs, torch.device("cpu"))).numpy()
+            actions = likeliest(self.module, obs).cpu().numpy()
         else:
-            device = next(self.module.parameters()).device
-            actions, _ = self.act(as_input(self.module, to_device(self._obs, device)), 0)
+            actions, _ = self.act(as_input(self.module, obs), 0)
         ended: list[Episode] = []
         self._step(actions, ended)
         return bool(ended)
 
     def _start_acting(self) -> None:
+        self._device = next(self.module.parameters()).device
         if type(self.module) is not self.config.module_class:
             self.module.eval()  # it may have layers that act otherwise in training
         if self._finished:
@@ -203,10 +205,9 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         self, env_steps: int, ended: list[Episode], events: list[dict[str, Any]]
     ) -> dict[str, np.ndarray] | None:
         """One step of every environment; None where they raised and were made again."""
-        device = next(self.module.parameters()).device
-        obs = as_input(self.module, to_device(self._obs, device))
+        obs = as_input(self.module, to_device(self._obs, self._device))
         actions, extras = self.act(obs, env_steps)
-        if not (finite := np.isfinite(actions)).all():
+        if actions.dtype.kind == "f" and not (finite := np.isfinite(actions)).all():
             raise Divergence("action", actions[~finite][0])
         try:
             return self._step(actions, ended) | extras
