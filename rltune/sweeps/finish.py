@@ -142,7 +142,7 @@ def _each_seed(
     if not found:
         return outcome
     best = max(found, key=lambda seed: spec.goal.score(seed["selection_score"]))
-    folder.keep_best(folder.path / best["checkpoint"], best["trial"])
+    folder.keep_best(folder.inside(best["checkpoint"]), best["trial"])
     result = Evaluation(**best["evaluation"])
     outcome |= _best(spec, folder, best["selection_score"], result)
     if spec.arms:
