@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
-from rltune import checkpoints, signatures
+from rltune import checkpoints, records, signatures
 from rltune.checkpoints import RECORD_FILE
 from rltune.errors import BadInput, MachineError
 from rltune.metrics import Metric
@@ -316,23 +316,28 @@ class RunFolder:
         """What was asked for, at the place where the folder lies now.
 
         Raises:
-            BadInput: a setting is none of its algorithm's, or out of range.
+            BadInput: run.json is damaged, or a setting is none of its algorithm's, or out of range.
         """
-        asked = RunSpec.from_dict(self._read("run.json"))
-        if problems := asked.problems():
+        values, problems = self._read("run.json", Mapping[str, Any]), []
+        try:
+            asked = RunSpec.from_dict(values)
+            problems = asked.problems()
+        except BadInput as error:
+            problems = error.problems
+        if problems:
             raise BadInput([f"{self.shown}/run.json: {problem}" for problem in problems])
         return replace(asked, storage=str(self.path.parent), name=self.path.name)
 
     @property
     def summary(self) -> dict[str, Any] | None:
-        """What came out; None while the run is not finished."""
-        return self._read("summary.json") if self.has("summary.json") else None
+        """What came out; None while the run is not finished. Raises BadInput if it is damaged."""
+        return self._read("summary.json", records.Summary) if self.has("summary.json") else None
 
     @property
     def best_record(self) -> dict[str, Any] | None:
         """The record of the best checkpoint so far: trial, env_steps, returns, settings."""
         name = f"{BEST}/{RECORD_FILE}"
-        return self._read(name) if self.has(name) else None
+        return self._read(name, records.Record) if self.has(name) else None
 
     def checkpoints(self) -> list[Path]:
         """Every checkpoint that is still kept, the best by its record first.
@@ -350,8 +355,8 @@ class RunFolder:
         return sorted(path.parent for path in found)
 
     def record(self, checkpoint: Path) -> dict[str, Any]:
-        """What is behind a checkpoint: env_steps, returns, settings."""
-        return self._read(str(checkpoint / RECORD_FILE))
+        """What is behind a checkpoint: env_steps, returns, settings. BadInput if it is damaged."""
+        return self._read(str(checkpoint / RECORD_FILE), records.Record)
 
     def trials(self) -> list[str]:
         """Ids of the trials that have reported, in order."""
@@ -369,8 +374,9 @@ class RunFolder:
         for number, values in enumerate(self._lines(name), 1):
             try:
                 yield Row.from_dict(values)
-            except (TypeError, AttributeError) as error:
-                log.warning("%s: row %d is left out: %s", self.path / name, number, error)
+            except BadInput as error:
+                told = "; ".join(error.problems)
+                log.warning("%s: row %d is left out: %s", self.path / name, number, told)
 
     def diverged(self, trial: str) -> Mapping[str, Any] | None:
         """What ended a trial that diverged, ``{"env_steps", "what", "value"}``; None for others."""
@@ -379,26 +385,36 @@ class RunFolder:
 
     def failures(self, trial: str) -> list[dict[str, Any]]:
         """Every failure of a trial: ``error``, ``traceback``, ``env_id``, ``env_steps``."""
-        return list(self._lines(f"trials/{trial}/failures.jsonl"))
+        return list(self._lines(f"trials/{trial}/failures.jsonl", records.Failure))
 
     def decisions(self) -> list[dict[str, Any]]:
         """Every decision, in order."""
-        return list(self._lines("decisions.jsonl"))
+        return list(self._lines("decisions.jsonl", records.Decision))
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def _read(self, name: str, wanted: Any) -> dict[str, Any]:
+        """The contents of a file, whose shape is one of :mod:`rltune.records`."""
+        path = self.path / name
         try:
-            values: dict[str, Any] = loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise BadInput(f"{self.path / name} cannot be read: {error}") from error
+            values: dict[str, Any] = loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise BadInput(f"{path} cannot be read: {error}") from error
+        if problems := records.problems(values, wanted):
+            raise BadInput([f"{path} is damaged: {problem}" for problem in problems])
         return values
 
-    def _lines(self, name: str) -> Iterator[dict[str, Any]]:
+    def _lines(self, name: str, wanted: Any = Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         path = self.path / name
         if not path.exists():
             return
         with path.open(encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    yield loads(line)
-                except ValueError:
-                    log.warning("%s:%d is not a whole line and is left out", path, number)
+                    values = loads(line)
+                    problems = records.problems(values, wanted)
+                except (ValueError, RecursionError):
+                    problems = ["it is not a whole line"]
+                if problems:
+                    told = "; ".join(problems)
+                    log.warning("%s:%d is left out: %s", path, number, told)
+                else:
+                    yield values

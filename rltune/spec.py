@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from functools import cache
+from typing import Any, Literal, get_type_hints
 
 import numpy as np
 
+from rltune import records
 from rltune.engine.episodes import REWARD, reported
+from rltune.errors import BadInput
 from rltune.metrics import Metric
 from rltune.settings import algorithm
 from rltune.space import Constraint, Space, parse_parameter
@@ -235,7 +238,13 @@ class RunSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunSpec:
-        """The inverse of :meth:`to_dict`."""
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            BadInput: the values are none of a request: with every entry that is wrong.
+        """
+        if problems := _request_problems(values):
+            raise BadInput(problems)
         values = dict(values)
         constraints = tuple(Constraint.parse(text) for text in values.pop("constraints"))
         space = {name: parse_parameter(name, body) for name, body in values.pop("space").items()}
@@ -295,10 +304,72 @@ class Row:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Row:
-        """The inverse of :meth:`to_dict`."""
-        known = {f.name for f in fields(cls)} - {"metrics"}
+        """The inverse of :meth:`to_dict`. Raises BadInput for what is no report."""
+        hints = {name: kind for name, kind in _row_hints().items() if name != "metrics"}
+        optional = frozenset({"episode_reward_mean", "diverged", "train_seconds"})
+        if problems := records.fields_problems(values, hints, optional, closed=False):
+            raise BadInput(problems)
+        known = set(hints)
         present = {name: value for name, value in values.items() if name in known}
         return cls(**{"episode_reward_mean": None, **present}, metrics=reported(values))
+
+
+@cache
+def _row_hints() -> dict[str, Any]:
+    return get_type_hints(Row)
+
+
+#: The least that numbers of a request may be, by their place in run.json.
+_LEAST = {
+    "seed": 0,
+    "concurrent": 1,
+    "env_copies": 1,
+    "memory_per_trial": 0,
+    "max_failures": 0,
+    "cpus_per_trial": 0,
+    "gpus_per_trial": 0,
+    "env_timeout": 0,
+    "budget.steps": 1,
+    "budget.trials": 1,
+    "budget.perturb_every": 1,
+    "evaluation.episodes": 1,
+    "evaluation.selection_episodes": 1,
+}
+#: Settings that any request has.
+_NEEDED = (
+    "frame_stack",
+    "min_sample_timesteps_per_iteration",
+    "num_env_runners",
+    "num_envs_per_env_runner",
+)
+
+
+def _request_problems(values: Any) -> list[str]:
+    """What in the contents of a run.json is not as :meth:`RunSpec.to_dict` writes it."""
+    hints = {
+        **get_type_hints(RunSpec),
+        "space": Mapping[str, Mapping[str, Any]],
+        "constraints": list[str],
+        "job": Literal["sweep", "train", "replay"],
+        "mode": Literal["max", "min"],
+        "simulator": Literal["gymnasium", "envpool"],
+        "arms": Mapping[str, list[tuple[int, Mapping[str, Any]]]],
+    }
+    given = {f.name for f in fields(RunSpec) if (f.default, f.default_factory) != (MISSING,) * 2}
+    if found := records.fields_problems(values, hints, frozenset(given - {"imports", "command"})):
+        return found
+    lacking = [f"settings.{name} is missing" for name in _NEEDED if name not in values["settings"]]
+    numbers = {place: _at(values, place) for place in _LEAST}
+    return lacking + [
+        f"{place} must be at least {_LEAST[place]}, got {number}"
+        for place, number in numbers.items()
+        if number is not None and not number >= _LEAST[place]
+    ]
+
+
+def _at(values: Mapping[str, Any], place: str) -> Any:
+    table, _, name = place.rpartition(".")
+    return (values.get(table, {}) if table else values).get(name)
 
 
 def moved_seed(seed: int, by: int) -> int:

@@ -19,6 +19,7 @@ RANKS = [
         "errors",
         "machine",
         "notices",
+        "records",
         "signatures",
         "statistics",
         "tracebacks",

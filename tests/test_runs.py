@@ -102,9 +102,10 @@ def test_the_best_checkpoint_is_replaced_whole(spec: RunSpec, tmp_path: Path) ->
     for content in ("first", "second"):
         source = tmp_path / content
         source.mkdir()
-        (source / "record.json").write_text(json.dumps({"is": content}))
+        record = {"is": content, "env_steps": 1, "episode_returns": [], "window": 1}
+        (source / "record.json").write_text(json.dumps(record))
         folder.keep_best(source, "t03")
-        assert folder.best_record == {"is": content, "trial": "t03"}
+        assert folder.best_record == {**record, "trial": "t03"}
     assert [path.name for path in (folder.path / "best").iterdir()] == ["checkpoint"]
 
 

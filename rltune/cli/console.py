@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -58,6 +59,8 @@ def number(value: float | None) -> str:
 
 def clock(seconds: float) -> str:
     """Seconds as minutes or hours."""
+    if not math.isfinite(seconds):
+        return "-"
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -10,7 +10,7 @@ from rich.table import Table
 from rltune import catalog, certificates, envs
 from rltune.cli import console
 from rltune.cli.console import number
-from rltune.errors import unknown
+from rltune.errors import BadInput, unknown
 from rltune.runs import RunFolder
 from rltune.schedulers import SCHEDULERS
 from rltune.searchers import SEARCHERS
@@ -82,19 +82,22 @@ def _searchers(storage: Path) -> Rows:
 
 
 def _runs(storage: Path) -> Rows:
-    rows = []
-    for path in sorted(storage.glob("*/run.json")):
-        folder = RunFolder(path.parent)
-        summary = folder.summary or {}
-        rows.append(
-            {
-                "run": folder.shown,
-                "score": (summary.get("evaluation") or {}).get("mean"),
-                "env_steps": summary.get("env_steps"),
-                "ended by": summary.get("stop_reason", "not finished"),
-            }
-        )
-    return rows
+    return [_run(RunFolder(path.parent)) for path in sorted(storage.glob("*/run.json"))]
+
+
+def _run(folder: RunFolder) -> dict[str, Any]:
+    """A run's line; one whose files are damaged says so."""
+    try:
+        _ = folder.spec
+        summary, ended = folder.summary or {}, "not finished"
+    except BadInput as error:
+        summary, ended = {}, f"damaged: {error.problems[0]}"
+    return {
+        "run": folder.shown,
+        "score": (summary.get("evaluation") or {}).get("mean"),
+        "env_steps": summary.get("env_steps"),
+        "ended by": summary.get("stop_reason", ended),
+    }
 
 
 KINDS = {

@@ -199,7 +199,7 @@ def _gap(gap: float | None, who: str) -> list[RenderableType]:
 
 def _verdict(spec: RunSpec, score: Mapping[str, Any]) -> str:
     threshold = SPECS[spec.env].threshold if spec.env in SPECS else None
-    if threshold is None or not spec.goal.is_return:
+    if threshold is None or score["mean"] is None or not spec.goal.is_return:
         return ""
     word = "solved" if score["mean"] >= threshold else "not solved"
     return f": {word}, the threshold is {number(threshold)}"

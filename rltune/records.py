@@ -1,0 +1,244 @@
+"""The shape of a run folder's JSON files: what keys they have, and of what type each value is.
+
+They may be cut short, edited by hand or somebody else's; who reads them relies on their shape.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from typing import (
+    Any,
+    Literal,
+    NotRequired,
+    TypedDict,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+Interval = tuple[float | None, float | None]
+
+
+class Score(TypedDict):
+    """``evaluation`` in summary.json. A number that was NaN is null."""
+
+    mean: float | None
+    iqm: float | None
+    ci95: Interval
+    episodes: int
+    seeds: list[int]
+    returns: list[float | None]
+
+
+class Best(TypedDict):
+    """``best`` in summary.json."""
+
+    trial: str
+    config: Mapping[str, Any]
+    checkpoint: str
+    env_steps: int
+    score: float | None
+
+
+class OfTrial(TypedDict):
+    """One of ``trials`` in summary.json."""
+
+    id: str
+    status: str
+    error: str | None
+
+
+class OfSeed(TypedDict):
+    """One of ``seeds`` in summary.json."""
+
+    trial: str
+    score: float | None
+    checkpoint: str
+    env_steps: int
+    train_seconds: float
+    env_steps_to_threshold: int | None
+
+
+class Across(TypedDict):
+    """Statistics over seeds in summary.json."""
+
+    seeds: int
+    episodes: int
+    scores: list[float | None]
+    iqm: float | None
+    ci95: Interval
+    env_steps: int
+    threshold: float | None
+    share_over_threshold: float | None
+    optimism_gap: float | None
+
+
+class Comparison(TypedDict):
+    """One of ``comparisons`` in summary.json."""
+
+    arm: str
+    over: str
+    probability: float
+    ci95: tuple[float, float]
+
+
+class Unscored(TypedDict):
+    """One of ``unscored`` in summary.json."""
+
+    phase: str
+    trial: str
+    error: str
+    final: bool
+    seeds: list[int]
+
+
+class Summary(TypedDict):
+    """summary.json."""
+
+    best: Best | None
+    evaluation: Score | None
+    env_steps: int
+    wall_seconds: float
+    trials: list[OfTrial]
+    stop_reason: str
+    optimism_gap: NotRequired[float | None]
+    unscored: NotRequired[list[Unscored]]
+    unscored_seeds: NotRequired[list[str]]
+    seeds: NotRequired[list[OfSeed]]
+    across_seeds: NotRequired[Across | None]
+    arms: NotRequired[Mapping[str, Across]]
+    comparisons: NotRequired[list[Comparison]]
+    certificate: NotRequired[str | None]
+
+
+class Record(TypedDict):
+    """record.json of a checkpoint."""
+
+    env_steps: int
+    episode_returns: list[float]
+    window: int
+    trial: NotRequired[str]
+    settings: NotRequired[Mapping[str, Any]]
+    episode_lengths: NotRequired[list[int]]
+    episode_infos: NotRequired[list[Mapping[str, Any]]]
+    diverged: NotRequired[Mapping[str, Any] | None]
+
+
+class Failure(TypedDict):
+    """A line of failures.jsonl."""
+
+    error: str
+
+
+class Decision(TypedDict):
+    """A line of decisions.jsonl."""
+
+    kind: str
+    trial: str
+    env_steps: int
+    donor: str | None
+    requested: Mapping[str, Any]
+    effective: Mapping[str, Any]
+
+
+def problems(value: Any, wanted: Any, place: str = "") -> list[str]:
+    """What in a value from JSON is not of a type, each with its place; empty where all is.
+
+    Args:
+        wanted: a dataclass, a TypedDict, or what annotations are made of. Keys that a TypedDict
+            does not name are let through, those that a dataclass does not have are not.
+        place: of the value, as ``best.trial``.
+    """
+    if wanted is Any:
+        return []
+    if get_origin(wanted) in (Union, types.UnionType):
+        found = [problems(value, one, place) for one in get_args(wanted)]
+        return min(found, key=lambda each: (len(each), *map(_depth, each))) if all(found) else []
+    if is_typeddict(wanted) or is_dataclass(wanted):
+        hints, optional, closed = _fields(wanted)
+        return fields_problems(value, hints, optional, place, closed)
+    return _plain_problems(value, wanted, place)
+
+
+def _depth(problem: str) -> int:
+    """Of two readings of a value the one that gets further in says more."""
+    return -problem.partition(":")[0].count(".")
+
+
+def fields_problems(
+    value: Any,
+    hints: Mapping[str, Any],
+    optional: frozenset[str],
+    place: str = "",
+    closed: bool = True,
+) -> list[str]:
+    """The same of a table, by the types of its entries.
+
+    Args:
+        optional: entries that may be missing.
+        closed: whether there may be no others.
+    """
+    if not isinstance(value, dict):
+        return [_wrong(place, "a table", value)]
+    at = f"{place}." if place else ""
+    missing = [f"{at}{key} is missing" for key in hints if key not in value and key not in optional]
+    unknown = [f"{at}{key} is unknown" for key in value if closed and key not in hints]
+    return [
+        *missing,
+        *unknown,
+        *(p for key in hints if key in value for p in problems(value[key], hints[key], at + key)),
+    ]
+
+
+@cache
+def _fields(wanted: Any) -> tuple[dict[str, Any], frozenset[str], bool]:
+    """The types of a table's entries, which may be missing, and whether there are no others."""
+    hints = get_type_hints(wanted)
+    if is_typeddict(wanted):
+        marked = get_type_hints(wanted, include_extras=True)
+        optional = [name for name, kind in marked.items() if get_origin(kind) is NotRequired]
+        return hints, frozenset(optional), False
+    given = [f.name for f in fields(wanted) if (f.default, f.default_factory) != (MISSING, MISSING)]
+    return hints, frozenset(given), True
+
+
+def _plain_problems(value: Any, wanted: Any, place: str) -> list[str]:
+    origin, args = get_origin(wanted), get_args(wanted)
+    if origin is Literal:
+        good, words = value in args, " or ".join(map(repr, args))
+    elif origin is tuple and args[-1] is not Ellipsis:
+        if isinstance(value, list) and len(value) == len(args):
+            each = [problems(*pair, place) for pair in zip(value, args, strict=True)]
+            return [problem for found in each for problem in found]
+        good, words = False, f"a list of {len(args)}"
+    elif origin in (list, tuple, Sequence):
+        if isinstance(value, list):
+            return [
+                p for i, one in enumerate(value) for p in problems(one, args[0], f"{place}[{i}]")
+            ]
+        good, words = False, "a list"
+    elif origin in (dict, Mapping):
+        if isinstance(value, dict):
+            return [p for k, one in value.items() for p in problems(one, args[1], f"{place}.{k}")]
+        good, words = False, "a table"
+    elif wanted is float:
+        good, words = isinstance(value, int | float) and not isinstance(value, bool), "a number"
+    elif wanted is int:
+        good, words = isinstance(value, int) and not isinstance(value, bool), "a whole number"
+    else:
+        good = value is None if wanted is type(None) else isinstance(value, wanted)
+        words = _WORDS[wanted]
+    return [] if good else [_wrong(place, words, value)]
+
+
+_WORDS = {str: "text", bool: "true or false", type(None): "null"}
+
+
+def _wrong(place: str, wanted: str, value: Any) -> str:
+    shown = "null" if value is None else f"{value!r:.60}"
+    return f"{place or 'it'}: expected {wanted}, got {shown}"
