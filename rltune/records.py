@@ -157,17 +157,13 @@ def problems(value: Any, wanted: Any, place: str = "") -> list[str]:
     if wanted is Any:
         return []
     if get_origin(wanted) in (Union, types.UnionType):
-        found = [problems(value, one, place) for one in get_args(wanted)]
-        return min(found, key=lambda each: (len(each), *map(_depth, each))) if all(found) else []
+        kinds = [one for one in get_args(wanted) if value is None or one is not type(None)]
+        found = [problems(value, one, place) for one in kinds]
+        return min(found, key=len) if all(found) else []
     if is_typeddict(wanted) or is_dataclass(wanted):
         hints, optional, closed = _fields(wanted)
         return fields_problems(value, hints, optional, place, closed)
     return _plain_problems(value, wanted, place)
-
-
-def _depth(problem: str) -> int:
-    """Of two readings of a value the one that gets further in says more."""
-    return -problem.partition(":")[0].count(".")
 
 
 def fields_problems(

@@ -190,7 +190,7 @@ class RunSpec:
             f"{place}: {name}: {problem}"
             for place, values in tables
             for name, problem in algo.problems(values).items()
-        ]
+        ] + [f"settings: {name} is missing" for name in _NEEDED if name not in self.settings]
 
     def trial_seed(self, index: int) -> int:
         """The training seed of the trial of a number: the arms of a replay share theirs."""
@@ -358,9 +358,8 @@ def _request_problems(values: Any) -> list[str]:
     given = {f.name for f in fields(RunSpec) if (f.default, f.default_factory) != (MISSING,) * 2}
     if found := records.fields_problems(values, hints, frozenset(given - {"imports", "command"})):
         return found
-    lacking = [f"settings.{name} is missing" for name in _NEEDED if name not in values["settings"]]
     numbers = {place: _at(values, place) for place in _LEAST}
-    return lacking + [
+    return [
         f"{place} must be at least {_LEAST[place]}, got {number}"
         for place, number in numbers.items()
         if number is not None and not number >= _LEAST[place]

@@ -33,8 +33,10 @@ class Made:
         self.folder.append_decision(line | {"donor_env_steps": donor_at} | settings | more)
 
     def ended(self, trial: str, env_steps: int) -> None:
-        best = {"trial": trial, "env_steps": env_steps}
-        self.folder.write_summary({"best": best, "trials": [], "stop_reason": "steps"})
+        best = {"trial": trial, "env_steps": env_steps, "config": {}, "checkpoint": "best"}
+        summary = {"best": {**best, "score": None}, "evaluation": None, "trials": []}
+        spent = {"env_steps": env_steps, "wall_seconds": 1.0, "stop_reason": "steps"}
+        self.folder.write_summary({**summary, **spent})
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pictures import SHADE
 from trained import trained
 
 from rltune.errors import BadInput, MachineError
-from rltune.evaluation import best_policy, evaluation_seeds
+from rltune.evaluation import best_policy, evaluation_seeds, summarise
 from rltune.film import film
 from rltune.policies.scoring import play
 from rltune.request import make_spec
@@ -52,7 +52,9 @@ def test_an_mp4_shows_every_step_of_the_scored_episodes(
     cartpole: RunFolder, tmp_path: Path
 ) -> None:
     seeds = evaluation_seeds(0, 5)
-    cartpole.write_summary({"evaluation": {"seeds": seeds}})
+    scored_on = {"best": None, "evaluation": summarise([0.0] * 5, seeds).to_dict(), "trials": []}
+    spent = {"env_steps": 1, "wall_seconds": 1.0, "stop_reason": "steps"}
+    cartpole.write_summary({**scored_on, **spent})
     shown = list(record(cartpole, tmp_path / "a.mp4", episodes=2))
     assert [one.seed for one in shown] == seeds[:2]
     scored = play(best_policy(cartpole), cartpole.spec, seeds)
