@@ -145,14 +145,19 @@ def test_29_a_trial_that_diverges_is_never_the_best(folder: Path) -> None:
 
 
 def test_31_a_sweep_whose_mutations_do_not_act_fails_with_both_values(folder: Path) -> None:
-    """The re-application of the learning rate is taken out, as stock RLlib has none."""
+    """A clone's optimiser is left at another rate, as stock RLlib leaves it at its donor's."""
     (folder / "stale.py").write_text(
         textwrap.dedent("""\
         import gymnasium as gym
         from gymnasium.envs.classic_control import CartPoleEnv
         from rltune.algorithms.learner import ArrayLearner
 
-        ArrayLearner.set_clock = lambda self, env_steps: None
+        def stale(self, env_steps):
+            if self.config.exploit:
+                for group in self.rated()["lr"].param_groups:
+                    group["lr"] = 0.0123
+
+        ArrayLearner.set_clock = stale
         gym.register("Stale-v0", CartPoleEnv, max_episode_steps=500)
         """)
     )
