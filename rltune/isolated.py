@@ -194,6 +194,8 @@ def _do(work: Work[Any], timeout: float, folder: Path, answer: Connection) -> No
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     sys.stdout, sys.stderr = os.fdopen(nowhere, "w"), sys.__stderr__
+    if store := sys.modules.get("ray.experimental.internal_kv"):
+        store._internal_kv_reset()  # a fork has no connection: a look-up would hang
     if torch := sys.modules.get("torch"):
         torch.set_num_threads(1)  # OpenMP's threads did not come along
     logger, said = logging.getLogger("rltune"), _Said()
