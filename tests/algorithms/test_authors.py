@@ -14,6 +14,7 @@ from quick import make, same, weights
 from rltune import algorithms, envs, export
 from rltune.algorithms.policy import Policy
 from rltune.engine.codec import action_codec
+from rltune.metrics import RETURN
 from rltune.policies.scoring import play
 from rltune.request import make_spec
 
@@ -101,6 +102,7 @@ class _Asked:
 
     seed = 0
     metric = "episode_reward_mean"
+    goal = RETURN
 
     def __init__(self, env_id: str, env_args: dict[str, Any]) -> None:
         self.env_id, self.env_args = env_id, env_args

@@ -110,7 +110,7 @@ def test_29_a_rate_far_too_high(algo: str, tmp_path: Path) -> None:
     assert _finite(member)
     # Its checkpoint says so, and whoever loads it has diverged too.
     member.save(str(tmp_path / "own"))
-    record = json.loads((tmp_path / "own" / RECORD_FILE).read_text())
+    record = loads((tmp_path / "own" / RECORD_FILE).read_text())
     assert record["diverged"] == result["diverged"]
     member.reset(config(algo, trial="t01", **_rates(algo, 1e20)))
     assert member.diverged is None
