@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rltune import machine
 from rltune.errors import BadInput
 from rltune.policies.scoring import side_by_side
 from rltune.request import make_spec
@@ -56,6 +57,16 @@ def test_74_trials_at_a_time(
     processes, copies = side_by_side(spec)
     assert copies >= 1
     assert env_copies is None or processes * copies <= env_copies
+
+
+def test_74_one_large_trial_is_scored_within_its_copies_too(tmp_path: Path) -> None:
+    """Where one trial takes all cores nothing is lowered, and policies play on each core."""
+    settings = {"num_envs_per_env_runner": 1}
+    cores = machine.cores().amount
+    large = {"cpus_per_trial": cores, "env_copies": 1, "settings": settings}
+    spec = make_spec("ppo", "acrobot", storage=tmp_path, **large)
+    assert spec.concurrent is None
+    assert side_by_side(spec) == (1, 1)
 
 
 def test_77_the_scoring_budget_of_a_preset_and_of_options(tmp_path: Path) -> None:
