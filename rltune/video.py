@@ -22,6 +22,7 @@ from rltune.evaluation import best_policy, evaluation_seeds
 from rltune.film import film
 from rltune.runs import RunFolder
 from rltune.spec import RunSpec
+from rltune.watchdog import Boundary
 
 #: Frames a second of an environment that names none.
 FPS = 30
@@ -106,11 +107,13 @@ def _seeds(folder: RunFolder, seed: int | None, count: int) -> list[int]:
 def _episode(
     env: gym.Env[Any, Any], policy: Policy, seed: int, show: Callable[[], None], every: int = 1
 ) -> Episode:
-    obs, _ = env.reset(seed=seed)
+    with Boundary(KeyboardInterrupt):
+        obs, _ = env.reset(seed=seed)
     show()
     env_steps, episode_return, over = 0, 0.0, False
     while not over:
-        obs, reward, terminated, truncated, _ = env.step(policy.act(obs[None])[0])
+        with Boundary(KeyboardInterrupt):
+            obs, reward, terminated, truncated, _ = env.step(policy.act(obs[None])[0])
         env_steps, episode_return = env_steps + 1, episode_return + float(reward)
         over = terminated or truncated
         if over or env_steps % every == 0:

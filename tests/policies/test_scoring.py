@@ -15,9 +15,9 @@ import pytest
 from trained import trained
 from warm import run_rltune
 
-from rltune import evaluation
-from rltune.errors import EnvironmentFailed, NothingUsable
-from rltune.evaluation import evaluate, evaluation_seeds
+from rltune import evaluation, video
+from rltune.errors import EnvironmentExit, EnvironmentFailed, NothingUsable
+from rltune.evaluation import best_policy, evaluate, evaluation_seeds
 from rltune.observer import Observer
 from rltune.policies.scoring import Lost, play
 from rltune.request.trust import adopt
@@ -222,6 +222,12 @@ def test_76_a_close_that_raises_is_told_once_and_changes_nothing(run: Any, tmp_p
     warned = "rltune: environment faulty:Score: close() raised RuntimeError: it was never open"
     assert told.stderr.count("close() raised") == 1
     assert warned.removeprefix("rltune: environment faulty:") in told.stderr
+
+
+def test_99_an_environment_cannot_end_the_process_that_shows_it(policy: RunFolder) -> None:
+    env = faulty.Leaves("exit", at=3)
+    with pytest.raises(EnvironmentExit, match=r"SystemExit: 3 raised in step \("):
+        video._episode(env, best_policy(policy), 7, lambda: None)
 
 
 def test_74_an_episode_has_a_copy_to_itself_and_no_more_copies_live_than_allowed(
