@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rltune.engine.codec import FORMS
 from rltune.errors import did_you_mean, unknown
 from rltune.space import Constraint, Space
 
@@ -159,7 +160,7 @@ _COMMON = {
     "observation_form": Setting(
         "observations read as a vector or as a picture, its channels last or first; auto: by shape",
         "str",
-        options=("auto", "vector", "picture", "channels_first"),
+        options=FORMS,
         structural=True,
     ),
     "observation_filter": Setting(
