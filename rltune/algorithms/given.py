@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ray.rllib.env.env_context import EnvContext
-from ray.tune.registry import ENV_CREATOR, _global_registry
+from ray.tune.registry import ENV_CREATOR, _global_registry, register_env
 
 from rltune import envs
 
@@ -34,6 +34,13 @@ def env_of(config: Any, worker_index: int, num_workers: int) -> tuple[Any, Mappi
     if not callable(given) or _by_name(given, config.env_config):
         return given, context
     return _Called(given, context), {}
+
+
+def tell_rllib(given: Any) -> None:
+    """Registers a name that RLlib's own engine could not make an environment of by itself."""
+    ours = isinstance(given, str) and (given in envs.SPECS or ":" in given)
+    if ours and not _global_registry.contains(ENV_CREATOR, given):
+        register_env(given, partial(envs.make, given))
 
 
 class _Called:

@@ -28,6 +28,7 @@ from ray.tune.result import TRIAL_INFO
 
 from rltune.algorithms.audit import asked_for
 from rltune.algorithms.divergence import Divergence, check_rollouts
+from rltune.algorithms.given import tell_rllib
 from rltune.algorithms.restore import Restorable
 from rltune.algorithms.rollout import Finished, Rollout
 from rltune.algorithms.stock import check_metrics
@@ -109,6 +110,8 @@ class Member(Restorable):
             self.config = self.config.copy(copy_frozen=False)
             self.config.crash_folder = self._storage.trial_fs_path
             self.config.freeze()
+        if not self.on_arrays:
+            tell_rllib(self.config.env)
         super().setup(config)  # type: ignore[misc]
         self.env_steps = 0
         self.diverged = None

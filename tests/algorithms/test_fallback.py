@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import ray.tune
 from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPPOTorchRLModule
+from ray.rllib.callbacks.callbacks import RLlibCallback
 from ray.rllib.connectors.env_to_module import MeanStdFilter
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.env.multi_agent_env import MultiAgentEnv
@@ -159,3 +160,18 @@ def test_noisy_networks_are_the_array_engines_alone() -> None:
     )
     with pytest.raises(ValueError, match=r"does not do n_step=\(1, 3\)"):
         config.build_algo()
+
+
+@pytest.mark.filterwarnings("ignore:.*Overriding environment rllib")  # RLlib's own, each time
+@pytest.mark.parametrize(
+    ("env", "env_config", "length"),
+    [("shapes:Needs", {"length": 7}, 7), ("shapes:Maze", {"max_episode_steps": 6}, 6)],
+)
+def test_73_rllibs_own_engine_takes_the_same_names(
+    env: str, env_config: dict[str, Any], length: int
+) -> None:
+    asked = {**QUICK, "env": env, "env_config": env_config, "num_env_runners": 0}
+    algo = algorithms.PPO(config={**asked, "callbacks": type("Own", (RLlibCallback,), {})})
+    assert not algo.on_arrays
+    assert algo.train()["env_runners"]["episode_len_mean"] == length
+    algo.stop()
