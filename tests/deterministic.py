@@ -60,7 +60,8 @@ class Climber(tune.Trainable):  # type: ignore[misc]
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         folder = Path(checkpoint_dir)
-        record = {"env_steps": self.env_steps, "level": self.level, "episode_returns": []}
+        record = {"env_steps": self.env_steps, "level": self.level}
+        record |= {"episode_returns": [], "window": 20}
         (folder / RECORD_FILE).write_text(json.dumps(record))
         checkpoints.seal(folder, "ppo")
 
