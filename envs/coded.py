@@ -114,7 +114,8 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
             self._terminations[i], self._truncations[i] = terminated, truncated
             if self._terminations[i] or self._truncations[i]:
                 over = True
-                final_obs[i], final_info[i] = self._env_obs[i], info
+                # Copies: many an environment hands out the same array and dict until the end.
+                final_obs[i], final_info[i] = np.array(self._env_obs[i]), dict(info)
                 self._env_obs[i], _ = env.reset()
         return (
             np.stack(self._env_obs, dtype=self.single_observation_space.dtype, casting="same_kind"),

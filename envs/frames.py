@@ -49,6 +49,7 @@ class JoinFrames(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore
 
     def observation(self, observation: np.ndarray) -> np.ndarray:
         """The newest observations, joined."""
+        observation = np.array(observation)  # it may be the same array in every step
         self._frames.append(observation)
         while len(self._frames) < (self._frames.maxlen or 0):
             self._frames.append(observation)

@@ -101,6 +101,29 @@ class Bits(gym.Env[Any, Any]):
         return self.see(), reward, False, self.count >= 20, {}
 
 
+class Reused(gym.Env[Any, Any]):
+    """Hands out the same array and the same dict in every step and every episode."""
+
+    observation_space = spaces.Box(-1000, 1000, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self) -> None:
+        self.seen, self.info = np.zeros(2, np.float32), {"total": 0}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.count = 0
+        self.seen[:] = (-500, 0)
+        self.info["total"] = 0
+        return self.seen, self.info
+
+    def step(self, action: Any) -> Any:
+        self.count += 1
+        self.seen[:] = (self.count, action)
+        self.info["total"] += 1
+        return self.seen, float(action), False, self.count >= 10, self.info
+
+
 class Cards(Strict):
     """Some of the actions are legal in each step, another few each time; none after the last.
 

@@ -144,6 +144,36 @@ def test_64_flags_are_learnt_like_the_same_numbers_in_float32(algo: str, high: i
     left.cleanup()
 
 
+@pytest.mark.parametrize("frame_stack", [1, 3])
+def test_an_array_that_is_reused_is_what_it_was(frame_stack: int) -> None:
+    trained = make("dqn", env="authors:Reused", frame_stack=frame_stack, **BRIEF, **OF_ALGO["dqn"])
+    rollout = trained.env_runner.sample(num_steps=25)
+    counts = rollout.next_obs[:, 0, -2]
+    assert counts[:21].tolist() == [*range(1, 11), *range(1, 11), 1]
+    if frame_stack == 3:
+        before = rollout.next_obs[:, 0, [0, 2]]
+        assert before[:10].tolist() == [
+            [-500, -500],
+            *(
+                [max(k, -500) for k in pair]
+                for pair in [
+                    (-500, 1),
+                    (1, 2),
+                    (2, 3),
+                    (3, 4),
+                    (4, 5),
+                    (5, 6),
+                    (6, 7),
+                    (7, 8),
+                    (8, 9),
+                ]
+            ),
+        ]
+    assert [episode.info for episode in rollout.episodes][:2] == [{"total": 10.0}] * 2
+    assert np.isfinite(trained.train()["learners"]["default_policy"]["total_loss"])
+    trained.cleanup()
+
+
 @pytest.mark.parametrize(
     ("low", "high"), [(-3.0, 0.2), (-2.0, 0.7)], ids=["stronger brakes", "other bounds"]
 )
