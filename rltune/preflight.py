@@ -159,10 +159,11 @@ def api_problem(env: gym.Env[Any, Any], guard: Guard) -> str | None:
     """
     own = _own(env)
     choose = _Chooser(own)
+    before = {name: getattr(own, name) for name in ("observation_space", "action_space")}
     try:
         with guard:
             answer = own.reset(seed=0)
-        problem = _reset_problem(answer, own.observation_space)
+        problem = _moved(own, before) or _reset_problem(answer, own.observation_space)
         if problem is None:
             with guard:
                 answer = own.step(choose(answer[0]))
@@ -172,8 +173,24 @@ def api_problem(env: gym.Env[Any, Any], guard: Guard) -> str | None:
                 seen, _ = env.reset(seed=0)
                 env.step(choose(seen))
     except Exception as error:  # an environment may raise anything
+        if isinstance(error, TypeError) and "reset() got an unexpected keyword" in str(error):
+            return (
+                f"{error}; gymnasium wants `def reset(self, *, seed=None, options=None)`, which "
+                f"begins with super().reset(seed=seed); {GUIDE}"
+            )
         return f"it failed its first step: {_shown(error)}. Mend it before it is trained on."
-    return problem or _later_problem(own, choose, guard)
+    return problem or _later_problem(own, choose, guard) or _moved(own, before)
+
+
+def _moved(env: gym.Env[Any, Any], before: Mapping[str, gym.Space[Any]]) -> str | None:
+    """That a space is no longer what it was: a policy is built once, for one of them."""
+    for name, space in before.items():
+        if (now := getattr(env, name)) != space:
+            return (
+                f"its {name} was {space} when it was made and is {now} after a reset: it must stay "
+                "as it is. Make it large enough for every episode, with a mask of legal actions"
+            )
+    return None
 
 
 class _Chooser:

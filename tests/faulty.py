@@ -56,6 +56,21 @@ class OldReset(Faulty):
         return self.see()
 
 
+class OldSeed(Faulty):
+    def reset(self) -> Any:  # type: ignore[override]
+        return self.see(), {}
+
+
+class GrowingActions(Faulty):
+    """Another number of actions in every episode."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        answer = super().reset(seed=seed)
+        self.episodes = getattr(self, "episodes", 0) + 1
+        self.action_space = gym.spaces.Discrete(1 + self.episodes)
+        return answer
+
+
 class NoReward(Faulty):
     def reward(self) -> Any:
         return None

@@ -34,6 +34,12 @@ def test_a_good_environment_is_let_through(tmp_path: Path) -> None:
     [
         ("OldStep", "step() returned 4 values, as old gym had it", "return `done` as terminated"),
         ("OldReset", "reset() returned an array of shape (3,)", "`return observation, {}`"),
+        (
+            "OldSeed",
+            "reset() got an unexpected keyword argument 'seed'",
+            "def reset(self, *, seed=",
+        ),
+        ("GrowingActions", "its action_space was Discrete(2) when it was made", "mask of legal"),
         ("NoReward", "step() returned None as reward", "float(reward)"),
         ("ObjectReward", "step() returned an object as reward", "float(reward)"),
         ("ArrayReward", "step() returned an array of shape (2,) as reward", "float(reward)"),
