@@ -1,7 +1,9 @@
 """A robot's arm with asymmetric torques: a factory, and an id that is registered.
 
-rltune sac arm.py:heavy_arm --env-arg load=0.5 --steps 20_000
-rltune sac Arm-v0 --import arm --steps 20_000
+    rltune sac arm.py:heavy_arm --env-arg load=0.5 --steps 20_000
+    rltune sac Arm-v0 --import arm --steps 20_000
+
+Both name the same class.
 """
 
 from __future__ import annotations
