@@ -104,6 +104,9 @@ class Watchdog(Boundary):
         self._timeout = timeout
         self._count = 0  # odd while a call is under way
         self._closed = threading.Event()
+        # Where it is enabled already it would leave in place what others, such as Ray, have put
+        # over its handlers since.
+        faulthandler.disable()
         faulthandler.enable(self._report)
         os._exit = self._exit  # type: ignore[assignment]
         self._put_off()

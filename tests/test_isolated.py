@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import os
 import re
@@ -163,6 +164,17 @@ def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
     while not holds():
         assert time.monotonic() < until, "it takes too long"
         time.sleep(0.02)
+
+
+def test_21_a_crash_is_told_where_others_have_taken_the_signal() -> None:
+    """pytest has enabled faulthandler, and Ray puts a handler of its own over it."""
+    before = signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+    try:
+        with pytest.raises(ProcessEnded) as ended:
+            isolated(lambda _guard: ctypes.string_at(0), 5.0)
+    finally:
+        signal.signal(signal.SIGSEGV, before)
+    assert "in string_at" in ended.value.report
 
 
 def test_what_a_child_prints_waits_for_no_lock_of_ours() -> None:
