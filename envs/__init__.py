@@ -8,7 +8,7 @@ not before. Everything that trains or evaluates makes its environments with :fun
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,13 @@ import gymnasium as gym
 from gymnasium.vector import VectorEnv
 from rltune.envs import arguments, places, pool
 from rltune.envs.closing import close, make_all
-from rltune.envs.coded import Copies, DecodeActions, EncodeObservations, MaskBeside
+from rltune.envs.coded import (
+    Copies,
+    DecodeActions,
+    EncodeObservations,
+    MaskBeside,
+    OwnArrays,
+)
 from rltune.envs.construct import (
     CONFIG_NAMES,
     FAMILIES,
@@ -92,7 +98,7 @@ def make(
 def coded(env: gym.Env[Any, Any], frame_stack: int = 1, form: str = "auto") -> gym.Env[Any, Any]:
     """An environment of :func:`authored` behind the codec; see :func:`make`."""
     codec = action_codec(env.action_space)
-    env = _readable(env, codec, frame_stack, form)
+    env = OwnArrays(_readable(env, codec, frame_stack, form))
     return env if codec.is_identity else DecodeActions(env, codec)
 
 
@@ -171,7 +177,19 @@ def make_vec(
         return _readable(env, codec, frame_stack, form)
 
     copies = make_all(copy, num_envs)
+    _check_alike(copies)
     return Copies([partial(_same, one) for one in copies], codec)
+
+
+def _check_alike(copies: Sequence[gym.Env[Any, Any]]) -> None:
+    for name in ("observation_space", "action_space"):
+        first, *others = (getattr(copy, name) for copy in copies)
+        for number, space in enumerate(others, start=2):
+            if space != first:
+                raise ValueError(
+                    f"the {name} of copy {number} is {space}, that of the first {first}: every "
+                    "copy must have the same"
+                )
 
 
 def _same(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:

@@ -17,6 +17,7 @@ from rltune.engine.codec import (
     ObservationCodec,
     flat_mask,
 )
+from rltune.engine.episodes import numbers
 
 
 class MaskBeside(gym.Wrapper, RecordConstructorArgs):  # type: ignore[misc]
@@ -55,6 +56,15 @@ class MaskBeside(gym.Wrapper, RecordConstructorArgs):  # type: ignore[misc]
         return self._with_mask(observation), reward, terminated, truncated, info
 
 
+class OwnArrays(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore[misc]
+    """Observations that stay as they are: many an environment reuses one array, for all copies."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
+        self.observation = np.array
+
+
 class EncodeObservations(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore[misc]
     """Observations as a policy reads them."""
 
@@ -79,9 +89,10 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
     """Copies of an environment stepped one after the other; they start again in the same step.
 
     Gymnasium's own keeps books over what ``info`` holds, and fails on what an author may well put
-    there (a text after a number, arrays of changing length). Here the infos of episodes that have
-    ended are handed on as they are: ``infos["final_info"]`` and ``infos["final_obs"]`` are lists
-    with an entry a copy, None for those that go on.
+    there (a text after a number, arrays of changing length). Here the numbers in the last info of
+    episodes that have ended are handed on: ``infos["final_info"]`` and ``infos["final_obs"]`` are
+    lists with an entry a copy, None for those that go on. Nothing that is handed on changes when an
+    environment reuses its arrays and dicts, in the next episode or in another copy.
 
     Args:
         makers: of each copy, its observations as the policy reads them.
@@ -102,6 +113,26 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
         """Keeps nothing: see the class."""
         return vector_infos
 
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Starts an episode in every copy; a single seed is that of the first copy."""
+        seeds = seed if isinstance(seed, Sequence) else self._seeds(seed)
+        self._terminations[:] = self._truncations[:] = False
+        for i, (env, its) in enumerate(zip(self.envs, seeds, strict=True)):
+            self._env_obs[i] = np.array(env.reset(seed=its, options=options)[0])
+        return self._seen(), {}
+
+    def _seeds(self, first: int | None) -> Sequence[int | None]:
+        return [None if first is None else first + i for i in range(self.num_envs)]
+
+    def _seen(self) -> np.ndarray:
+        dtype = self.single_observation_space.dtype
+        return np.stack(self._env_obs, dtype=dtype, casting="same_kind")
+
     def step(
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -110,15 +141,15 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
         final_info: list[Any] = [None] * self.num_envs
         over = False
         for i, (env, action) in enumerate(zip(self.envs, self._codec.split(actions), strict=True)):
-            self._env_obs[i], self._rewards[i], terminated, truncated, info = env.step(action)
+            obs, self._rewards[i], terminated, truncated, info = env.step(action)
+            self._env_obs[i] = np.array(obs)
             self._terminations[i], self._truncations[i] = terminated, truncated
             if self._terminations[i] or self._truncations[i]:
                 over = True
-                # Copies: many an environment hands out the same array and dict until the end.
-                final_obs[i], final_info[i] = np.array(self._env_obs[i]), dict(info)
-                self._env_obs[i], _ = env.reset()
+                final_obs[i], final_info[i] = self._env_obs[i], numbers(info)
+                self._env_obs[i] = np.array(env.reset()[0])
         return (
-            np.stack(self._env_obs, dtype=self.single_observation_space.dtype, casting="same_kind"),
+            self._seen(),
             self._rewards.copy(),
             self._terminations.copy(),
             self._truncations.copy(),

@@ -18,6 +18,7 @@ from rltune.engine.codec import ACTION_MASK, action_codec, flat_mask, has_mask, 
 from rltune.envs import EnvSpec
 from rltune.errors import BadInput, EnvironmentExit, ProcessEnded
 from rltune.isolated import Guard, isolated
+from rltune.notices import warn_once
 from rltune.probe import Probe, probed
 from rltune.settings import ALGORITHMS, Algorithm
 from rltune.watchdog import CRASHED, ENV_TIMEOUT, EXITED, HUNG
@@ -33,6 +34,11 @@ KINDS = {
     "multidiscrete": "MultiDiscrete",
     "multibinary": "MultiBinary",
     "box": "Box",
+}
+#: Gymnasium's wrappers with running statistics, and what is saved with the policy instead.
+STATISTICS = {
+    "NormalizeObservation": "--set observation_filter=MeanStdFilter",
+    "NormalizeReward": "--set normalize_rewards=true (ppo)",
 }
 GUIDE = "see https://gymnasium.farama.org/introduction/migration_guide/"
 
@@ -101,6 +107,7 @@ def tried(spec: EnvSpec, algo: Algorithm, env_args: Mapping[str, Any], guard: Gu
         )
         return f"environment {spec.id} could not be made: {_shown(error)}. {advice}"
     found = probed(env)
+    _warn_of_statistics(spec, env)
     wrong = space_problem(spec, algo, env)
     if wrong is None:
         try:
@@ -112,6 +119,19 @@ def tried(spec: EnvSpec, algo: Algorithm, env_args: Mapping[str, Any], guard: Gu
     with guard:
         envs.close(env)
     return wrong or found
+
+
+def _warn_of_statistics(spec: EnvSpec, env: gym.Env[Any, Any]) -> None:
+    """Warns of wrappers that scale by statistics of their own, which no policy is saved with."""
+    layer = env
+    while isinstance(layer, gym.Wrapper):
+        if (instead := STATISTICS.get(type(layer).__name__)) is not None:
+            warn_once(
+                f"environment {spec.id} is wrapped in {type(layer).__name__}: each copy has its "
+                "own statistics, and they start from nothing in scoring, so that a policy is "
+                f"scored on other numbers than it was trained on. Leave it out and use {instead}."
+            )
+        layer = layer.env
 
 
 def _shown(error: Exception) -> str:

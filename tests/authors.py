@@ -102,26 +102,53 @@ class Bits(gym.Env[Any, Any]):
 
 
 class Reused(gym.Env[Any, Any]):
-    """Hands out the same array and the same dict in every step and every episode."""
+    """Hands out the same array and the same dict in every step and every episode.
+
+    Args:
+        shared: by every copy, and what the dict holds is reused too.
+    """
+
+    buffer = np.zeros(2, np.float32)
 
     observation_space = spaces.Box(-1000, 1000, (2,), np.float32)
     action_space = spaces.Discrete(2)
 
-    def __init__(self) -> None:
-        self.seen, self.info = np.zeros(2, np.float32), {"total": 0}
+    def __init__(self, shared: bool = False) -> None:
+        self.seen = self.buffer if shared else np.zeros(2, np.float32)
+        self.info = {"total": 0, "deep": {"total": 0}, "array": np.zeros(1)}
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         super().reset(seed=seed)
         self.count = 0
         self.seen[:] = (-500, 0)
-        self.info["total"] = 0
+        self._tell(0)
         return self.seen, self.info
+
+    def _tell(self, total: int) -> None:
+        self.info["total"] = self.info["deep"]["total"] = self.info["array"][0] = total
 
     def step(self, action: Any) -> Any:
         self.count += 1
         self.seen[:] = (self.count, action)
-        self.info["total"] += 1
+        self._tell(self.count)
         return self.seen, float(action), False, self.count >= 10, self.info
+
+
+class Differing(Strict):
+    """Each copy has another number of observations."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        type(self).made += 1
+        seen = spaces.Box(-1, 1, (1 + self.made % 3,), np.float32)
+        super().__init__(seen, spaces.Discrete(2))
+
+
+def normalised(reward: bool = False) -> gym.Env[Any, Any]:
+    """An environment in gymnasium's wrappers with running statistics."""
+    env = gym.wrappers.NormalizeObservation(Bits())
+    return gym.wrappers.NormalizeReward(env) if reward else env
 
 
 class Cards(Strict):

@@ -29,6 +29,14 @@ def test_a_good_environment_is_let_through(tmp_path: Path) -> None:
     assert make_spec("ppo", "faulty:Faulty", storage=tmp_path).env_id == "faulty:Faulty"
 
 
+def test_statistics_of_wrappers_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    spec = catalog.environment("authors:normalised")
+    check_environment(spec, algorithm("ppo"), {"reward": True})
+    assert "wrapped in NormalizeObservation: each copy has its own" in caplog.text
+    assert "use --set observation_filter=MeanStdFilter" in caplog.text
+    assert "use --set normalize_rewards=true" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("name", "wrong", "mend"),
     [

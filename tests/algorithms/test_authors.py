@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,34 +145,40 @@ def test_64_flags_are_learnt_like_the_same_numbers_in_float32(algo: str, high: i
     left.cleanup()
 
 
+@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("frame_stack", [1, 3])
-def test_an_array_that_is_reused_is_what_it_was(frame_stack: int) -> None:
-    trained = make("dqn", env="authors:Reused", frame_stack=frame_stack, **BRIEF, **OF_ALGO["dqn"])
+def test_an_array_that_is_reused_is_what_it_was(frame_stack: int, shared: bool) -> None:
+    args = {"shared": shared}
+    changes = {"frame_stack": frame_stack, **BRIEF, **OF_ALGO["dqn"]}
+    trained = make("dqn", env="authors:Reused", env_config=args, **changes)
     rollout = trained.env_runner.sample(num_steps=25)
-    counts = rollout.next_obs[:, 0, -2]
-    assert counts[:21].tolist() == [*range(1, 11), *range(1, 11), 1]
-    if frame_stack == 3:
-        before = rollout.next_obs[:, 0, [0, 2]]
-        assert before[:10].tolist() == [
-            [-500, -500],
-            *(
-                [max(k, -500) for k in pair]
-                for pair in [
-                    (-500, 1),
-                    (1, 2),
-                    (2, 3),
-                    (3, 4),
-                    (4, 5),
-                    (5, 6),
-                    (6, 7),
-                    (7, 8),
-                    (8, 9),
-                ]
-            ),
-        ]
-    assert [episode.info for episode in rollout.episodes][:2] == [{"total": 10.0}] * 2
+    frames = rollout.next_obs.reshape(25, 4, frame_stack, 2)
+    assert (frames[..., -1, 1] == rollout.actions).all()  # of this very copy
+    for back in range(frame_stack):
+        counts = [k - back if k > back else -500 for k in range(1, 11)]
+        seen = frames[:20, :, -1 - back, 0]
+        assert (seen == np.array([*counts, *counts])[:, None]).all()
+    starts = rollout.obs.reshape(25, 4, frame_stack, 2)[[0, 10, 20]]
+    assert (starts == [-500, 0]).all()
+    info = {"total": 10.0, "deep/total": 10.0, "array": 10.0}
+    assert [episode.info for episode in rollout.episodes] == [info] * 8
     assert np.isfinite(trained.train()["learners"]["default_policy"]["total_loss"])
     trained.cleanup()
+
+
+@pytest.mark.parametrize("frame_stack", [1, 2])
+def test_observations_that_are_kept_stay_as_they_were(frame_stack: int) -> None:
+    made = partial(envs.make, "authors:Reused", {"shared": True}, frame_stack)
+    left, right = made(), made()
+    start = left.reset(seed=0)[0]
+    right.reset(seed=1)
+    kept = [start, left.step(1)[0], right.step(0)[0], left.step(0)[0]]
+    assert [obs[-2:].tolist() for obs in kept] == [[-500, 0], [1, 1], [1, 0], [2, 0]]
+
+
+def test_copies_that_differ_are_named() -> None:
+    with pytest.raises(ValueError, match=r"observation_space of copy 2 is Box.*every copy must"):
+        envs.make_vec("authors:Differing", 3)
 
 
 @pytest.mark.parametrize(
