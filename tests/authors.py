@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium import spaces
 
 
@@ -132,6 +133,20 @@ class Reused(gym.Env[Any, Any]):
         self.seen[:] = (self.count, action)
         self._tell(self.count)
         return self.seen, float(action), False, self.count >= 10, self.info
+
+
+class SetsTorch(Strict):
+    """Sets torch for itself, as an environment with a network inside does."""
+
+    def __init__(self) -> None:
+        super().__init__(spaces.Box(-1, 1, (3,), np.float32), spaces.Discrete(8))
+        torch.set_num_threads(3)
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        torch.manual_seed(0)
+        return super().reset(seed=seed)
 
 
 class Differing(Strict):

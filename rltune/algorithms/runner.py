@@ -18,6 +18,7 @@ from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils.checkpoints import Checkpointable
 
 from rltune import envs
+from rltune.algorithms.apart import Apart
 from rltune.algorithms.audit import Reading
 from rltune.algorithms.divergence import Divergence
 from rltune.algorithms.given import env_of
@@ -51,6 +52,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         self.module: Any = None
         crash_folder = config.crash_folder and Path(config.crash_folder)
         self._watchdog = watchdog(config.env_timeout, crash_folder)
+        self._guard = Apart(self._watchdog)
         self.rng = np.random.default_rng(self._seed)
         self._restarts = 0
         #: Steps of the vectorised environment so far.
@@ -77,7 +79,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
     def make_env(self) -> None:
         """Makes the vectorised environment and resets it with this runner's seed."""
         config = self.config
-        with self._watchdog:
+        with self._guard:
             name, env_args = env_of(config, self.worker_index, self.num_workers)
             self.env = envs.make_vec(
                 name,
@@ -92,7 +94,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
 
     def _reset_env(self, seed: int | None = None) -> None:
         """Begins new episodes; without a seed from where the environments' generators are."""
-        with self._watchdog:
+        with self._guard:
             self._obs, _ = self.env.reset(seed=seed)
         self._fresh = np.zeros(self.env.num_envs, dtype=bool)  # the next step is spent on a reset
         self._returns = np.zeros(self.env.num_envs)
@@ -218,7 +220,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
     def _step(self, actions: np.ndarray, ended: list[Episode]) -> dict[str, np.ndarray]:
         """One step of every environment; episodes that end are appended to ``ended``."""
         before, fresh = self._obs, self._fresh
-        with self._watchdog:
+        with self._guard:
             self._obs, rewards, terminated, truncated, infos = self.env.step(actions)
         done = terminated | truncated
         with np.errstate(over="ignore"):  # what is infinite then is met by check_rollouts
@@ -233,7 +235,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
             "valid": ~fresh,
         }
         if self._autoreset == AutoresetMode.DISABLED and done.any():
-            with self._watchdog:
+            with self._guard:
                 self._obs, _ = self.env.reset(options={"reset_mask": done})
         self._count_episodes(rewards, done, infos, ended)
         return row
@@ -323,7 +325,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
 
     def _close(self) -> None:
         if self.env is not None:
-            with self._watchdog:
+            with self._guard:
                 envs.close(self.env)
 
     def get_state(self, *_: Any, **__: Any) -> dict[str, Any]:

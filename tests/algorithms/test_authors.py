@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from quick import make, same, weights
 
@@ -174,6 +175,20 @@ def test_observations_that_are_kept_stay_as_they_were(frame_stack: int) -> None:
     right.reset(seed=1)
     kept = [start, left.step(1)[0], right.step(0)[0], left.step(0)[0]]
     assert [obs[-2:].tolist() for obs in kept] == [[-500, 0], [1, 1], [1, 0], [2, 0]]
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+def test_what_an_environment_sets_in_torch_stays_its_own(algo: str) -> None:
+    threads = torch.get_num_threads()
+    trained = make(algo, env="authors:SetsTorch", **BRIEF, **OF_ALGO[algo])
+    rollout = trained.env_runner.sample(num_steps=60)
+    assert torch.get_num_threads() == threads
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.is_grad_enabled()
+    episodes = rollout.actions.reshape(6, 10, -1)
+    assert len(np.unique(episodes, axis=0)) == 6  # it seeds torch alike in each of them
+    assert np.isfinite(trained.train()["learners"]["default_policy"]["total_loss"])
+    trained.cleanup()
 
 
 def test_copies_that_differ_are_named() -> None:
