@@ -17,10 +17,11 @@ from rltune import __version__, envs, files
 from rltune.algorithms.normalise import ILLEGAL
 from rltune.algorithms.policy import Policy
 from rltune.engine.codec import sample
-from rltune.errors import NothingUsable
+from rltune.errors import EnvironmentFailed, NothingUsable, described
 from rltune.evaluation import best_policy, selection_seeds
 from rltune.runs import RunFolder
 from rltune.spec import RunSpec
+from rltune.watchdog import Boundary, where
 
 #: Observations on which both must act the same.
 OBSERVATIONS = 1_000
@@ -85,11 +86,25 @@ def observations(policy: Policy, spec: RunSpec, count: int = OBSERVATIONS) -> np
     """``(count, ...)`` that the policy meets, some of its actions replaced by random ones.
 
     Their episodes start from selection's seeds: evaluation's stay unseen.
+
+    Raises:
+        EnvironmentFailed: the environment raises, with its own exception and line.
     """
+    try:
+        with Boundary(KeyboardInterrupt):
+            return _met(policy, spec, count)
+    except Exception as error:  # an environment may raise anything
+        told = f"{described(error)} in {where(error)}"
+        raise EnvironmentFailed(
+            f"environment {spec.env_id}, while it was exported: {told}"
+        ) from None
+
+
+def _met(policy: Policy, spec: RunSpec, count: int) -> np.ndarray:
     rng = np.random.default_rng(spec.seed)
     seeds = iter(selection_seeds(spec.seed, count + ENVS))
     made = partial(envs.make, spec.env_id, spec.env_args, policy.frame_stack, policy.form)
-    copies = [made() for _ in range(ENVS)]
+    copies = [made() for _ in range(min(ENVS, spec.env_copies or ENVS))]
     current = [env.reset(seed=next(seeds))[0] for env in copies]
     for env in copies:
         env.action_space.seed(int(rng.integers(2**31)))

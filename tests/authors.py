@@ -5,6 +5,7 @@ Each refuses an action that is not in its space, or that its own mask forbids.
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import gymnasium as gym
@@ -144,9 +145,31 @@ class SetsTorch(Strict):
         torch.set_default_dtype(torch.float64)
         torch.set_grad_enabled(False)
 
+    def see(self) -> np.ndarray:
+        return np.zeros(3, np.float32)
+
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         torch.manual_seed(0)
         return super().reset(seed=seed)
+
+
+class OnAPort(Bits):
+    """A simulator that is alone on its port."""
+
+    PORT = 45_687
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.socket = socket.socket()
+        try:
+            self.socket.bind(("127.0.0.1", self.PORT))
+        except OSError:
+            self.socket.close()
+            raise
+        self.socket.listen()
+
+    def close(self) -> None:
+        self.socket.close()
 
 
 class Differing(Strict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 
 from rltune import algorithms, envs
 from rltune.algorithms import tensors
+from rltune.algorithms.apart import Apart
 from rltune.algorithms.normalise import as_input
 from rltune.checkpoints import POLICY_FILE, RECORD_FILE, verify
 from rltune.engine.codec import ActionCodec, action_codec
@@ -101,7 +103,8 @@ def load_policy(spec: RunSpec, folder: RunFolder, checkpoint: Path) -> Policy:
     settings = _settings(spec, folder, checkpoint)
     frame_stack = settings.get("frame_stack", 1)
     form = settings.get("observation_form", "auto")
-    env = envs.make(spec.env_id, spec.env_args, frame_stack, form)
+    with Apart(nullcontext()):
+        env = envs.make(spec.env_id, spec.env_args, frame_stack, form)
     codec = action_codec(envs.authored_actions(env))
     trainable = getattr(algorithms, algorithm(spec.algo).class_name)
     config = trainable.get_default_config().update_from_dict(settings)

@@ -15,6 +15,7 @@ import gymnasium as gym
 import numpy as np
 
 from rltune import envs, machine
+from rltune.algorithms.apart import Apart
 from rltune.algorithms.policy import load_policy
 from rltune.engine.episodes import Episode, numbers
 from rltune.errors import BadCheckpoint, BadInput, ProcessEnded, RltuneError, described
@@ -219,7 +220,7 @@ def play(
         guard: entered around each call of an environment.
         copies: of the environment, at most, at any time.
     """
-    stage = _Stage(policy, spec, guard or nullcontext())
+    stage = _Stage(policy, spec, Apart(guard or nullcontext()))
     waiting = deque(enumerate(seeds))
     while waiting or stage.running:
         while waiting and len(stage.running) < copies:

@@ -16,6 +16,7 @@ from quick import make, same, weights
 from rltune import algorithms, envs, export
 from rltune.algorithms.policy import Policy
 from rltune.engine.codec import action_codec
+from rltune.errors import EnvironmentFailed
 from rltune.metrics import RETURN
 from rltune.policies.scoring import play
 from rltune.request import make_spec
@@ -106,8 +107,8 @@ class _Asked:
     metric = "episode_reward_mean"
     goal = RETURN
 
-    def __init__(self, env_id: str, env_args: dict[str, Any]) -> None:
-        self.env_id, self.env_args = env_id, env_args
+    def __init__(self, env_id: str, env_args: dict[str, Any], env_copies: int | None = None):
+        self.env_id, self.env_args, self.env_copies = env_id, env_args, env_copies
 
 
 @pytest.mark.parametrize("beside", [True, False])
@@ -179,16 +180,31 @@ def test_observations_that_are_kept_stay_as_they_were(frame_stack: int) -> None:
 
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])
 def test_what_an_environment_sets_in_torch_stays_its_own(algo: str) -> None:
-    threads = torch.get_num_threads()
     trained = make(algo, env="authors:SetsTorch", **BRIEF, **OF_ALGO[algo])
     rollout = trained.env_runner.sample(num_steps=60)
-    assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == 1  # as the member sets it
     assert torch.get_default_dtype() == torch.float32
     assert torch.is_grad_enabled()
     episodes = rollout.actions.reshape(6, 10, -1)
     assert len(np.unique(episodes, axis=0)) == 6  # it seeds torch alike in each of them
     assert np.isfinite(trained.train()["learners"]["default_policy"]["total_loss"])
+    policy = policy_of(trained, "authors:Bits", {"n": 8})
+    try:
+        scored = play(policy, _Asked("authors:SetsTorch", {}), SEEDS)  # type: ignore[arg-type]
+    finally:
+        trained.cleanup()
+    assert scored == [10.0] * len(SEEDS)
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_export_keeps_to_the_copies_that_there_may_be() -> None:
+    trained = member("ppo", "authors:OnAPort", num_envs_per_env_runner=1)
+    policy = policy_of(trained, "authors:Bits", {"n": 8})
+    with pytest.raises(EnvironmentFailed, match=r"authors:OnAPort, .*in use .*authors.py:"):
+        export.observations(policy, _Asked("authors:OnAPort", {}), 50)  # type: ignore[arg-type]
     trained.cleanup()
+    one = _Asked("authors:OnAPort", {}, env_copies=1)
+    assert export.observations(policy, one, 50).shape == (50, 8)  # type: ignore[arg-type]
 
 
 def test_copies_that_differ_are_named() -> None:
