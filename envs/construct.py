@@ -15,6 +15,8 @@ from rltune.envs.arguments import decode
 from rltune.envs.places import find, load, split
 from rltune.envs.spec import EnvSpec, Family, bare
 
+from rltune.errors import BadInput, did_you_mean
+
 FAMILIES: tuple[Family, ...] = tuple(
     module.FAMILY for module in (classic_control, box2d, toy_text, mujoco, atari, minigrid)
 )
@@ -136,6 +138,7 @@ def _made(
     config = config_parameter(creator, args, spec.kwargs)
     if config is None:
         kwargs = {key: value for key, value in args.items() if key not in words}
+        _check_names(creator, kwargs)
     else:
         kwargs = {key: value for key, value in args.items() if key in parameters}
         rest = {key: value for key, value in args.items() if key not in parameters}
@@ -168,6 +171,27 @@ class _Bound:
 
     def __deepcopy__(self, _: dict[int, Any]) -> _Bound:
         return self  # gymnasium copies an environment's spec for each of its wrappers
+
+
+def _check_names(creator: Creator, kwargs: Mapping[str, Any]) -> None:
+    """Raises BadInput for arguments that a creator does not take, with those that it does."""
+    known = _parameters(creator)
+    unknown = [name for name in kwargs if name not in known]
+    if not known or not unknown or _takes_any(creator):
+        return
+    taken = f" It takes: {', '.join(known)}."
+    raise BadInput(
+        [
+            f"{getattr(creator, '__qualname__', creator)} takes no argument {name!r}."
+            + (did_you_mean(name, known) or taken)
+            for name in unknown
+        ]
+    )
+
+
+def _takes_any(creator: Creator) -> bool:
+    kinds = [each.kind for each in inspect.signature(creator).parameters.values()]
+    return inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def _parameters(creator: Creator) -> dict[str, inspect.Parameter]:

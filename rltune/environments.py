@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import entry_points
+from inspect import isfunction
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ import gymnasium as gym
 
 from rltune import envs
 from rltune.envs import EnvSpec, places
-from rltune.errors import BadInput, ProcessEnded, unknown
+from rltune.errors import BadInput, ProcessEnded, did_you_mean, unknown
 from rltune.isolated import Guard, isolated
 from rltune.spec import RunSpec
 from rltune.watchdog import ENV_TIMEOUT
@@ -202,8 +203,13 @@ def _unknown(name: str) -> BadInput:
     beside = [f"{place}:{each}" for each in _creators(sys.modules.get(_module_of(place)))]
     if places.is_file(rest):
         return BadInput(f"environment {name!r}: name what the file holds as well: {rest}:MyEnv")
-    known = beside if beside and place else [*envs.SPECS, *gym.registry]
-    return unknown("environment", name, known, " See `rltune list environments`.")
+    if beside and place:
+        return unknown("environment", name, beside)
+    hint = did_you_mean(name, [*envs.SPECS, *gym.registry]) or (
+        " Where a module of yours registers it, add --import MODULE; a class or a function is "
+        "named path/to/file.py:NAME."
+    )
+    return BadInput(f"Unknown environment {name!r}.{hint} See `rltune list environments`.")
 
 
 def _module_of(place: str) -> str:
@@ -211,17 +217,17 @@ def _module_of(place: str) -> str:
 
 
 def _creators(module: ModuleType | None) -> list[str]:
-    """Names of a module's own environments and of what it registers."""
+    """Names of a module's own environments, functions, and of what it registers."""
     if module is None:
         return []
-    classes = [
+    own = [
         name
         for name, each in vars(module).items()
-        if isinstance(each, type)
-        and issubclass(each, gym.Env)
-        and each.__module__ == module.__name__
+        if getattr(each, "__module__", None) == module.__name__
+        and not name.startswith("_")
+        and (isfunction(each) or (isinstance(each, type) and issubclass(each, gym.Env)))
     ]
-    return [*classes, *(i for i, spec in gym.registry.items() if _is_from(spec, module.__name__))]
+    return [*own, *(i for i, spec in gym.registry.items() if _is_from(spec, module.__name__))]
 
 
 def _is_from(spec: Any, module: str) -> bool:

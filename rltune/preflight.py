@@ -99,6 +99,8 @@ def tried(spec: EnvSpec, algo: Algorithm, env_args: Mapping[str, Any], guard: Gu
     try:
         with guard:
             env = envs.authored(spec.id, env_args)
+    except BadInput as error:
+        return f"environment {spec.id}: {error}"
     except Exception as error:  # an environment may raise anything
         advice = (
             f"Install it with: pip install 'rltune[{spec.extra}]'"

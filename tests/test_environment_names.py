@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 import shapes
-from conftest import ROOT, run_rltune
+from conftest import ROOT, Cli, run_rltune
 
 from rltune import catalog, environments, envs
 from rltune.environments import check_there
@@ -283,3 +284,18 @@ def test_71_command_lines_are_redacted_in_every_way_of_writing_them() -> None:
     words = ["--env-arg=api_key=x", "db={password='x', port=3}", "max_tokens=8", "--seed", "3"]
     redacted = ["--env-arg=api_key=***", "db=***", "max_tokens=8", "--seed", "3"]
     assert secrets.redact(words) == redacted
+
+
+def test_95_a_wrong_argument_is_answered_with_the_right_ones(cli: Cli, tmp_path: Path) -> None:
+    for file in (ROOT / "examples").glob("*.py"):
+        shutil.copy(file, tmp_path)
+    for words, said in {
+        "ppo trading.py:Book --env-arg fees=1": "Book takes no argument 'fees'. Did you mean 'fee'",
+        "ppo trading.py:Book --env-arg colour=1": "It takes: fee, swing, steps.",
+        "sac arm.py:heavy_arn": "arm.py:heavy_arm'?",
+        "sac Arm-v0": "add --import MODULE",
+    }.items():
+        done = cli(*words.split(), "--dry-run")
+        assert done.returncode == 2
+        assert said in done.stderr, words
+        assert len(done.stderr.splitlines()) == 1

@@ -12,6 +12,7 @@ import shapes
 from rltune.envs.construct import EnvConfig
 
 from rltune import envs
+from rltune.errors import BadInput
 
 FILE = Path(shapes.__file__)
 
@@ -102,9 +103,22 @@ def test_73_a_function_that_returns_an_environment(place: str) -> None:
         envs.make(f"{place}:nothing")
 
 
+class Picky(gym.Env):  # type: ignore[type-arg]
+    """Does not like what it is given."""
+
+    def __init__(self, size: object) -> None:
+        raise TypeError(f"size must be a number, not {type(size).__name__}")
+
+
 def test_an_environment_raises_its_own_error() -> None:
-    with pytest.raises(TypeError, match=r"Strict.__init__\(\) got an unexpected .*'password'$"):
+    with pytest.raises(TypeError, match=r"^size must be a number, not str$"):
+        envs.construct(Picky, {"size": "hunter2"})
+
+
+def test_95_an_argument_that_it_does_not_take_is_named_without_its_value() -> None:
+    with pytest.raises(BadInput, match=r"^Strict takes no argument 'password'") as refused:
         envs.make("shapes:Strict", {"max_episode_steps": 3, "password": "hunter2"})
+    assert "hunter2" not in str(refused.value)
 
 
 def test_one_file_is_loaded_once_and_under_a_name_of_its_own(tmp_path: Path) -> None:
