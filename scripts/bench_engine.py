@@ -348,12 +348,12 @@ def serve(name: str, side: str, core: int, gpu: bool) -> None:
     """One side: trains as many steps as each line on stdin says, and answers with the time."""
     started = time.perf_counter()
     if side in ("rltune", "cpu", "stock"):
-        from rltune.sweeps import session
+        from rltune.sweeps import surroundings
 
         # isort: split
         import ray
 
-        assert session  # importing it first sets Ray up to be quiet
+        os.environ.update(surroundings.VARIABLES)  # Ray is as quiet as in a sweep
         # Ray's own processes start before the pinning: they stay out of the way.
         ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     os.sched_setaffinity(0, {core})

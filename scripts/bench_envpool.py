@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
-from rltune.envs import pool
 from scipy.stats import ks_2samp
 
 import rltune
@@ -119,7 +118,7 @@ def main() -> None:
         copies = catalog.preset("ppo", envs.SPECS[name]).settings["num_envs_per_env_runner"]
         sides: list[tuple[VectorEnv, Played]] = [
             (envs.make_vec(name, copies), Played()),
-            (pool.Pooled(envs.gym_id(name), copies, envs.make(name)), Played()),
+            (envs.make_vec(name, copies, simulator="envpool"), Played()),
         ]
         for seed in range(ROUNDS):
             for env, played in sides:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -73,7 +74,7 @@ def settings_of(algo: str, env: str) -> dict[str, Any]:
 
 def train(side: str, algo: str, env: str, seed: int) -> Outcome:
     """One run, in this process."""
-    from rltune.sweeps import session
+    from rltune.sweeps import surroundings
 
     # isort: split
     import ray
@@ -82,7 +83,7 @@ def train(side: str, algo: str, env: str, seed: int) -> Outcome:
 
     from rltune import algorithms
 
-    assert session  # importing it first sets Ray up to be quiet
+    os.environ.update(surroundings.VARIABLES)  # Ray is as quiet as in a sweep
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     torch.set_num_threads(1)
     settings, budget = settings_of(algo, env), TASKS[algo, env]
@@ -112,13 +113,15 @@ def greedy_return(net: Any, env: str, seed: int) -> float:
     """Mean return of the greedy policy over fresh episodes."""
     from rltune import envs, evaluation
     from rltune.algorithms.policy import Policy
+    from rltune.engine.codec import action_codec
+    from rltune.policies.scoring import play
     from rltune.request import make_spec
 
     net.eval()
-    space = envs.make(env).action_space
+    codec = action_codec(envs.authored(env).action_space)
     spec = make_spec("ppo" if env != "pendulum" else "sac", env)
     seeds = evaluation.evaluation_seeds(seed, EPISODES)
-    return float(np.mean(evaluation.play(Policy(net, space), spec, seeds)))
+    return float(np.mean(play(Policy(net, codec), spec, seeds)))
 
 
 def run_all(out: Path, jobs: int, only: argparse.Namespace) -> None:

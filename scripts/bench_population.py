@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -251,9 +252,9 @@ def cumulated(reports: list[tuple[int, float | None]]) -> Curve:
 
 def sweep(task: Task, side: str, seed: int) -> Outcome:
     """One sweep, in this process."""
-    from rltune.sweeps import session
+    from rltune.sweeps import surroundings
 
-    assert session  # importing it first sets Ray up to be quiet
+    os.environ.update(surroundings.VARIABLES)  # Ray is as quiet as in a sweep
     warnings.simplefilter("ignore")  # Tune's PB2 fits without noise, and says so
     with tempfile.TemporaryDirectory() as storage:
         if side.startswith("rltune-"):

@@ -71,30 +71,32 @@ def greedy(act: Act, seed: int) -> float:
     from types import SimpleNamespace
 
     from rltune.evaluation import selection_seeds
+    from rltune.metrics import RETURN
     from rltune.policies.scoring import play
 
-    policy = SimpleNamespace(act=act, frame_stack=1)
-    spec: Any = SimpleNamespace(env_id=ENV, env_args={})
+    policy = SimpleNamespace(act=act, frame_stack=1, form="auto")
+    spec: Any = SimpleNamespace(env_id=ENV, env_args={}, goal=RETURN)
     return float(np.mean(play(policy, spec, selection_seeds(seed, EPISODES))))
 
 
 def rltune_side(algo: str, seed: int) -> tuple[int, float] | None:
     """The preset's settings on rltune's engine."""
-    from rltune.sweeps import session
+    from rltune.sweeps import surroundings
 
     # isort: split
     import ray
 
     from rltune import algorithms, catalog, envs
     from rltune.algorithms.policy import Policy
+    from rltune.engine.codec import action_codec
 
-    assert session  # importing it first sets Ray up to be quiet
+    os.environ.update(surroundings.VARIABLES)  # Ray is as quiet as in a sweep
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     preset = catalog.preset(algo, catalog.environment(ENV))
     settings = {**preset.settings, "min_sample_timesteps_per_iteration": EVERY}
     trainable = getattr(algorithms, algo.upper())
     member = trainable(config={**settings, "env": ENV, "seed": seed})
-    policy = Policy(member.learner.net, envs.make(ENV).action_space)
+    policy = Policy(member.learner.net, action_codec(envs.authored(ENV).action_space))
     clock, steps = Clock(seed), 0
     while steps < BUDGET[algo]:
         steps = member.train()["env_steps"]
