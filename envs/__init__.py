@@ -16,17 +16,11 @@ import gymnasium as gym
 from gymnasium.vector import VectorEnv
 from rltune.envs import arguments, places, pool
 from rltune.envs.closing import close, make_all
-from rltune.envs.coded import (
-    Copies,
-    DecodeActions,
-    EncodeObservations,
-    MaskBeside,
-    OwnArrays,
-)
+from rltune.envs.coded import Copies, DecodeActions, EncodeObservations, MaskBeside, OwnArrays
 from rltune.envs.construct import (
     CONFIG_NAMES,
     FAMILIES,
-    SPECS,
+    INFOS,
     construct,
     family,
     gym_id,
@@ -35,16 +29,16 @@ from rltune.envs.construct import (
     reveal,
 )
 from rltune.envs.frames import JoinFrames, joined
-from rltune.envs.spec import EnvSpec, bare
+from rltune.envs.info import EnvInfo, bare
 
 from rltune.engine.codec import ActionCodec, ObservationCodec, action_codec, has_mask
 
 __all__ = [
     "CONFIG_NAMES",
     "FAMILIES",
+    "INFOS",
     "MAX_EPISODE_STEPS",
-    "SPECS",
-    "EnvSpec",
+    "EnvInfo",
     "JoinFrames",
     "arguments",
     "authored",

@@ -14,14 +14,14 @@ from typing import Any
 
 import gymnasium as gym
 from gymnasium.wrappers import AtariPreprocessing, TimeLimit
-from rltune.envs.spec import EnvSpec, Family
+from rltune.envs.info import EnvInfo, Family
 
 #: Half an hour of play, as in Mnih et al. 2015 and gymnasium's own limit.
 MAX_FRAMES = 108_000
 FRAMESKIP = 4
 
 _game = partial(
-    EnvSpec,
+    EnvInfo,
     family="atari",
     max_episode_steps=MAX_FRAMES // FRAMESKIP,
     extra="atari",

@@ -11,9 +11,9 @@ from typing import Any
 
 import gymnasium as gym
 from gymnasium.wrappers import GrayscaleObservation, TransformObservation
-from rltune.envs.spec import EnvSpec, Family
+from rltune.envs.info import EnvInfo, Family
 
-_spec = partial(EnvSpec, family="box2d", extra="box2d")
+_spec = partial(EnvInfo, family="box2d", extra="box2d")
 
 
 def make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from rltune.envs.spec import EnvSpec, Family
+from rltune.envs.info import EnvInfo, Family
 
-_spec = partial(EnvSpec, family="classic_control")
+_spec = partial(EnvInfo, family="classic_control")
 
 FAMILY = Family(
     listed=(

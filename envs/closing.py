@@ -8,8 +8,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
-from rltune.errors import described
-from rltune.notices import warn_once
+from rltune.errors import described, warn_once
 
 
 def close(env: gym.Env[Any, Any] | VectorEnv) -> None:

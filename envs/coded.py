@@ -10,13 +10,7 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from rltune.engine.codec import (
-    ACTION_MASK,
-    OBSERVATIONS,
-    ActionCodec,
-    ObservationCodec,
-    flat_mask,
-)
+from rltune.engine.codec import ACTION_MASK, OBSERVATIONS, ActionCodec, ObservationCodec, flat_mask
 from rltune.engine.episodes import numbers
 
 

@@ -12,15 +12,15 @@ from gymnasium.envs.registration import EnvSpec as Registered
 from gymnasium.envs.registration import load_env_creator
 from rltune.envs import atari, box2d, classic_control, minigrid, mujoco, toy_text
 from rltune.envs.arguments import decode
+from rltune.envs.info import EnvInfo, Family, bare
 from rltune.envs.places import find, load, split
-from rltune.envs.spec import EnvSpec, Family, bare
 
 from rltune.errors import BadInput, did_you_mean
 
 FAMILIES: tuple[Family, ...] = tuple(
     module.FAMILY for module in (classic_control, box2d, toy_text, mujoco, atari, minigrid)
 )
-SPECS: dict[str, EnvSpec] = {spec.name: spec for each in FAMILIES for spec in each.listed}
+INFOS: dict[str, EnvInfo] = {spec.name: spec for each in FAMILIES for spec in each.listed}
 
 #: Makes an environment: a class of one, or a function that returns one.
 Creator = Callable[..., gym.Env[Any, Any]]
@@ -57,7 +57,7 @@ reveal = decode
 
 def gym_id(name: str) -> str:
     """The gymnasium id behind a short name; anything else is returned as it is."""
-    return SPECS[name].id if name in SPECS else name
+    return INFOS[name].id if name in INFOS else name
 
 
 def family(env_id: str) -> Family | None:
@@ -65,7 +65,7 @@ def family(env_id: str) -> Family | None:
     return next((each for each in FAMILIES if each.spec(bare(env_id))), None)
 
 
-def known(env_id: str) -> EnvSpec | None:
+def known(env_id: str) -> EnvInfo | None:
     """What its family knows of an id; None for what belongs to none."""
     found = family(env_id)
     return found.spec(bare(env_id)) if found else None

@@ -16,10 +16,10 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import TimeLimit
-from rltune.envs.spec import EnvSpec, Family
+from rltune.envs.info import EnvInfo, Family
 
 _world = partial(
-    EnvSpec,
+    EnvInfo,
     family="minigrid",
     threshold=0.94,
     threshold_reason=(

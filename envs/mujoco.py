@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
-from rltune.envs.spec import EnvSpec, Family
+from rltune.envs.info import EnvInfo, Family
 
-_spec = partial(EnvSpec, family="mujoco", extra="mujoco", max_episode_steps=1000)
+_spec = partial(EnvInfo, family="mujoco", extra="mujoco", max_episode_steps=1000)
 log = logging.getLogger("rltune")
 
 

@@ -19,12 +19,12 @@ from gymnasium.vector import VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from rltune.envs.closing import close
-from rltune.envs.spec import EnvSpec, bare
+from rltune.envs.info import EnvInfo, bare
 
 from rltune.engine.codec import ActionCodec
 
 
-def problem(env: EnvSpec, frame_stack: int, env_args: Mapping[str, Any]) -> str | None:
+def problem(env: EnvInfo, frame_stack: int, env_args: Mapping[str, Any]) -> str | None:
     """Why EnvPool cannot step an environment; None where it can."""
     if not env.pooled:
         return f"EnvPool was not found to step {env.name} faster, with the same returns"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from rltune.envs.spec import EnvSpec, Family
+from rltune.envs.info import EnvInfo, Family
 
-_spec = partial(EnvSpec, family="toy_text")
+_spec = partial(EnvInfo, family="toy_text")
 
 FAMILY = Family(
     listed=(

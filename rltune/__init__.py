@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rltune.api import trust as trust
     from rltune.errors import RltuneError as RltuneError
 
-__version__ = "0.1.0"
+from rltune._version import __version__
 
 # In a checkout `envs/` and `presets/` lie beside this folder; a wheel has them inside it.
 _HERE = Path(__file__).resolve().parent

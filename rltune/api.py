@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rltune import checkpoints, evaluation, sweeps
+from rltune.callbacks.base import Callback
+from rltune.catalog.environments import EnvLike
 from rltune.engine.episodes import REWARD
-from rltune.environments import Given
 from rltune.envs import places
-from rltune.evaluation import Evaluation
-from rltune.observer import Observer
-from rltune.replays import replay_spec
-from rltune.request import make_spec
+from rltune.policies import evaluation
+from rltune.policies.evaluation import Evaluation
+from rltune.processes.watchdog import ENV_TIMEOUT
+from rltune.request.resolve import make_spec
 from rltune.request.trust import adopt, check_trusted
-from rltune.runs import RunFolder
-from rltune.watchdog import ENV_TIMEOUT
+from rltune.runs import checkpoints
+from rltune.runs.folder import RunFolder
+from rltune.sweeps import runner
+from rltune.sweeps.schedule_replay import replay_spec
 
 log = logging.getLogger("rltune")
 
@@ -56,7 +58,7 @@ class Run:
         return list(self.summary.get("trials", []))
 
     def evaluate(self, episodes: int | None = None, seed: int | None = None) -> Evaluation:
-        """The best policy's returns on fresh seeds; see rltune.evaluation.evaluate.
+        """The best policy's returns on fresh seeds; see rltune.policies.evaluation.evaluate.
 
         Where the environment did not let every episode come to an end, a warning says so.
 
@@ -72,7 +74,7 @@ class Run:
 
 def sweep(
     algo: str,
-    env: Given,
+    env: EnvLike,
     *,
     scheduler: str | None = None,
     searcher: str | None = None,
@@ -103,7 +105,7 @@ def sweep(
     storage: str | Path = "runs",
     name: str | None = None,
     address: str | None = None,
-    observer: Observer | None = None,
+    observer: Callback | None = None,
 ) -> Run:
     """Tunes an algorithm on an environment. What is left out comes from the preset.
 
@@ -163,12 +165,12 @@ def sweep(
     """
     options = {k: v for k, v in locals().items() if k not in {"algo", "env", "observer"}}
     places.starts()
-    return Run(sweeps.run(make_spec(algo, env, **options), observer))
+    return Run(runner.run(make_spec(algo, env, **options), observer))
 
 
 def train(
     algo: str,
-    env: Given,
+    env: EnvLike,
     *,
     seeds: int = 5,
     steps: int | None = None,
@@ -194,7 +196,7 @@ def train(
     storage: str | Path = "runs",
     name: str | None = None,
     address: str | None = None,
-    observer: Observer | None = None,
+    observer: Callback | None = None,
 ) -> Run:
     """Trains a preset's settings on several seeds, without a search, and scores each of them.
 
@@ -213,11 +215,11 @@ def train(
     """
     options = {k: v for k, v in locals().items() if k not in {"algo", "env", "observer", "seeds"}}
     places.starts()
-    return Run(sweeps.run(make_spec(algo, env, trials=seeds, job="train", **options), observer))
+    return Run(runner.run(make_spec(algo, env, trials=seeds, job="train", **options), observer))
 
 
 def replay(
-    path: str | Path, *, seeds: int = 5, observer: Observer | None = None, **options: Any
+    path: str | Path, *, seeds: int = 5, observer: Callback | None = None, **options: Any
 ) -> Run:
     """Retrains the best policy of a sweep on fresh seeds: was it the schedule, or luck?
 
@@ -242,7 +244,7 @@ def replay(
     places.starts()
     folder = RunFolder.open(path)
     check_trusted(folder)
-    return Run(sweeps.run(replay_spec(folder, seeds, **options), observer))
+    return Run(runner.run(replay_spec(folder, seeds, **options), observer))
 
 
 def load(path: str | Path, *, trust: bool = False) -> Run:

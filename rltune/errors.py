@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
+
+log = logging.getLogger("rltune")
 
 
 class RltuneError(Exception):
@@ -86,7 +90,8 @@ class ProcessEnded(RltuneError):
 
     Attributes:
         how: "by SIGSEGV", "with exit code 1".
-        report: where it hung or crashed, see rltune.watchdog.collect; empty if nothing is known.
+        report: where it hung or crashed, see rltune.processes.watchdog.collect; empty where
+            nothing is known.
     """
 
     exit_code = 1
@@ -121,3 +126,9 @@ def unknown(kind: str, word: str, known: Iterable[str], more: str = "") -> BadIn
     known = sorted(known)
     hint = did_you_mean(word, known) or f" Known: {', '.join(known)}."
     return BadInput(f"Unknown {kind} {word!r}.{hint}{more}")
+
+
+@cache
+def warn_once(text: str) -> None:
+    """Logs a warning, the first time in this process that there is reason to."""
+    log.warning(text)

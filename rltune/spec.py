@@ -1,21 +1,19 @@
-"""Frozen values: what a preset is, what a run was asked to do, what a trial reports."""
+"""Frozen values: what a preset is and what a run was asked to do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from functools import cache
 from typing import Any, Literal, get_type_hints
 
 import numpy as np
 
-from rltune import records
-from rltune.engine.episodes import REWARD, reported
+from rltune import schema
+from rltune.engine.episodes import REWARD
 from rltune.errors import BadInput
-from rltune.metrics import Metric
-from rltune.settings import algorithm
+from rltune.metric import Metric
+from rltune.processes.watchdog import ENV_TIMEOUT
 from rltune.space import Constraint, Space, parse_parameter
-from rltune.watchdog import ENV_TIMEOUT
 
 #: Four ranges of environment seeds that never meet. They start with: training while a sweep tunes
 #: (0), training with settings that are tuned already, choosing between checkpoints, evaluation.
@@ -120,7 +118,7 @@ class RunSpec:
         arms: of a replay, schedules by name: the searched settings by the environment step they
             hold from, ``[[env_steps, settings], ...]``, the first from 0 on.
         certificate: where a training run's evidence goes, ``{"file", "preset"}``, the latter as
-            :func:`rltune.certificates.contents` has it; None for nowhere.
+            :func:`rltune.policies.certificates.contents` has it; None for nowhere.
         env_args: of the environment, as :mod:`rltune.envs.arguments` encodes them; secrets are
             placeholders.
         points: searched settings that the first trials start from.
@@ -176,21 +174,6 @@ class RunSpec:
     def goal(self) -> Metric:
         """What is tuned, selected and scored by."""
         return Metric(self.metric, self.mode)
-
-    def problems(self) -> list[str]:
-        """What in the settings is unknown to the algorithm or out of range, with its place."""
-        algo = algorithm(self.algo)
-        tables = [
-            ("settings", self.settings),
-            *(("space", {name: value}) for name, p in self.space.items() for value in p.ends()),
-            *(("points", point) for point in self.points),
-            *((f"arms {arm}", dict(s)) for arm, of in self.arms.items() for _, s in of),
-        ]
-        return [
-            f"{place}: {name}: {problem}"
-            for place, values in tables
-            for name, problem in algo.problems(values).items()
-        ] + [f"settings: {name} is missing" for name in _NEEDED if name not in self.settings]
 
     def trial_seed(self, index: int) -> int:
         """The training seed of the trial of a number: the arms of a replay share theirs."""
@@ -259,66 +242,6 @@ class RunSpec:
         )
 
 
-@dataclass(frozen=True)
-class Row:
-    """One report of one trial: a line of progress.jsonl.
-
-    Attributes:
-        env_steps: environment steps the trial has taken; an exploit does not change them.
-        env_steps_this_iter: steps this report adds to what the sweep has spent, those that
-            finished episodes before a pause included, which are not on the trial's clock.
-        wall_seconds: since the sweep began, resumed parts added up.
-        episode_reward_mean: None until an episode has ended.
-        settings: the searched settings, read back from where they act.
-        diverged: what was not finite, and at which step; None while all is.
-        train_seconds: that this trial itself has sampled and trained, its set-up not counted.
-        metrics: what else is measured of the same episodes, ``episode_len_mean`` and
-            ``episode_info/<key>``; in the file each is a field of the line.
-    """
-
-    trial: str
-    training_iteration: int
-    env_steps: int
-    env_steps_this_iter: int
-    wall_seconds: float
-    episode_reward_mean: float | None
-    settings: Mapping[str, Any]
-    diverged: Mapping[str, Any] | None = None
-    train_seconds: float = 0.0
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def measured(self) -> dict[str, float]:
-        """Every metric by its name."""
-        found = {} if self.episode_reward_mean is None else {REWARD: self.episode_reward_mean}
-        return found | dict(self.metrics)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it; omits absent fields."""
-        values = asdict(self) | dict(self.metrics)
-        del values["metrics"]
-        for name in ("episode_reward_mean", "diverged"):
-            if values[name] is None:
-                del values[name]
-        return values
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Row:
-        """The inverse of :meth:`to_dict`. Raises BadInput for what is no report."""
-        hints = {name: kind for name, kind in _row_hints().items() if name != "metrics"}
-        optional = frozenset({"episode_reward_mean", "diverged", "train_seconds"})
-        if problems := records.fields_problems(values, hints, optional, closed=False):
-            raise BadInput(problems)
-        known = set(hints)
-        present = {name: value for name, value in values.items() if name in known}
-        return cls(**{"episode_reward_mean": None, **present}, metrics=reported(values))
-
-
-@cache
-def _row_hints() -> dict[str, Any]:
-    return get_type_hints(Row)
-
-
 #: The least that numbers of a request may be, by their place in run.json.
 _LEAST = {
     "seed": 0,
@@ -335,13 +258,6 @@ _LEAST = {
     "evaluation.episodes": 1,
     "evaluation.selection_episodes": 1,
 }
-#: Settings that any request has.
-_NEEDED = (
-    "frame_stack",
-    "min_sample_timesteps_per_iteration",
-    "num_env_runners",
-    "num_envs_per_env_runner",
-)
 
 
 def _request_problems(values: Any) -> list[str]:
@@ -356,7 +272,7 @@ def _request_problems(values: Any) -> list[str]:
         "arms": Mapping[str, list[tuple[int, Mapping[str, Any]]]],
     }
     given = {f.name for f in fields(RunSpec) if (f.default, f.default_factory) != (MISSING,) * 2}
-    if found := records.fields_problems(values, hints, frozenset(given - {"imports", "command"})):
+    if found := schema.fields_problems(values, hints, frozenset(given - {"imports", "command"})):
         return found
     numbers = {place: _at(values, place) for place in _LEAST}
     return [

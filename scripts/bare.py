@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from rltune import envs
-from rltune.algorithms.rollout import gae
+from rltune.engine.rollout import gae
 
 # As the engine does: Adam's averages of dead units would be denormal numbers, slow on any CPU.
 torch.set_flush_denormal(True)

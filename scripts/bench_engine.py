@@ -200,7 +200,7 @@ TASKS = {
 }
 #: Those that people train on a laptop; pictures are for a GPU.
 VECTORS = ("ppo", "dqn", "sac")
-#: Pictures that a network sees together.
+#: Images that a network sees together.
 FRAMES = {"pong": 4}
 
 Run = Callable[[int], int]

@@ -102,7 +102,7 @@ def train(names: list[str], seeds: int) -> None:
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    vectors = [n for n, s in envs.SPECS.items() if not s.pixels and s.family not in WRAPPED]
+    vectors = [n for n, s in envs.INFOS.items() if not s.pixels and s.family not in WRAPPED]
     parser.add_argument("names", nargs="*", default=vectors, metavar="ENV")
     parser.add_argument("--episodes", type=int, default=240, help="of each side")
     parser.add_argument("--train", action="store_true", help="train in those that are pooled")
@@ -110,12 +110,12 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.train:
-        train([name for name in options.names if envs.SPECS[name].pooled], options.seeds)
+        train([name for name in options.names if envs.INFOS[name].pooled], options.seeds)
         return
     print("| environment | copies | gymnasium | EnvPool | EnvPool is | return | EnvPool's | same |")
     print("|---|---|---|---|---|---|---|---|")
     for name in options.names:
-        copies = catalog.preset("ppo", envs.SPECS[name]).settings["num_envs_per_env_runner"]
+        copies = catalog.preset("ppo", envs.INFOS[name]).settings["num_envs_per_env_runner"]
         sides: list[tuple[VectorEnv, Played]] = [
             (envs.make_vec(name, copies), Played()),
             (envs.make_vec(name, copies, simulator="envpool"), Played()),

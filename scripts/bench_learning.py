@@ -65,7 +65,7 @@ class Outcome:
 def settings_of(algo: str, env: str) -> dict[str, Any]:
     """The preset's settings, searched ones at their defaults."""
     from rltune import catalog
-    from rltune.settings import algorithm
+    from rltune.catalog.algorithms import algorithm
 
     known = algorithm(algo).settings
     preset = catalog.preset(algo, catalog.environment(env))
@@ -111,11 +111,12 @@ def train(side: str, algo: str, env: str, seed: int) -> Outcome:
 
 def greedy_return(net: Any, env: str, seed: int) -> float:
     """Mean return of the greedy policy over fresh episodes."""
-    from rltune import envs, evaluation
+    from rltune import envs
     from rltune.algorithms.policy import Policy
     from rltune.engine.codec import action_codec
+    from rltune.policies import evaluation
     from rltune.policies.scoring import play
-    from rltune.request import make_spec
+    from rltune.request.resolve import make_spec
 
     net.eval()
     codec = action_codec(envs.authored(env).action_space)

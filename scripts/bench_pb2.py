@@ -132,7 +132,7 @@ class Task:
 
 
 @dataclass
-class Member:
+class RLTrainable:
     """A member of the table's population; `reported` is its return as a scheduler sees it."""
 
     name: str
@@ -148,7 +148,7 @@ def run(task: Task) -> list[float]:
     build = SIDES[task.side]
     explorer = build(space, task.seed) if build else None
     rng = np.random.default_rng(task.seed)  # the same draws on every side
-    members = [Member(f"m{n}", space.sample(rng)) for n in range(task.members)]
+    members = [RLTrainable(f"m{n}", space.sample(rng)) for n in range(task.members)]
     curve = []
     for interval in range(INTERVALS):
         noise = NOISE * rng.standard_normal(len(members))
@@ -162,7 +162,7 @@ def run(task: Task) -> list[float]:
     return curve
 
 
-def exploit(explorer: Explorer, members: list[Member], now: int, draws: np.ndarray) -> None:
+def exploit(explorer: Explorer, members: list[RLTrainable], now: int, draws: np.ndarray) -> None:
     """The lowest quarter take the returns of members of the highest one, and explore from there."""
     for member in members:
         explorer.observe(member.name, now, member.reported, member.values)
@@ -174,10 +174,10 @@ def exploit(explorer: Explorer, members: list[Member], now: int, draws: np.ndarr
         member.gained, member.reported = donor.gained, donor.reported
 
 
-Curves = dict[tuple[str, int, str], np.ndarray]
+TensorBoardWriter = dict[tuple[str, int, str], np.ndarray]
 
 
-def measure(seeds: int, processes: int) -> Curves:
+def measure(seeds: int, processes: int) -> TensorBoardWriter:
     """Curves by setting, members and side, each of shape ``(seeds, INTERVALS)``."""
     keys = list(product(SETTINGS, (4, 8), SIDES))
     tasks = [Task(*key, seed) for key in keys for seed in range(seeds)]
@@ -194,7 +194,7 @@ def interval_of_mean(values: np.ndarray) -> str:
     return f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
 
 
-def table(curves: Curves) -> str:
+def table(curves: TensorBoardWriter) -> str:
     """Markdown: the best return at the end, and what rltune's PB2 has more, paired by seed."""
     lines = [
         "| setting | members | side | best return at the end | rltune PB2 has more by |",
@@ -208,7 +208,7 @@ def table(curves: Curves) -> str:
     return "\n".join(lines)
 
 
-def plot(curves: Curves, file: Path) -> None:
+def plot(curves: TensorBoardWriter, file: Path) -> None:
     """The mean best return of each side over the intervals, with its 95 % band."""
     figure = Figure(figsize=(10, 5.5), layout="constrained")
     axes = figure.subplots(2, len(SETTINGS), sharex=True, sharey=True)

@@ -114,9 +114,9 @@ class Outcome:
 def rltune_sweep(task: Task, scheduler: str, seed: int, storage: str) -> Outcome:
     """A sweep of rltune."""
     import rltune
-    from rltune.observer import Observer
+    from rltune.callbacks.base import Callback
 
-    class Clock(Observer):
+    class Clock(Callback):
         """Notes when training is over: what follows evaluates the best policy."""
 
         trained = 0.0
@@ -129,7 +129,7 @@ def rltune_sweep(task: Task, scheduler: str, seed: int, storage: str) -> Outcome
     folder = rltune.sweep("ppo", task.env, observer=clock, **request).folder
     curves = [
         cumulated(
-            [(row.env_steps_this_iter, row.episode_reward_mean) for row in folder.rows(trial)]
+            [(row.env_steps_this_iter, row.episode_reward_mean) for row in folder.reports(trial)]
         )
         for trial in folder.trials()
     ]
@@ -140,9 +140,9 @@ def rltune_sweep(task: Task, scheduler: str, seed: int, storage: str) -> Outcome
 
 def stock_sweep(task: Task, side: str, seed: int, storage: str) -> Outcome:
     """A sweep of a ``tune.Tuner`` with one of Tune's own schedulers."""
-    from rltune import algorithms, searchers, sweeps
-    from rltune.request import make_spec
-    from rltune.sweeps import session
+    from rltune import algorithms, searchers
+    from rltune.request.resolve import make_spec
+    from rltune.sweeps import ray_session, runner
 
     # isort: split
     from ray import tune
@@ -153,13 +153,13 @@ def stock_sweep(task: Task, side: str, seed: int, storage: str) -> Outcome:
     points = [searchers.starting_point(spec, searcher, n) for n in range(task.members)]
     searched = {*spec.space, "seed"}
     scheduler, reports = stock_scheduler(side, spec), Reports(task.steps)
-    sweeps.seed_everything(seed)
+    runner.seed_everything(seed)
     started = time.perf_counter()
-    with session.ray_session(spec):
+    with ray_session.ray_session(spec):
         tune.Tuner(
             algorithms.PPO,
             param_space={
-                **sweeps.base_config(spec),
+                **runner.base_config(spec),
                 **spec.settings,
                 **{name: tune.choice([point[name] for point in points]) for name in searched},
             },
@@ -199,7 +199,7 @@ def stock_scheduler(side: str, spec: Any) -> Any:
     from ray.tune.schedulers import PopulationBasedTraining
     from ray.tune.schedulers.pb2 import PB2
 
-    from rltune.settings import algorithm
+    from rltune.catalog.algorithms import algorithm
 
     space = algorithm(spec.algo).mutable(spec.space)
     common = {

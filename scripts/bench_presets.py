@@ -5,7 +5,7 @@
     python scripts/bench_presets.py --certify                   # certifies all in the table anew
     python scripts/bench_presets.py --sweep ppo/cartpole ...    # what a sweep finds beside them
 
-The table is read from the certificates that `rltune certify` writes beside the presets. RL Zoo3's
+The table is read from the certificates that `rltune certify` writes beside the catalog. RL Zoo3's
 figures are of one training run each, mean and standard deviation over episodes, some on older
 versions of an environment; CleanRL's are means over several seeds after 500k steps (MuJoCo: 1M,
 on the v4 environments).
@@ -22,9 +22,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import rltune
-from rltune import catalog, certificates
-from rltune.certificates import Certificate
+from rltune import catalog
 from rltune.cli.console import number
+from rltune.policies import certificates
+from rltune.policies.certificates import Certificate
 
 #: Score and environment steps in one training run.
 RL_ZOO3 = {

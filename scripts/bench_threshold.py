@@ -70,8 +70,8 @@ def greedy(act: Act, seed: int) -> float:
     """Mean return over whole episodes on seeds of their own."""
     from types import SimpleNamespace
 
-    from rltune.evaluation import selection_seeds
-    from rltune.metrics import RETURN
+    from rltune.metric import RETURN
+    from rltune.policies.evaluation import selection_seeds
     from rltune.policies.scoring import play
 
     policy = SimpleNamespace(act=act, frame_stack=1, form="auto")

@@ -13,14 +13,14 @@ from typing import Any
 from ray import tune
 from ray.train._internal.storage import StorageContext
 
-from rltune import checkpoints, state
-from rltune.checkpoints import RECORD_FILE
+from rltune.callbacks.base import Callback
 from rltune.engine.episodes import REWARD
 from rltune.errors import RltuneError
-from rltune.observer import Observer
-from rltune.request import make_spec
-from rltune.runs import RunFolder
-from rltune.schedulers import TIME
+from rltune.request.resolve import make_spec
+from rltune.runs import checkpoints, state_file
+from rltune.runs.checkpoints import RECORD_FILE
+from rltune.runs.folder import RunFolder
+from rltune.schedulers.base import TIME
 from rltune.spec import RunSpec
 
 REPORT = 250
@@ -154,22 +154,22 @@ def climb(spec: RunSpec, trainable: type = Climber, die: str = "") -> None:
         die: kills the process once a state is written in which every member waits ("barrier"), or
             one is to start from another's checkpoint ("exploit").
     """
-    from rltune import sweeps
+    from rltune.sweeps import runner
 
     logging.disable(logging.CRITICAL)
     if die:
-        state.write = {"barrier": _die_at_the_barrier, "exploit": _die_at_an_exploit}[die]
+        state_file.write = {"barrier": _die_at_the_barrier, "exploit": _die_at_an_exploit}[die]
     path = Path(spec.storage) / spec.name
     folder = RunFolder.open(path) if path.exists() else RunFolder.create(spec)
     folder.acquire()
     try:
-        statuses, reason, _ = sweeps.train(spec, folder, Observer(), trainable)
+        statuses, reason, _ = runner.train(spec, folder, Callback(), trainable)
         (path / "outcome.json").write_text(json.dumps({"statuses": statuses, "reason": reason}))
     except RltuneError as error:
         (path / "outcome.json").write_text(json.dumps({"error": str(error)}))
 
 
-_write = state.write
+_write = state_file.write
 
 
 def _die_at_the_barrier(folder: Path, saved: Any) -> None:

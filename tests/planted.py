@@ -5,8 +5,8 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
-from rltune import checkpoints
-from rltune.checkpoints import MANIFEST
+from rltune.runs import checkpoints
+from rltune.runs.checkpoints import MANIFEST
 
 #: Names under which RLlib and Tune look for pickles.
 IN_CHECKPOINTS = (

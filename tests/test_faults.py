@@ -20,13 +20,15 @@ import psutil
 import pytest
 from conftest import ROOT, Cli, environment, run_rltune
 
-from rltune import catalog, envs, preflight, request, state
-from rltune.environments import check_there
+from rltune import catalog, envs
+from rltune.catalog.algorithms import algorithm
+from rltune.catalog.environments import check_there
 from rltune.errors import BadInput, MachineError
-from rltune.request import capacity, make_spec, secrets
+from rltune.request import capacity, preflight, resume, secrets
 from rltune.request.notes import short_interval
-from rltune.runs import RunFolder, check_name
-from rltune.settings import algorithm
+from rltune.request.resolve import make_spec
+from rltune.runs import state_file
+from rltune.runs.folder import RunFolder, check_name
 
 
 def _refused(cli: Cli, *words: str) -> str:
@@ -87,9 +89,9 @@ for _name, _space in UNREADABLE.items():
 
 def test_10_a_resume_with_another_space_or_environment_is_refused(tmp_path: Path, cli: Cli) -> None:
     folder = RunFolder.create(make_spec("ppo", "cartpole", storage=tmp_path, name="a"))
-    state.write(folder.path, {"fingerprint": request.fingerprint(folder.spec)})
+    state_file.write(folder.path, {"fingerprint": resume.fingerprint(folder.spec)})
     folder.lock.release()
-    request.check_resumable(folder)
+    resume.check_resumable(folder)
     asked = json.loads((folder.path / "run.json").read_text())
     lr, num_epochs = asked["space"]["lr"], asked["settings"]["num_epochs"]
     asked["space"]["lr"] = {"log": [1e-6, 1.0]}
@@ -102,7 +104,7 @@ def test_10_a_resume_with_another_space_or_environment_is_refused(tmp_path: Path
     assert "env was 'CartPole-v1' and is 'Acrobot-v1' now" in said
     assert "env.observation_space was 'Box([" in said
     assert "--force" in said
-    request.check_resumable(folder, force=True)
+    resume.check_resumable(folder, force=True)
 
 
 def test_18_an_environment_that_cannot_be_made_is_refused_before_anything_starts(

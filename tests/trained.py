@@ -9,9 +9,9 @@ from typing import Any
 from ray.tune.result import TRIAL_INFO
 
 from rltune import algorithms
-from rltune.request import make_spec
-from rltune.runs import RunFolder
-from rltune.settings import algorithm
+from rltune.catalog.algorithms import algorithm
+from rltune.request.resolve import make_spec
+from rltune.runs.folder import RunFolder
 
 _QUICK = {
     "min_sample_timesteps_per_iteration": 500,

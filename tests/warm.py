@@ -23,7 +23,7 @@ from conftest import CLUSTER, environment
 def server() -> Any:
     """Makes such processes, as ``multiprocessing`` does."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rltune.sweeps", "deterministic", "warm"])
+    context.set_forkserver_preload(["rltune.sweeps.runner", "deterministic", "warm"])
     with mock.patch.dict(os.environ, CLUSTER):  # Ray reads some of it once, when it is imported
         forkserver.ensure_running()
     return context

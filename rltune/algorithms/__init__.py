@@ -27,7 +27,7 @@ def register_envs() -> None:
     rltune's algorithms know the names, and any gymnasium id, in every process by themselves.
     """
     register_env = import_module("ray.tune").register_env
-    for name in envs.SPECS:
+    for name in envs.INFOS:
         register_env(name, lambda context, name=name: envs.make(name, dict(context)))
 
 

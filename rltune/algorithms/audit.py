@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rltune.settings import ALGORITHMS
+from rltune.catalog.algorithms import ALGORITHMS
 
 #: Schedules and temperatures pass through float32 on their way.
 TOLERANCE = 1e-6

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
-from rltune.algorithms.config_changes import reasons_for_stock, refusals
+from rltune.algorithms.config_changes import reasons_for_fallback, refusals
 
 
-class FlatConfig:
+class FlatConfigMixin:
     """Mixed into RLlib's configs: flat settings that a space can hold, and the array engine.
 
     Attributes:
@@ -29,7 +29,7 @@ class FlatConfig:
         ends_processes: whether the trial's process ends all that environments have started in it,
             once they are closed; not in a process of a user's, which starts others.
         crash_folder: where a process that ends so leaves its report; set by the trial.
-        stock_reasons: what in this config the array engine does not do, found by ``validate``.
+        fallback_reasons: what in this config the array engine does not do, found by ``validate``.
             Where there is any, RLlib's own engine runs.
     """
 
@@ -70,17 +70,17 @@ class FlatConfig:
         #: RLlib would go on without that runner's steps, or without any.
         self.restart_failed_env_runners = False
         self.env_runner_cls: type | None = None
-        self.stock_reasons: list[str] = []
+        self.fallback_reasons: list[str] = []
 
     def get_default_learner_class(self) -> type:
         """The learner that takes arrays, or RLlib's."""
-        if self.stock_reasons:
+        if self.fallback_reasons:
             return super().get_default_learner_class()  # type: ignore[misc, no-any-return]
         return self.learner_subclass
 
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """The network of the engine that runs."""
-        if self.stock_reasons:
+        if self.fallback_reasons:
             return super().get_default_rl_module_spec()  # type: ignore[misc]
         return self.array_module_spec()
 
@@ -104,16 +104,16 @@ class FlatConfig:
             config.train_batch_size = config.total_train_batch_size
         if refused := refusals(self.algorithm, self):
             config._value_error("\n".join(refused))
-        self.stock_reasons = self.not_on_arrays()
-        if not self.stock_reasons:
+        self.fallback_reasons = self.not_on_arrays()
+        if not self.fallback_reasons:
             self.env_runner_cls = self.runner_class
         super().validate()  # type: ignore[misc]
         alone = [name for name, asked in self.on_arrays_alone().items() if asked]
         # RLlib also makes a config of evaluation, where nothing evaluates, too.
-        if self.stock_reasons and alone and not config.in_evaluation:
+        if self.fallback_reasons and alone and not config.in_evaluation:
             raise ValueError(
                 f"{', '.join(alone)}: RLlib's own engine has no such thing, and rltune's, which "
-                f"has, does not do {', '.join(self.stock_reasons)}"
+                f"has, does not do {', '.join(self.fallback_reasons)}"
             )
 
     def on_arrays_alone(self) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class FlatConfig:
         return [
             *(["several agents or policies"] if config.is_multi_agent else []),
             *(["a module of your own"] if own_module else []),
-            *reasons_for_stock(self.algorithm, config),
+            *reasons_for_fallback(self.algorithm, config),
         ]
 
     @property

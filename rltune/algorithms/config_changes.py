@@ -48,7 +48,7 @@ def changed(config: Any) -> dict[str, Any]:
     }
 
 
-def reasons_for_stock(algo: str, config: Any) -> list[str]:
+def reasons_for_fallback(algo: str, config: Any) -> list[str]:
     """What the array engine does not do, in words; an attribute without a place here, too."""
     found = []
     for name, value in changed(config).items():

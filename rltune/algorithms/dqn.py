@@ -21,15 +21,15 @@ from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
 from ray.rllib.core.columns import Columns
 
 from rltune.algorithms.audit import Reading
-from rltune.algorithms.noisy import NoisyLinear, make_noisy
-from rltune.algorithms.normalise import Normalised
-from rltune.algorithms.off_policy import OffPolicy, ReplayConfig, ReplayLearner
-from rltune.algorithms.pictures import DQNPictures
-from rltune.algorithms.runner import ArrayEnvRunner
+from rltune.algorithms.env_runner import ArrayEnvRunner
+from rltune.algorithms.image_encoder import DQNImageCatalog
+from rltune.algorithms.off_policy import OffPolicyMixin, ReplayConfigMixin, ReplayLearnerMixin
 from rltune.engine.codec import UnsupportedSpace, legal, masked
+from rltune.engine.noisy_linear import NoisyLinear, make_noisy
+from rltune.engine.normalisation import NormalisationMixin
 
 
-class DQNModule(Normalised, DefaultDQNTorchRLModule):
+class DQNModule(NormalisationMixin, DefaultDQNTorchRLModule):
     """RLlib's network; with ``noisy`` the heads' layers are noisy ones, which RLlib leaves out."""
 
     def setup(self) -> None:
@@ -113,11 +113,11 @@ class DQNRunner(ArrayEnvRunner):
         return found + [Reading(name, "schedule", value) for name, value in epsilon.items()]
 
 
-class DQNLearner(ReplayLearner, DQNTorchLearner):
+class DQNLearner(ReplayLearnerMixin, DQNTorchLearner):
     """RLlib's DQN loss on batches of a replay buffer."""
 
 
-class DQNConfig(ReplayConfig, rllib_dqn.DQNConfig):
+class DQNConfig(ReplayConfigMixin, rllib_dqn.DQNConfig):
     """RLlib's DQNConfig, with epsilon and buffer as flat settings that can be searched.
 
     ``initial_epsilon``, ``final_epsilon`` and ``epsilon_timesteps`` make RLlib's ``epsilon``
@@ -128,8 +128,8 @@ class DQNConfig(ReplayConfig, rllib_dqn.DQNConfig):
     runner_class = DQNRunner
     learner_subclass = DQNLearner
     module_class = DQNModule
-    catalog_class = DQNPictures
-    flat_model_keys = (*ReplayConfig.flat_model_keys, "noisy")
+    catalog_class = DQNImageCatalog
+    flat_model_keys = (*ReplayConfigMixin.flat_model_keys, "noisy")
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or DQN)
@@ -150,7 +150,7 @@ class DQNConfig(ReplayConfig, rllib_dqn.DQNConfig):
         return {**super().on_arrays_alone(), "noisy": self.noisy}
 
 
-class DQN(OffPolicy, rllib_dqn.DQN):
+class DQN(OffPolicyMixin, rllib_dqn.DQN):
     """Drop-in for ``ray.rllib.algorithms.dqn.DQN``."""
 
     name = "dqn"

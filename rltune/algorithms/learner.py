@@ -15,10 +15,10 @@ from ray.rllib.utils.torch_utils import clip_gradients
 
 from rltune.algorithms import tensors
 from rltune.algorithms.audit import Reading
-from rltune.algorithms.divergence import Divergence, Watch
-from rltune.algorithms.normalise import as_input, as_numbers, to_device
-from rltune.algorithms.rollout import Rollout
-from rltune.algorithms.uncompiled import step_of
+from rltune.engine.divergence import Divergence, Watch
+from rltune.engine.normalisation import as_input, as_numbers, to_device
+from rltune.engine.rollout import Rollout
+from rltune.engine.torch_compiler import step_of
 from rltune.errors import BadCheckpoint
 
 #: What Adam, which all of RLlib's learners have, keeps of each weight.
@@ -78,7 +78,7 @@ def _path(key: Any) -> tuple[Any, ...]:
     return key if isinstance(key, tuple) else (key,)
 
 
-class ArrayLearner:
+class ArrayLearnerMixin:
     """Mixed into RLlib's torch learners of a single module.
 
     Attributes:
@@ -158,7 +158,7 @@ class ArrayLearner:
         )
         return loss
 
-    def see(self, rollouts: list[Rollout]) -> None:
+    def update_filter(self, rollouts: list[Rollout]) -> None:
         """Takes the observations of rollouts into the filter, where the network has one."""
         if self.net.observation_filter is not None:
             seen = np.concatenate([rollout.obs[rollout.valid] for rollout in rollouts])
@@ -191,23 +191,23 @@ class ArrayLearner:
     def _rates(self) -> list[Reading]:
         return [
             Reading(name, "optimiser", group["lr"])
-            for name, optimizer in self.rated().items()
+            for name, optimizer in self.optimizers_by_setting().items()
             for group in optimizer.param_groups
         ]
 
-    def rated(self) -> dict[str, torch.optim.Optimizer]:
+    def optimizers_by_setting(self) -> dict[str, torch.optim.Optimizer]:
         """The optimisers, by the setting of their learning rate."""
         (optimizer,) = self._named_optimizers.values()
         return {"lr": optimizer}
 
-    def forgotten(self) -> dict[str, torch.Tensor]:
+    def extra_state(self) -> dict[str, torch.Tensor]:
         """Tensors that act in the loss and that RLlib leaves out of its checkpoints, by name."""
         return {}
 
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """RLlib's, and what it forgets."""
         state: dict[str, Any] = super().get_state(*args, **kwargs)  # type: ignore[misc]
-        kept = {name: value.detach().cpu().numpy() for name, value in self.forgotten().items()}
+        kept = {name: value.detach().cpu().numpy() for name, value in self.extra_state().items()}
         return state | {"forgotten": kept}
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -215,7 +215,7 @@ class ArrayLearner:
         super().set_state(state)  # type: ignore[misc]
         self.watch.clear()
         for name, value in state.get("forgotten", {}).items():
-            self.forgotten()[name].data.copy_(torch.as_tensor(value))
+            self.extra_state()[name].data.copy_(torch.as_tensor(value))
 
     def tensors(self) -> dict[str, dict[Any, Any]]:
         """What a trial continues from beside the network's weights, on the CPU.
@@ -224,7 +224,7 @@ class ArrayLearner:
         acts in the loss.
         """
         optimizers = {name: _packed(each) for name, each in self._named_optimizers.items()}
-        forgotten = {name: value.detach().cpu() for name, value in self.forgotten().items()}
+        forgotten = {name: value.detach().cpu() for name, value in self.extra_state().items()}
         return {"optimizers": optimizers, "forgotten": forgotten}
 
     def load_tensors(self, weights: Path, others: Path) -> None:
@@ -240,13 +240,13 @@ class ArrayLearner:
             name: _unpacked(others, optimizer, tensors.part(others, optimizers, name, [_NUMBERS]))
             for name, optimizer in self._named_optimizers.items()
         }
-        forgotten = tensors.part(others, held, "forgotten", self.forgotten())
-        tensors.check_shapes(others, forgotten, _shapes(self.forgotten()))
+        forgotten = tensors.part(others, held, "forgotten", self.extra_state())
+        tensors.check_shapes(others, forgotten, _shapes(self.extra_state()))
         self.net.load_state_dict(net)
         for name, optimizer in self._named_optimizers.items():
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": states[name], "param_groups": groups})
-        for name, value in self.forgotten().items():
+        for name, value in self.extra_state().items():
             value.data.copy_(forgotten[name])
         self.watch.clear()
 

@@ -14,13 +14,13 @@ from ray.rllib.core.learner.learner import Learner
 from ray.rllib.utils.metrics import NUM_TARGET_UPDATES, TD_ERROR_KEY
 
 from rltune.algorithms.audit import Reading
-from rltune.algorithms.config import FlatConfig
-from rltune.algorithms.learner import ArrayLearner
-from rltune.algorithms.member import Member
-from rltune.algorithms.normalise import to_device
-from rltune.algorithms.replay import Layout, Priorities, ReplayBuffer
-from rltune.checkpoints import REPLAY_FILE, holds, verify
+from rltune.algorithms.config import FlatConfigMixin
+from rltune.algorithms.learner import ArrayLearnerMixin
+from rltune.algorithms.rl_trainable import RLTrainable
+from rltune.engine.normalisation import to_device
+from rltune.engine.replay_buffer import Layout, Priorities, ReplayBuffer
 from rltune.errors import BadCheckpoint
+from rltune.runs.checkpoints import REPLAY_FILE, holds, verify
 
 log = logging.getLogger("rltune")
 
@@ -30,7 +30,7 @@ RLLIB_NAMES = {"next_obs": Columns.NEXT_OBS, "terminated": Columns.TERMINATEDS}
 DRAW_BYTES = 4 << 20
 
 
-class ReplayLearner(ArrayLearner):
+class ReplayLearnerMixin(ArrayLearnerMixin):
     """Updates on batches of a replay buffer."""
 
     last_update_ts_by_mid: dict[str, int]
@@ -100,7 +100,7 @@ class ReplayLearner(ArrayLearner):
         Learner.after_gradient_based_update(self, timesteps=timesteps)
 
 
-class ReplayConfig(FlatConfig):
+class ReplayConfigMixin(FlatConfigMixin):
     """Mixed into RLlib's configs: the replay buffer as flat settings that can be searched.
 
     ``buffer_capacity`` and ``prioritized_replay`` with its ``_alpha`` and ``_beta`` make RLlib's
@@ -159,7 +159,7 @@ class ReplayConfig(FlatConfig):
         return Priorities(config.get("alpha", 0.6), config.get("beta", 0.4))
 
 
-class OffPolicy(Member):
+class OffPolicyMixin(RLTrainable):
     """Mixed into RLlib's off-policy algorithms.
 
     Attributes:
@@ -191,7 +191,7 @@ class OffPolicy(Member):
 
     def _create_local_replay_buffer_if_necessary(self, config: Any) -> Any:
         """RLlib's own buffer, where RLlib's own engine runs."""
-        if config.stock_reasons:
+        if config.fallback_reasons:
             return super()._create_local_replay_buffer_if_necessary(config)  # type: ignore[misc]
         return None
 
@@ -200,7 +200,7 @@ class OffPolicy(Member):
         config = self.config
         rollouts = self.collect(config.get_rollout_fragment_length())
         self.replay.add(rollouts)
-        self.learner.see(rollouts)
+        self.learner.update_filter(rollouts)
         if self.warm_up_left:
             return
         batch_size = config.train_batch_size

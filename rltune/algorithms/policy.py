@@ -15,14 +15,14 @@ from torch import nn
 
 from rltune import algorithms, envs
 from rltune.algorithms import tensors
-from rltune.algorithms.apart import Apart
-from rltune.algorithms.normalise import as_input
-from rltune.checkpoints import POLICY_FILE, RECORD_FILE, verify
+from rltune.catalog.algorithms import algorithm
 from rltune.engine.codec import ActionCodec, action_codec
 from rltune.engine.decoder import Decoder
+from rltune.engine.normalisation import as_input
+from rltune.engine.torch_settings import TorchSettingsGuard
 from rltune.errors import BadCheckpoint, BadInput
-from rltune.runs import RunFolder
-from rltune.settings import algorithm
+from rltune.runs.checkpoints import POLICY_FILE, RECORD_FILE, verify
+from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
 
 
@@ -103,7 +103,7 @@ def load_policy(spec: RunSpec, folder: RunFolder, checkpoint: Path) -> Policy:
     settings = _settings(spec, folder, checkpoint)
     frame_stack = settings.get("frame_stack", 1)
     form = settings.get("observation_form", "auto")
-    with Apart(nullcontext()):
+    with TorchSettingsGuard(nullcontext()):
         env = envs.make(spec.env_id, spec.env_args, frame_stack, form)
     codec = action_codec(envs.authored_actions(env))
     trainable = getattr(algorithms, algorithm(spec.algo).class_name)

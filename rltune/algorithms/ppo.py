@@ -17,21 +17,16 @@ from ray.rllib.core.models.base import ENCODER_OUT
 
 from rltune.algorithms.audit import Reading
 from rltune.algorithms.categorical import LeanCategorical
-from rltune.algorithms.config import FlatConfig
-from rltune.algorithms.learner import ArrayLearner
-from rltune.algorithms.member import Member
-from rltune.algorithms.normalise import (
-    Normalised,
-    RewardScale,
-    as_input,
-    to_device,
-)
-from rltune.algorithms.pictures import PPOPictures
-from rltune.algorithms.rollout import Rollout, clip_rewards, gae
-from rltune.algorithms.sampling import SamplingRunner
+from rltune.algorithms.config import FlatConfigMixin
+from rltune.algorithms.image_encoder import PPOImageCatalog
+from rltune.algorithms.learner import ArrayLearnerMixin
+from rltune.algorithms.rl_trainable import RLTrainable
+from rltune.algorithms.sampling_runner import SamplingRunner
+from rltune.engine.normalisation import NormalisationMixin, RewardScale, as_input, to_device
+from rltune.engine.rollout import Rollout, clip_rewards, gae
 
 
-class PPOModule(Normalised, DefaultPPOTorchRLModule):
+class PPOModule(NormalisationMixin, DefaultPPOTorchRLModule):
     """RLlib's network; to explore, the critic's part of it is left out.
 
     What an action mask forbids has probability 0 in all of them, in the losses too.
@@ -77,7 +72,7 @@ class PPORunner(SamplingRunner):
         }
 
 
-class PPOLearner(ArrayLearner, PPOTorchLearner):
+class PPOLearner(ArrayLearnerMixin, PPOTorchLearner):
     """RLlib's PPO loss over minibatches taken by index."""
 
     def set_clock(self, env_steps: int) -> None:
@@ -95,7 +90,7 @@ class PPOLearner(ArrayLearner, PPOTorchLearner):
             Reading("normalize_rewards", "network", self.net.reward_scale is not None),
         ]
 
-    def forgotten(self) -> dict[str, torch.Tensor]:
+    def extra_state(self) -> dict[str, torch.Tensor]:
         """The weight of the KL penalty, which moves as training goes."""
         return {"kl_coeff": self.curr_kl_coeffs_per_module[DEFAULT_MODULE_ID]}
 
@@ -169,15 +164,15 @@ class PPOLearner(ArrayLearner, PPOTorchLearner):
         return values, following
 
 
-class PPOConfig(FlatConfig, rllib_ppo.PPOConfig):
+class PPOConfig(FlatConfigMixin, rllib_ppo.PPOConfig):
     """RLlib's PPOConfig; rltune's defaults where RLlib's only serve the stock engine."""
 
     algorithm = "ppo"
     runner_class = PPORunner
     learner_subclass = PPOLearner
     module_class = PPOModule
-    catalog_class = PPOPictures
-    flat_model_keys = (*FlatConfig.flat_model_keys, "vf_share_layers", "normalize_rewards")
+    catalog_class = PPOImageCatalog
+    flat_model_keys = (*FlatConfigMixin.flat_model_keys, "vf_share_layers", "normalize_rewards")
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or PPO)
@@ -201,7 +196,7 @@ class PPOConfig(FlatConfig, rllib_ppo.PPOConfig):
         }
 
 
-class PPO(Member, rllib_ppo.PPO):
+class PPO(RLTrainable, rllib_ppo.PPO):
     """Drop-in for ``ray.rllib.algorithms.ppo.PPO``."""
 
     name = "ppo"
@@ -211,5 +206,6 @@ class PPO(Member, rllib_ppo.PPO):
         """One batch of ``train_batch_size`` steps, then the updates on it."""
         rollouts = self.collect(self.steps_per_env(self.config.train_batch_size))
         self.learner.update_from_rollouts(rollouts)
-        self.learner.see(rollouts)  # not before: the actions were chosen by the filter as it was
+        # Not before: the actions were chosen by the filter as it was.
+        self.learner.update_filter(rollouts)
         self.end_updates()

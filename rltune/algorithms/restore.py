@@ -16,8 +16,11 @@ from rltune.algorithms import tensors
 from rltune.algorithms.audit import Reading, asked_for, mismatches
 from rltune.algorithms.learner import set_learning_rates
 from rltune.algorithms.stock import stock_readings
-from rltune.algorithms.uncompiled import without_compiler
-from rltune.checkpoints import (
+from rltune.engine.episodes import Window
+from rltune.engine.torch_compiler import without_compiler
+from rltune.errors import AuditError, BadCheckpoint
+from rltune.processes.tracebacks import headlined
+from rltune.runs.checkpoints import (
     LEARNER_FILE,
     POLICY_FILE,
     RECORD_FILE,
@@ -26,14 +29,11 @@ from rltune.checkpoints import (
     seal,
     verify,
 )
-from rltune.engine.episodes import Window
-from rltune.errors import AuditError, BadCheckpoint
-from rltune.runs import dumps, loads
+from rltune.runs.folder import dumps, loads
 from rltune.spec import moved_seed
-from rltune.tracebacks import headlined
 
 
-class Restorable:
+class RestoreMixin:
     """Mixed into every member: writes its checkpoints, goes on from them, reads itself back.
 
     Attributes:
@@ -57,7 +57,7 @@ class Restorable:
     @property
     def on_arrays(self) -> bool:
         """Whether rltune's engine runs this trial; else RLlib's does."""
-        return not self.config.stock_reasons
+        return not self.config.fallback_reasons
 
     @property
     def learner(self) -> Any:

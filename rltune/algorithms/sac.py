@@ -25,11 +25,11 @@ from ray.rllib.core.models.torch.encoder import TorchMLPEncoder
 
 from rltune.algorithms.audit import Reading
 from rltune.algorithms.config_changes import beyond_layers
-from rltune.algorithms.normalise import Normalised
-from rltune.algorithms.off_policy import OffPolicy, ReplayConfig, ReplayLearner
-from rltune.algorithms.pictures import PictureEncoderConfig, Pictures
-from rltune.algorithms.sampling import SamplingRunner
+from rltune.algorithms.image_encoder import ImageEncoderConfig, ImageEncoderMixin
+from rltune.algorithms.off_policy import OffPolicyMixin, ReplayConfigMixin, ReplayLearnerMixin
+from rltune.algorithms.sampling_runner import SamplingRunner
 from rltune.engine.codec import UnsupportedSpace
+from rltune.engine.normalisation import NormalisationMixin
 
 #: RLlib's names of the critics' outputs, by those of their losses.
 CRITICS = {QF_LOSS_KEY: QF_PREDS, QF_TWIN_LOSS_KEY: QF_TWIN_PREDS}
@@ -44,7 +44,7 @@ class ObsActionEncoder(TorchMLPEncoder):
         return out
 
 
-class ObsActionCatalog(Pictures, SACCatalog):
+class ObsActionCatalog(ImageEncoderMixin, SACCatalog):
     """The paper's critics: one plain network on both inputs, pictures after convolutions.
 
     RLlib's own encode observation and action each by itself and join them in a third network,
@@ -53,7 +53,7 @@ class ObsActionCatalog(Pictures, SACCatalog):
 
     def _build_qf_encoder_continuous(self, framework: str) -> Any:
         config = self._encoder_config
-        if isinstance(config, PictureEncoderConfig):
+        if isinstance(config, ImageEncoderConfig):
             return replace(config, actions=int(np.prod(self.action_space.shape))).build()
         if not isinstance(config, MLPEncoderConfig) or beyond_layers(self._model_config_dict):
             return super()._build_qf_encoder_continuous(framework)
@@ -69,7 +69,7 @@ class ObsActionCatalog(Pictures, SACCatalog):
         )
 
 
-class SACModule(Normalised, DefaultSACTorchRLModule):
+class SACModule(NormalisationMixin, DefaultSACTorchRLModule):
     """RLlib's network."""
 
 
@@ -96,7 +96,7 @@ class SACRunner(SamplingRunner):
         return actions.cpu().numpy(), {}
 
 
-class SACLearner(ReplayLearner, SACTorchLearner):
+class SACLearner(ReplayLearnerMixin, SACTorchLearner):
     """RLlib's SAC losses on batches of a replay buffer.
 
     RLlib walks back through the graph once for each of its four losses. No weight gets a gradient
@@ -134,11 +134,11 @@ class SACLearner(ReplayLearner, SACTorchLearner):
         targets: torch.Tensor = (batch[Columns.REWARDS] + discount * values).detach()
         return targets
 
-    def forgotten(self) -> dict[str, torch.Tensor]:
+    def extra_state(self) -> dict[str, torch.Tensor]:
         """The temperature: else a restored policy would explore as at the start."""
         return {"log_alpha": self.curr_log_alpha[DEFAULT_MODULE_ID]}
 
-    def rated(self) -> dict[str, torch.optim.Optimizer]:
+    def optimizers_by_setting(self) -> dict[str, torch.optim.Optimizer]:
         """Those of actor, critics and temperature."""
         named = {
             name.removeprefix(f"{DEFAULT_MODULE_ID}_"): optimizer
@@ -147,7 +147,7 @@ class SACLearner(ReplayLearner, SACTorchLearner):
         return {"actor_lr": named["policy"], "critic_lr": named["qf"], "alpha_lr": named["alpha"]}
 
 
-class SACConfig(ReplayConfig, rllib_sac.SACConfig):
+class SACConfig(ReplayConfigMixin, rllib_sac.SACConfig):
     """RLlib's SACConfig, with the buffer as flat settings that can be searched.
 
     The critics are the paper's own (see :class:`ObsActionCatalog`); a module of yours, set with
@@ -177,7 +177,7 @@ class SACConfig(ReplayConfig, rllib_sac.SACConfig):
         }
 
 
-class SAC(OffPolicy, rllib_sac.SAC):
+class SAC(OffPolicyMixin, rllib_sac.SAC):
     """Drop-in for ``ray.rllib.algorithms.sac.SAC``."""
 
     name = "sac"

@@ -13,7 +13,7 @@ from ray.rllib.utils.metrics import (
 )
 
 from rltune.algorithms.audit import Reading
-from rltune.algorithms.divergence import Divergence
+from rltune.engine.divergence import Divergence
 
 
 def check_metrics(result: dict[str, Any]) -> None:

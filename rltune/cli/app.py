@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from rltune import __version__
+from rltune._version import __version__
 from rltune.cli.modules import find_here
 from rltune.cli.options import (
     MORE,
@@ -50,10 +50,10 @@ from rltune.cli.options import (
     TrustOption,
 )
 from rltune.errors import RltuneError
-from rltune.watchdog import ENV_TIMEOUT
+from rltune.processes.watchdog import ENV_TIMEOUT
 
 MAIN_JOB = "sweep"
-#: What is tuned by default; rltune.metrics takes longer to import.
+#: What is tuned by default; rltune.metric takes longer to import.
 METRIC = "episode_reward_mean"
 
 app = typer.Typer(

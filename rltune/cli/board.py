@@ -9,7 +9,7 @@ from tensorboard import program
 
 from rltune.cli import console
 from rltune.errors import MachineError
-from rltune.runs import RunFolder
+from rltune.runs.folder import RunFolder
 
 HOST = "127.0.0.1"  # TensorBoard has no authentication
 

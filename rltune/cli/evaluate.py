@@ -13,7 +13,7 @@ from rltune.cli import console
 from rltune.cli.console import number
 from rltune.cli.opened import open_run
 from rltune.errors import EnvironmentFailed
-from rltune.metrics import Metric
+from rltune.metric import Metric
 
 
 def run(
@@ -22,7 +22,7 @@ def run(
     """Prints the score of a run's best policy, or several runs beside each other."""
     folders = [open_run(path, trust) for path in run_paths]
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    from rltune import evaluation  # RLlib's networks take seconds to import
+    from rltune.policies import evaluation  # RLlib's networks take seconds to import
 
     if len(folders) > 1:
         found = evaluation.compare(folders, episodes, seed)

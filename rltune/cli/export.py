@@ -8,12 +8,13 @@ from typing import Any
 
 from rich.console import Console
 
-from rltune import commands, files
 from rltune.cli import console
 from rltune.cli.extras import need
 from rltune.cli.opened import open_run
 from rltune.errors import BadInput
-from rltune.runs import RunFolder
+from rltune.policies import output_files
+from rltune.runs import commands
+from rltune.runs.folder import RunFolder
 
 #: In a run folder.
 PRESET = "best/preset.toml"
@@ -35,14 +36,14 @@ def run(
     text = ""
     if preset is not None:
         text = _best_preset(folder)
-        files.check("--preset", preset, (".toml",), force)
+        output_files.check("--preset", preset, (".toml",), force)
     if onnx is not None:
         need("onnx", "onnx", "onnxruntime")
-        files.check("--onnx", onnx, (".onnx",), force)
+        output_files.check("--onnx", onnx, (".onnx",), force)
     out = console.output(json)
     done: dict[str, Any] = {}
     if preset is not None:
-        with files.whole(preset) as part:
+        with output_files.whole(preset) as part:
             part.write_text(text, encoding="utf-8")
         spec, done["preset"] = folder.spec, str(preset)
         command = commands.with_preset(spec, preset, train=spec.job != "sweep")
@@ -65,7 +66,7 @@ def _best_preset(folder: RunFolder) -> str:
 
 def _write_policy(folder: RunFolder, path: Path, out: Console) -> dict[str, Any]:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    from rltune.export import to_onnx  # RLlib's networks take seconds to import
+    from rltune.policies.export import to_onnx  # RLlib's networks take seconds to import
 
     agreement = to_onnx(folder, path)
     out.print(

@@ -7,14 +7,15 @@ from typing import Any
 
 from rich.table import Table
 
-from rltune import catalog, certificates, envs
+from rltune import catalog, envs
+from rltune.catalog.algorithms import ALGORITHMS
 from rltune.cli import console
 from rltune.cli.console import number
 from rltune.errors import BadInput, unknown
-from rltune.runs import RunFolder
+from rltune.policies import certificates
+from rltune.runs.folder import RunFolder
 from rltune.schedulers import SCHEDULERS
 from rltune.searchers import SEARCHERS
-from rltune.settings import ALGORITHMS
 
 Rows = list[dict[str, Any]]
 #: Too long for a table.
@@ -69,7 +70,7 @@ def _environments(storage: Path) -> Rows:
             "extra": s.extra,
             "threshold_reason": s.threshold_reason,
         }
-        for s in envs.SPECS.values()
+        for s in envs.INFOS.values()
     ]
 
 

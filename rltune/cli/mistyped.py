@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from rltune.catalog.algorithms import ALGORITHMS
 from rltune.cli.app import COMMANDS
 from rltune.errors import BadInput, did_you_mean
-from rltune.settings import ALGORITHMS
 
 
 def run(*, word: str) -> None:

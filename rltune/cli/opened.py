@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rltune.cli.modules import find_here
 from rltune.request.trust import check_trusted, code_of
-from rltune.runs import RunFolder
+from rltune.runs.folder import RunFolder
 
 
 def open_run(path: Path, trust: bool, resumes: bool = False) -> RunFolder:

@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rltune import commands
 from rltune.cli.console import clock, number, setting
-from rltune.envs import SPECS
-from rltune.runs import RunFolder
+from rltune.envs import INFOS
+from rltune.runs import commands
+from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
 
 
@@ -198,7 +198,7 @@ def _gap(gap: float | None, who: str) -> list[RenderableType]:
 
 
 def _verdict(spec: RunSpec, score: Mapping[str, Any]) -> str:
-    threshold = SPECS[spec.env].threshold if spec.env in SPECS else None
+    threshold = INFOS[spec.env].threshold if spec.env in INFOS else None
     if threshold is None or score["mean"] is None or not spec.goal.is_return:
         return ""
     word = "solved" if score["mean"] >= threshold else "not solved"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from rltune import files
 from rltune.cli import console
 from rltune.cli.console import number
 from rltune.cli.extras import need
 from rltune.cli.opened import open_run
 from rltune.errors import BadInput
+from rltune.policies import output_files
+from rltune.policies.output_files import VIDEO_SUFFIXES
 
 
 def run(
@@ -27,13 +28,11 @@ def run(
     folder = open_run(run_path, trust)
     if video is not None:
         need("video", "imageio_ffmpeg")
-        from rltune.film import FORMATS  # of an extra
-
-        files.check("--video", video, FORMATS, overwrite=True)
+        output_files.check("--video", video, VIDEO_SUFFIXES, overwrite=True)
     elif fps is not None:
         raise BadInput("--fps is of a video: add --video out.mp4")
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    from rltune.video import record, watch  # RLlib's networks take seconds to import
+    from rltune.policies.video import record, watch  # RLlib's networks take seconds to import
 
     films = watch(folder, episodes, seed)
     if video is not None:

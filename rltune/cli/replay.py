@@ -8,7 +8,7 @@ from typing import Any
 
 from rltune.cli.opened import open_run
 from rltune.cli.sweep import launch
-from rltune.replays import replay_spec
+from rltune.sweeps.schedule_replay import replay_spec
 
 
 def run(

@@ -8,8 +8,8 @@ from rltune.cli import console
 from rltune.cli.opened import open_run
 from rltune.cli.sweep import conclude
 from rltune.cli.watch import watcher
-from rltune.request import check_resumable
-from rltune.runs import RunFolder, is_finished
+from rltune.request.resume import check_resumable
+from rltune.runs.folder import RunFolder, is_finished
 
 
 def run(*, run_path: Path, json: bool, quiet: bool, force: bool, trust: bool) -> None:
@@ -23,7 +23,7 @@ def run(*, run_path: Path, json: bool, quiet: bool, force: bool, trust: bool) ->
         console.output().print(f"{folder.shown} is finished: nothing is left to do")
     with watcher(json=json, quiet=quiet) as watch:
         watch.waiting("" if finished else "loading Ray and RLlib")
-        from rltune import sweeps
+        from rltune.sweeps import runner
 
-        sweeps.resume(folder, watch, force)
+        runner.resume(folder, watch, force)
     conclude(folder, json)

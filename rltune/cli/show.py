@@ -8,14 +8,15 @@ from typing import Any
 
 from rich.table import Table
 
-from rltune import catalog, certificates
+from rltune import catalog
+from rltune.catalog.algorithms import algorithm
+from rltune.catalog.probe import probe_of
 from rltune.cli import console
 from rltune.cli.console import setting
 from rltune.cli.parse import pairs
-from rltune.envs import EnvSpec
+from rltune.envs import EnvInfo
 from rltune.errors import BadInput
-from rltune.probe import probe_of
-from rltune.settings import algorithm
+from rltune.policies import certificates
 from rltune.spec import Preset
 
 
@@ -54,7 +55,7 @@ def run(
         console.output().print(_reading(found, args, resolved), style="dim", soft_wrap=True)
 
 
-def _reading(env: EnvSpec, env_args: dict[str, Any], preset: Preset) -> str:
+def _reading(env: EnvInfo, env_args: dict[str, Any], preset: Preset) -> str:
     """How the policy reads observations and acts, and what it takes to see that."""
     try:
         probe = probe_of(env.id, env_args)

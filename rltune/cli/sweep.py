@@ -6,16 +6,16 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from rltune.catalog import newer_version
-from rltune.certificates import REQUIRED_SHARE, passed
+from rltune.catalog.algorithms import ALGORITHMS
+from rltune.catalog.presets import newer_version
 from rltune.cli import console
 from rltune.cli.parse import pairs, table
 from rltune.cli.watch import watcher
 from rltune.errors import BadInput, TrialsFailed, unknown
-from rltune.request import make_spec
+from rltune.policies.certificates import REQUIRED_SHARE, passed
 from rltune.request.notes import notes
-from rltune.runs import RunFolder
-from rltune.settings import ALGORITHMS
+from rltune.request.resolve import make_spec
+from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
 
 
@@ -67,9 +67,9 @@ def launch(spec: RunSpec, *, json: bool, quiet: bool, dry_run: bool) -> None:
     with watcher(json=json, quiet=quiet) as watch:
         # Imported under the display: Ray and RLlib take seconds.
         watch.waiting("loading Ray and RLlib")
-        from rltune import sweeps
+        from rltune.sweeps import runner
 
-        folder = sweeps.run(spec, watch)
+        folder = runner.run(spec, watch)
     conclude(folder, json)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rltune.cli.parse import pairs
 from rltune.cli.sweep import launch
-from rltune.request import make_spec
+from rltune.request.resolve import make_spec
 
 
 def run(

@@ -13,13 +13,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rltune.callbacks.base import Callback
 from rltune.cli.console import clock, number, output, setting
 from rltune.cli.outcome import outcome
-from rltune.metrics import Metric
-from rltune.observer import Observer
+from rltune.metric import Metric
 from rltune.request.capacity import replay_layout
-from rltune.runs import RunFolder
-from rltune.spec import Row, RunSpec
+from rltune.runs.folder import RunFolder
+from rltune.runs.records import Report
+from rltune.spec import RunSpec
 
 #: Seconds between two lines where there is no terminal to draw on.
 LINE_EVERY = 10.0
@@ -35,15 +36,15 @@ STATES = {
 AROUND_TABLE = 6
 
 
-class Watcher(Observer):
+class Watcher(Callback):
     """Keeps what has been heard of a sweep; a subclass shows it."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self.spec: RunSpec | None = None
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, Report] = {}
         self.statuses: dict[str, str] = {}
-        self.best: Row | None = None
+        self.best: Report | None = None
         #: Environment steps on each trial's clock, and of all together before a resume.
         self.clocks: dict[str, int] = {}
         self.before = 0
@@ -57,7 +58,7 @@ class Watcher(Observer):
 
     def started(self, spec: RunSpec, folder: RunFolder) -> None:
         self.spec = spec
-        earlier = [row for trial in folder.trials() for row in folder.rows(trial)]
+        earlier = [row for trial in folder.trials() for row in folder.reports(trial)]
         self.clocks = {row.trial: row.env_steps for row in earlier}
         self.before = self.done
         hint = f"; if it is stopped: rltune resume {folder.shown}"
@@ -67,7 +68,7 @@ class Watcher(Observer):
             self.console.print(f"each replay buffer takes {size} of memory when full", style="dim")
         self.waiting("starting Ray")
 
-    def reported(self, row: Row) -> None:
+    def reported(self, row: Report) -> None:
         self.rows[row.trial] = row
         self.clocks[row.trial] = row.env_steps
         score = self.goal.score_of(row.measured)
@@ -175,12 +176,12 @@ class LiveWatcher(Watcher):
             table.add_row(f"and {len(self.rows) - room} more", style="dim")
         return table
 
-    def state(self, row: Row) -> str:
+    def state(self, row: Report) -> str:
         """What a trial is doing, in a word."""
         status = self.statuses.get(row.trial, "RUNNING")
         return "diverged" if row.diverged and status != "RUNNING" else STATES[status]
 
-    def _order(self, row: Row) -> tuple[bool, str]:
+    def _order(self, row: Report) -> tuple[bool, str]:
         if len(self.rows) <= max(4, self.console.height - AROUND_TABLE):
             return (False, row.trial)
         return (self.statuses.get(row.trial) != "RUNNING", row.trial)
@@ -198,7 +199,7 @@ class LineWatcher(Watcher):
         if text:
             self.console.print(text, soft_wrap=True)
 
-    def reported(self, row: Row) -> None:
+    def reported(self, row: Report) -> None:
         super().reported(row)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_EVERY

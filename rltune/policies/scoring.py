@@ -14,22 +14,23 @@ from typing import Any, Protocol
 import gymnasium as gym
 import numpy as np
 
-from rltune import envs, machine
-from rltune.algorithms.apart import Apart
+from rltune import envs
 from rltune.algorithms.policy import load_policy
 from rltune.engine.episodes import Episode, numbers
+from rltune.engine.torch_settings import TorchSettingsGuard
 from rltune.errors import BadCheckpoint, BadInput, ProcessEnded, RltuneError, described
-from rltune.isolated import Guard, each_isolated
-from rltune.metrics import Metric
-from rltune.runs import RunFolder
+from rltune.metric import Metric
+from rltune.processes import machine
+from rltune.processes.subprocess_guard import Guard, each_isolated
+from rltune.processes.watchdog import where
+from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
-from rltune.watchdog import where
 
 #: Episodes that a process plays together.
 TOGETHER = 20
 
 
-class Acts(Protocol):
+class ActingPolicy(Protocol):
     """Chooses actions, without exploring.
 
     Attributes:
@@ -202,7 +203,7 @@ def _take(score: Score, part: _Part, answer: list[float | Lost] | Exception) -> 
 
 
 def play(
-    policy: Acts,
+    policy: ActingPolicy,
     spec: RunSpec,
     seeds: Sequence[int],
     guard: Guard | None = None,
@@ -220,7 +221,7 @@ def play(
         guard: entered around each call of an environment.
         copies: of the environment, at most, at any time.
     """
-    stage = _Stage(policy, spec, Apart(guard or nullcontext()))
+    stage = _Stage(policy, spec, TorchSettingsGuard(guard or nullcontext()))
     waiting = deque(enumerate(seeds))
     while waiting or stage.running:
         while waiting and len(stage.running) < copies:
@@ -270,7 +271,7 @@ class _Stage:
         outcomes: of those that are over, by number.
     """
 
-    def __init__(self, policy: Acts, spec: RunSpec, guard: Guard) -> None:
+    def __init__(self, policy: ActingPolicy, spec: RunSpec, guard: Guard) -> None:
         self._policy = policy
         self._make = partial(envs.make, spec.env_id, spec.env_args, policy.frame_stack, policy.form)
         self._guard = guard

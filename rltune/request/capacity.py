@@ -6,11 +6,11 @@ import math
 import re
 import sys
 
-from rltune import machine
-from rltune.algorithms.replay import Layout
+from rltune.catalog.probe import Probe, probe_of
+from rltune.engine.replay_buffer import Layout
 from rltune.errors import BadInput
-from rltune.machine import Grant
-from rltune.probe import Probe, probe_of
+from rltune.processes import machine
+from rltune.processes.machine import Grant
 from rltune.spec import RunSpec
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rltune import catalog, envs, schedulers
-from rltune.request import CHECKPOINTS, copies
+from rltune.request import env_copies
+from rltune.request.resolve import CHECKPOINTS
 from rltune.spec import CANDIDATES, RunSpec
 
 #: Share of training's steps from which scoring's are told.
@@ -12,7 +13,7 @@ WORTH_TELLING = 0.1
 
 def notes(spec: RunSpec) -> list[str]:
     """Each a sentence or two."""
-    found = (short_interval(spec), scoring_cost(spec), copies.note(spec))
+    found = (short_interval(spec), scoring_cost(spec), env_copies.note(spec))
     return [note for note in found if note]
 
 
@@ -47,7 +48,7 @@ def _longest_episode(spec: RunSpec) -> int | None:
 def short_interval(spec: RunSpec) -> str | None:
     """What to tell of a population whose members pause before their longest episodes are over.
 
-    The steps that finish them are for their return alone, see Member._finish_episodes.
+    The steps that finish them are for their return alone, see RLTrainable._finish_episodes.
     """
     longest = catalog.environment(spec.env_id, spec.imports).max_episode_steps
     if longest == envs.MAX_EPISODE_STEPS:  # a bound of ours: how long its episodes are is not known

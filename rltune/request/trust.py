@@ -1,8 +1,8 @@
 """Whose a run folder is, and what in another's would run code or reach out of it.
 
-A folder that this user made on this machine is signed with their key (:mod:`rltune.signatures`).
-Any other is data: it is read, shown, scored and resumed, but nothing in it is imported or unpickled
-until the user says so, see docs/security.md.
+A folder that this user made on this machine is signed with their key, see
+:mod:`rltune.runs.signatures`. Any other is data: it is read, shown, scored and resumed, but nothing
+in it is imported or unpickled until the user says so, see docs/security.md.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any
 
 import gymnasium as gym
 
-from rltune import checkpoints, envs, signatures, state
+from rltune import envs
+from rltune.catalog.algorithms import algorithm
 from rltune.envs import arguments
 from rltune.errors import BadCheckpoint, BadInput
-from rltune.runs import RunFolder
-from rltune.settings import algorithm
+from rltune.runs import checkpoints, signatures, state_file
+from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
 
 #: Ids of gymnasium's whose arguments name another environment to import.
@@ -97,7 +98,7 @@ def code_of(spec: RunSpec) -> list[str]:
 
 def is_known(env_id: str) -> bool:
     """Whether an environment is of the catalog, or an installed package has registered it."""
-    if env_id in envs.SPECS:
+    if env_id in envs.INFOS:
         return True
     known = envs.known(env_id)
     if known is not None:
@@ -143,16 +144,16 @@ def saved_trials(folder: RunFolder) -> list[dict[str, Any]]:
         BadInput: a setting is none of the algorithm's or out of range, or a path leads out of the
             run folder.
     """
-    saved = state.read(folder.path) or {}
+    saved = state_file.read(folder.path) or {}
     spec = folder.spec
     try:
         return [_checked(folder, spec, body) for body in saved.get("trials", [])]
     except (AttributeError, KeyError, TypeError) as error:
-        raise BadInput(f"{folder.shown}/{state.STATE} is damaged: {error!r}") from error
+        raise BadInput(f"{folder.shown}/{state_file.STATE} is damaged: {error!r}") from error
 
 
 def _checked(folder: RunFolder, spec: RunSpec, body: dict[str, Any]) -> dict[str, Any]:
-    place = f"{folder.shown}/{state.STATE}"
+    place = f"{folder.shown}/{state_file.STATE}"
     if not re.fullmatch(r"t\d+", body["id"]):
         raise BadInput(f"{place}: {body['id']!r} is no trial of rltune's")
     config = dict(body["config"])

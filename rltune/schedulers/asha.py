@@ -7,26 +7,26 @@ from typing import Any
 
 from ray.tune.schedulers import ASHAScheduler
 
-from rltune.schedulers import TIME, Decision, Plan
-from rltune.schedulers.actors import KeepsActors
+from rltune.schedulers.base import TIME, Decision, SchedulerContext
+from rltune.schedulers.reuse_actors import ReuseActorsMixin
 
 
-class Asha(KeepsActors, ASHAScheduler):
+class Asha(ReuseActorsMixin, ASHAScheduler):
     """Tune's own, with its decisions told and its rungs kept over a resume."""
 
-    def __init__(self, plan: Plan) -> None:
-        budget = plan.spec.budget
+    def __init__(self, context: SchedulerContext) -> None:
+        budget = context.spec.budget
         super().__init__(
             time_attr=TIME,
-            metric=plan.spec.metric,
-            mode=plan.spec.mode,
+            metric=context.spec.metric,
+            mode=context.spec.mode,
             max_t=budget.steps,
             grace_period=min(budget.perturb_every, budget.steps),
             reduction_factor=3,
             # A trial at its last rung ends by its own budget, not as a stopped one.
             stop_last_trials=False,
         )
-        self._plan = plan
+        self._context = context
         #: Rungs that a trial has got to since its last checkpoint.
         self._since_saved: dict[str, set[int]] = {}
 
@@ -37,7 +37,7 @@ class Asha(KeepsActors, ASHAScheduler):
         new = self._rungs_of(trial.trial_id) - before
         self._since_saved.setdefault(trial.trial_id, set()).update(new)
         if answer == self.STOP:
-            self._plan.decided([Decision("stop", str(trial), result[TIME], None, {})])
+            self._context.decided([Decision("stop", str(trial), result[TIME], None, {})])
         return answer
 
     def saved(self, trial: Any) -> None:
@@ -70,6 +70,6 @@ class Asha(KeepsActors, ASHAScheduler):
             recorded.update(saved)
 
 
-def build(plan: Plan) -> Asha:
+def build(context: SchedulerContext) -> Asha:
     """ASHA over environment steps; the first rung is the preset's ``perturb_every``."""
-    return Asha(plan)
+    return Asha(context)

@@ -7,16 +7,16 @@ from typing import Any
 
 from ray.tune.schedulers import FIFOScheduler
 
-from rltune.schedulers import Plan
-from rltune.schedulers.actors import KeepsActors
+from rltune.schedulers.base import SchedulerContext
+from rltune.schedulers.reuse_actors import ReuseActorsMixin
 
 
-class Fifo(KeepsActors, FIFOScheduler):
+class Fifo(ReuseActorsMixin, FIFOScheduler):
     """Tune's own."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, context: SchedulerContext) -> None:
         super().__init__()
-        self._plan = plan
+        self._context = context
 
     def get_state(self) -> dict[str, Any]:
         """Nothing to keep."""
@@ -26,6 +26,6 @@ class Fifo(KeepsActors, FIFOScheduler):
         """Nothing was kept."""
 
 
-def build(plan: Plan) -> Fifo:
+def build(context: SchedulerContext) -> Fifo:
     """Trials in the order they were made."""
-    return Fifo(plan)
+    return Fifo(context)

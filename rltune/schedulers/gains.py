@@ -11,7 +11,7 @@ from rltune.schedulers.gp import Array, GaussianProcess
 
 #: A point as the model sees it (start in env_steps, return there, positions, categories), the
 #: interval's length in env_steps, and its gain in return per step.
-Row = tuple[list[float], float, float]
+Interval = tuple[list[float], float, float]
 
 #: Constants of the acquisition's weight of doubt (Parker-Holder et al. 2020, as published in code).
 C1, C2 = 0.2, 0.4
@@ -32,7 +32,7 @@ class GainModel:
     """
 
     def __init__(
-        self, rows: Sequence[Row], pending: Sequence[list[float]], categories: int
+        self, rows: Sequence[Interval], pending: Sequence[list[float]], categories: int
     ) -> None:
         points = np.array([point for point, _, _ in rows])
         self._interval = float(np.median([steps for _, steps, _ in rows]))

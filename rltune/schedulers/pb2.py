@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from rltune.schedulers import Plan
+from rltune.catalog.algorithms import algorithm
 from rltune.schedulers.bandit import arm_probabilities
-from rltune.schedulers.gains import GainModel, Row
+from rltune.schedulers.base import SchedulerContext
+from rltune.schedulers.gains import GainModel, Interval
 from rltune.schedulers.gp import Array
 from rltune.schedulers.population import Population
-from rltune.settings import algorithm
 from rltune.space import Choice, Space
 
 #: Intervals that the process is fitted on: the latest; older ones have little to say.
@@ -48,7 +48,7 @@ class Pb2Explorer:
         self.rng = np.random.default_rng([seed, 1])
         #: Where a member's present interval began: env_steps and return.
         self._starts: dict[str, tuple[float, float]] = {}
-        self._rows: list[Row] = []
+        self._rows: list[Interval] = []
         #: Points of exploits that no report has answered yet, by member.
         self._pending: dict[str, list[float]] = {}
 
@@ -164,8 +164,8 @@ class Pb2Explorer:
         return np.hstack(columns)
 
 
-def build(plan: Plan) -> Population:
+def build(context: SchedulerContext) -> Population:
     """PB2 over environment steps."""
-    spec = plan.spec
+    spec = context.spec
     space = algorithm(spec.algo).mutable(spec.space)
-    return Population(plan, Pb2Explorer(space, spec.seed))
+    return Population(context, Pb2Explorer(space, spec.seed))

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from rltune.schedulers import Plan
+from rltune.catalog.algorithms import algorithm
+from rltune.schedulers.base import SchedulerContext
 from rltune.schedulers.population import Population
-from rltune.settings import algorithm
 from rltune.space import Space
 
 
@@ -44,8 +44,8 @@ class PbtExplorer:
         self.rng.bit_generator.state = state["rng"]
 
 
-def build(plan: Plan) -> Population:
+def build(context: SchedulerContext) -> Population:
     """PBT over environment steps."""
-    spec = plan.spec
+    spec = context.spec
     space = algorithm(spec.algo).mutable(spec.space)
-    return Population(plan, PbtExplorer(space, spec.seed, spec.budget.resample_probability))
+    return Population(context, PbtExplorer(space, spec.seed, spec.budget.resample_probability))

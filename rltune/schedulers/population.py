@@ -24,11 +24,11 @@ from ray.tune import Checkpoint
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
-from rltune import checkpoints
-from rltune.checkpoints import REPLAY_FILE
 from rltune.errors import BadCheckpoint
-from rltune.schedulers import TIME, Decision, Plan
-from rltune.schedulers.actors import KeepsActors
+from rltune.runs import checkpoints
+from rltune.runs.checkpoints import REPLAY_FILE
+from rltune.schedulers.base import TIME, Decision, SchedulerContext
+from rltune.schedulers.reuse_actors import ReuseActorsMixin
 
 
 class Explorer(Protocol):
@@ -56,7 +56,7 @@ class Explorer(Protocol):
 
 
 @dataclass
-class Member:
+class MemberState:
     """What is known of a member as of its last checkpoint.
 
     Attributes:
@@ -81,7 +81,7 @@ class Member:
         """Its last return."""
         return self.scores[-1] if self.scores else None
 
-    def lead(self, over: Member) -> float:
+    def lead(self, over: MemberState) -> float:
         """By how much its return was the higher one, at the age that both have reached.
 
         NaN where that says nothing: one has no return yet, this one diverged, or the other has
@@ -94,25 +94,25 @@ class Member:
         return 0.0 if mine == other else mine - other
 
 
-class Population(KeepsActors, FIFOScheduler):
+class Population(ReuseActorsMixin, FIFOScheduler):
     """PBT in both its modes. A member keeps its own clock: weights move, time does not.
 
     Structural settings (the network's, the environments') go with the weights, unchanged.
     """
 
-    def __init__(self, plan: Plan, explorer: Explorer) -> None:
+    def __init__(self, context: SchedulerContext, explorer: Explorer) -> None:
         super().__init__()
-        self._plan = plan
-        self._budget = plan.spec.budget
-        self._goal = plan.spec.goal
+        self._context = context
+        self._budget = context.spec.budget
+        self._goal = context.spec.goal
         self.explorer = explorer
-        self.members: dict[str, Member] = {}
+        self.members: dict[str, MemberState] = {}
         self._trials: dict[str, Trial] = {}
         #: Reports that end an interval, until the checkpoint that belongs to them is written.
         self._reported: dict[str, Mapping[str, Any]] = {}
         #: Those of them whose member goes on at once, with nothing to decide.
         self._alone: set[str] = set()
-        self.rng = np.random.default_rng([plan.spec.seed, 4])
+        self.rng = np.random.default_rng([context.spec.seed, 4])
 
     # What Tune tells --------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class Population(KeepsActors, FIFOScheduler):
         """A new member, one of before a resume, or one that is tried again after a failure."""
         super().on_trial_add(tune_controller, trial)
         self._trials[trial.trial_id] = trial
-        first = Member(next_due=self._budget.perturb_every)
+        first = MemberState(next_due=self._budget.perturb_every)
         self.members.setdefault(trial.trial_id, first)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
@@ -189,7 +189,7 @@ class Population(KeepsActors, FIFOScheduler):
         if not controller._actor_cache.num_cached_objects:
             # Without an idle process, one that is being started for a trial takes its slot.
             busy |= {t for t in self._trials.values() if t in controller._trial_to_actor}
-        if len(busy) >= self._plan.slots:
+        if len(busy) >= self._context.slots:
             return []
         waiting = [
             trial
@@ -226,7 +226,7 @@ class Population(KeepsActors, FIFOScheduler):
             member = self.members[trial.trial_id]
             member.waits = member.diverged
         if decisions:
-            self._plan.decided(decisions)
+            self._context.decided(decisions)
 
     def _goes_on_alone(self, trial: Trial, result: Mapping[str, Any]) -> bool:
         """Whether a member may go on in its process: nobody waits, and it keeps its weights."""
@@ -243,7 +243,7 @@ class Population(KeepsActors, FIFOScheduler):
     def _live(self) -> list[Trial]:
         return [trial for trial in self._trials.values() if not trial.is_finished()]
 
-    def _ranked(self) -> dict[str, Member]:
+    def _ranked(self) -> dict[str, MemberState]:
         """Every live member that has a return, and is old enough to be counted."""
         members = {trial.trial_id: self.members[trial.trial_id] for trial in self._live()}
         return {
@@ -257,7 +257,7 @@ class Population(KeepsActors, FIFOScheduler):
         """Members of that many that are replaced, and as many that are copied."""
         return min(math.ceil(count * self._budget.quantile), count // 2)
 
-    def _is_low(self, name: str, member: Member) -> bool:
+    def _is_low(self, name: str, member: MemberState) -> bool:
         """Whether a member belongs to the worst quantile; among equals the later ones do."""
         others = {other: body for other, body in self._ranked().items() if other != name}
         low = self._quantile(len(others) + 1)
@@ -280,7 +280,7 @@ class Population(KeepsActors, FIFOScheduler):
         others = [name for name in able if name not in best]
         return next((self._trials[n] for n in shuffled + others if self._intact(n)), None)
 
-    def _gives(self, donor: Member, clone: Member) -> bool:
+    def _gives(self, donor: MemberState, clone: MemberState) -> bool:
         """Whether a member is a donor for another: healthy, and better by more than the margin."""
         if donor is clone or donor.diverged or not _finite(donor.score):
             return False
@@ -289,20 +289,20 @@ class Population(KeepsActors, FIFOScheduler):
         return clone.diverged or donor.lead(clone) > self._budget.margin
 
     def _intact(self, name: str) -> bool:
-        path = self._plan.checkpoint_of(name)
+        path = self._context.checkpoint_of(name)
         if path is None:
             return False
         try:
-            checkpoints.verify(path, self._plan.spec.algo, skip=(REPLAY_FILE,))
+            checkpoints.verify(path, self._context.spec.algo, skip=(REPLAY_FILE,))
         except BadCheckpoint as error:
-            self._plan.noticed(f"{name} is no donor now: {error}")
+            self._context.noticed(f"{name} is no donor now: {error}")
             return False
         return True
 
     def _exploit(self, trial: Trial, donor: Trial, config: Mapping[str, Any]) -> Decision:
         """The member's next start is a changed copy of the donor, which ran at ``config``."""
         member, other = self.members[trial.trial_id], self.members[donor.trial_id]
-        source, memory = (self._plan.checkpoint_of(t.trial_id) for t in (donor, trial))
+        source, memory = (self._context.checkpoint_of(t.trial_id) for t in (donor, trial))
         changed = self.explorer.explore(
             trial.trial_id, member.env_steps, float(other.score or 0.0), config
         )
@@ -315,7 +315,7 @@ class Population(KeepsActors, FIFOScheduler):
         start_from(trial, source)
         member.cloned_at = len(member.scores)
         member.diverged = False
-        searched = {name: trial.config[name] for name in self._plan.spec.space}
+        searched = {name: trial.config[name] for name in self._context.spec.space}
         return Decision(
             "exploit", str(trial), member.env_steps, str(donor), searched, other.env_steps
         )
@@ -332,7 +332,7 @@ class Population(KeepsActors, FIFOScheduler):
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Goes on where :meth:`get_state` was called; trials are added afterwards."""
-        self.members = {name: Member(**body) for name, body in state["members"].items()}
+        self.members = {name: MemberState(**body) for name, body in state["members"].items()}
         self.explorer.set_state(state["explorer"])
         self.rng.bit_generator.state = state["rng"]
 

@@ -6,46 +6,51 @@ import re
 from pathlib import Path
 from typing import Any
 
-from rltune import checkpoints
+from rltune.callbacks.tensorboard import TensorBoardWriter
 from rltune.errors import BadCheckpoint
-from rltune.runs import RunFolder
+from rltune.processes.tracebacks import NOTE, headline_of, plain
+from rltune.processes.watchdog import collect
+from rltune.runs import checkpoints
+from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
-from rltune.sweeps.curves import Curves
-from rltune.sweeps.ending import Ending
-from rltune.sweeps.ledger import Ledger
-from rltune.tracebacks import NOTE, headline_of, plain
-from rltune.watchdog import collect
+from rltune.sweeps.stopping import SweepStopper
+from rltune.sweeps.sweep_state import SweepState
 
 
 class Failures:
     """Failures of trials: written down, counted, and gone back behind."""
 
     def __init__(
-        self, spec: RunSpec, folder: RunFolder, ending: Ending, ledger: Ledger, curves: Curves
+        self,
+        spec: RunSpec,
+        folder: RunFolder,
+        stopper: SweepStopper,
+        state: SweepState,
+        curves: TensorBoardWriter,
     ) -> None:
         self._spec = spec
         self._folder = folder
-        self._ending = ending
-        self._ledger = ledger
+        self._stopper = stopper
+        self._state = state
         self._curves = curves
 
     def ended(self, trial: Any) -> None:
         """A trial failed for good."""
         self._write(trial, again=False)
-        self._ending.failures += 1
-        self._ledger.changed = True
+        self._stopper.failures += 1
+        self._state.changed = True
 
     def tried_again(self, trial: Any) -> None:
         """A trial failed and will start from its last checkpoint that is whole."""
         self._write(trial, again=True)
-        self._ledger.step_back(trial, self._is_whole)
-        self._folder.discard_rows(str(trial), self._ledger.env_steps(trial.trial_id))
+        self._state.step_back(trial, self._is_whole)
+        self._folder.discard_reports(str(trial), self._state.env_steps(trial.trial_id))
         self._curves.go_back(str(trial))
-        self._ledger.changed = True
+        self._state.changed = True
 
     def achieved(self) -> None:
         """A trial got a step further: failures are counted from here on."""
-        self._ending.failures = 0
+        self._stopper.failures = 0
 
     def _is_whole(self, path: Path) -> bool:
         try:
@@ -62,7 +67,7 @@ class Failures:
         # Of a process that crashed Ray knows no more than that.
         parts = [report] if report and raw.startswith(DIED) else [report, plain(raw)]
         text = "\n\n".join(filter(None, parts)) or "no traceback"
-        rows = self._folder.rows(str(trial))
+        rows = self._folder.reports(str(trial))
         steps = [int(found) for found in STEP.findall(text)]
         self._folder.append_failure(
             str(trial),
@@ -98,7 +103,8 @@ def headline(text: str, report: str = "") -> str:
 
     Args:
         text: as Ray has it.
-        report: what the watchdog of the process left, see :func:`rltune.watchdog.collect`.
+        report: what the watchdog of the process left, see
+            :func:`rltune.processes.watchdog.collect`.
     """
     if report:
         return report.splitlines()[0]

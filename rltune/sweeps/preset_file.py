@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rltune import commands
-from rltune.evaluation import Evaluation
-from rltune.settings import algorithm
+from rltune.catalog.algorithms import algorithm
+from rltune.catalog.toml import written
+from rltune.policies.evaluation import Evaluation
+from rltune.runs import commands
 from rltune.space import Parameter
 from rltune.spec import RunSpec, ScoringBudget
-from rltune.toml import written
 
 
 def preset_toml(spec: RunSpec, settings: Mapping[str, Any], result: Evaluation | None) -> str:

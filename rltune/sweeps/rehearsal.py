@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from rltune import algorithms
+from rltune.catalog.algorithms import algorithm
 from rltune.errors import BadInput, ProcessEnded
-from rltune.isolated import Guard, isolated
-from rltune.preflight import what_ended
-from rltune.settings import algorithm
+from rltune.processes.subprocess_guard import Guard, isolated
+from rltune.processes.tracebacks import headline
+from rltune.request.preflight import what_ended
 from rltune.spec import RunSpec
-from rltune.tracebacks import headline
 
 #: Seconds after which no end of an episode is waited for.
 SECONDS = 3.0

@@ -11,9 +11,9 @@ from typing import Any
 
 import psutil
 
+from rltune.callbacks.base import Callback
 from rltune.errors import Interrupted
-from rltune.observer import Observer
-from rltune.runs import RunFolder
+from rltune.runs.folder import RunFolder
 
 
 class Signals:
@@ -23,7 +23,7 @@ class Signals:
         interrupted: whether one has come.
     """
 
-    def __init__(self, observer: Observer, folder: RunFolder) -> None:
+    def __init__(self, observer: Callback, folder: RunFolder) -> None:
         self.interrupted = False
         self._observer = observer
         self._folder = folder

@@ -21,9 +21,9 @@ from ray.job_config import JobConfig
 from ray.tune.execution import class_cache
 
 import rltune
-from rltune import signatures
 from rltune.envs import arguments
 from rltune.errors import MachineError
+from rltune.runs import signatures
 from rltune.spec import RunSpec
 
 #: Ray and Tune read these when they start, not when they are imported.

@@ -14,10 +14,10 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 
 from rltune.algorithms import ppo
 from rltune.algorithms.audit import Reading, asked_for, mismatches
-from rltune.algorithms.learner import ArrayLearner
+from rltune.algorithms.learner import ArrayLearnerMixin
+from rltune.catalog.algorithms import ALGORITHMS
 from rltune.errors import AuditError
-from rltune.runs import dumps
-from rltune.settings import ALGORITHMS
+from rltune.runs.folder import dumps
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -158,7 +158,7 @@ def test_without_the_clock_of_the_learning_rates(
     falling = [[0, 1e-3], [2_468, 0.0]]
     _exploit(clone, donor, tmp_path, lr=falling)
     assert clone.effective_settings()["lr"] == pytest.approx(5e-4)
-    monkeypatch.setattr(ArrayLearner, "set_clock", lambda *_: None)
+    monkeypatch.setattr(ArrayLearnerMixin, "set_clock", lambda *_: None)
     with pytest.raises(
         AuditError,
         match=r"^t01: the optimiser's lr acts at .*0\.001.*, asked for \[\[0, 0\.001\], .*"
@@ -178,7 +178,7 @@ def test_without_the_clock_of_the_entropy_schedule(
     settings = clone.effective_settings()
     assert settings["entropy_coeff"] == pytest.approx(0.05)
     assert settings["lr"] == pytest.approx(7.5e-4)
-    monkeypatch.setattr(ppo.PPOLearner, "set_clock", ArrayLearner.set_clock)
+    monkeypatch.setattr(ppo.PPOLearner, "set_clock", ArrayLearnerMixin.set_clock)
     with pytest.raises(AuditError, match=r"^t01: the schedule's entropy_coeff acts at 0\.1, asked"):
         _exploit(clone, donor, tmp_path, **falling)
     donor.cleanup()
@@ -282,7 +282,7 @@ class Updates:
         self.rates: dict[str, list[float]] = {}
         self.losses: list[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], float]] = []
         self._learner = member.learner
-        for name, optimizer in self._learner.rated().items():
+        for name, optimizer in self._learner.optimizers_by_setting().items():
             self.rates[name] = []
             optimizer.register_step_pre_hook(self._before)
             optimizer.register_step_post_hook(lambda o, *_, name=name: self._after(o, name))
@@ -381,7 +381,7 @@ def test_31_dqn_runs_at_what_the_log_says(tmp_path: Path) -> None:
     assert _hash(clone) == _hash(donor)
     updates = Updates(clone)
     norms: list[float] = []
-    for optimizer in clone.learner.rated().values():
+    for optimizer in clone.learner.optimizers_by_setting().values():
         optimizer.register_step_pre_hook(
             lambda o, *_: norms.append(_norm(o.param_groups[0]["params"]))
         )

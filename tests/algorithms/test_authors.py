@@ -13,13 +13,14 @@ import torch
 from gymnasium import spaces
 from quick import make, same, weights
 
-from rltune import algorithms, envs, export
+from rltune import algorithms, envs
 from rltune.algorithms.policy import Policy
 from rltune.engine.codec import action_codec
 from rltune.errors import EnvironmentFailed
-from rltune.metrics import RETURN
+from rltune.metric import RETURN
+from rltune.policies import export
 from rltune.policies.scoring import play
-from rltune.request import make_spec
+from rltune.request.resolve import make_spec
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from rltune import __version__
-from rltune.checkpoints import MANIFEST, SCHEMA, holds, seal, verify
 from rltune.errors import BadCheckpoint
+from rltune.runs.checkpoints import MANIFEST, SCHEMA, holds, seal, verify
 
 
 def _checkpoint(tmp_path: Path) -> Path:

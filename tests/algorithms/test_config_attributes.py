@@ -21,14 +21,7 @@ from stock import stock_config
 from test_losses import SETTINGS, Pair, _close, _stock_update
 
 from rltune import algorithms
-from rltune.algorithms.config_attributes import (
-    ACTS,
-    MODEL_KEYS,
-    NOTHING,
-    REFUSED,
-    STOCK,
-    table,
-)
+from rltune.algorithms.config_attributes import ACTS, MODEL_KEYS, NOTHING, REFUSED, STOCK, table
 from rltune.algorithms.config_changes import changed, refusals
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -272,7 +265,7 @@ def test_85_a_network_is_the_one_that_rllib_builds(case: str) -> None:
     stock = stock_config(algo, "cartpole" if algo != "sac" else "pendulum", base, 0)
     stock.rl_module(model_config=small)
     ours, theirs = (_outcome(config, observations, actions) for config in (own, stock))
-    assert own.stock_reasons == []
+    assert own.fallback_reasons == []
     assert set(ours) == set(theirs)
     for name in ours:
         if ours[name].is_floating_point():
@@ -388,10 +381,10 @@ def test_85_defaults_run_on_arrays_however_they_come(algo: str, form: str) -> No
     member = getattr(algorithms, algo.upper())(
         config=config.to_dict() if form == "dict" else config
     )
-    assert member.on_arrays, member.config.stock_reasons
+    assert member.on_arrays, member.config.fallback_reasons
     again = member.config.copy(copy_frozen=False)
     again.validate()
-    assert again.stock_reasons == []
+    assert again.fallback_reasons == []
     rest = {"env", "num_env_runners", "env_runner_cls", "epsilon", "policies", "simple_optimizer"}
     assert set(changed(again)) <= rest
     if algo == "ppo":
@@ -402,7 +395,7 @@ def test_85_defaults_run_on_arrays_however_they_come(algo: str, form: str) -> No
 def test_85_a_buffer_s_further_settings_run_on_rllibs_engine() -> None:
     config = _config("dqn").training(replay_buffer_config={"batch_length_T": 4})
     config.validate()
-    assert config.stock_reasons == ["replay_buffer_config batch_length_T"]
+    assert config.fallback_reasons == ["replay_buffer_config batch_length_T"]
 
 
 def test_85_a_changed_attribute_falls_back_and_says_so(caplog: pytest.LogCaptureFixture) -> None:

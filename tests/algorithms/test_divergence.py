@@ -14,11 +14,11 @@ import torch
 from quick import config, exploit, make, optimiser, same, weights
 from trouble import STEPS, trouble
 
-from rltune.algorithms.divergence import Divergence, Watch
 from rltune.algorithms.stock import check_metrics
-from rltune.checkpoints import RECORD_FILE
-from rltune.runs import dumps, loads
-from rltune.settings import ALGORITHMS
+from rltune.catalog.algorithms import ALGORITHMS
+from rltune.engine.divergence import Divergence, Watch
+from rltune.runs.checkpoints import RECORD_FILE
+from rltune.runs.folder import dumps, loads
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

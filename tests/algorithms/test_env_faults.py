@@ -13,9 +13,9 @@ import ray
 from quick import make
 from trouble import STEPS, trouble
 
-from rltune.algorithms.runner import MAX_RESTARTS
+from rltune.algorithms.env_runner import MAX_RESTARTS
+from rltune.catalog.algorithms import ALGORITHMS
 from rltune.errors import EnvironmentFailed
-from rltune.settings import ALGORITHMS
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

@@ -19,7 +19,7 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from stock import stock_config
 
 from rltune import algorithms
-from rltune.algorithms import member as members
+from rltune.algorithms import rl_trainable as members
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -147,7 +147,7 @@ def test_an_off_policy_algorithm_falls_back_too() -> None:
         }
     )
     algo = config.build_algo()
-    assert algo.config.stock_reasons == ["n_step=(1, 3)"]
+    assert algo.config.fallback_reasons == ["n_step=(1, 3)"]
     result = algo.train()
     assert result["env_steps"] >= 200
     assert "episode_reward_mean" in result

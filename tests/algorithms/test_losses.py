@@ -15,8 +15,8 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from stock import stock_config
 
 from rltune import algorithms, envs
-from rltune.algorithms.noisy import NoisyLinear
 from rltune.algorithms.sac import ObsActionCatalog
+from rltune.engine.noisy_linear import NoisyLinear
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

@@ -15,10 +15,10 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.callbacks.callbacks import RLlibCallback
 
 import rltune
-from rltune import checkpoints, signatures
 from rltune.algorithms import tensors
-from rltune.checkpoints import LEARNER_FILE, MANIFEST, POLICY_FILE, RECORD_FILE
 from rltune.errors import BadCheckpoint
+from rltune.runs import checkpoints, signatures
+from rltune.runs.checkpoints import LEARNER_FILE, MANIFEST, POLICY_FILE, RECORD_FILE
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -61,8 +61,8 @@ def test_a_checkpoint_holds_tensors_and_json_and_restores_bit_for_bit(
     assert len(optimiser(member)) > 0
     for mine, its in zip(optimiser(member), optimiser(other), strict=True):
         assert torch.equal(mine, its)
-    for name, value in member.learner.forgotten().items():
-        assert torch.equal(value, other.learner.forgotten()[name])
+    for name, value in member.learner.extra_state().items():
+        assert torch.equal(value, other.learner.extra_state()[name])
     assert other.training_iteration == member.training_iteration == 1
     lifetime = ("env_runners", "num_env_steps_sampled_lifetime")
     assert other.metrics.peek(lifetime) == member.metrics.peek(lifetime) > 0
@@ -204,7 +204,7 @@ def test_a_checkpoint_of_before_needs_trust_once(tmp_path: Path) -> None:
     clone.restore(str(folder))
     assert same(weights(member), weights(clone))
     assert torch.equal(
-        member.learner.forgotten()["log_alpha"], clone.learner.forgotten()["log_alpha"]
+        member.learner.extra_state()["log_alpha"], clone.learner.extra_state()["log_alpha"]
     )
     member.cleanup()
     clone.cleanup()

@@ -14,15 +14,15 @@ import pytest
 from conftest import ROOT, Cli, environment
 from rich.console import Console
 
+from rltune.catalog.algorithms import ALGORITHMS
 from rltune.cli.app import COMMANDS, app
 from rltune.cli.console import number
 from rltune.cli.parse import pairs, value
 from rltune.cli.watch import LineWatcher
 from rltune.errors import BadInput
-from rltune.request import make_spec
-from rltune.runs import RunFolder
-from rltune.settings import ALGORITHMS
-from rltune.spec import Row
+from rltune.request.resolve import make_spec
+from rltune.runs.folder import RunFolder
+from rltune.runs.records import Report
 
 
 def test_help_shows_every_command_and_the_main_job(cli: Cli) -> None:
@@ -168,11 +168,11 @@ def test_a_sweep_that_overruns_its_steps_has_no_time_left(tmp_path: Path) -> Non
 def test_a_resumed_sweep_shows_what_is_behind_it(tmp_path: Path) -> None:
     spec = make_spec("ppo", "cartpole", storage=tmp_path, trials=2, steps=10_000)
     folder = RunFolder.create(spec)
-    folder.append_row(Row("t00", 1, 9_000, 9_000, 1.0, 20.0, {}))
-    folder.append_row(Row("t01", 1, 6_000, 6_000, 1.0, 20.0, {}))
+    folder.append_report(Report("t00", 1, 9_000, 9_000, 1.0, 20.0, {}))
+    folder.append_report(Report("t01", 1, 6_000, 6_000, 1.0, 20.0, {}))
     watch = LineWatcher(Console(quiet=True))
     watch.started(spec, folder)
     watch.since -= 60
-    watch.reported(Row("t01", 2, 7_000, 1_000, 2.0, 20.0, {}))
+    watch.reported(Report("t01", 2, 7_000, 1_000, 2.0, 20.0, {}))
     assert watch.progress().startswith("16,000 of at most 20,000 steps")
     assert "1:00 elapsed · at most 4:00 left" in watch.headline()

@@ -10,7 +10,7 @@ import pytest
 from trained import trained
 from warm import run_rltune
 
-from rltune.runs import RunFolder
+from rltune.runs.folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

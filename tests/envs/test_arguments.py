@@ -26,8 +26,8 @@ from rltune.envs.arguments import canonical, decode, encode, imported, packed
 from rltune import envs
 from rltune.cli.parse import pairs
 from rltune.errors import BadInput
-from rltune.request import make_spec
-from rltune.runs import RunFolder, dumps, loads
+from rltune.request.resolve import make_spec
+from rltune.runs.folder import RunFolder, dumps, loads
 
 
 def there_and_back(value: Any) -> Any:

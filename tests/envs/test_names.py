@@ -13,9 +13,10 @@ import pytest
 from conftest import ROOT, run_rltune
 
 import rltune
-from rltune import catalog, envs, preflight
+from rltune import catalog, envs
+from rltune.catalog.algorithms import ALGORITHMS, algorithm
 from rltune.errors import BadInput
-from rltune.settings import ALGORITHMS, algorithm
+from rltune.request import preflight
 
 
 @pytest.mark.parametrize(
@@ -47,12 +48,12 @@ def test_the_list_needs_no_package(tmp_path: Path) -> None:
     paths = {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
     done = run_rltune(tmp_path, "list", "environments", "--json", variables=paths)
     assert done.returncode == 0, done.stderr
-    assert all(name in done.stdout for name in envs.SPECS)
+    assert all(name in done.stdout for name in envs.INFOS)
 
 
 def test_every_extra_is_there_to_install() -> None:
     text = (ROOT / "pyproject.toml").read_text()
-    for spec in envs.SPECS.values():
+    for spec in envs.INFOS.values():
         assert spec.extra is None or f"\n{spec.extra} = [" in text
 
 
@@ -175,7 +176,7 @@ def test_what_it_shows_chooses_its_preset() -> None:
     assert "pixels" not in "".join(flat.sources.values())
     assert catalog.preset("ppo", catalog.environment("Blackjack-v1")).settings["frame_stack"] == 1
     # A family's preset is not for whoever bears its name.
-    assert not catalog.has_pixels(envs.EnvSpec("Nowhere-v0", "Nowhere-v0", pixels=None))
+    assert not catalog.has_pixels(envs.EnvInfo("Nowhere-v0", "Nowhere-v0", pixels=None))
 
 
 @pytest.mark.parametrize("given", ["own:Endless", "own:Endless.Within"])

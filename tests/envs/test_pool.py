@@ -12,10 +12,11 @@ from gymnasium.vector import AutoresetMode
 from rltune.envs import pool
 from scipy.stats import ks_2samp
 
-from rltune import algorithms, catalog, envs, request
+from rltune import algorithms, catalog, envs
 from rltune.errors import BadInput
+from rltune.request import resolve
 
-POOLED = [name for name, spec in envs.SPECS.items() if spec.pooled]
+POOLED = [name for name, spec in envs.INFOS.items() if spec.pooled]
 
 
 def _returns(env: gym.vector.VectorEnv, episodes: int) -> list[float]:
@@ -80,7 +81,7 @@ class TestEveryPooled:
 
 
 def _chosen(env: str, **options: Any) -> str:
-    return request.make_spec("ppo", env, **options).simulator
+    return resolve.make_spec("ppo", env, **options).simulator
 
 
 def test_auto_takes_it_where_it_is_faster() -> None:
@@ -92,9 +93,9 @@ def test_auto_takes_it_where_it_is_faster() -> None:
     few = {"num_envs_per_env_runner": 1}
     assert _chosen("acrobot", settings=few) == "gymnasium"
     assert _chosen("acrobot", settings=few, simulator="envpool") == "envpool"
-    spec = request.make_spec("ppo", "acrobot")
+    spec = resolve.make_spec("ppo", "acrobot")
     assert "envpool" in spec.versions
-    assert "envpool" not in request.make_spec("ppo", "cartpole").versions
+    assert "envpool" not in resolve.make_spec("ppo", "cartpole").versions
 
 
 @pytest.mark.parametrize(
@@ -111,17 +112,17 @@ def test_auto_takes_it_where_it_is_faster() -> None:
 )
 def test_what_it_cannot_do_is_told(env: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message):
-        request.make_spec("ppo", env, **options)
+        resolve.make_spec("ppo", env, **options)
 
 
 def test_a_missing_one_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    elsewhere = request.make_spec("ppo", "acrobot")
+    elsewhere = resolve.make_spec("ppo", "acrobot")
     monkeypatch.setattr(pool, "find_spec", lambda _: None)
     assert _chosen("acrobot") == "gymnasium"
     with pytest.raises(BadInput, match=r"pip install 'rltune\[envpool\]'"):
         _chosen("acrobot", simulator="envpool")
     with pytest.raises(BadInput, match=r"pip install 'rltune\[envpool\]'"):
-        request.check_simulator(elsewhere)  # before a resume or a replay
+        resolve.check_simulator(elsewhere)  # before a resume or a replay
 
 
 @pytest.mark.usefixtures("ray_session")

@@ -15,16 +15,16 @@ import pytest
 from trained import trained
 from warm import run_rltune
 
-from rltune import evaluation, video
+from rltune.callbacks.base import Callback
 from rltune.errors import EnvironmentExit, EnvironmentFailed, NothingUsable
-from rltune.evaluation import best_policy, evaluate, evaluation_seeds
-from rltune.observer import Observer
+from rltune.policies import evaluation, video
+from rltune.policies.evaluation import best_policy, evaluate, evaluation_seeds
 from rltune.policies.scoring import Lost, play
 from rltune.request.trust import adopt
-from rltune.runs import RunFolder, is_finished
-from rltune.spec import Row
-from rltune.sweeps import resume
-from rltune.sweeps.finish import finish
+from rltune.runs.folder import RunFolder, is_finished
+from rltune.runs.records import Report
+from rltune.sweeps.runner import resume
+from rltune.sweeps.summary import finish
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run of one trial with one checkpoint."""
     folder = trained(tmp_path_factory.mktemp("runs"), "ppo", "faulty:Score", num_epochs=1)
-    folder.append_row(Row("t00", 1, 500, 500, 1.0, 10.0, {}))
+    folder.append_report(Report("t00", 1, 500, 500, 1.0, 10.0, {}))
     return folder
 
 
@@ -63,7 +63,7 @@ def ask(folder: RunFolder, **changes: Any) -> None:
 
 def done(folder: RunFolder) -> dict[str, Any]:
     """The summary of a run's end."""
-    finish(folder.spec, folder, Observer(), {"t00": "TERMINATED"}, "steps", 1.0)
+    finish(folder.spec, folder, Callback(), {"t00": "TERMINATED"}, "steps", 1.0)
     summary = folder.summary
     assert summary is not None
     return summary
@@ -157,7 +157,7 @@ def test_75_statistics_are_over_the_seeds_that_could_be_scored(run: Any, tmp_pat
     for trial in ("t01", "t02"):
         shutil.copytree(folder.path / "trials/t00", folder.path / "trials" / trial)
     (folder.path / "trials/t01/checkpoints/checkpoint_000000/policy.pt").write_bytes(b"")
-    finish(folder.spec, folder, Observer(), dict.fromkeys(folder.trials(), "TERMINATED"), "", 1.0)
+    finish(folder.spec, folder, Callback(), dict.fromkeys(folder.trials(), "TERMINATED"), "", 1.0)
     summary = folder.summary
     assert summary is not None
     assert summary["unscored_seeds"] == ["t01", "t02"]
@@ -202,7 +202,7 @@ def test_97_a_policy_whose_score_is_not_finite_is_passed_over(run: Any) -> None:
     second = first.with_name("checkpoint_000001")
     shutil.copytree(first, second)
     seeds = evaluation.selection_seeds(0, 5)
-    good, bad = evaluation.audition(folder, [first, second], seeds)
+    good, bad = evaluation.score_checkpoints(folder, [first, second], seeds)
     bad.played.returns.pop(seeds[0])
     bad.played.lost[seeds[0]] = Lost("the reward is nan", final=True)
     bad.played.returns[seeds[1]] = 1e9

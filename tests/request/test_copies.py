@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from rltune import machine
 from rltune.errors import BadInput
 from rltune.policies.scoring import side_by_side
-from rltune.request import make_spec
+from rltune.processes import machine
 from rltune.request.notes import notes
-from rltune.runs import RunFolder
+from rltune.request.resolve import make_spec
+from rltune.runs.folder import RunFolder
 
 
 def test_74_a_presets_copies_are_lowered_and_told(

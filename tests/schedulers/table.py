@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from ray.tune.experiment import Trial
 
-from rltune import checkpoints
 from rltune.engine.episodes import REWARD
-from rltune.request import make_spec
-from rltune.schedulers import TIME, Decision, Plan, build
+from rltune.request.resolve import make_spec
+from rltune.runs import checkpoints
+from rltune.schedulers import build
+from rltune.schedulers.base import TIME, Decision, SchedulerContext
 from rltune.schedulers.population import Population
 from rltune.searchers import build as build_searcher
 from rltune.searchers import starting_point
@@ -66,8 +67,10 @@ class Table:
             **options,
         )
         self.slots = slots
-        plan = Plan(self.spec, self._hear, slots, self.checkpoint_of, self.noticed.append)
-        self.scheduler: Population = build(plan)
+        context = SchedulerContext(
+            self.spec, self._hear, slots, self.checkpoint_of, self.noticed.append
+        )
+        self.scheduler: Population = build(context)
         self.scheduler._has_room = True  # there is no controller whose actors could be kept
         searcher = build_searcher(self.spec)
         self.trials = [

@@ -12,12 +12,13 @@ import pytest
 from ray.tune.experiment import Trial
 from schedulers.table import INTERVAL, Table
 
+from rltune.catalog.algorithms import algorithm
 from rltune.engine.episodes import REWARD
-from rltune.request import make_spec
-from rltune.schedulers import SCHEDULERS, TIME, Plan, row
+from rltune.request.resolve import make_spec
+from rltune.schedulers import SCHEDULERS, row
 from rltune.schedulers import build as build_scheduler
+from rltune.schedulers.base import TIME, SchedulerContext
 from rltune.searchers import SEARCHERS, build, starting_point
-from rltune.settings import algorithm
 
 POPULATIONS = [name for name in SCHEDULERS if row(name).population]
 MODES = [(name, synchronous) for name in POPULATIONS for synchronous in (False, True)]
@@ -210,7 +211,7 @@ def test_what_a_scheduler_hears_counts_once_the_checkpoint_is_written(
 ) -> None:
     """Else a state could hold the score of an interval that is trained once more after a resume."""
     spec = make_spec("ppo", "cartpole", scheduler=scheduler, population={"perturb_every": INTERVAL})
-    built: Any = build_scheduler(Plan(spec, lambda _: None, slots=1))
+    built: Any = build_scheduler(SchedulerContext(spec, lambda _: None, slots=1))
     built._has_room = True
     controller = Table(tmp_path, by_number)  # whose other members wait
     trials = [

@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from warm import Started, run_rltune
 
 import rltune
-from rltune.runs import RunFolder, loads
+from rltune.runs.folder import RunFolder, loads
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +106,7 @@ def test_01_a_population_that_is_stopped_and_killed_goes_on(
     children = psutil.Process(killed.pid).children(recursive=True)
     assert killed.end(0).returncode == -signal.SIGKILL
     psutil.wait_procs(children, timeout=20)
-    before = {trial: run.rows(trial)[-1].env_steps for trial in run.trials()}
+    before = {trial: run.reports(trial)[-1].env_steps for trial in run.trials()}
     decided = [line for line in run.decisions() if line["kind"] == "exploit"]
     done = run_rltune(folder, "resume", path, "--json")
     assert done.returncode == 0, done.stderr
@@ -116,7 +116,7 @@ def test_01_a_population_that_is_stopped_and_killed_goes_on(
     assert [line for line in run.decisions() if line in decided] == decided
     spent = 0
     for trial in run.trials():
-        rows = run.rows(trial)
+        rows = run.reports(trial)
         steps = [row.env_steps for row in rows]
         assert steps == sorted(set(steps))
         assert steps[-1] >= STEPS
@@ -150,14 +150,14 @@ def test_31_a_sweep_whose_mutations_do_not_act_fails_with_both_values(folder: Pa
         textwrap.dedent("""\
         import gymnasium as gym
         from gymnasium.envs.classic_control import CartPoleEnv
-        from rltune.algorithms.learner import ArrayLearner
+        from rltune.algorithms.learner import ArrayLearnerMixin
 
         def stale(self, env_steps):
             if self.config.exploit:
-                for group in self.rated()["lr"].param_groups:
+                for group in self.optimizers_by_setting()["lr"].param_groups:
                     group["lr"] = 0.0123
 
-        ArrayLearner.set_clock = stale
+        ArrayLearnerMixin.set_clock = stale
         gym.register("Stale-v0", CartPoleEnv, max_episode_steps=500)
         """)
     )
@@ -199,7 +199,7 @@ def test_54_two_sweeps_side_by_side_do_not_mix(folder: Path) -> None:
         assert process.end(200).returncode == 0
         run = RunFolder.open(place / "runs" / "a")
         assert run.trials() == ["t00"]
-        assert {row.episode_reward_mean for row in run.rows("t00")} == {reward}
+        assert {row.episode_reward_mean for row in run.reports("t00")} == {reward}
 
 
 def test_17_a_trial_that_fails_is_told_and_nothing_usable_is_exit_1(folder: Path) -> None:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from warm import run_rltune
 
-from rltune.runs import RunFolder, loads
+from rltune.runs.folder import RunFolder, loads
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +46,7 @@ def test_19_to_21_a_hang_or_crash_costs_a_retry(here: Path, what: str, error: st
     assert "mine.py" in failure["traceback"], "where it happened"
     assert "is tried again: " + error in " ".join(done.stdout.split())
     for name in folder.trials():
-        assert folder.rows(name)[-1].env_steps >= 1_200
+        assert folder.reports(name)[-1].env_steps >= 1_200
     assert folder.summary is not None
     assert folder.summary["evaluation"]["mean"] == 10.0
     assert list(folder.path.rglob(".crash-*")) == []
@@ -143,9 +143,9 @@ def test_26_an_environment_that_never_ends_is_cut_off(here: Path) -> None:
     done = run_rltune(here, "ppo", "mine:Faulty", *QUICK, "--trials", "1")
     assert done.returncode == 0, done.stderr
     folder = RunFolder.open(here / "runs/a")
-    assert {row.episode_reward_mean for name in folder.trials() for row in folder.rows(name)} == {
-        None
-    }
+    assert {
+        row.episode_reward_mean for name in folder.trials() for row in folder.reports(name)
+    } == {None}
     assert folder.summary is not None
     assert folder.summary["evaluation"]["mean"] == 10_000.0, "the cap is 10,000 steps"
 

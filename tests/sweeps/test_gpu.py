@@ -12,9 +12,9 @@ import pytest
 import torch
 from conftest import run_rltune
 
-from rltune.checkpoints import POLICY_FILE
-from rltune.runs import RunFolder
-from rltune.settings import ALGORITHMS
+from rltune.catalog.algorithms import ALGORITHMS
+from rltune.runs.checkpoints import POLICY_FILE
+from rltune.runs.folder import RunFolder
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 

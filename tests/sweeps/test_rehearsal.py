@@ -13,7 +13,7 @@ import pytest
 from authors import Cards, Strict
 
 from rltune.errors import BadInput
-from rltune.request import make_spec
+from rltune.request.resolve import make_spec
 from rltune.sweeps.rehearsal import rehearse
 
 HERE = "sweeps.test_rehearsal"

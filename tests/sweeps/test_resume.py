@@ -19,8 +19,8 @@ import deterministic
 import pytest
 import warm
 
-from rltune import state
-from rltune.runs import RunFolder
+from rltune.runs import state_file
+from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
 
 pytestmark = pytest.mark.slow
@@ -65,13 +65,13 @@ def _finish(spec: RunSpec, *more: Any) -> RunFolder:
 
 def _outcome(folder: RunFolder) -> dict[str, Any]:
     """All that was decided, and all that later decisions would depend on."""
-    saved = state.read(folder.path)
+    saved = state_file.read(folder.path)
     assert saved is not None
     decisions = [line for line in folder.decisions() if line["kind"] != "restore"]
     rows = {
         name: [
             (row.env_steps, row.episode_reward_mean, dict(row.settings))
-            for row in folder.rows(name)
+            for row in folder.reports(name)
         ]
         for name in folder.trials()
     }
@@ -101,7 +101,7 @@ def test_02_a_killed_sweep_decides_what_one_decides_that_was_not(
     assert _outcome(folder) == expected
     assert [line for line in folder.decisions() if line in before] == before
     for name in folder.trials():
-        steps = [row.env_steps for row in folder.rows(name)]
+        steps = [row.env_steps for row in folder.reports(name)]
         assert steps == sorted(set(steps))
         assert len(folder.discarded(name)) <= deterministic.INTERVAL // deterministic.REPORT
     shutil.rmtree(path)
@@ -114,13 +114,13 @@ def test_03_a_synchronous_population_killed_at_its_barrier_passes_it(
     process = _start(spec, deterministic.Climber, "barrier")
     process.join(60)
     assert process.exitcode == -9
-    saved = state.read(tmp_path / "a")
+    saved = state_file.read(tmp_path / "a")
     assert saved is not None
     members = saved["parts"]["scheduler"]["members"].values()
     assert [member["env_steps"] for member in members] == [deterministic.INTERVAL] * 4
     folder = _finish(spec)
     assert folder.decisions()[0]["env_steps"] == deterministic.INTERVAL
-    assert {folder.rows(name)[-1].env_steps for name in folder.trials()} == {6_000}
+    assert {folder.reports(name)[-1].env_steps for name in folder.trials()} == {6_000}
 
 
 def test_a_decision_is_saved_before_it_takes_effect(tmp_path: Path, cluster_address: str) -> None:
@@ -129,7 +129,7 @@ def test_a_decision_is_saved_before_it_takes_effect(tmp_path: Path, cluster_addr
     process = _start(spec, deterministic.Climber, "exploit")
     process.join(60)
     assert process.exitcode == -9
-    saved = state.read(tmp_path / "a")
+    saved = state_file.read(tmp_path / "a")
     assert saved is not None
     (decided,) = saved["parts"]["recorder"]["open"]
     clone = next(trial for trial in saved["trials"] if trial["id"] == decided["trial"])
@@ -154,5 +154,5 @@ def test_09_a_run_that_was_moved_goes_on(tmp_path: Path, cluster_address: str) -
     moved = RunFolder.open(tmp_path / "new" / "copy").spec
     assert (moved.storage, moved.name) == (str(tmp_path / "new"), "copy")
     folder = _finish(moved)
-    assert {folder.rows(name)[-1].env_steps for name in folder.trials()} == {6_000}
+    assert {folder.reports(name)[-1].env_steps for name in folder.trials()} == {6_000}
     assert not (tmp_path / "old").exists()

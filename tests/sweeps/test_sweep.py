@@ -19,11 +19,11 @@ from warm import run_rltune
 
 import rltune
 import rltune.catalog
-from rltune import evaluation
 from rltune.algorithms.policy import load_policy
-from rltune.catalog import preset as load_preset
+from rltune.catalog.presets import preset as load_preset
+from rltune.policies import evaluation
 from rltune.policies.scoring import play
-from rltune.runs import RunFolder, loads
+from rltune.runs.folder import RunFolder, loads
 from rltune.schedulers import SCHEDULERS, row
 from rltune.searchers import SEARCHERS
 from rltune.space import KINDS
@@ -107,13 +107,13 @@ class TestPopulation:
     def test_every_member_reaches_its_budget(self, pb2: Population) -> None:
         assert pb2.run.folder.trials() == ["t00", "t01", "t02"]
         for trial in pb2.run.folder.trials():
-            steps = [row.env_steps for row in pb2.run.folder.rows(trial)]
+            steps = [row.env_steps for row in pb2.run.folder.reports(trial)]
             assert steps == sorted(steps), "an exploit does not turn the clock back"
             assert 8_000 <= steps[-1] < 10_000
         assert all(trial["status"] == "TERMINATED" for trial in pb2.run.trials)
 
     def test_members_take_turns(self, pb2: Population) -> None:
-        rows = [row for trial in pb2.run.folder.trials() for row in pb2.run.folder.rows(trial)]
+        rows = [row for trial in pb2.run.folder.trials() for row in pb2.run.folder.reports(trial)]
         order = [row.trial for row in sorted(rows, key=lambda row: row.wall_seconds)]
         first_end = order.index("t00") + [i for i, t in enumerate(order) if t == "t00"][-1]
         assert set(order[:first_end]) == {"t00", "t01", "t02"}
@@ -124,13 +124,13 @@ class TestPopulation:
         for decision in decisions:
             assert decision["trial"] != decision["donor"]
             assert decision["effective"] == pytest.approx(decision["requested"])
-            rows = pb2.run.folder.rows(decision["trial"])
+            rows = pb2.run.folder.reports(decision["trial"])
             later = next(row for row in rows if row.env_steps > decision["env_steps"])
             assert later.settings == pytest.approx(decision["requested"])
 
     def test_steps_are_counted_whole(self, pb2: Population) -> None:
         summary = pb2.run.summary
-        rows = [pb2.run.folder.rows(trial["id"]) for trial in pb2.run.trials]
+        rows = [pb2.run.folder.reports(trial["id"]) for trial in pb2.run.trials]
         for of_trial in rows:
             for before, after in itertools.pairwise(of_trial):
                 # More than on the clock where a pause let running episodes end.
@@ -163,7 +163,7 @@ class TestPopulation:
         assert candidates[scores.index(max(scores))].parts[-3] == best["trial"]
         seen = [
             row.episode_reward_mean
-            for row in pb2.run.folder.rows(best["trial"])
+            for row in pb2.run.folder.reports(best["trial"])
             if row.episode_reward_mean is not None
         ]
         assert any(best["score"] == pytest.approx(score) for score in seen)
@@ -184,7 +184,7 @@ class TestPopulation:
         self, pb2: Population
     ) -> None:
         for trial in pb2.run.folder.trials():
-            rows = pb2.run.folder.rows(trial)
+            rows = pb2.run.folder.reports(trial)
             events = EventAccumulator(str(pb2.path / "trials" / trial))
             events.Reload()
             points = events.Scalars("episode_reward_mean")
@@ -249,7 +249,7 @@ def test_every_scheduler_and_searcher_takes_every_kind_of_parameter(
     kinds = {d["kind"] for d in run.decisions()}
     assert kinds <= ({"exploit", "restore"} if row(scheduler).population else {"stop"})
     for trial in run.trials():
-        for report in run.rows(trial):
+        for report in run.reports(trial):
             assert run.spec.space.contains({**run.spec.settings, **report.settings})
 
 

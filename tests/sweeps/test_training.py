@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from warm import Started, run_rltune
 
-from rltune import catalog, certificates, evaluation
-from rltune.certificates import Certificate
-from rltune.metrics import RETURN
-from rltune.runs import RunFolder, loads, rank
+from rltune import catalog
+from rltune.metric import RETURN
+from rltune.policies import certificates, evaluation
+from rltune.policies.certificates import Certificate
+from rltune.runs.folder import RunFolder, loads, rank
 from rltune.spec import FIRST_EVALUATION_SEED, FIRST_FRESH_SEED, FIRST_SELECTION_SEED
 
 pytestmark = pytest.mark.slow

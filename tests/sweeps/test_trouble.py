@@ -12,12 +12,12 @@ import pytest
 import warm
 from ray.tune.experiment import Trial
 
-from rltune import sweeps
+from rltune.callbacks.base import Callback
 from rltune.errors import MachineError
-from rltune.observer import Observer
-from rltune.request import make_spec
-from rltune.runs import RunFolder
-from rltune.sweeps.idle import Idle
+from rltune.request.resolve import make_spec
+from rltune.runs.folder import RunFolder
+from rltune.sweeps import runner
+from rltune.sweeps.stall import StallWatch
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ class Outcome:
         self.told = json.loads((storage / "a" / "outcome.json").read_text())
 
     def last_step(self, trial: str) -> int:
-        return self.folder.rows(trial)[-1].env_steps
+        return self.folder.reports(trial)[-1].env_steps
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_11_a_killed_worker_goes_on_from_its_checkpoint_and_harms_nobody(run: An
     assert failure["tried_again"] is True
     assert "process died" in failure["error"]
     for name in outcome.folder.trials():
-        steps = [row.env_steps for row in outcome.folder.rows(name)]
+        steps = [row.env_steps for row in outcome.folder.reports(name)]
         assert steps == list(range(250, 6_001, 250)), "nothing is lost, nothing comes twice"
         assert outcome.folder.failures(name) == [failure] * (name == "t01")
     lost = outcome.folder.discarded("t01")
@@ -91,7 +91,7 @@ def test_17_failure_after_failure_ends_the_sweep(run: Any) -> None:
 @pytest.mark.parametrize("scheduler", ["pbt", "asha"])
 def test_22_to_24_a_trial_that_diverges_is_stopped_or_overwritten(run: Any, scheduler: str) -> None:
     outcome = run(scheduler, deterministic.Diverging)
-    rows = outcome.folder.rows("t00")
+    rows = outcome.folder.reports("t00")
     marked = [row for row in rows if row.diverged]
     assert [row.env_steps for row in marked] == [1_500]
     assert marked[0].episode_reward_mean is None
@@ -110,10 +110,10 @@ def test_43_a_metric_that_is_not_reported_is_named_with_those_that_are(run: Any)
     outcome = run("pbt", deterministic.Nameless)
     assert "the trials report no 'episode_reward_mean'" in outcome.told["error"]
     assert "score" in outcome.told["error"]
-    assert len(outcome.folder.rows("t00")) <= 2, "it ends after the first report"
+    assert len(outcome.folder.reports("t00")) <= 2, "it ends after the first report"
 
 
-class Told(Observer):
+class Told(Callback):
     def __init__(self) -> None:
         self.notices: list[str] = []
 
@@ -127,7 +127,7 @@ def test_42_trials_that_wait_are_told_of_and_never_for_ever(
     spec = make_spec("ppo", "cartpole", storage=tmp_path, memory_per_trial="1GiB")
     waiting = [Trial("ppo", stub=True)]
     told = Told()
-    idle = Idle(spec, told, patience=0.0)
+    idle = StallWatch(spec, told, patience=0.0)
     idle.look(waiting)
     idle.look(waiting)
     assert told.notices == ["waiting for 1 CPU, 1.0 GiB of memory to be free"]
@@ -138,13 +138,13 @@ def test_42_trials_that_wait_are_told_of_and_never_for_ever(
     assert len(told.notices) == 2
     huge = replace(spec, memory_per_trial=1 << 50)
     with pytest.raises(MachineError, match=r"--memory-per-trial 1048576.0 GiB.*could ever start"):
-        Idle(huge, told, patience=0.0).look(waiting)
+        StallWatch(huge, told, patience=0.0).look(waiting)
 
 
 def test_trials_kept_apart_by_cpus_do_not_compute_with_them_all(
     ray_session: None, tmp_path: Path
 ) -> None:
     """Small networks are several times slower on threads that wait for each other."""
-    config = sweeps.base_config(make_spec("ppo", "cartpole", storage=tmp_path, concurrent=1))
+    config = runner.base_config(make_spec("ppo", "cartpole", storage=tmp_path, concurrent=1))
     assert config["num_cpus_for_main_process"] == 2.0
     assert config["threads"] == 1

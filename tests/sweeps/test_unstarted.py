@@ -12,15 +12,14 @@ from typing import Any
 import pytest
 import warm
 
-from rltune import sweeps
+from rltune.callbacks.base import Callback
 from rltune.errors import BadInput, MachineError
-from rltune.observer import Observer
-from rltune.request import make_spec
-from rltune.runs import RunFolder
-from rltune.sweeps import session, surroundings
+from rltune.request.resolve import make_spec
+from rltune.runs.folder import RunFolder
+from rltune.sweeps import ray_session, runner, surroundings
 
 
-class Fails(Observer):
+class Fails(Callback):
     """Of a user, with a mistake in it."""
 
     def started(self, *_: Any) -> None:
@@ -35,18 +34,18 @@ def test_81_what_never_started_leaves_no_folder(
     for storage in ("new", "kept"):
         spec = make_spec("ppo", "cartpole", storage=tmp_path / storage, name="a")
         with pytest.raises(ZeroDivisionError):
-            sweeps.run(spec, Fails())
+            runner.run(spec, Fails())
 
         def init(**_: Any) -> None:
             raise RuntimeError("the raylet died")
 
-        monkeypatch.setattr(session.ray, "init", init)
+        monkeypatch.setattr(ray_session.ray, "init", init)
         with pytest.raises(MachineError, match="Ray did not start: the raylet died"):
-            sweeps.run(spec)
-        monkeypatch.setattr(session, "check_fits", lambda _: 1 / 0)
-        monkeypatch.setattr(session.ray, "init", lambda **_: None)
+            runner.run(spec)
+        monkeypatch.setattr(ray_session, "check_fits", lambda _: 1 / 0)
+        monkeypatch.setattr(ray_session.ray, "init", lambda **_: None)
         with pytest.raises(ZeroDivisionError):
-            sweeps.run(spec)
+            runner.run(spec)
         monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["kept"], "and no storage made for it"
     assert list((tmp_path / "kept").iterdir()) == []
@@ -70,14 +69,14 @@ def test_81_a_folder_with_a_trial_in_it_stays(tmp_path: Path) -> None:
 def test_81_a_second_sweep_is_refused_before_anything_starts(tmp_path: Path) -> None:
     spec = make_spec("ppo", "cartpole", storage=tmp_path, name="a")
 
-    class Nested(Observer):
+    class Nested(Callback):
         def started(self, *_: Any) -> None:
             with pytest.raises(BadInput, match="runs a sweep already"):
-                sweeps.run(make_spec("ppo", "cartpole", storage=tmp_path, name="b"))
+                runner.run(make_spec("ppo", "cartpole", storage=tmp_path, name="b"))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        sweeps.run(spec, Nested())
+        runner.run(spec, Nested())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,18 @@
+"""A name -> preset, environment, algorithm. Wrong names are answered with the nearest right one."""
+
+from __future__ import annotations
+
+from rltune.catalog.algorithms import ALGORITHMS, algorithm
+from rltune.catalog.environments import environment, newer_version
+from rltune.catalog.presets import override, preset, preset_names, shipped_path
+
+__all__ = [
+    "ALGORITHMS",
+    "algorithm",
+    "environment",
+    "newer_version",
+    "override",
+    "preset",
+    "preset_names",
+    "shipped_path",
+]

@@ -1,0 +1,355 @@
+"""From what a user names to an EnvInfo; their code runs in a process of its own.
+
+A module that hangs, crashes or ends the process while it is imported takes nobody along.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.metadata import entry_points
+from inspect import isfunction
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+import gymnasium as gym
+
+from rltune import envs
+from rltune.envs import EnvInfo, places
+from rltune.errors import BadInput, ProcessEnded, did_you_mean, unknown
+from rltune.processes.subprocess_guard import Guard, isolated
+from rltune.processes.watchdog import ENV_TIMEOUT
+from rltune.spec import RunSpec
+
+T = TypeVar("T")
+#: What helps where the user's code is in no file.
+IN_A_FILE = (
+    "write its class and gymnasium.register to a file (in a notebook, %%writefile my_env.py) and "
+    "import that"
+)
+#: A name, a class of environments, or a function that returns one.
+EnvLike = str | Callable[..., gym.Env[Any, Any]]
+
+
+def environment(given: EnvLike, imports: Sequence[str] = ()) -> EnvInfo:
+    """The environment of a name, a class or a function.
+
+    Args:
+        given: a short name, a gymnasium id, ``module:Id-v0``, ``module:Class``,
+            ``module:function``, the same of a ``path/to/file.py``, or a class of environments or a
+            function that returns one, which workers must be able to import.
+        imports: modules that register environments, imported first.
+
+    Raises:
+        BadInput: no such environment, a version that gymnasium has withdrawn, a class that
+            workers cannot import, a package that is not installed, or a module that fails.
+    """
+    given, imports = _registered_with_ray(given), [places.whole(module) for module in imports]
+    name = places.absolute(given) if isinstance(given, str) else _name_of(given)
+    if name in envs.INFOS and not imports:
+        return envs.INFOS[name]
+    if not isinstance(given, str) or name in gym.registry:  # what this process has loaded itself
+        if imports:
+            guarded("--import", partial(_import_all, imports, name))
+        return _find(name, None, imports)
+    if not imports and (":" not in name or envs.known(name)):
+        return _find(name, None)
+    return guarded(f"environment {name!r}", partial(_import_and_find, name, imports))
+
+
+def check_there(spec: RunSpec, shown: str) -> None:
+    """Raises BadInput where the environment of a run that was made elsewhere cannot be made here.
+
+    Args:
+        shown: the run's folder, for messages.
+    """
+    if missing := [
+        v for v in envs.arguments.secret_variables(spec.env_args) if v not in os.environ
+    ]:
+        raise BadInput([f"{shown} needs a secret again: export {v}=..." for v in missing])
+    try:
+        environment(spec.env_id, spec.imports)
+        for name in envs.arguments.imported(spec.env_args):
+            guarded(f"{name}, an argument of the environment", partial(_is_there, name))
+    except BadInput as error:
+        where = f" The run was started in {spec.started_in}" if spec.started_in else ""
+        raise BadInput(f"{shown}: {error}.{where}".replace("..", ".")) from error
+
+
+def _is_there(name: str) -> None:
+    places.find(name)
+
+
+def guarded(what: str, work: Callable[[], T]) -> T:
+    """What some work returns that imports or makes what a user wrote, done in a forked child.
+
+    Args:
+        what: for messages, what is being done.
+
+    Raises:
+        BadInput: it raises, ends its process, or takes longer than an environment may.
+    """
+
+    def inside(guard: Guard) -> T:
+        with guard:
+            try:
+                return work()
+            except BadInput:
+                raise
+            except (Exception, SystemExit, KeyboardInterrupt) as error:
+                raise BadInput(f"{what}: {told(error)}") from None
+
+    try:
+        return isolated(inside, ENV_TIMEOUT)
+    except ProcessEnded as ended:
+        told_of, _, stack = ended.report.partition("\n")
+        own = stack.rpartition("envs/places.py")[2].partition("\n")[2]
+        frames = [line for line in own.splitlines() if "<frozen" not in line]
+        how = told_of or f"the process ended {ended.how}"
+        raise BadInput("\n".join([f"{what}: {how}", *frames])) from None
+
+
+def told(error: BaseException) -> str:
+    """An exception and the line that raised it, for one line of a message."""
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith("<frozen")]
+    where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    name = type(error).__name__
+    if isinstance(error, SystemExit):
+        return f"it ends the process: sys.exit({error.code!r}){where}"
+    return f"{name}: {error}{where}"
+
+
+# --- what a name stands for -----------------------------------------------------------------------
+
+
+def _import_and_find(name: str, imports: Sequence[str]) -> EnvInfo:
+    return _find(name, _import_all(imports, name))
+
+
+def _find(name: str, place: str | None, candidates: Sequence[str] = ()) -> EnvInfo:
+    """What is known of an environment.
+
+    Args:
+        place: what registers its id; None for not known.
+        candidates: what may have registered it, beside the module that defines it.
+    """
+    known = envs.known(name)
+    if known and known.name in envs.INFOS:
+        return known
+    try:
+        if envs.own_creator(known.id if known else name) is not None:
+            return EnvInfo(
+                name, _short(name), max_episode_steps=envs.MAX_EPISODE_STEPS, pixels=None
+            )
+        spec = gym.spec(envs.bare(name))
+    except ModuleNotFoundError as error:
+        raise BadInput(f"environment {name!r}: {_missing(name, error)}{_install(known)}") from error
+    except ImportError as error:
+        raise BadInput(f"environment {name!r}: {told(error)}.{_install(known)}") from error
+    except (gym.error.DeprecatedEnv, TypeError) as error:
+        raise BadInput(f"environment {name!r}: {error}") from error
+    except gym.error.Error as error:
+        raise _unknown(name) from error
+    if known:
+        return known
+    prefix = "" if ":" in name else place or _place_of_id(spec, candidates)
+    return EnvInfo(
+        f"{prefix}:{name}" if prefix else name,
+        _short(name),
+        threshold=spec.reward_threshold,
+        max_episode_steps=spec.max_episode_steps or envs.MAX_EPISODE_STEPS,
+        pixels=None,
+    )
+
+
+def _short(name: str) -> str:
+    """A name without the folders of its file."""
+    place, rest = places.split(name)
+    return f"{Path(place).name}:{rest}" if places.is_file(place) else name
+
+
+def _install(spec: EnvInfo | None) -> str:
+    """How to install what an environment needs, to be said after what went wrong."""
+    return f" Install it with: pip install 'rltune[{spec.extra}]'" if spec and spec.extra else ""
+
+
+def _missing(name: str, error: ModuleNotFoundError) -> str:
+    """A module that is not there, and what helps."""
+    place, rest = places.split(name)
+    if places.is_file(place) and error.name == place:
+        return (
+            f"{error}. Put it back there, or name the place where it is: "
+            f"path/to/{Path(place).name}:{rest}"
+        )
+    if error.name and place.split(".")[0] == error.name.split(".")[0]:
+        return (
+            f"{error}. Run rltune in the folder that holds it, put that folder on PYTHONPATH, or "
+            f"name the file: path/to/{place.rpartition('.')[2]}.py:{rest}"
+        )
+    return f"{told(error)}."
+
+
+def _unknown(name: str) -> BadInput:
+    place, rest = places.split(name)
+    beside = [f"{place}:{each}" for each in _creators(sys.modules.get(_module_of(place)))]
+    if places.is_file(rest):
+        return BadInput(f"environment {name!r}: name what the file holds as well: {rest}:MyEnv")
+    if beside and place:
+        return unknown("environment", name, beside)
+    hint = did_you_mean(name, [*envs.INFOS, *gym.registry]) or (
+        " Where a module of yours registers it, add --import MODULE; a class or a function is "
+        "named path/to/file.py:NAME."
+    )
+    return BadInput(f"Unknown environment {name!r}.{hint} See `rltune list environments`.")
+
+
+def _module_of(place: str) -> str:
+    return places.load(place).__name__ if place else ""
+
+
+def _creators(module: ModuleType | None) -> list[str]:
+    """Names of a module's own environments, functions, and of what it registers."""
+    if module is None:
+        return []
+    own = [
+        name
+        for name, each in vars(module).items()
+        if getattr(each, "__module__", None) == module.__name__
+        and not name.startswith("_")
+        and (isfunction(each) or (isinstance(each, type) and issubclass(each, gym.Env)))
+    ]
+    return [*own, *(i for i, spec in gym.registry.items() if _is_from(spec, module.__name__))]
+
+
+def _is_from(spec: Any, module: str) -> bool:
+    """Whether what makes a registered environment is of a module, or of one within it."""
+    entry = spec.entry_point
+    found = entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", "")
+    return f"{found}.".startswith(f"{module}.")
+
+
+def newer_version(env_id: str) -> str | None:
+    """The latest registered id of the same environment, if it is a later one."""
+    match = re.fullmatch(r"(.*)-v(\d+)", env_id.rpartition(":")[2])
+    if not match:
+        return None
+    versions = [
+        int(m[1]) for i in gym.registry if (m := re.fullmatch(re.escape(match[1]) + r"-v(\d+)", i))
+    ]
+    latest = max(versions, default=0)
+    return f"{match[1]}-v{latest}" if latest > int(match[2]) else None
+
+
+def _import_all(modules: Sequence[str], env_name: str) -> str | None:
+    """Imports modules; the one that brought the environment is what workers must import too."""
+    found_in = None
+    for module in modules:
+        known_before = env_name in gym.registry
+        try:
+            places.load(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise BadInput(f"--import {module}: {told(error)}") from error
+            raise BadInput(
+                f"--import {module}: {error}. Run rltune in the folder that holds it, or put that "
+                "folder on PYTHONPATH"
+            ) from error
+        except (Exception, SystemExit) as error:
+            raise BadInput(f"--import {module}: {told(error)}") from error
+        if not known_before and env_name in gym.registry:
+            found_in = module
+    spec = gym.registry.get(env_name)
+    return found_in or next((m for m in modules if spec and _is_from(spec, m)), None)
+
+
+# --- what is in this process already --------------------------------------------------------------
+
+
+def _registered_with_ray(given: EnvLike) -> EnvLike:
+    """What a name stands for that this process has given to ``ray.tune.register_env``."""
+    registry = sys.modules.get("ray.tune.registry")
+    if registry is None or not isinstance(given, str) or given in envs.INFOS:
+        return given
+    names = registry._global_registry
+    kind = registry.ENV_CREATOR
+    return names.get(kind, given) if names.contains(kind, given) else given
+
+
+def _name_of(given: Any) -> str:
+    """``module:Class`` of what was given as an object, which workers import it by."""
+    if isinstance(given, gym.Env):
+        raise BadInput(
+            f"environment {given}: give the class or a function that makes one, not an instance: "
+            "every trial makes its own"
+        )
+    if isinstance(given, type) and not issubclass(given, gym.Env):
+        raise BadInput(f"{given.__qualname__} is no environment: it must subclass gymnasium.Env")
+    try:
+        return places.place_of(given)
+    except ValueError as error:
+        shown = getattr(given, "__qualname__", repr(given))
+        raise BadInput(f"environment {shown}: workers cannot import it: {error}") from None
+
+
+def _place_of_id(spec: Any, imports: Sequence[str]) -> str:
+    """What workers must load so that an id is registered there, too; empty for nothing.
+
+    Raises:
+        BadInput: nothing that is known here would do.
+    """
+    entry = spec.entry_point
+    module = entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", "")
+    if module.split(".")[0] == "gymnasium" or spec.id in _plugins():
+        return ""
+    candidates: list[str] = [
+        *imports,
+        *([module] if module != "__main__" else places.names_of_main()),
+    ]
+    candidates += [module.split(".")[0]] if "." in module else []
+    for place in candidates:
+        if guarded(f"environment {spec.id!r}", partial(_is_registered_by, place, spec.id)):
+            return place
+    what = f"environment {spec.id!r} was registered in this process"
+    if not candidates:
+        raise BadInput(f"{what}, which is a notebook or an interactive session: {IN_A_FILE}")
+    raise BadInput(
+        f"{what}, and workers that load {' or '.join(candidates)} would not find it: call "
+        "gymnasium.register at the top level of the module that defines it, or give the class "
+        "itself with its arguments as env_args"
+    )
+
+
+def _is_registered_by(place: str, env_id: str) -> bool:
+    """Whether loading a place afresh registers an id; done in a process of its own."""
+    gym.registry.pop(env_id, None)
+    top = place.split(".")[0]
+    for name in [name for name in sys.modules if f"{name}.".startswith(f"{top}.")]:
+        del sys.modules[name]
+    if places.is_file(place):
+        sys.modules["__main__"] = ModuleType("__main__")
+    with warnings.catch_warnings(action="ignore"):  # of other ids that are registered again
+        places.load(place)
+    return env_id in gym.registry
+
+
+def _plugins() -> set[str]:
+    """Ids of packages that gymnasium itself loads in every process."""
+    return {
+        env_id
+        for env_id, spec in gym.registry.items()
+        for plugin in _entry_points()
+        if _is_from(spec, plugin)
+    }
+
+
+def _entry_points() -> list[str]:
+    return [point.module.split(".")[0] for point in entry_points(group="gymnasium.envs")]

@@ -1,0 +1,414 @@
+"""A name -> preset, environment, algorithm. Wrong names are answered with the nearest right one."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rltune import envs
+from rltune.catalog.algorithms import ALGORITHMS, Algorithm, algorithm
+from rltune.catalog.environments import environment, newer_version
+from rltune.catalog.probe import has_pixels
+from rltune.envs import EnvInfo
+from rltune.errors import BadInput, did_you_mean
+from rltune.space import Constraint, Parameter, Space, parse_parameter
+from rltune.spec import Budget, Preset
+
+__all__ = ["environment", "has_pixels", "newer_version", "preset"]
+
+#: A preset is a page of text; anything larger is something else.
+MAX_PRESET_BYTES = 1 << 20
+
+#: The preset for observations that are pictures, of any environment.
+PIXELS = "pixels"
+
+_TABLES = ("budget", "evaluation", "settings", "space")
+_TOP_LEVEL = ("env", "constraints", "notes", "points", *_TABLES)
+_BUDGET_TYPES: dict[str, tuple[type, ...]] = {
+    "steps": (int,),
+    "trials": (int,),
+    "perturb_every": (int,),
+    "scheduler": (str,),
+    "searcher": (str,),
+    "target": (int, float),
+    "time_budget": (int, float),
+    "synchronous": (bool,),
+    "burn_in": (int,),
+    "quantile": (int, float),
+    "resample_probability": (int, float),
+    "margin": (int, float),
+}
+_EVALUATION_TYPES: dict[str, tuple[type, ...]] = {"episodes": (int,), "selection_episodes": (int,)}
+
+
+# --- presets ----------------------------------------------------------------------------------
+
+
+@dataclass
+class _File:
+    """A preset file, read and taken apart; problems gather instead of raising one by one."""
+
+    label: str
+    text: str
+    tables: dict[str, Any]
+    problems: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path, label: str) -> _File:
+        try:
+            size = path.stat().st_size
+            if size > MAX_PRESET_BYTES:
+                raise BadInput(
+                    f"{label}: {size} bytes is no preset; a preset is under 1 MiB of TOML"
+                )
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise BadInput(f"{label}: not UTF-8 text ({error.reason}); a preset is TOML") from error
+        except OSError as error:
+            raise BadInput(f"{label}: {error.strerror or error}") from error
+        try:
+            return cls(label, text, tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise BadInput(f"{label}: not TOML: {error}") from error
+
+    def complain(self, key: str, message: str, table: str = "") -> None:
+        """Notes a problem at the line of a key."""
+        line = _line_of(self.text, key, table)
+        self.problems.append(f"{self.label}{f':{line}' if line else ''}: {message}")
+
+    def table(self, name: str) -> dict[str, Any]:
+        body = self.tables.get(name, {})
+        if not isinstance(body, dict):
+            self.complain(name, f"{name} must be a table: write [{name}]")
+            return {}
+        return body
+
+
+def _line_of(text: str, key: str, table: str) -> int | None:
+    """The line a key of a table stands in, 1 for the first: tomllib does not tell."""
+    current = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+([^\]]+)\]", line):
+            current = header[1].strip()
+            if not table and current == key:
+                return number
+        elif current == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
+            return number
+    return None
+
+
+def preset_names() -> list[tuple[str, str]]:
+    """(algorithm, environment) of every preset that ships, those for many environments left out."""
+    general = {"default", PIXELS, *(spec.family for spec in envs.INFOS.values())}
+    return sorted(
+        (algo, name) for algo in ALGORITHMS for name in _files(algo) if name not in general
+    )
+
+
+def _files(algo: str) -> set[str]:
+    """Names of all presets of an algorithm."""
+    found = (file.name for file in (files("rltune.presets") / algo).iterdir())
+    return {name.removesuffix(".toml") for name in found if name.endswith(".toml")}
+
+
+def preset(
+    algo_name: str,
+    env: EnvInfo,
+    path: str | None = None,
+    env_args: Mapping[str, Any] | None = None,
+    pixels: bool | None = None,
+) -> Preset:
+    """The preset of an algorithm for an environment.
+
+    Each of these that there is goes over those before it: the algorithm's default.toml,
+    pixels.toml where observations are pictures, that of the environment's family, the
+    environment's own, and a file of the user's. A later [space] takes the place of an earlier
+    one; settings and budget are taken over key by key, and a setting given a value is searched
+    no more.
+
+    Args:
+        path: a preset file of the user's.
+        env_args: of the environment, which may have to be made to see what its observations are.
+        pixels: whether they are pictures; None to find out.
+
+    Raises:
+        BadInput: with every problem of every file, each with its line.
+    """
+    algo = algorithm(algo_name)
+    shipped = _files(algo.name)
+    pixels = has_pixels(env, env_args) if pixels is None else pixels
+    wanted = ["default", *([PIXELS] if pixels else []), env.family, env.name]
+    read = [_shipped(algo.name, name) for name in wanted if name in shipped]
+    if path is not None:
+        read.append(_File.read(Path(path), path))
+    merged = Preset(algo.name, env.name, {}, Space(), Budget())
+    for file in read:
+        merged = _merge(merged, file, algo)
+    if problems := [p for file in read for p in file.problems]:
+        raise BadInput(problems)
+    if merged.budget.target is None and env.threshold is not None:
+        merged = replace(merged, budget=replace(merged.budget, target=env.threshold))
+    return complete(merged)
+
+
+def shipped_path(algo: str, name: str) -> Path:
+    """The file of a preset that ships."""
+    return Path(str(files("rltune.presets") / algo / f"{name}.toml"))
+
+
+def _shipped(algo: str, name: str) -> _File:
+    return _File.read(shipped_path(algo, name), f"presets/{algo}/{name}.toml")
+
+
+def _merge(base: Preset, file: _File, algo: Algorithm) -> Preset:
+    for key in file.tables:
+        if key not in _TOP_LEVEL:
+            file.complain(key, f"unknown key {key!r}.{did_you_mean(key, _TOP_LEVEL)}")
+    settings = file.table("settings")
+    for name, problem in algo.problems(settings).items():
+        file.complain(name, f"{name}: {problem}", "settings")
+    budget = _numbers(file, "budget", _BUDGET_TYPES)
+    scoring = _numbers(file, "evaluation", _EVALUATION_TYPES)
+    parameters = _parameters(file, algo)
+    constraints = _constraints(file) or base.space.constraints
+    inherited = {name: p for name, p in base.space.items() if name not in settings}
+    space = Space(parameters or inherited, constraints)
+    notes = file.tables.get("notes", base.notes)
+    if not isinstance(notes, str):
+        file.complain("notes", f"notes must be text, got {notes!r}")
+    named = [*settings, *parameters, *(f"budget.{key}" for key in budget)]
+    named += [f"evaluation.{key}" for key in scoring]
+    return replace(
+        base,
+        settings={**base.settings, **base.space.defaults(), **settings},
+        space=space,
+        budget=replace(base.budget, **budget),
+        evaluation=replace(base.evaluation, **scoring),
+        points=_points(file, space) or points_within(space, base.points),
+        sources={**base.sources, **dict.fromkeys(named, file.label)},
+        notes=" ".join(str(notes).split()),
+    )
+
+
+def _points(file: _File, space: Space) -> tuple[Mapping[str, Any], ...]:
+    points = file.tables.get("points", [])
+    problems = points_problems(points, space)
+    for problem in problems:
+        file.complain("points", problem)
+    return () if problems else tuple(points)
+
+
+def _numbers(file: _File, table: str, types: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
+    """The entries of a table that are right; what is wrong with the others is noted."""
+    good = {}
+    for key, value in file.table(table).items():
+        if key not in types:
+            file.complain(key, f"unknown {table} {key!r}.{did_you_mean(key, types)}", table)
+        elif not _is_a(value, types[key]):
+            wanted = " or ".join(t.__name__ for t in types[key])
+            file.complain(key, f"{table} {key}: expected {wanted}, got {value!r}", table)
+        else:
+            good[key] = value
+    for problem in budget_problems(good):
+        file.complain(problem.split()[0], problem, table)
+    return good
+
+
+def _is_a(value: object, types: tuple[type, ...]) -> bool:
+    """Like isinstance, but a bool is no number."""
+    return isinstance(value, types) and (bool in types or not isinstance(value, bool))
+
+
+def budget_problems(budget: Mapping[str, Any]) -> list[str]:
+    """What is wrong with numbers of both budgets, each message starting with its key."""
+    least = {
+        "steps": 1,
+        "trials": 1,
+        "perturb_every": 1,
+        "burn_in": 0,
+        "margin": 0,
+        "episodes": 1,
+        "selection_episodes": 1,
+    }
+    problems = [
+        f"{key} must be at least {low}, got {budget[key]}"
+        for key, low in least.items()
+        if key in budget and budget[key] < low
+    ]
+    if budget.get("time_budget") is not None and not budget["time_budget"] > 0:
+        problems.append(f"time_budget must be above 0 seconds, got {budget['time_budget']}")
+    if not 0 < budget.get("quantile", 0.25) <= 0.5:
+        problems.append(f"quantile must be in (0, 0.5], got {budget['quantile']}")
+    if not 0 <= budget.get("resample_probability", 0.25) <= 1:
+        problems.append(
+            f"resample_probability must be in [0, 1], got {budget['resample_probability']}"
+        )
+    return problems
+
+
+def points_within(
+    searched: Container[str], points: Sequence[Mapping[str, Any]]
+) -> tuple[Mapping[str, Any], ...]:
+    """Points that speak of nothing but what is still searched."""
+    return tuple({name: point[name] for name in point if name in searched} for point in points)
+
+
+def points_problems(points: object, space: Space) -> list[str]:
+    """What is wrong with the points that the first trials start from."""
+    if not isinstance(points, list | tuple) or not all(isinstance(p, Mapping) for p in points):
+        return ["points must be a list of tables: points = [{ lr = 1e-3 }]"]
+    problems = []
+    for number, point in enumerate(points, 1):
+        for name, value in point.items():
+            if name not in space:
+                problems.append(
+                    f"point {number}: {name!r} is not searched.{did_you_mean(name, space)}"
+                )
+            elif not space[name].contains(value):
+                domain = f"{space[name].kind} = {space[name].domain()}"
+                problems.append(f"point {number}: {name} = {value!r} lies outside {domain}")
+    return problems
+
+
+def _parameters(file: _File, algo: Algorithm) -> dict[str, Parameter]:
+    good = {}
+    for name, body in file.table("space").items():
+        try:
+            good[name] = parameter(algo, name, body)
+        except BadInput as error:
+            for problem in error.problems:
+                file.complain(name, problem, "space")
+    return good
+
+
+def parameter(algo: Algorithm, name: str, body: object) -> Parameter:
+    """A searched setting of an algorithm, its whole domain checked against the setting.
+
+    Raises:
+        BadInput: with every problem, each starting with the setting's name.
+    """
+    if name not in algo.settings:
+        raise BadInput(
+            f"{name}: unknown setting of {algo.name}.{did_you_mean(name, algo.settings)}"
+        )
+    parsed = parse_parameter(name, body)
+    found = [algo.settings[name].problem(value) for value in parsed.ends()]
+    if problems := [f"{name}: {problem}" for problem in dict.fromkeys(found) if problem]:
+        raise BadInput(problems)
+    return parsed
+
+
+def _constraints(file: _File) -> tuple[Constraint, ...]:
+    texts = file.tables.get("constraints", [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        file.complain("constraints", "constraints must be a list of texts like 'a <= b'")
+        return ()
+    good = []
+    for text in texts:
+        try:
+            good.append(Constraint.parse(text))
+        except BadInput as error:
+            file.complain("constraints", str(error))
+    return tuple(good)
+
+
+def complete(preset: Preset) -> Preset:
+    """A preset with one value for every setting, its algorithm's constraints added, checked.
+
+    Raises:
+        BadInput: the defaults, or every random configuration, break a constraint.
+    """
+    algo = algorithm(preset.algo)
+    constraints = tuple(dict.fromkeys((*algo.constraints, *preset.space.constraints)))
+    problems = [
+        f"constraint {c.text!r}: unknown setting {name!r}.{did_you_mean(name, algo.settings)}"
+        for c in constraints
+        for name in sorted(c.names())
+        if name not in algo.settings
+    ]
+    if problems:
+        raise BadInput(problems)
+    space = Space(preset.space.parameters, constraints)
+    settings = {**preset.settings, **space.defaults()}
+    # A range of the user's may leave out the preset's own value: the search starts in its middle.
+    settings |= {n: p.from_unit(0.5) for n, p in space.items() if not p.contains(settings[n])}
+    if problems := space.broken(settings):
+        raise BadInput([f"{preset.algo} {preset.env}: {problem}" for problem in problems])
+    space.sample(np.random.default_rng(0), settings)
+    return replace(preset, settings=settings, space=space)
+
+
+def override(
+    preset: Preset,
+    settings: Mapping[str, Any],
+    space: Mapping[str, Any],
+    budget: Mapping[str, Any],
+    points: Sequence[Mapping[str, Any]] = (),
+    evaluation: Mapping[str, int | None] | None = None,
+) -> Preset:
+    """A preset with settings fixed, parameters searched, points and budget entries replaced.
+
+    A setting given a value is searched no more.
+
+    Args:
+        evaluation: entries of the scoring budget; None for one that stays.
+
+    Raises:
+        BadInput: with every problem of every override; or a rate is at zero before the budget ends.
+    """
+    algo = algorithm(preset.algo)
+    problems = [f"--set {name}: {p}" for name, p in algo.problems(settings).items()]
+    scoring = {key: value for key, value in (evaluation or {}).items() if value is not None}
+    numbers = {**budget, **scoring}
+    problems += [f"--{p.replace('_', '-', 1)}" for p in budget_problems(numbers)]
+    parameters = {name: p for name, p in preset.space.items() if name not in settings}
+    for name, body in space.items():
+        try:
+            parameters[name] = parameter(algo, name, body)
+        except BadInput as error:
+            problems += [f"--space {problem}" for problem in error.problems]
+    problems += [f"--{problem}" for problem in points_problems(points, Space(parameters))]
+    if problems:
+        raise BadInput(problems)
+    known = {f.name for f in fields(Budget)}
+    sources = {
+        **dict.fromkeys(settings, "--set"),
+        **dict.fromkeys(space, "--space"),
+        **{f"budget.{key}": "option" for key in budget if key in known},
+        **{f"evaluation.{key}": "option" for key in scoring},
+    }
+    asked = complete(
+        replace(
+            preset,
+            settings={**preset.settings, **settings},
+            space=Space(parameters, preset.space.constraints),
+            budget=replace(preset.budget, **budget),
+            evaluation=replace(preset.evaluation, **scoring),
+            points=points_within(parameters, points or preset.points),
+            sources={**preset.sources, **sources},
+        )
+    )
+    if problems := _spent(algo, asked.settings, asked.budget.steps):
+        raise BadInput([f"{preset.algo} {preset.env}: {problem}" for problem in problems])
+    return asked
+
+
+def _spent(algo: Algorithm, settings: Mapping[str, Any], steps: int) -> list[str]:
+    """Rates that are at zero before the budget ends, as where ``--steps`` asks for more of them."""
+    problems = []
+    for name, value in settings.items():
+        end = algo.settings[name].spent_from(value)
+        if end < steps:
+            stretched = [[int(at * steps / end), rate] for at, rate in value]
+            problems.append(
+                f"{name} is 0 from step {end:,} on, and {steps:,} steps are asked for: the rest "
+                f"would teach nothing. --set '{name}={stretched}' stretches it"
+            )
+    return problems

@@ -1,0 +1,241 @@
+"""The best policy at play: filmed, or in a window."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from ctypes.util import find_library
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any, cast
+
+import gymnasium as gym
+import numpy as np
+
+from rltune import envs
+from rltune.algorithms.policy import Policy
+from rltune.errors import BadInput, MachineError
+from rltune.policies import output_files
+from rltune.policies.evaluation import best_policy, evaluation_seeds
+from rltune.processes.watchdog import Boundary
+from rltune.runs.folder import RunFolder
+from rltune.spec import RunSpec
+
+_H264 = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+#: How ffmpeg writes each kind of file. H.264 wants even sides; a GIF colours of its own, here those
+#: of its first frames, since ffmpeg holds all of what it takes them from in memory.
+FORMATS = {
+    ".mp4": [*_H264, "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"],
+    ".gif": ["-vf", "split[a][b];[a]trim=end_frame=50,palettegen[p];[b][p]paletteuse"],
+}
+#: Frames a second of an environment that names none.
+FPS = 30
+#: Frames a second above which browsers slow a GIF down; frames are left out instead.
+MAX_GIF_FPS = 50
+#: Without a display, drawing goes to memory: pygame's by SDL, MuJoCo's by one of these libraries.
+HEADLESS = {"SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
+OFFSCREEN = {"egl": "EGL", "osmesa": "OSMesa"}
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One whole episode that was shown.
+
+    Attributes:
+        seed: of the environment.
+        env_steps: its length.
+        episode_return: undiscounted.
+    """
+
+    seed: int
+    env_steps: int
+    episode_return: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return asdict(self)
+
+
+def record(
+    folder: RunFolder,
+    path: Path,
+    episodes: int = 1,
+    seed: int | None = None,
+    fps: int | None = None,
+) -> Iterator[Episode]:
+    """Films a run's best policy on evaluation seeds, one episode after the other.
+
+    Args:
+        path: ends in .mp4 or .gif; it is there, whole, once the last episode was given.
+        seed: draws evaluation seeds; None for those of the run's score.
+        fps: environment steps a second; None for the environment's own rate.
+
+    Raises:
+        BadInput: the run has no policy, or its environment cannot be drawn.
+        MachineError: the storage failed.
+    """
+    _draw_to_memory()
+    spec, policy = folder.spec, best_policy(folder)
+    with _opened(spec, policy, "rgb_array") as env:
+        seeds = _seeds(folder, seed, episodes)
+        fps = fps or env.metadata.get("render_fps") or FPS
+        every = math.ceil(fps / MAX_GIF_FPS) if path.suffix.lower() == ".gif" else 1
+        with (
+            output_files.whole(path) as part,
+            video_file(part, _picture(env, seeds[0]), fps / every) as add,
+        ):
+            for one in seeds:
+                yield _episode(env, policy, one, lambda: add(env.render()), every)
+
+
+@contextmanager
+def video_file(
+    path: Path, picture: np.ndarray, fps: float
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """Takes pictures (height, width, 3), bytes, of the size of the first, into a file.
+
+    Raises:
+        MachineError: in ffmpeg's words.
+    """
+    height, width, _ = picture.shape
+    # Of an extra: a window does without it.
+    ffmpeg_path = import_module("imageio_ffmpeg").get_ffmpeg_exe()
+    pictures = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps)]
+    words = [
+        "-loglevel",
+        "error",
+        *pictures,
+        "-i",
+        "-",
+        *FORMATS[path.suffix.lower()],
+        f"file:{path}",
+    ]
+    ffmpeg = subprocess.Popen(
+        [ffmpeg_path, "-y", *words],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for us
+    )
+    stdin = cast(IO[bytes], ffmpeg.stdin)
+
+    def add(picture: np.ndarray) -> None:
+        stdin.write(np.ascontiguousarray(picture, dtype=np.uint8).tobytes())
+
+    try:
+        with suppress(BrokenPipeError):  # it has ended, and says why
+            yield add
+        said = ffmpeg.communicate()[1].decode(errors="replace").strip()
+    finally:
+        ffmpeg.kill()
+        ffmpeg.wait()
+    if ffmpeg.returncode:
+        raise MachineError(f"{path.name} cannot be written: ffmpeg: {said}")
+
+
+def watch(folder: RunFolder, episodes: int = 1, seed: int | None = None) -> Iterator[Episode]:
+    """Shows the same in a window, at the environment's own pace.
+
+    Raises:
+        BadInput: there is no display, the run has no policy, or its environment cannot be drawn.
+    """
+    if not (_has_display() or os.environ.get("SDL_VIDEODRIVER")):
+        raise BadInput("there is no display to open a window on. Make a film: --video out.mp4")
+    spec, policy = folder.spec, best_policy(folder)
+    with _opened(spec, policy, "human") as env:
+        for one in _seeds(folder, seed, episodes):
+            yield _episode(env, policy, one, lambda: None)
+
+
+def _seeds(folder: RunFolder, seed: int | None, count: int) -> list[int]:
+    """Those behind the run's score first, so that what is shown is what was scored."""
+    if seed is not None:
+        return evaluation_seeds(seed, count)
+    scored = ((folder.summary or {}).get("evaluation") or {}).get("seeds", [])
+    drawn = evaluation_seeds(folder.spec.seed, count)
+    return list(dict.fromkeys([*scored, *drawn]))[:count]
+
+
+def _episode(
+    env: gym.Env[Any, Any], policy: Policy, seed: int, show: Callable[[], None], every: int = 1
+) -> Episode:
+    with Boundary(KeyboardInterrupt):
+        obs, _ = env.reset(seed=seed)
+    show()
+    env_steps, episode_return, over = 0, 0.0, False
+    while not over:
+        with Boundary(KeyboardInterrupt):
+            obs, reward, terminated, truncated, _ = env.step(policy.act(obs[None])[0])
+        env_steps, episode_return = env_steps + 1, episode_return + float(reward)
+        over = terminated or truncated
+        if over or env_steps % every == 0:
+            show()
+    return Episode(seed, env_steps, episode_return)
+
+
+# --- drawing ----------------------------------------------------------------------------------
+
+
+def _has_display() -> bool:
+    names = ("DISPLAY", "WAYLAND_DISPLAY")
+    return sys.platform != "linux" or any(os.environ.get(name) for name in names)
+
+
+def _draw_to_memory() -> None:
+    """What libraries need to draw without a display, where the user has not set it."""
+    if _has_display():
+        return
+    found = [name for name, library in OFFSCREEN.items() if find_library(library)]
+    for name, value in {**HEADLESS, "MUJOCO_GL": (*found, "egl")[0]}.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def _opened(spec: RunSpec, policy: Policy, mode: str) -> Iterator[gym.Env[Any, Any]]:
+    """The environment of a run, drawn in a render mode of gymnasium's.
+
+    Raises:
+        BadInput: it has no such mode, or what draws it is not installed.
+    """
+    env = envs.make(spec.env_id, spec.env_args)
+    envs.close(env)
+    modes = env.metadata.get("render_modes", [])
+    if not {mode, "rgb_array"} & set(modes):
+        raise BadInput(
+            f"{spec.env_id} cannot be shown: it draws no pictures (render_mode 'rgb_array'), "
+            f"only {', '.join(modes) or 'nothing'}"
+        )
+    try:
+        args = {**spec.env_args, "render_mode": mode}
+        env = envs.make(spec.env_id, args, policy.frame_stack, policy.form)
+        env.reset()
+        env.render()
+    except Exception as error:
+        raise BadInput(
+            f"{spec.env_id} cannot be drawn here: {type(error).__name__}: {error}. {_mend(error)}"
+        ) from error
+    try:
+        yield env
+    finally:
+        envs.close(env)
+
+
+def _mend(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError | gym.error.DependencyNotInstalled):
+        return "What draws: pip install 'rltune[video]'."
+    if "mujoco" in sys.modules:
+        return (
+            "Without a display MuJoCo draws with EGL (Debian, Ubuntu: apt-get install libegl1 "
+            "libgl1) or with OSMesa (libosmesa6), chosen by MUJOCO_GL=egl or osmesa."
+        )
+    return "Look at its render()."
+
+
+def _picture(env: gym.Env[Any, Any], seed: int) -> np.ndarray:
+    env.reset(seed=seed)
+    picture: np.ndarray = env.render()
+    return picture

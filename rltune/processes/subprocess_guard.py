@@ -1,0 +1,229 @@
+"""Other people's code in a process of its own, so that a hang or a crash does not take us along."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import tempfile
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout, suppress
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Generic, NoReturn, TypeVar
+
+from rltune.errors import EnvironmentFailed, ProcessEnded, warn_once
+from rltune.processes.descendants import PATIENCE, end_descendants
+from rltune.processes.watchdog import Boundary, collect, watchdog
+
+T = TypeVar("T")
+#: Entered around each call that may hang.
+Guard = AbstractContextManager[Any]
+Work = Callable[[Guard], T]
+#: Options of Linux's prctl(2): a signal for when the parent ends, whether a crash leaves a core
+#: file, and whether descendants whose parent has ended become its own children.
+_PDEATHSIG, _DUMPABLE, _CHILD_SUBREAPER = 1, 4, 36
+
+
+def isolated(work: Work[T], timeout: float) -> T:
+    """What ``work(guard)`` returns, done in a forked child; see :func:`each_isolated`.
+
+    Raises:
+        ProcessEnded: a call took too long, or the child crashed.
+        Exception: any that the work raised.
+    """
+    (answer,) = each_isolated([work], timeout, 1)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def each_isolated(works: Sequence[Work[T]], timeout: float, at_a_time: int) -> list[T | Exception]:
+    """What each ``work(guard)`` returns or raises, done in a forked child of its own.
+
+    Nothing else that they do reaches this process, and no process that they start outlives them.
+    Where processes cannot be forked safely (macOS, Windows) they are done here, unguarded and one
+    after the other.
+
+    Args:
+        works: each enters the guard around each call that may hang; returns what can be pickled.
+        timeout: seconds that each of those calls may take.
+        at_a_time: children that run side by side.
+
+    Returns:
+        In the order of the works: what each returned, the exception that it raised, or
+        ProcessEnded where a call took too long or the child crashed.
+    """
+    if sys.platform != "linux":
+        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+            return [_done_here(work) for work in works]
+    waiting = deque(enumerate(works))
+    running: dict[Connection, tuple[int, _Child[T]]] = {}
+    done: dict[int, T | Exception] = {}
+    with tempfile.TemporaryDirectory(prefix="rltune-") as name:
+        try:
+            while waiting or running:
+                while waiting and len(running) < at_a_time:
+                    index, work = waiting.popleft()
+                    child = _Child(work, timeout, Path(name) / str(index))
+                    running[child.answer] = index, child
+                for answer in wait(list(running)):
+                    index, child = running[answer]  # type: ignore[index]
+                    done[index] = child.result()
+                    del running[answer]  # type: ignore[arg-type]
+        finally:
+            for _, child in running.values():
+                child.end()
+    return [done[index] for index in range(len(works))]
+
+
+def _done_here(work: Work[T]) -> T | Exception:
+    try:
+        return work(Boundary(KeyboardInterrupt))
+    except Exception as error:
+        return error
+
+
+class _Child(Generic[T]):
+    """A forked process that does some work, in a child of its own.
+
+    Attributes:
+        answer: ready to be read once the process is done, or gone.
+    """
+
+    def __init__(self, work: Work[T], timeout: float, folder: Path) -> None:
+        fork = multiprocessing.get_context("fork")
+        self._folder = folder
+        self.answer, its = fork.Pipe(duplex=False)
+        self._process = fork.Process(target=_oversee, args=(work, timeout, folder, its))
+        with warnings.catch_warnings(), _without_sigterm():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the child needs no threads
+            self._process.start()
+        its.close()
+
+    def result(self) -> T | Exception:
+        """What its work returned, or raised; waits for it."""
+        try:
+            answer: T | Exception
+            answer, warnings_ = self.answer.recv()
+        except EOFError:
+            self._process.join()
+            how = _how(self._process.exitcode or 0)
+            return ProcessEnded(how, collect(self._folder))
+        finally:
+            self.end()
+        for text in warnings_:
+            warn_once(text)
+        return answer
+
+    def end(self) -> None:
+        """Ends the process, done or not, and all that it has started."""
+        self._process.terminate()
+        self._process.join(PATIENCE)
+        self._process.kill()
+        self._process.join()
+        self.answer.close()
+
+
+@contextmanager
+def _without_sigterm() -> Iterator[None]:
+    """A child must not meet it before it knows what to do with it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _how(code: int) -> str:
+    return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+
+
+def _oversee(work: Work[Any], timeout: float, folder: Path, answer: Connection) -> None:
+    """Lets a child do the work, and ends whatever it has started and left behind.
+
+    A simulator's processes are adopted by this one when the work hangs or crashes, in whatever
+    session they are. It ends as the work did.
+    """
+    gc.freeze()  # what came along is not ours to clear away: C++ objects may not survive it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it
+    signal.signal(signal.SIGTERM, _leave)
+    _prctl(_CHILD_SUBREAPER, 1)
+    _prctl(_PDEATHSIG, signal.SIGTERM)
+    worker = os.fork()
+    if worker == 0:
+        _prctl(_PDEATHSIG, signal.SIGKILL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        _do(work, timeout, folder, answer)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    answer.close()
+    while True:
+        ended, status = os.wait()  # of the adopted too
+        if ended == worker:
+            break
+    end_descendants()
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        _prctl(_DUMPABLE, 0)  # one core file is enough
+        with suppress(OSError):  # SIGKILL has no handler
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def _leave(*_: object) -> NoReturn:
+    end_descendants()
+    os._exit(0)
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _do(work: Work[Any], timeout: float, folder: Path, answer: Connection) -> NoReturn:
+    # What environments print would bury ours. A live table that took these over may hold a lock.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    sys.stdout, sys.stderr = os.fdopen(nowhere, "w"), sys.__stderr__
+    if store := sys.modules.get("ray.experimental.internal_kv"):
+        store._internal_kv_reset()  # a fork has no connection: a look-up would hang
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)  # OpenMP's threads did not come along
+    logger, said = logging.getLogger("rltune"), _Said()
+    logger.handlers, logger.propagate = [said], False
+    try:
+        with Boundary():
+            result = work(watchdog(timeout, folder))
+    except Exception as error:
+        result = _portable(error)
+    answer.send((result, said.texts))
+    os._exit(0)  # what the parent does when it exits is not the child's to do
+
+
+class _Said(logging.Handler):
+    """Keeps what is logged, for the parent to tell: children would all say the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps a message."""
+        self.texts.append(record.getMessage())
+
+
+def _portable(error: Exception) -> Exception:
+    """An error as it can be sent: a user's own class need not be one that pickle can rebuild."""
+    try:
+        sent: Exception = pickle.loads(pickle.dumps(error))
+    except Exception:  # __reduce__ may raise anything
+        return EnvironmentFailed(f"{type(error).__name__}: {error}")
+    return sent

@@ -1,0 +1,1 @@
+"""Reports of finished runs. Empty until there is one."""

@@ -1,0 +1,336 @@
+"""An environment tried before anything starts: what is wrong with it, and how to mend it."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.wrappers import PassiveEnvChecker
+
+from rltune import envs
+from rltune.catalog.algorithms import ALGORITHMS, Algorithm
+from rltune.catalog.probe import Probe, probed
+from rltune.engine.codec import ACTION_MASK, action_codec, flat_mask, has_mask, sample_legal
+from rltune.envs import EnvInfo
+from rltune.errors import BadInput, EnvironmentExit, ProcessEnded, warn_once
+from rltune.processes.subprocess_guard import Guard, isolated
+from rltune.processes.watchdog import CRASHED, ENV_TIMEOUT, EXITED, HUNG
+
+#: Random steps that an environment is tried for, and the seconds after which it is enough.
+STEPS = 32
+SECONDS = 0.2
+#: How far past its bounds an observation may lie: rounding, as a share of the bound.
+ROUNDING = 1e-4
+#: The kinds of action space, by the name in rltune.catalog.algorithms.
+KINDS = {
+    "discrete": "Discrete",
+    "multidiscrete": "MultiDiscrete",
+    "multibinary": "MultiBinary",
+    "box": "Box",
+}
+#: Gymnasium's wrappers with running statistics, and what is saved with the policy instead.
+STATISTICS = {
+    "NormalizeObservation": "--set observation_filter=MeanStdFilter",
+    "NormalizeReward": "--set normalize_rewards=true (ppo)",
+}
+GUIDE = "see https://gymnasium.farama.org/introduction/migration_guide/"
+
+
+def check_environment(
+    spec: EnvInfo,
+    algo: Algorithm,
+    env_args: Mapping[str, Any],
+    timeout: float = ENV_TIMEOUT,
+) -> Probe:
+    """Makes the environment, resets it and takes some random steps, before anything starts.
+
+    It is tried in a process of its own, see :func:`rltune.processes.subprocess_guard.isolated`.
+    What may happen to a good environment once in a while (an exception in a later step, a reward
+    that is not finite) is no reason to refuse it: trials can cope with that.
+
+    Args:
+        timeout: seconds that each call of the environment may take.
+
+    Returns:
+        What it is like.
+
+    Raises:
+        BadInput: it cannot be made, reset or stepped, it does not keep to gymnasium's API, or the
+            algorithm cannot act in it.
+    """
+    if not timeout > 0:
+        raise BadInput(f"--env-timeout must be above 0 seconds, got {timeout:g}")
+    try:
+        found = isolated(lambda guard: tried(spec, algo, env_args, guard), timeout)
+    except ProcessEnded as ended:
+        found = what_ended(spec.id, ended)
+    if isinstance(found, str):
+        raise BadInput(found)
+    return found
+
+
+def what_ended(env_id: str, ended: ProcessEnded) -> str:
+    """Worded from the watchdog's report, its stack from our call on."""
+    told, _, stack = ended.report.partition("\n")
+    own = stack.rpartition(Path(__file__).name)[2].partition("\n")[2]
+    if told.startswith(HUNG):
+        mend = "Mend it, or allow it more with --env-timeout SECONDS."
+    else:
+        if EXITED not in told:
+            told = f"it ended the process it was tried in, {ended.how}. {told}".rstrip(" .")
+        told = told.removeprefix(f"{CRASHED}: ")
+        mend = "Mend it before it is trained on."
+    return "\n".join(filter(None, [f"environment {env_id}: {told}. {mend}", own]))
+
+
+def tried(spec: EnvInfo, algo: Algorithm, env_args: Mapping[str, Any], guard: Guard) -> str | Probe:
+    """What is wrong with an environment, and what helps; what it is like if nothing is.
+
+    Args:
+        guard: entered around each call of the environment's.
+    """
+    try:
+        with guard:
+            env = envs.authored(spec.id, env_args)
+    except BadInput as error:
+        return f"environment {spec.id}: {error}"
+    except Exception as error:  # an environment may raise anything
+        advice = (
+            f"Install it with: pip install 'rltune[{spec.extra}]'"
+            if spec.extra
+            else "Mend it, or give it what it needs with --env-arg KEY=VALUE."
+        )
+        return f"environment {spec.id} could not be made: {_shown(error)}. {advice}"
+    found = probed(env)
+    _warn_of_statistics(spec, env)
+    wrong = space_problem(spec, algo, env)
+    if wrong is None:
+        try:
+            found.reading()
+        except BadInput as error:
+            wrong = f"environment {spec.id}: {error}"
+    if wrong is None and (wrong := api_problem(env, guard)):
+        wrong = f"environment {spec.id}: {wrong}"
+    with guard:
+        envs.close(env)
+    return wrong or found
+
+
+def _warn_of_statistics(spec: EnvInfo, env: gym.Env[Any, Any]) -> None:
+    """Warns of wrappers that scale by statistics of their own, which no policy is saved with."""
+    layer = env
+    while isinstance(layer, gym.Wrapper):
+        if (instead := STATISTICS.get(type(layer).__name__)) is not None:
+            warn_once(
+                f"environment {spec.id} is wrapped in {type(layer).__name__}: each copy has its "
+                "own statistics, and they start from nothing in scoring, so that a policy is "
+                f"scored on other numbers than it was trained on. Leave it out and use {instead}."
+            )
+        layer = layer.env
+
+
+def _shown(error: Exception) -> str:
+    """An error and the line that raised it."""
+    if isinstance(error, EnvironmentExit):
+        return str(error)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({last.filename}:{last.lineno})"
+
+
+def space_problem(spec: EnvInfo, algo: Algorithm, env: gym.Env[Any, Any]) -> str | None:
+    """Why an algorithm cannot act in an environment, and which one could; None if it can."""
+    kind = type(env.action_space).__name__.lower()
+    if kind in algo.actions:
+        return _unbounded(spec, algo, env.action_space)
+    able = [other.name for other in ALGORITHMS.values() if kind in other.actions]
+    advice = (
+        f"Use {' or '.join(able)}."
+        if able
+        else "No algorithm of rltune handles such actions: wrap the environment so that they are "
+        "Discrete, MultiDiscrete, MultiBinary or Box."
+    )
+    takes = " or ".join(sorted(KINDS[action] for action in algo.actions))
+    return (
+        f"{algo.name} cannot act in {spec.id}: its actions are {type(env.action_space).__name__}, "
+        f"{algo.name} takes {takes}. {advice}"
+    )
+
+
+def _unbounded(spec: EnvInfo, algo: Algorithm, space: gym.Space[Any]) -> str | None:
+    """Why SAC cannot act in a Box: its policy is squashed into bounds."""
+    if algo.name != "sac" or space.is_bounded():
+        return None
+    return (
+        f"sac cannot act in {spec.id}: its actions have no finite bounds on every side ({space}), "
+        "and sac's are squashed into bounds. Use ppo, or give the actions bounds."
+    )
+
+
+def api_problem(env: gym.Env[Any, Any], guard: Guard) -> str | None:
+    """What in an environment's answers is not as gymnasium has it, and the mend; None if nothing.
+
+    Args:
+        guard: entered around each call of the environment's.
+    """
+    own = _own(env)
+    choose = _Chooser(own)
+    before = {name: getattr(own, name) for name in ("observation_space", "action_space")}
+    try:
+        with guard:
+            answer = own.reset(seed=0)
+        problem = _moved(own, before) or _reset_problem(answer, own.observation_space)
+        if problem is None:
+            with guard:
+                answer = own.step(choose(answer[0]))
+            problem = _step_problem(answer, own.observation_space)
+        if problem is None:  # and as trials see it, wrapped
+            with guard:
+                seen, _ = env.reset(seed=0)
+                env.step(choose(seen))
+    except Exception as error:  # an environment may raise anything
+        if isinstance(error, TypeError) and "reset() got an unexpected keyword" in str(error):
+            return (
+                f"{error}; gymnasium wants `def reset(self, *, seed=None, options=None)`, which "
+                f"begins with super().reset(seed=seed); {GUIDE}"
+            )
+        return f"it failed its first step: {_shown(error)}. Mend it before it is trained on."
+    return problem or _later_problem(own, choose, guard) or _moved(own, before)
+
+
+def _moved(env: gym.Env[Any, Any], before: Mapping[str, gym.Space[Any]]) -> str | None:
+    """That a space is no longer what it was: a policy is built once, for one of them."""
+    for name, space in before.items():
+        if (now := getattr(env, name)) != space:
+            return (
+                f"its {name} was {space} when it was made and is {now} after a reset: it must stay "
+                "as it is. Make it large enough for every episode, with a mask of legal actions"
+            )
+    return None
+
+
+class _Chooser:
+    """Random actions of an environment's own, legal where it has a mask."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        self._env, self._codec = env, action_codec(env.action_space)
+        self._codec.ours.seed(0)
+        self._beside = has_mask(env.observation_space)
+        self._asks = bool(self._codec.choices) and env.has_wrapper_attr("action_masks")
+
+    def __call__(self, observation: Any) -> Any:
+        if self._beside:
+            mask = flat_mask(observation[ACTION_MASK])
+        elif self._asks:
+            mask = flat_mask(self._env.get_wrapper_attr("action_masks")())
+        else:
+            return self._codec.decode(self._codec.ours.sample())
+        allowed = mask if mask.any() else np.ones(self._codec.choices, bool)
+        return self._codec.decode(sample_legal(self._codec.ours, allowed))
+
+
+def _own(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """The environment as its author wrote it, beneath the wrappers that ``gymnasium.make`` adds."""
+    layer = env
+    while isinstance(layer, gym.Wrapper):
+        if isinstance(layer, PassiveEnvChecker):
+            return layer.env
+        layer = layer.env
+    return env
+
+
+def _later_problem(env: gym.Env[Any, Any], choose: _Chooser, guard: Guard) -> str | None:
+    """Of the steps after the first; what is raised there is no reason to refuse."""
+    done, until = True, time.monotonic() + SECONDS
+    answer: Any = None
+    with suppress(Exception):
+        for _ in range(STEPS):
+            with guard:
+                answer = env.reset() if done else env.step(choose(answer[0]))
+            check = _reset_problem if done else _step_problem
+            if problem := check(answer, env.observation_space):
+                return problem
+            done = not done and bool(answer[2] or answer[3])
+            if time.monotonic() > until:
+                break
+    return None
+
+
+def _reset_problem(answer: Any, space: gym.Space[Any]) -> str | None:
+    if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[1], dict)):
+        return (
+            f"reset() returned {_kind(answer)}, gymnasium wants (observation, info), info a dict: "
+            f"`return observation, {{}}`; {GUIDE}"
+        )
+    return _observation_problem("reset", answer[0], space)
+
+
+def _step_problem(answer: Any, space: gym.Space[Any]) -> str | None:
+    wants = "gymnasium wants (observation, reward, terminated, truncated, info)"
+    if isinstance(answer, tuple) and len(answer) == 4:
+        return (
+            f"step() returned 4 values, as old gym had it; {wants}: return `done` as terminated, "
+            f"and whether a time limit cut the episode as truncated; {GUIDE}"
+        )
+    if not (isinstance(answer, tuple) and len(answer) == 5):
+        return f"step() returned {_kind(answer)}; {wants}; {GUIDE}"
+    observation, reward, terminated, truncated, info = answer
+    if not _is_scalar(reward, "fiub"):
+        return f"step() returned {_kind(reward)} as reward, it must be one number: float(reward)"
+    for name, flag in (("terminated", terminated), ("truncated", truncated)):
+        if not _is_scalar(flag, "biu"):
+            return f"step() returned {_kind(flag)} as {name}, it must be true or false: bool(...)"
+    if not isinstance(info, dict):
+        return f"step() returned {_kind(info)} as info, it must be a dict; {GUIDE}"
+    return _observation_problem("step", observation, space)
+
+
+def _is_scalar(value: Any, kinds: str) -> bool:
+    try:
+        array = np.asarray(value)
+    except ValueError:  # a ragged list
+        return False
+    return array.ndim == 0 and array.dtype.kind in kinds
+
+
+def _kind(value: Any) -> str:
+    """What a value is, for a message."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    if isinstance(value, tuple):
+        return f"a tuple of {len(value)}"
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
+def _observation_problem(call: str, observation: Any, space: gym.Space[Any]) -> str | None:
+    where = f"{call}() returned an observation"
+    mend = "Mend the observation, or the observation_space."
+    if not isinstance(space, gym.spaces.Box):
+        good = space.contains(observation)
+        return None if good else f"{where} ({observation!r:.80}) outside {space}. {mend}"
+    try:
+        array = np.asarray(observation)
+    except ValueError:
+        return f"{where} that is no array: {_kind(observation)}. {mend}"
+    if array.dtype.kind not in "fiub" or not np.can_cast(array.dtype, space.dtype, "same_kind"):
+        return f"{where} of dtype {array.dtype}, its space says {space.dtype}. {mend}"
+    if array.shape != space.shape:
+        return f"{where} of shape {array.shape}, its space says {space.shape}. {mend}"
+    values = array.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        low = space.low - ROUNDING * np.maximum(1, np.abs(space.low))
+        high = space.high + ROUNDING * np.maximum(1, np.abs(space.high))
+    outside = np.isfinite(values) & ((values < low) | (values > high))
+    if outside.any():
+        at = tuple(int(i) for i in np.argwhere(outside)[0])
+        return (
+            f"{where} with {values[at]:g} at {list(at)}, its space says "
+            f"[{space.low[at]:g}, {space.high[at]:g}]. {mend}"
+        )
+    return None

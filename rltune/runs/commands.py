@@ -1,0 +1,68 @@
+"""Command lines that rltune prints for a user to type, whole: they work when they are pasted."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from rltune import envs
+from rltune.catalog import toml
+from rltune.envs.arguments import FLOAT, NONE, TAG
+from rltune.spec import RunSpec
+
+#: Linux takes no longer word on a command line.
+LONGEST_WORD = 100_000
+
+
+def with_preset(spec: RunSpec, preset: str | Path, train: bool = False) -> str:
+    """The command that starts from a preset file, in a run's environment and for its metric.
+
+    Args:
+        train: trains its settings on several seeds; else they are where a search starts.
+    """
+    verb = "rltune train" if train else "rltune"
+    words = ["--preset", str(preset), *spec.goal.options]
+    return " ".join([verb, spec.algo, environment(spec), shlex.join(words)])
+
+
+def environment(spec: RunSpec) -> str:
+    """The words that name a run's environment, with all that it needs."""
+    words = [spec.env if spec.env in envs.INFOS else spec.env_id]
+    for name, value in spec.env_args.items():
+        if (word := _argument(name, value)) is not None:
+            words += ["--env-arg", word]
+    for module in spec.imports:
+        words += ["--import", module]
+    known = envs.known(spec.env_id)
+    if known is not None and known.pooled:  # elsewhere there is no choice
+        words += ["--simulator", spec.simulator]
+    return " ".join(map(shlex.quote, words))
+
+
+def unsayable(spec: RunSpec) -> list[str]:
+    """Names of arguments that no command line can hold."""
+    return [name for name, value in spec.env_args.items() if _argument(name, value) is None]
+
+
+def _argument(name: str, value: Any) -> str | None:
+    """``name=value`` as ``--env-arg`` reads it; None where it cannot be said."""
+    try:
+        word = f"{name}={toml.written(_without_null(value))}"
+        word.encode()
+    except ValueError:
+        return None
+    return word if name and "=" not in name and len(word) <= LONGEST_WORD else None
+
+
+def _without_null(value: Any) -> Any:
+    """An encoded argument without JSON's null, which TOML has no word for."""
+    if value is None:
+        return {TAG: NONE.name, "value": ""}
+    if isinstance(value, list):
+        return [_without_null(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get(TAG) == FLOAT.name:
+        return float(value["value"])
+    return {key: _without_null(item) for key, item in value.items()}

@@ -1,0 +1,423 @@
+"""The run folder: made, appended to, read back. No Ray.
+
+It is the interface between what trains and what reports: everything known of a run is in here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from filelock import FileLock, Timeout
+
+from rltune import schema
+from rltune.catalog.algorithms import request_problems
+from rltune.errors import BadInput, MachineError
+from rltune.metric import Metric
+from rltune.runs import checkpoints, records, signatures
+from rltune.runs.checkpoints import RECORD_FILE
+from rltune.runs.records import Report
+from rltune.spec import RunSpec
+
+log = logging.getLogger("rltune")
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
+
+#: The checkpoint of the best trial, in the run folder.
+BEST = "best/checkpoint"
+
+
+def rank(record: Mapping[str, Any] | None, goal: Metric) -> tuple[bool, float, int]:
+    """Orders checkpoints by their own record: a full window first, then metric, then steps."""
+    if record is None or not record["episode_returns"] or record.get("diverged"):
+        return (False, -math.inf, -1)
+    value = goal.of_record(record)
+    score = -math.inf if value is None else goal.score(value)
+    return (len(record["episode_returns"]) >= record["window"], score, record["env_steps"])
+
+
+def check_name(name: str) -> None:
+    """Raises BadInput for a run name that is no plain folder name."""
+    if not NAME.fullmatch(name):
+        raise BadInput(
+            f"run name {name[:100]!r}: use 1 to 80 letters, digits, '.', '_' or '-', "
+            "not starting with '.' or '-'"
+        )
+
+
+def default_name(algo: str, env: str, storage: Path) -> str:
+    """``<algo>-<env>-<UTC time>``, with a number behind it where that run exists."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{algo}-{env}")[:55]
+    name = f"{plain}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    taken = sum(1 for path in storage.glob(f"{name}*"))
+    return f"{name}-{taken + 1}" if taken else name
+
+
+def dumps(values: Mapping[str, Any], indent: int | None = None) -> str:
+    """JSON that every reader takes: an infinite number is the text "inf", NaN is null.
+
+    A text that reads so is marked by a backslash before it.
+    """
+    return json.dumps(_plain(values), indent=indent, allow_nan=False)
+
+
+def loads(text: str) -> Any:
+    """The inverse of :func:`dumps`."""
+    return _revive(json.loads(text))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy's numbers and arrays
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return f"\\{value}" if _reads_as_infinite(value) else value
+
+
+def _reads_as_infinite(value: Any) -> bool:
+    """Whether a value is a text that would be taken for a number, or for such a text."""
+    return isinstance(value, str) and value.lstrip("\\") in ("inf", "-inf")
+
+
+def _revive(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _revive(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_revive(item) for item in value]
+    if not _reads_as_infinite(value):
+        return value
+    return value[1:] if value.startswith("\\") else float(value)
+
+
+def _ends_a_line(file: IO[bytes]) -> bool:
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
+
+
+def can_be_finished(summary: Mapping[str, Any]) -> bool:
+    """Whether another try may bring scores that a run lacks."""
+    return any(not body["final"] for body in summary.get("unscored", ()))
+
+
+def is_finished(folder: RunFolder) -> bool:
+    """Whether a run has ended, and all that can be scored is."""
+    summary = folder.summary
+    return summary is not None and not can_be_finished(summary)
+
+
+class RunFolder:
+    """``<storage>/<name>/``.
+
+    Attributes:
+        path: absolute.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).resolve()
+        self.lock = FileLock(self.path / ".lock", timeout=0)
+        self._made = self._made_storage = False
+
+    # Making ------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, spec: RunSpec) -> RunFolder:
+        """Makes the folder, locks it and writes run.json, before anything starts.
+
+        Raises:
+            BadInput: the name is taken.
+            MachineError: the storage cannot be written.
+        """
+        check_name(spec.name)
+        folder = cls(Path(spec.storage) / spec.name)
+        storage_is_new = not folder.path.parent.exists()
+        try:
+            folder.path.mkdir(parents=True)
+            folder._made, folder._made_storage = True, storage_is_new
+            folder.acquire()
+            folder._write("run.json", spec.to_dict())
+            signatures.sign_file(folder.path / "run.json")
+        except FileExistsError as error:
+            raise folder._taken() from error
+        except OSError as error:
+            raise MachineError(
+                f"storage {spec.storage} cannot be written: {error.strerror or error}. "
+                "Choose another with --storage."
+            ) from error
+        return folder
+
+    def acquire(self) -> None:
+        """Holds the folder for this process; the lock of a dead process is free.
+
+        Raises:
+            BadInput: another process works in it.
+        """
+        try:
+            self.lock.acquire()
+        except Timeout as error:
+            raise BadInput(
+                f"run {self.path} is in use by another rltune process. Wait for it, or give this "
+                "one another --name."
+            ) from error
+
+    def _taken(self) -> BadInput:
+        try:
+            self.acquire()
+        except BadInput as error:
+            return error
+        self.lock.release()
+        mend = f"Go on with it: rltune resume {self.shown}" if self.has("run.json") else "Remove it"
+        return BadInput(f"run {self.path} exists already. {mend}, or choose another --name.")
+
+    # Appending ---------------------------------------------------------------------------------
+
+    def append_report(self, row: Report) -> None:
+        """Adds a report to its trial's progress.jsonl."""
+        self._append(f"trials/{row.trial}/progress.jsonl", row.to_dict())
+
+    def append_decision(self, decision: Mapping[str, Any]) -> None:
+        """Adds a line to decisions.jsonl."""
+        self._append("decisions.jsonl", decision)
+
+    def append_failure(self, trial: str, failure: Mapping[str, Any]) -> None:
+        """Adds a failure to its trial's failures.jsonl."""
+        self._append(f"trials/{trial}/failures.jsonl", failure)
+
+    def append_event(self, trial: str, event: Mapping[str, Any]) -> None:
+        """Adds what happened in a trial, short of a failure, to its events.jsonl."""
+        self._append(f"trials/{trial}/events.jsonl", event)
+
+    def discard_reports(self, trial: str, after: int) -> None:
+        """Moves the reports past a trial's checkpoint to discarded.jsonl: they come again.
+
+        Args:
+            after: environment steps at the checkpoint.
+        """
+        rows = self.reports(trial)
+        lost = [row for row in rows if row.env_steps > after]
+        known = self.discarded(trial)
+        for row in lost:
+            if row not in known:  # a crash in here must not count them twice
+                self._append(f"trials/{trial}/discarded.jsonl", row.to_dict())
+        kept = "".join(dumps(row.to_dict()) + "\n" for row in rows if row.env_steps <= after)
+        if (self.path / f"trials/{trial}/progress.jsonl").exists():
+            self.write_text(f"trials/{trial}/progress.jsonl", kept)
+
+    def discard_checkpoints(self, trial: str, after: int) -> None:
+        """Removes checkpoints past a number: they were being written when the sweep was killed."""
+        for path in self.path.glob(f"trials/{trial}/checkpoints/checkpoint_*"):
+            if int(path.name.rpartition("_")[2]) > after:
+                shutil.rmtree(path)
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Writes summary.json, whole or not at all."""
+        self._write("summary.json", summary)
+
+    def write_text(self, name: str, text: str) -> None:
+        """Writes a file, whole or not at all."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+
+    def keep_best(self, checkpoint: Path, trial: str) -> None:
+        """Copies a trial's checkpoint to best/; the one before stays until the copy is whole."""
+        best = self.path / BEST
+        new, old = best.with_name(".new"), best.with_name(".old")
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.copytree(checkpoint, new)
+        record = {**loads((new / RECORD_FILE).read_text()), "trial": trial}
+        (new / RECORD_FILE).write_text(dumps(record))
+        checkpoints.seal(new, self.spec.algo, signed=checkpoints.is_signed(checkpoint))
+        if best.exists():
+            best.rename(old)
+        new.rename(best)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def _append(self, name: str, values: Mapping[str, Any]) -> None:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as file:
+            if file.tell() and not _ends_a_line(file):
+                file.write(b"\n")  # a crash cut the last line: this one must not be lost with it
+            file.write(dumps(values).encode() + b"\n")
+
+    def _write(self, name: str, values: Mapping[str, Any]) -> None:
+        self.write_text(name, dumps(values, indent=2) + "\n")
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether it was there before, or a trial was started."""
+        return not self._made or any(path.is_dir() for path in self.path.glob("trials/*"))
+
+    def discard_unstarted(self) -> None:
+        """Removes a folder made here, and a storage made for it, unless a trial was started."""
+        if self.is_worth_keeping:
+            return
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._made_storage:
+            with suppress(OSError):  # another run is in it by now
+                self.path.parent.rmdir()
+
+    # Reading -----------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, path: Path | str) -> RunFolder:
+        """A run that exists.
+
+        Raises:
+            BadInput: the path is no run folder.
+        """
+        folder = cls(path)
+        if not folder.has("run.json"):
+            raise BadInput(f"{path} is no run folder: it has no run.json. See `rltune list runs`.")
+        return folder
+
+    def has(self, name: str) -> bool:
+        """Whether a file of the folder is there."""
+        return (self.path / name).exists()
+
+    def inside(self, name: str) -> Path:
+        """The path of a file or folder of the run that one of its own files names.
+
+        Raises:
+            BadInput: it leads out of the run folder.
+        """
+        path = (self.path / name).resolve()
+        if not path.is_relative_to(self.path):
+            raise BadInput(f"{self.shown} speaks of {name!r}, which leads out of the run folder")
+        return self.path / name
+
+    @property
+    def relative(self) -> str:
+        """The path from here, where it lies below."""
+        cwd = Path.cwd()
+        return str(self.path.relative_to(cwd) if self.path.is_relative_to(cwd) else self.path)
+
+    @property
+    def shown(self) -> str:
+        """The path as a person would type it from here, quoted for a shell where it must be."""
+        return shlex.quote(self.relative)
+
+    @property
+    def spec(self) -> RunSpec:
+        """What was asked for, at the place where the folder lies now.
+
+        Raises:
+            BadInput: run.json is damaged, or a setting is none of its algorithm's, or out of range.
+        """
+        values, problems = self._read("run.json", Mapping[str, Any]), []
+        try:
+            asked = RunSpec.from_dict(values)
+            problems = request_problems(asked)
+        except BadInput as error:
+            problems = error.problems
+        if problems:
+            raise BadInput([f"{self.shown}/run.json: {problem}" for problem in problems])
+        return replace(asked, storage=str(self.path.parent), name=self.path.name)
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """What came out; None while the run is not finished. Raises BadInput if it is damaged."""
+        return self._read("summary.json", records.Summary) if self.has("summary.json") else None
+
+    @property
+    def best_record(self) -> dict[str, Any] | None:
+        """The record of the best checkpoint so far: trial, env_steps, returns, settings."""
+        name = f"{BEST}/{RECORD_FILE}"
+        return self._read(name, records.Record) if self.has(name) else None
+
+    def checkpoints(self) -> list[Path]:
+        """Every checkpoint that is still kept, the best by its record first.
+
+        Those of trials that diverged are left out.
+        """
+        diverged = {trial for trial in self.trials() if self.diverged(trial)}
+        found = [path for path in self.checkpoints_of("*") if path.parts[-3] not in diverged]
+        goal = self.spec.goal
+        return sorted(found, key=lambda path: rank(self.record(path), goal), reverse=True)
+
+    def checkpoints_of(self, trial: str) -> list[Path]:
+        """Those of one trial, in the order they were made."""
+        found = self.path.glob(f"trials/{trial}/checkpoints/*/{RECORD_FILE}")
+        return sorted(path.parent for path in found)
+
+    def record(self, checkpoint: Path) -> dict[str, Any]:
+        """What is behind a checkpoint: env_steps, returns, settings. BadInput if it is damaged."""
+        return self._read(str(checkpoint / RECORD_FILE), records.Record)
+
+    def trials(self) -> list[str]:
+        """Ids of the trials that have reported, in order."""
+        return sorted(path.parent.name for path in self.path.glob("trials/*/progress.jsonl"))
+
+    def reports(self, trial: str) -> list[Report]:
+        """The reports of a trial. A line that is none is left out, with a warning."""
+        return list(self._reports(f"trials/{trial}/progress.jsonl"))
+
+    def discarded(self, trial: str) -> list[Report]:
+        """Reports of work that was lost: the trial went back to a checkpoint before them."""
+        return list(self._reports(f"trials/{trial}/discarded.jsonl"))
+
+    def _reports(self, name: str) -> Iterator[Report]:
+        for number, values in enumerate(self._lines(name), 1):
+            try:
+                yield Report.from_dict(values)
+            except BadInput as error:
+                told = "; ".join(error.problems)
+                log.warning("%s: row %d is left out: %s", self.path / name, number, told)
+
+    def diverged(self, trial: str) -> Mapping[str, Any] | None:
+        """What ended a trial that diverged, ``{"env_steps", "what", "value"}``; None for others."""
+        rows = self.reports(trial)
+        return rows[-1].diverged if rows else None
+
+    def failures(self, trial: str) -> list[dict[str, Any]]:
+        """Every failure of a trial: ``error``, ``traceback``, ``env_id``, ``env_steps``."""
+        return list(self._lines(f"trials/{trial}/failures.jsonl", records.Failure))
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """Every decision, in order."""
+        return list(self._lines("decisions.jsonl", records.Decision))
+
+    def _read(self, name: str, wanted: Any) -> dict[str, Any]:
+        """The contents of a file, whose shape is one of :mod:`rltune.runs.records`."""
+        path = self.path / name
+        try:
+            values: dict[str, Any] = loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise BadInput(f"{path} cannot be read: {error}") from error
+        if problems := schema.problems(values, wanted):
+            raise BadInput([f"{path} is damaged: {problem}" for problem in problems])
+        return values
+
+    def _lines(self, name: str, wanted: Any = Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        path = self.path / name
+        if not path.exists():
+            return
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    values = loads(line)
+                    problems = schema.problems(values, wanted)
+                except (ValueError, RecursionError):
+                    problems = ["it is not a whole line"]
+                if problems:
+                    told = "; ".join(problems)
+                    log.warning("%s:%d is left out: %s", path, number, told)
+                else:
+                    yield values

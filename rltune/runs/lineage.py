@@ -1,0 +1,136 @@
+"""What the weights of a run's best policy lived through, read from its folder. No Ray.
+
+A population moves weights and settings from trial to trial, so that the policy it ends with was
+trained by a schedule of settings that stands in no single trial's log.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rltune.errors import BadInput
+from rltune.runs import commands
+from rltune.runs.folder import RunFolder
+
+#: Settings by the step they hold from: ``[env_steps, settings]``, the first from 0 on.
+Schedule = list[list[Any]]
+
+
+def schedule(folder: RunFolder, trial: str, env_steps: int) -> tuple[Schedule, int]:
+    """The searched settings that a trial's weights were trained under, and for how many steps.
+
+    Walks back through the exploits: before one of them the weights were the donor's, up to the
+    checkpoint that was copied. ``env_steps`` in the schedule are those that the weights have
+    trained, one stretch after the other. They differ from the clock of any one trial: a clone's
+    goes on from its own age, while its donor may have been older or younger when it was copied.
+
+    Args:
+        trial: who holds the weights.
+        env_steps: on that trial's clock; later exploits are not counted.
+
+    Raises:
+        BadInput: a trial of the lineage has left no reports.
+    """
+    exploits = [line for line in folder.decisions() if _took_effect(line)]
+    stretches: Schedule = []
+    while (last := _last_exploit(exploits, trial, env_steps)) is not None:
+        stretches.append([env_steps - exploits[last]["env_steps"], exploits[last]["effective"]])
+        # A line that does not tell how old the copied weights were: as old as the clone.
+        clone_steps = exploits[last]["env_steps"]
+        trial = exploits[last]["donor"]
+        env_steps = exploits[last].get("donor_env_steps", clone_steps)
+        exploits = exploits[:last]  # a donor's own exploits were written before those of its clones
+    stretches.append([env_steps, first_settings(folder, trial)])
+    found: Schedule = []
+    at = 0
+    for steps, settings in reversed(stretches):
+        if steps > 0 and (not found or found[-1][1] != settings):
+            found.append([at, dict(settings)])
+        at += steps
+    return found, at
+
+
+def arms(folder: RunFolder) -> tuple[dict[str, Schedule], int]:
+    """What a replay compares, and the environment steps that the best policy was trained for.
+
+    ``schedule`` is the best policy's; ``final`` its last settings, held from the start;
+    ``initial`` the settings that the member started with which led at the first decision.
+
+    Raises:
+        BadInput: the run has no best policy yet, or it trained at the same settings throughout.
+    """
+    best = (folder.summary or {}).get("best")
+    if best is None:
+        raise BadInput(
+            f"{folder.shown} has not come to its end with a policy, so there is no champion to "
+            f"replay: rltune resume {folder.shown}"
+        )
+    lived, env_steps = schedule(folder, best["trial"], best["env_steps"])
+    if len(lived) < 2:
+        raise BadInput(
+            f"{folder.shown}: its best policy trained at the same settings throughout, there is no "
+            "schedule to replay. What its settings come to on fresh seeds: "
+            + commands.with_preset(folder.spec, f"{folder.relative}/best/preset.toml", train=True)
+        )
+    initial = first_settings(folder, early_leader(folder))
+    return {"schedule": lived, "final": [[0, lived[-1][1]]], "initial": [[0, initial]]}, env_steps
+
+
+def first_settings(folder: RunFolder, trial: str) -> dict[str, Any]:
+    """The searched settings that a trial started with.
+
+    Raises:
+        BadInput: it has left no reports.
+    """
+    rows = folder.reports(trial)
+    if not rows:
+        raise BadInput(f"{folder.shown}: {trial} has no reports in its progress.jsonl")
+    return dict(rows[0].settings)
+
+
+def early_leader(folder: RunFolder) -> str:
+    """The member that led at the first decision, and so had the best of the initial settings.
+
+    Returns are compared at the last age that every member reached before anything was copied, by
+    the last report up to there. Members that failed for good before are left out.
+
+    Raises:
+        BadInput: no member had a return at that age.
+    """
+    goal = folder.spec.goal
+    copied: dict[str, int] = {}
+    for line in filter(_took_effect, folder.decisions()):
+        copied.setdefault(line["trial"], line["env_steps"])
+    rows = {trial: rows for trial in folder.trials() if (rows := folder.reports(trial))}
+    ends = {trial: copied.get(trial, of[-1].env_steps) for trial, of in rows.items()}
+    failed = {t["id"] for t in (folder.summary or {}).get("trials", []) if t["error"]}
+    age = min((end for trial, end in ends.items() if trial not in failed), default=0)
+    scores = {
+        trial: seen[-1]
+        for trial, of in rows.items()
+        if ends[trial] >= age
+        and (seen := [goal.score_of(r.measured) for r in of if r.env_steps <= age])
+        and seen[-1] is not None
+    }
+    if not scores:
+        raise BadInput(
+            f"{folder.shown}: no member had a return at the first decision, {age:,} steps: which "
+            "initial settings were the best cannot be told"
+        )
+    return max(scores, key=lambda trial: scores[trial] or -math.inf)
+
+
+def _took_effect(line: dict[str, Any]) -> bool:
+    return line["kind"] == "exploit" and "error" not in line
+
+
+def _last_exploit(exploits: Sequence[dict[str, Any]], trial: str, before: int) -> int | None:
+    """The place of the last one that made a trial's weights of a step; None for its own."""
+    found = [
+        place
+        for place, line in enumerate(exploits)
+        if line["trial"] == trial and line["env_steps"] < before
+    ]
+    return found[-1] if found else None

@@ -1,0 +1,215 @@
+"""Ray for the time of one sweep: our own, closed to the network and quiet, or one that runs."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psutil
+import ray
+from ray.util.client import ray as ray_client
+
+from rltune.errors import BadInput, MachineError
+from rltune.processes import descendants, machine
+from rltune.request import capacity
+from rltune.spec import RunSpec
+from rltune.sweeps.surroundings import (
+    QUIET,
+    changed,
+    for_other_machines,
+    job_config,
+    surroundings,
+    temporary_folder,
+    trials_of_a_running_ray,
+)
+
+
+@contextmanager
+def ray_session(spec: RunSpec) -> Iterator[int]:
+    """Starts Ray here, connects to ``spec.address``, or joins the one this process is connected to.
+
+    Yields the number of trials that run at a time. What was started or connected to is left on the
+    way out; a Ray that was joined stays as it is.
+
+    A Ray of our own is exactly as large as the trials that shall run at a time. It listens on
+    127.0.0.1 alone and has no dashboard.
+
+    Raises:
+        MachineError: Ray does not start, or the cluster does not answer.
+        BadInput: the Ray that is used can never hold one trial, or is not the one asked for.
+    """
+    joined = ray.is_initialized()
+    with surroundings(own_ray=not joined and spec.address is None):
+        if joined:
+            _check_joined(spec)
+        elif spec.address is not None:
+            _connect(spec, spec.address)
+        else:
+            _start(spec)
+        try:
+            check_fits(spec)
+            slots = _slots(spec)
+            # Processes for every slot start at once; Tune would start one after the other.
+            pending = {"TUNE_MAX_PENDING_TRIALS_PG": str(slots)}
+            with changed(os.environ, pending):
+                if joined:
+                    with trials_of_a_running_ray(spec):
+                        yield slots
+                else:
+                    yield slots
+        finally:
+            if not joined:
+                _shut_down()
+
+
+def _shut_down() -> None:
+    """Ends Ray, and every process below a Ray of our own: no environment is left alive."""
+    node = ray._private.worker._global_node  # None where an observer has ended Ray already
+    raylets = node.all_processes.get("raylet", []) if node else []
+    below = [
+        child
+        for raylet in raylets
+        for child in psutil.Process(raylet.process.pid).children(recursive=True)
+    ]
+    ray.shutdown()
+    descendants.end(psutil.wait_procs(below, timeout=descendants.PATIENCE)[1])
+    descendants.end_orphans()
+
+
+def _check_joined(spec: RunSpec) -> None:
+    """Refuses a Ray that this process is connected to and that is not the one asked for."""
+    if ray_client.is_connected():
+        raise BadInput(_NO_CLIENT)
+    here = ray.get_runtime_context().gcs_address
+    if spec.address not in (None, "auto", here):
+        raise BadInput(
+            f"this process is connected to the Ray at {here} already, and {spec.address} was asked "
+            "for: leave out the address to use that Ray, or call ray.shutdown() first"
+        )
+
+
+_NO_CLIENT = (
+    "a sweep cannot run through Ray Client (ray://): run it on a machine of the cluster, with the "
+    "address of the cluster itself, such as --address auto or --address HOST:6379"
+)
+
+
+def _connect(spec: RunSpec, address: str) -> None:
+    if "://" in address:
+        raise BadInput(_NO_CLIENT)
+    variables = for_other_machines(spec)
+    try:
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=QUIET,
+            runtime_env={"env_vars": variables} if variables else None,
+            job_config=job_config(),
+        )
+    except (ConnectionError, RuntimeError, OSError, TimeoutError) as error:
+        raise MachineError(
+            f"the Ray cluster at {address} did not let us in: {error}. Ray 2.60 clusters ask "
+            "for a token unless told otherwise: export RAY_AUTH_MODE=token"
+        ) from error
+
+
+def _start(spec: RunSpec) -> None:
+    before = _children()
+    try:
+        with descendants.marked():
+            ray.init(
+                address="local",
+                num_cpus=_cpus_here(spec),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=QUIET,
+                _temp_dir=temporary_folder(),
+                job_config=job_config(),
+                **_memory_here(),
+            )
+    except BaseException as error:  # Ctrl-C, too
+        _end_what_started(before)
+        if isinstance(error, ConnectionError | RuntimeError | OSError | TimeoutError):
+            raise MachineError(f"Ray did not start: {error}") from error
+        raise
+
+
+def _cpus_here(spec: RunSpec) -> int:
+    """CPUs of a Ray of our own: as many as the trials that shall run at a time need."""
+    return max(1, math.ceil(capacity.trials_at_a_time(spec) * spec.cpus_of_a_trial))
+
+
+def _memory_here() -> dict[str, Any]:
+    """Memory that trials may reserve, where less is granted than Ray takes the machine to have."""
+    limited = machine.memory().limit
+    return {"_memory": machine.free_memory().amount} if limited else {}
+
+
+def _children() -> set[int]:
+    return {process.pid for process in psutil.Process().children()}
+
+
+def _end_what_started(before: set[int]) -> None:
+    """Ends the processes of a Ray that did not come up; until this one ends nobody else would."""
+    with suppress(Exception):
+        ray.shutdown()
+    for process in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if process.pid not in before and any("/ray/" in word for word in process.cmdline()):
+                process.kill()
+                process.wait(timeout=5)
+
+
+def cluster_cpus() -> float:
+    """CPUs of the Ray that is running."""
+    return float(ray.cluster_resources().get("CPU", 0.0))
+
+
+def needs(spec: RunSpec) -> dict[str, float]:
+    """What Ray sets aside for one trial, by Ray's name of the resource."""
+    wanted = {
+        "CPU": spec.cpus_of_a_trial,
+        "GPU": spec.gpus_per_trial,
+        "memory": float(spec.memory_per_trial),
+    }
+    return {resource: amount for resource, amount in wanted.items() if amount}
+
+
+def _slots(spec: RunSpec) -> int:
+    """Trials that run at a time."""
+    has = ray.cluster_resources()
+    fit = min(int(has.get(resource, 0) / amount) for resource, amount in needs(spec).items())
+    return max(1, min(fit, spec.concurrent or fit, spec.budget.trials))
+
+
+def check_fits(spec: RunSpec) -> None:
+    """Refuses a trial that can never start: Ray would let it wait for ever.
+
+    A trial's own process needs one machine that has it all; runners may sit elsewhere.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    together = ray.cluster_resources()
+    options = {"CPU": "--cpus-per-trial", "GPU": "--gpus-per-trial", "memory": "--memory-per-trial"}
+    own = {**needs(spec), "CPU": spec.cpus_per_trial}
+    for resource, wanted in own.items():
+        most = max((node.get(resource, 0.0) for node in nodes), default=0.0)
+        if wanted > most:
+            raise BadInput(
+                f"{options[resource]} {shown(resource, wanted)}: no machine here has more than "
+                f"{shown(resource, most)}, so no trial could ever start. Ask for fewer."
+            )
+    if spec.cpus_of_a_trial > together.get("CPU", 0):
+        raise BadInput(
+            f"a trial with its environment runners takes {spec.cpus_of_a_trial:g} CPU: there are "
+            f"{together.get('CPU', 0):g} here, so no trial could ever start. Ask for fewer."
+        )
+
+
+def shown(resource: str, amount: float) -> str:
+    """An amount of a resource as a person reads it."""
+    return (
+        f"{amount / 2**30:.1f} GiB of memory" if resource == "memory" else f"{amount:g} {resource}"
+    )

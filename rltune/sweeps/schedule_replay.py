@@ -1,0 +1,81 @@
+"""From a finished sweep to the RunSpec of its replay: was it the schedule, or luck?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rltune import catalog
+from rltune.catalog.algorithms import algorithm
+from rltune.errors import BadInput
+from rltune.request import capacity, env_copies, preflight, resolve, secrets
+from rltune.runs import lineage
+from rltune.runs.folder import RunFolder, check_name, default_name
+from rltune.spec import RunSpec
+
+
+def replay_spec(
+    folder: RunFolder,
+    seeds: int = 5,
+    *,
+    seed: int = 0,
+    concurrent: int | None = None,
+    cpus_per_trial: float | None = None,
+    gpus_per_trial: float | None = None,
+    storage: str | Path = "runs",
+    name: str | None = None,
+    address: str | None = None,
+    command: Sequence[str] = (),
+) -> RunSpec:
+    """The request of a replay: every arm on the same fresh seeds, for the champion's steps.
+
+    Args:
+        seeds: training runs of each arm.
+
+    The others are those of :func:`rltune.sweep`; None for what the sweep had.
+
+    Raises:
+        BadInput: the run cannot be replayed, see :func:`rltune.runs.lineage.arms`.
+    """
+    source = folder.spec
+    if source.job != "sweep":
+        raise BadInput(f"{folder.shown} is no sweep: there is no schedule to replay")
+    if seeds < 2:
+        raise BadInput(f"--seeds must be at least 2, got {seeds}")
+    if name is not None:
+        check_name(name)
+    arms, env_steps = lineage.arms(folder)
+    place = Path(storage).expanduser().resolve()
+    report = source.settings["min_sample_timesteps_per_iteration"]
+    spec = replace(
+        source,
+        job="replay",
+        arms=arms,
+        budget=replace(
+            source.budget,
+            scheduler="fifo",
+            searcher="random",
+            trials=seeds * len(arms),
+            steps=env_steps,
+            perturb_every=max(report, env_steps // resolve.CHECKPOINTS),
+            target=None,
+            time_budget=None,
+        ),
+        points=(),
+        seed=seed,
+        name=name or default_name(f"replay-{source.algo}", source.env, place),
+        storage=str(place),
+        concurrent=concurrent,
+        cpus_per_trial=cpus_per_trial or source.cpus_per_trial,
+        gpus_per_trial=source.gpus_per_trial if gpus_per_trial is None else gpus_per_trial,
+        address=address,
+        command=tuple(secrets.redact(command)),
+        versions=resolve.versions(source.simulator),
+    )
+    spec = env_copies.fewer_at_a_time(spec)
+    capacity.check_machine(spec)
+    resolve.check_simulator(spec)
+    env = catalog.environment(spec.env_id, spec.imports)
+    preflight.check_environment(env, algorithm(spec.algo), spec.env_args, spec.env_timeout)
+    return spec

@@ -1,0 +1,46 @@
+"""Notices that nothing runs: a cluster may be busy, or have lost the machines it needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from ray.tune.experiment import Trial
+
+from rltune.callbacks.base import Callback
+from rltune.errors import BadInput, MachineError
+from rltune.spec import RunSpec
+from rltune.sweeps import ray_session
+
+#: Seconds in which a process starts, also on a slow machine.
+PATIENCE = 60.0
+
+
+class StallWatch:
+    """Looks at every step of Tune's."""
+
+    def __init__(self, spec: RunSpec, observer: Callback, patience: float = PATIENCE) -> None:
+        self._spec = spec
+        self._observer = observer
+        self._patience = patience
+        self._since = time.monotonic()
+        self._told = False
+
+    def look(self, trials: Sequence[Trial]) -> None:
+        """Tells whoever watches that trials wait for resources.
+
+        Raises:
+            MachineError: no machine is left that could ever hold one.
+        """
+        if any(trial.status == Trial.RUNNING for trial in trials):
+            self._since, self._told = time.monotonic(), False
+        elif not self._told and time.monotonic() - self._since > self._patience:
+            self._told = True
+            try:
+                ray_session.check_fits(self._spec)
+            except BadInput as error:
+                raise MachineError(f"the cluster has shrunk. {error}") from error
+            needs = ", ".join(
+                ray_session.shown(*need) for need in ray_session.needs(self._spec).items()
+            )
+            self._observer.notice(f"waiting for {needs} to be free")

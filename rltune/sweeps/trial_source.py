@@ -1,0 +1,102 @@
+"""Hands Tune its trials: those of a state that is gone on with, then new ones of a searcher."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
+from ray.tune.search.search_algorithm import SearchAlgorithm
+
+from rltune.schedulers import row
+from rltune.schedulers.population import start_from
+from rltune.searchers import Searcher, starting_point
+from rltune.spec import RunSpec
+from rltune.sweeps.sweep_state import Entry, SweepState
+
+
+class TrialSource(SearchAlgorithm):
+    """Tune's source of trials, named ``t00``, ``t01`` ...
+
+    It is over when its trials are, and not when the last one is handed out: Tune ends a paused
+    trial's process once the search is finished and nobody waits in line, and then every exploit
+    in a population as large as its slots would start a process (ray 2.60,
+    TuneController._maybe_cache_trial_actor). That can go together with ReuseActorsMixin.
+    """
+
+    def __init__(self, spec: RunSpec, searcher: Searcher, state: SweepState) -> None:
+        self._spec = spec
+        self._searcher = searcher
+        self._state = state
+        self._restored = list(state.unfinished)
+        self._count = state.handed_out
+        self._running: dict[str, dict[str, Any]] = {}
+        self._given_up = False
+        self._parser: argparse.ArgumentParser = _make_parser()
+        self._experiment: dict[str, Any] = {}
+
+    def add_configurations(self, experiments: Any) -> None:
+        """Tune's description of what runs."""
+        (experiment,) = experiments
+        self._experiment = experiment.spec
+
+    @property
+    def total_samples(self) -> int:
+        """Trials of the whole sweep."""
+        return self._spec.budget.trials
+
+    def next_trial(self) -> Trial | None:
+        """The next one; None while there is none to hand out."""
+        if self._given_up:
+            return None
+        if self._restored:
+            return self._again(self._restored.pop(0))
+        if self._count >= self._spec.budget.trials:
+            return None
+        settings = starting_point(self._spec, self._searcher, self._count)
+        trial = self._make(f"t{self._count:02d}", settings)
+        self._count += 1
+        self._state.added(trial)
+        return trial
+
+    def _make(self, name: str, config: dict[str, Any]) -> Trial:
+        experiment = copy.deepcopy(self._experiment)
+        experiment["config"] = {**experiment["config"], **config}
+        creators = ("trial_name_creator", "trial_dirname_creator")
+        experiment |= dict.fromkeys(creators, lambda _trial: name)
+        trial = _create_trial_from_spec(experiment, self._parser, trial_id=name)
+        # Its folder may be there from before a resume; Tune would make another.
+        trial.relative_logdir = trial.storage.trial_dir_name = name
+        self._running[name] = config
+        return trial
+
+    def _again(self, entry: Entry) -> Trial:
+        """A trial of before a resume, at its last checkpoint."""
+        trial = self._make(entry.id, self._state.config_of(entry))
+        trial.run_metadata.num_failures = entry.failures
+        trial.run_metadata.last_result = {"training_iteration": entry.training_iteration}
+        trial.storage.current_checkpoint_index = entry.checkpoint_index
+        start = self._state.start_of(entry)
+        if start is not None:
+            start_from(trial, start)
+        if row(self._spec.budget.scheduler).population:
+            trial.set_status(Trial.PAUSED)  # the scheduler says whose turn it is
+        self._state.added(trial, entry)
+        return trial
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """One more has ended."""
+        config = self._running.pop(trial_id, {})
+        values = {name: config.get(name) for name in self._spec.space}
+        self._searcher.completed(values, self._spec.goal.score_of(result or {}))
+
+    def is_finished(self) -> bool:
+        """Whether every trial has been handed out and has ended, or Tune ends the sweep."""
+        everyone = not self._restored and self._count >= self._spec.budget.trials
+        return self._given_up or (everyone and not self._running)
+
+    def set_finished(self) -> None:
+        """Tune ends the sweep."""
+        self._given_up = True

@@ -1,0 +1,303 @@
+"""What a user names is found without trusting it, where workers find it, too (73, 96)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import pytest
+import shapes
+from conftest import ROOT, Cli, run_rltune
+
+from rltune import catalog, envs
+from rltune.catalog import environments
+from rltune.catalog.environments import check_there
+from rltune.errors import BadInput
+from rltune.request import secrets
+from rltune.request.resolve import make_spec
+from rltune.runs.folder import RunFolder
+
+PATHS = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
+
+
+def refused(name: object, imports: tuple[str, ...] = ()) -> str:
+    with pytest.raises(BadInput) as error:
+        catalog.environment(name, imports)  # type: ignore[arg-type]
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("x = 1\nraise ValueError('no licence')", "ValueError: no licence ({file}:2)"),
+        ("import sys\nsys.exit(3)", "{file}"),
+        ("import os\nos._exit(3)", "with exit code 3"),
+        ("import ctypes\nctypes.string_at(0)", '"{file}", line 2, in <module>'),
+        ("def f(:\n    pass", "SyntaxError: invalid syntax ({file}:1)"),
+        ("import no_such_package", "No module named 'no_such_package' ({file}:1)"),
+        ("import time\ntime.sleep(100)", "no answer for 1 s (in <module>, {file}:2)"),
+    ],
+    ids=["raises", "sys.exit", "os._exit", "crashes", "syntax", "imports", "hangs"],
+)
+@pytest.mark.parametrize("way", ["file", "import"])
+def test_96_a_module_that_cannot_be_imported(
+    code: str, message: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "ENV_TIMEOUT", 1.0)
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "failing_envs.py"
+    file.write_text(code)
+    said = refused(f"{file}:Mine") if way == "file" else refused("Mine-v0", ("failing_envs",))
+    assert message.format(file=file) in said
+    assert "failing_envs" in said
+    assert "failing_envs" not in sys.modules
+
+
+def test_96_the_command_line_answers_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("import gymnasium\nraise RuntimeError('no display')\n")
+    for name, words in {
+        "broken.py:Mine": ["broken.py:Mine", "RuntimeError: no display", "broken.py:2"],
+        "gone:Mine": ["No module named 'gone'", "PYTHONPATH", "path/to/gone.py:Mine"],
+        "gone.py:Mine": ["there is no file", "gone.py"],
+        "broken.py": ["name what the file holds as well: broken.py:MyEnv"],
+    }.items():
+        done = run_rltune(tmp_path, "ppo", name, "--dry-run")
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+        assert all(word in done.stderr for word in words), done.stderr
+
+
+def test_95_a_wrong_name_in_a_file_is_answered_with_the_nearest() -> None:
+    assert "Did you mean" in refused("shapes:Maz")
+    assert "/shapes.py:Maze'" in refused(f"{shapes.__file__}:Maz")
+    assert "np is module" in refused("shapes:np")
+
+
+def test_96_a_run_whose_module_is_elsewhere(tmp_path: Path) -> None:
+    file = tmp_path / "there" / "elsewhere_envs.py"
+    file.parent.mkdir()
+    file.write_text(Path(shapes.__file__).read_text())
+    spec = make_spec("ppo", f"{file}:Plain", storage=tmp_path, name="a")
+    RunFolder.create(spec).lock.release()
+    check_there(spec, "a")
+    file.rename(tmp_path / "elsewhere_envs.py")
+    sys.modules.pop("elsewhere_envs", None)
+    with pytest.raises(BadInput, match=f"runs/a: .*there is no file {file}. Put it back there"):
+        check_there(spec, "runs/a")
+    done = run_rltune(tmp_path, "resume", "a", variables=PATHS)
+    assert done.returncode == 2
+    assert f"there is no file {file}" in done.stderr
+    assert f"The run was started in {Path.cwd()}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_relative_file_holds_in_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "near_envs.py").write_text(Path(shapes.__file__).read_text())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "registering.py").write_text(
+        "import gymnasium as gym\nimport near_envs\ngym.register('Near-v0', near_envs.Plain)\n"
+    )
+    spec = make_spec("ppo", "Near-v0", imports=["registering.py"], storage=tmp_path)
+    assert spec.env_id == f"{tmp_path}/registering.py:Near-v0"
+    assert spec.imports == (f"{tmp_path}/registering.py",)
+    spec = catalog.environment("near_envs.py:Maze")
+    assert (spec.id, spec.name) == (f"{tmp_path}/near_envs.py:Maze", "near_envs.py:Maze")
+    assert catalog.environment("./near_envs.py:Maze").id == spec.id
+
+
+def test_73_classes_and_functions_are_given_as_they_are() -> None:
+    assert catalog.environment(shapes.Maze).id == "shapes:Maze"
+    assert catalog.environment(shapes.factory).id == "shapes:factory"
+    assert "a lambda cannot be kept" in refused(lambda: shapes.Plain())
+    assert "not an instance" in refused(shapes.Plain())
+
+    class Local(shapes.Plain):
+        """Of a function."""
+
+    assert "move it to the top level of a module" in refused(Local)
+
+
+def test_73_an_id_that_a_module_registers_is_found_by_that_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "registers_envs.py").write_text(
+        "import gymnasium as gym, shapes\ngym.register('Registered-v0', shapes.Plain)\n"
+        "class Own(shapes.Plain):\n    pass\n"
+        "gym.register('RegisteredOwn-v0', Own, reward_threshold=3.0)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import registers_envs  # noqa: F401  # type: ignore[import-not-found]
+
+    found = catalog.environment("RegisteredOwn-v0")
+    assert (found.id, found.threshold) == ("registers_envs:RegisteredOwn-v0", 3.0)
+    # Its class is of another module, which does not register it.
+    assert "gymnasium.register at the top level" in refused("Registered-v0")
+    found = catalog.environment("Registered-v0", ("registers_envs",))
+    assert found.id == "registers_envs:Registered-v0"
+    for env_id in ("Registered-v0", "RegisteredOwn-v0"):
+        gym.registry.pop(env_id)
+
+
+SCRIPT = """\
+import sys
+import gymnasium as gym
+import rltune
+from shapes import Plain
+
+class Mine(Plain):
+    def __init__(self, length=10):
+        self.length = length
+
+gym.register("Script-v0", Mine, kwargs={"length": 6}, max_episode_steps=50)
+options = dict(trials=1, steps=512, scheduler="fifo", target=float("inf"), settings={
+    "train_batch_size": 256, "minibatch_size": 64, "num_envs_per_env_runner": 2})
+"""
+UNGUARDED = """\
+print(rltune.sweep("ppo", "Script-v0", name="id", **options).summary["evaluation"]["mean"])
+print(rltune.sweep("ppo", Mine, env_args={"length": 7}, name="class", **options).summary[
+    "evaluation"]["mean"])
+"""
+GUARDED = """\
+def main():
+    from rltune.request import make_spec
+    gym.register("Late-v0", Mine)
+    print(make_spec("ppo", "Script-v0").env_id)
+    print(make_spec("ppo", Mine).env_id)
+    try:
+        make_spec("ppo", "Late-v0")
+    except rltune.RltuneError as error:
+        print(error)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def _script(folder: Path, text: str, *words: str, stdin: str = "") -> list[str]:
+    (folder / "script.py").write_text(text)
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env={**os.environ, **PATHS},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_73_the_main_script_s_own_classes_and_ids_are_named_by_its_file(tmp_path: Path) -> None:
+    said = _script(tmp_path, SCRIPT + GUARDED, "script.py")
+    file = tmp_path / "script.py"
+    assert said[:2] == [f"{file}:Script-v0", f"{file}:Mine"]
+    assert "'Late-v0' was registered in this process" in said[2]
+    assert "at the top level" in said[2]
+
+
+NOTEBOOK = """\
+from rltune.request import make_spec
+for env in (Mine, "Script-v0"):
+    try:
+        make_spec("ppo", env)
+    except rltune.RltuneError as error:
+        print(error)
+"""
+
+
+def test_73_a_notebook_s_own_classes_are_refused_with_what_helps(tmp_path: Path) -> None:
+    said = _script(tmp_path, "", "-", stdin=SCRIPT + NOTEBOOK)
+    assert len(said) == 2
+    assert all("my_env.py" in line for line in said)
+
+
+@pytest.mark.slow
+def test_73_a_script_without_a_guard_trains_its_own_environment(tmp_path: Path) -> None:
+    said = _script(tmp_path, SCRIPT + UNGUARDED, "script.py")
+    assert said == ["6.0", "7.0"]
+    done = run_rltune(tmp_path, "evaluate", "runs/id", "--episodes", "3", variables=PATHS)
+    assert done.returncode == 0, done.stderr
+    assert "6 mean return" in done.stdout
+
+
+# Secrets (71) ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    (
+        "max_tokens author authority control_authority passwords num_tokens token_ids secretary "
+        "keyboard monkey key max_token tokenizer"
+    ).split(),
+)
+def test_71_names_that_are_no_secrets(name: str) -> None:
+    assert not secrets.is_secret(name)
+    assert secrets.hide({name: "x"}) == {name: "x"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    (
+        "password DB_PASSWORD api_key apiKey API-KEY token auth_token authToken client_secret "
+        "aws_secret_access_key private_key credentials smtp_passwd"
+    ).split(),
+)
+def test_71_names_that_are(name: str) -> None:
+    assert secrets.is_secret(name)
+
+
+@pytest.mark.parametrize("value", ["hunter2", 1234, 0.5, b"\x01", ("user", "pw"), ["a"], "inf"])
+def test_71_a_secret_keeps_its_type_and_leaves_no_trace(value: object) -> None:
+    hidden = secrets.hide({"db": {"password": value}, "token": value})
+    shown = str(hidden)
+    assert "hunter2" not in shown
+    assert shown.count("$RLTUNE_SECRET_") == 2
+    assert envs.reveal(hidden) == {"db": {"password": value}, "token": value}
+    assert secrets.hide(hidden) == hidden
+
+
+def test_71_what_cannot_be_a_secret_is_none() -> None:
+    given = {"use_token": True, "password": None, "token": "", "credentials": {}}
+    assert secrets.hide(given) == given
+
+
+def test_71_two_secrets_of_one_variable_are_kept_apart() -> None:
+    given = {"api_key": "a", "api-key": "b"}
+    assert envs.reveal(secrets.hide(given)) == given
+
+
+def test_71_secrets_in_dataclasses_and_pairs_are_hidden() -> None:
+    given = {"motor": shapes.Motor((1.0, 2.0), password="hunter2"), "p": {1: 2, "token": "hunter2"}}
+    hidden = secrets.hide(given)
+    assert "hunter2" not in str(hidden)
+    assert envs.reveal(hidden) == given
+
+
+def test_71_command_lines_are_redacted_in_every_way_of_writing_them() -> None:
+    words = ["--env-arg=api_key=x", "db={password='x', port=3}", "max_tokens=8", "--seed", "3"]
+    redacted = ["--env-arg=api_key=***", "db=***", "max_tokens=8", "--seed", "3"]
+    assert secrets.redact(words) == redacted
+
+
+def test_95_a_wrong_argument_is_answered_with_the_right_ones(cli: Cli, tmp_path: Path) -> None:
+    for file in (ROOT / "examples").glob("*.py"):
+        shutil.copy(file, tmp_path)
+    for words, said in {
+        "ppo trading.py:Book --env-arg fees=1": "Book takes no argument 'fees'. Did you mean 'fee'",
+        "ppo trading.py:Book --env-arg colour=1": "It takes: fee, swing, steps.",
+        "sac arm.py:heavy_arn": "arm.py:heavy_arm'?",
+        "sac Arm-v0": "add --import MODULE",
+    }.items():
+        done = cli(*words.split(), "--dry-run")
+        assert done.returncode == 2
+        assert said in done.stderr, words
+        assert len(done.stderr.splitlines()) == 1

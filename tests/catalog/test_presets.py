@@ -1,0 +1,162 @@
+"""Names, presets and their checks, without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rltune import catalog, envs
+from rltune.catalog.algorithms import ALGORITHMS, algorithm
+from rltune.errors import BadInput
+from rltune.space import Space
+
+#: Presets of many environments, each with what is known of one of them.
+GENERAL = {
+    "default": envs.EnvInfo("Any-v0", "Any-v0"),
+    "pixels": envs.EnvInfo("Any-v0", "Any-v0", pixels=True),
+    **{spec.family: envs.EnvInfo("Any-v0", "Any-v0", spec.family) for spec in envs.INFOS.values()},
+}
+SHIPPED = Path(envs.__file__).parents[1] / "presets"
+NAMES = sorted((algo, file.stem) for algo in ALGORITHMS for file in (SHIPPED / algo).glob("*.toml"))
+
+
+def _preset(algo: str, env: str) -> catalog.Preset:
+    return catalog.preset(algo, GENERAL.get(env) or catalog.environment(env))
+
+
+def test_the_presets_of_the_main_job_ship() -> None:
+    shipped = set(catalog.preset_names())
+    assert shipped >= {(algo, env) for algo in ("dqn", "ppo") for env in ("cartpole", "acrobot")}
+    assert not {env for _, env in shipped} & set(GENERAL)
+
+
+@pytest.mark.parametrize(("algo", "env"), NAMES)
+class TestEveryPreset:
+    """The contract of a preset: a new file is tested by existing."""
+
+    def test_learns_to_the_end_of_its_budget(self, algo: str, env: str) -> None:
+        preset = _preset(algo, env)
+        assert catalog.override(preset, {}, {}, {}).settings == preset.settings
+
+    def test_has_a_value_for_every_setting(self, algo: str, env: str) -> None:
+        assert _preset(algo, env).settings.keys() == algorithm(algo).settings.keys()
+
+    def test_its_values_pass_their_own_checks(self, algo: str, env: str) -> None:
+        preset = _preset(algo, env)
+        assert algorithm(algo).problems(preset.settings) == {}
+        assert preset.space.broken(preset.settings) == []
+
+    def test_every_searched_setting_has_a_default_inside(self, algo: str, env: str) -> None:
+        preset = _preset(algo, env)
+        assert preset.space
+        for name, parameter in preset.space.items():
+            assert parameter.contains(preset.settings[name])
+
+    def test_a_population_has_something_to_mutate(self, algo: str, env: str) -> None:
+        preset = _preset(algo, env)
+        assert algorithm(algo).mutable(preset.space)
+
+    def test_a_thousand_draws_keep_domain_and_constraints(self, algo: str, env: str) -> None:
+        preset = _preset(algo, env)
+        rng = np.random.default_rng(0)
+        for _ in range(1000):
+            values = preset.space.sample(rng, preset.settings)
+            assert preset.space.contains({**preset.settings, **values})
+            moved = preset.space.perturb(values, rng, fixed=preset.settings)
+            assert preset.space.contains({**preset.settings, **moved})
+
+    def test_names_its_own_environment(self, algo: str, env: str) -> None:
+        text = (SHIPPED / algo / f"{env}.toml").read_text()
+        assert ("env = " in text) == (env not in GENERAL)
+        assert env in GENERAL or f'env = "{env}"' in text
+
+
+def test_later_files_go_over_earlier_ones(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        "[budget]\ntrials = 7\n[settings]\nlr = 1e-4\n"
+        "[space]\ntau = { log = [0.01, 1.0], default = 0.5 }\n"
+    )
+    preset = catalog.preset("dqn", catalog.environment("cartpole"), str(mine))
+    assert preset.budget.trials == 7
+    assert preset.budget.steps == 80_000
+    assert preset.settings["lr"] == 1e-4
+    assert list(preset.space) == ["tau"]
+    assert preset.sources["lr"] == str(mine)
+    assert preset.sources["double_q"] == "presets/dqn/default.toml"
+
+
+def test_a_file_fixes_what_an_earlier_one_searches(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    cartpole = catalog.environment("cartpole")
+    shipped = catalog.preset("ppo", cartpole)
+    file.write_text("[settings]\ngamma = 0.97\n")
+    fixed = catalog.preset("ppo", cartpole, str(file))
+    assert fixed.settings["gamma"] == 0.97
+    assert set(shipped.space) - set(fixed.space) == {"gamma"}
+    # What leaves the space otherwise keeps the value that it would have started from.
+    file.write_text("[space]\nlr = { log = [1e-5, 1e-2] }\n")
+    narrowed = catalog.preset("ppo", cartpole, str(file))
+    assert set(narrowed.space) == {"lr"}
+    assert narrowed.settings["gamma"] == shipped.settings["gamma"] == 0.98
+
+
+def test_pictures_and_families_have_presets_of_their_own() -> None:
+    atari = catalog.preset("ppo", catalog.environment("pong"))
+    assert atari.settings["frame_stack"] == 4
+    assert atari.settings["clip_rewards"] is True
+    assert atari.sources["fcnet_hiddens"] == "presets/ppo/pixels.toml"
+    assert atari.sources["entropy_coeff"] == "presets/ppo/atari.toml"
+    assert catalog.preset("sac", catalog.environment("carracing")).settings["frame_stack"] == 4
+    assert catalog.preset("sac", catalog.environment("halfcheetah")).settings["frame_stack"] == 1
+
+
+def test_a_setting_given_a_value_is_searched_no_more() -> None:
+    preset = catalog.preset("dqn", catalog.environment("cartpole"))
+    assert "lr" in preset.space
+    fixed = catalog.override(preset, {"lr": 1e-3}, {"tau": {"log": [0.01, 1.0]}}, {"trials": 2})
+    assert "lr" not in fixed.space
+    assert "tau" in fixed.space
+    assert fixed.settings["lr"] == 1e-3
+    assert fixed.budget.trials == 2
+    assert fixed.sources["lr"] == "--set"
+
+
+def test_the_threshold_is_the_target_where_a_preset_names_none() -> None:
+    preset = catalog.preset("dqn", catalog.environment("mountaincar"))
+    assert preset.budget.target == -110.0
+
+
+def test_structural_settings_are_never_mutated() -> None:
+    algo = algorithm("ppo")
+    names = ("lr", "fcnet_activation", "num_envs_per_env_runner")
+    body = {"lr": {"log": [1e-4, 1e-2]}, "fcnet_activation": {"choice": ["relu", "tanh"]}}
+    space = Space({name: catalog.parameter(algo, name, body[name]) for name in names[:2]})
+    assert list(algo.mutable(space)) == ["lr"]
+
+
+def test_a_newer_version_is_named() -> None:
+    assert catalog.newer_version("CartPole-v0") == "CartPole-v1"
+    assert catalog.newer_version("CartPole-v1") is None
+
+
+def test_budget_numbers_are_checked() -> None:
+    preset = catalog.preset("dqn", catalog.environment("cartpole"))
+    with pytest.raises(BadInput, match="trials must be at least 1"):
+        catalog.override(preset, {}, {}, {"trials": 0})
+
+
+def test_a_rate_that_is_spent_before_the_budget_is_refused() -> None:
+    preset = catalog.preset("dqn", catalog.environment("lunarlander"))
+    longer = {"steps": 2 * preset.budget.steps}
+    with pytest.raises(BadInput, match="lr is 0 from step 150,000 on, and 300,000") as refused:
+        catalog.override(preset, {}, {}, longer)
+    stretched = [[0, 1e-3], [300_000, 0.0]]
+    assert f"--set 'lr={stretched}'" in str(refused.value)
+    assert catalog.override(preset, {"lr": stretched}, {}, longer).settings["lr"] == stretched
+    assert catalog.override(preset, {"lr": 1e-3}, {}, longer).settings["lr"] == 1e-3
+    assert catalog.override(preset, {}, {}, {"steps": 50_000}).budget.steps == 50_000
+    slower = [[0, 1e-3], [150_000, 1e-4]]  # never at zero: it goes on learning
+    assert catalog.override(preset, {"lr": slower}, {}, longer).settings["lr"] == slower

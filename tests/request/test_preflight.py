@@ -1,0 +1,99 @@
+"""A bad environment is refused before anything starts, with the line and the mend."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import faulty
+import pytest
+
+from rltune import catalog
+from rltune.catalog.algorithms import algorithm
+from rltune.errors import BadInput
+from rltune.request.preflight import check_environment
+from rltune.request.resolve import make_spec
+
+
+def _said(name: str, timeout: float = 60.0, **env_args: Any) -> str:
+    spec = catalog.environment(f"faulty:{name}")
+    with pytest.raises(BadInput) as refused:
+        check_environment(spec, algorithm("ppo"), env_args, timeout)
+    said = str(refused.value)
+    assert f"environment faulty:{name}" in said
+    return said
+
+
+def test_a_good_environment_is_let_through(tmp_path: Path) -> None:
+    assert make_spec("ppo", "faulty:Faulty", storage=tmp_path).env_id == "faulty:Faulty"
+
+
+def test_statistics_of_wrappers_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    spec = catalog.environment("authors:normalised")
+    check_environment(spec, algorithm("ppo"), {"reward": True})
+    assert "wrapped in NormalizeObservation: each copy has its own" in caplog.text
+    assert "use --set observation_filter=MeanStdFilter" in caplog.text
+    assert "use --set normalize_rewards=true" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "mend"),
+    [
+        ("OldStep", "step() returned 4 values, as old gym had it", "return `done` as terminated"),
+        ("OldReset", "reset() returned an array of shape (3,)", "`return observation, {}`"),
+        (
+            "OldSeed",
+            "reset() got an unexpected keyword argument 'seed'",
+            "def reset(self, *, seed=",
+        ),
+        ("GrowingActions", "its action_space was Discrete(2) when it was made", "mask of legal"),
+        ("NoReward", "step() returned None as reward", "float(reward)"),
+        ("ObjectReward", "step() returned an object as reward", "float(reward)"),
+        ("ArrayReward", "step() returned an array of shape (2,) as reward", "float(reward)"),
+        ("WrongShape", "an observation of shape (3, 1), its space says (3,)", "Mend the obs"),
+        ("WrongKind", "an observation of dtype float32, its space says uint8", "Mend the obs"),
+        ("Outside", "an observation with 7 at [1], its space says [-1, 1]", "Mend the obs"),
+        ("Text", "an observation of dtype <U7, its space says float32", "Mend the obs"),
+    ],
+)
+def test_25_what_does_not_keep_to_the_api(name: str, wrong: str, mend: str) -> None:
+    said = _said(name)
+    assert wrong in said
+    assert mend in said
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [("HangingMaker", "__init__"), ("HangingReset", "reset"), ("HoldingStep", "step")],
+)
+def test_19_and_20_a_hang_is_refused_with_where_it_hung(name: str, where: str) -> None:
+    said = _said(name, timeout=1.0)
+    assert "no answer for 1 s" in said
+    assert f"in {where}" in said
+    assert f"{Path(faulty.__file__).name}" in said
+    assert "--env-timeout SECONDS" in said
+
+
+def test_21_a_crash_takes_nobody_along() -> None:
+    here = os.getpid()
+    said = _said("Segfault")
+    assert os.getpid() == here
+    assert "it ended the process it was tried in, by SIGSEGV" in said
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("exit", "SystemExit: 3 raised in step ("),
+        ("interrupt", "KeyboardInterrupt raised in step ("),
+        ("_exit", "the environment ended its process with exit code 3 (in step, "),
+    ],
+)
+def test_99_an_environment_that_leaves_is_refused_with_what_it_did(how: str, told: str) -> None:
+    assert told + faulty.__file__ in _said("Leaves", how=how)
+
+
+def test_no_time_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="--env-timeout must be above 0 seconds, got 0"):
+        make_spec("ppo", "cartpole", storage=tmp_path, env_timeout=0)

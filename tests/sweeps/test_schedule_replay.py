@@ -1,0 +1,79 @@
+"""A replay of a real sweep: every arm trains under the settings that it should."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import short
+from warm import run_rltune
+
+from rltune.runs import lineage
+from rltune.runs.folder import RunFolder
+from rltune.spec import FIRST_FRESH_SEED, FIRST_SELECTION_SEED
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def replayed(folder: Path) -> RunFolder:
+    """Of a sweep whose champion is a clone: the one that copied last."""
+    words = ("--steps", "6000", "--scheduler", "pbt", "--seed", "3", "--concurrent", "1")
+    short.run(folder, "source", *words)
+    source = RunFolder.open(folder / "runs/source")
+    exploits = [line for line in source.decisions() if line["kind"] == "exploit"]
+    clone = exploits[-1]["trial"]
+    rows = source.reports(clone)
+    best = {**(source.summary or {})["best"], "trial": clone, "env_steps": rows[-1].env_steps}
+    source.write_summary({**(source.summary or {}), "best": best})
+    # From the log's last row back to the exploit, the lineage says what acted.
+    found, _ = lineage.schedule(source, clone, rows[-1].env_steps)
+    assert found[-1][1] == dict(rows[-1].settings)
+    assert exploits[-1]["donor_env_steps"] > 0
+    done = run_rltune(folder, "replay", "runs/source", "--seeds", "2", "--name", "replay")
+    assert done.returncode == 0, done.stderr
+    assert "Schedule or luck" in done.stdout
+    assert " with probability " in done.stdout
+    return RunFolder.open(folder / "runs/replay")
+
+
+def test_every_arm_has_its_settings_at_every_report(replayed: RunFolder) -> None:
+    spec = replayed.spec
+    assert [spec.arm(index) for index in range(3)] == ["schedule", "final", "initial"]
+    changes = [at for at, _ in spec.arms["schedule"][1:]]
+    assert changes
+    for index, trial in enumerate(replayed.trials()):
+        rows = replayed.reports(trial)
+        assert rows[-1].env_steps >= spec.budget.steps
+        assert dict(rows[0].settings) == spec.due(index, 0)
+        # A report's settings are those due when its iteration began.
+        for before, row in pairwise(rows):
+            assert dict(row.settings) == spec.due(index, before.env_steps)
+    lines = [line for line in replayed.decisions() if line["kind"] == "change"]
+    assert {line["trial"] for line in lines} == {"t00", "t03"}
+    assert len(lines) == 2 * len(changes)
+    assert all(line["effective"] == line["requested"] for line in lines)
+
+
+def test_the_arms_share_fresh_seeds_and_are_compared(replayed: RunFolder) -> None:
+    summary = replayed.summary or {}
+    seeds = [seed["seed"] for seed in summary["seeds"]]
+    assert seeds[:3] == [seeds[0]] * 3
+    assert seeds[3:] == [seeds[3]] * 3
+    assert seeds[0] != seeds[3]
+    assert all(FIRST_FRESH_SEED <= seed < FIRST_SELECTION_SEED for seed in seeds)
+    scores = [seed["score"] for seed in summary["seeds"]]
+    for place, arm in enumerate(("schedule", "final", "initial")):
+        assert summary["arms"][arm]["scores"] == scores[place::3]
+    pairs = [(pair["arm"], pair["over"]) for pair in summary["comparisons"]]
+    assert pairs == [("schedule", "final"), ("schedule", "initial"), ("final", "initial")]
+    a, b = (summary["arms"][arm]["scores"] for arm in ("schedule", "final"))
+    wins = sum((x > y) + (x == y) / 2 for x in a for y in b) / 4
+    assert summary["comparisons"][0]["probability"] == wins
+
+
+def test_a_replay_cannot_be_replayed(replayed: RunFolder) -> None:
+    done = run_rltune(replayed.path.parent, "replay", "replay")
+    assert done.returncode == 2
+    assert "is no sweep" in done.stderr

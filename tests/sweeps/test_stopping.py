@@ -1,0 +1,90 @@
+"""How sweeps end, and what fixes what comes out: seeds, targets, budgets, a cluster, Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CLUSTER
+from short import run as run_short
+from short import words
+from warm import run_rltune
+
+import rltune
+from rltune.cli.parse import value
+from rltune.runs.folder import RunFolder, loads
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_ray_session")]
+
+
+def _progress(path: Path) -> list[dict[str, Any]]:
+    folder = RunFolder.open(path)
+    rows = [row.to_dict() for trial in folder.trials() for row in folder.reports(trial)]
+    clocks = ("wall_seconds", "train_seconds")
+    return [{key: v for key, v in row.items() if key not in clocks} for row in rows]
+
+
+def test_34_one_seed_fixes_a_sweep(folder: Path) -> None:
+    for name, seed in (("same-1", "7"), ("same-2", "7"), ("other", "8")):
+        words = ("--steps", "6000", "--seed", seed, "--scheduler", "pbt", "--concurrent", "1")
+        run_short(folder, name, *words, "--quiet")
+    runs = {name: folder / "runs" / name for name in ("same-1", "same-2", "other")}
+    assert _progress(runs["same-1"]) == _progress(runs["same-2"])
+    assert _progress(runs["same-1"]) != _progress(runs["other"])
+    first, second = (RunFolder.open(runs[n]) for n in ("same-1", "same-2"))
+    assert first.decisions() == second.decisions()
+    assert any(line["kind"] == "exploit" for line in first.decisions())
+    assert first.summary is not None
+    assert second.summary is not None
+    assert first.summary["evaluation"] == second.summary["evaluation"]
+
+
+def test_a_target_ends_the_sweep_and_keeps_the_policy_that_got_there(folder: Path) -> None:
+    words = ("--scheduler", "fifo", "--target", "40", "--concurrent", "1", "--json")
+    done = run_short(folder, "target", *words)
+    summary = loads(done.stdout)
+    assert summary["stop_reason"] == "target"
+    assert summary["env_steps"] < 3 * 8_000
+    # The policy that got there was kept, so it was among those that played for being the best.
+    run = RunFolder.open(folder / "runs" / "target")
+    records = [run.record(checkpoint)["episode_returns"] for checkpoint in run.checkpoints()]
+    assert max(sum(returns) / len(returns) for returns in records if returns) >= 40
+    assert summary["best"]["selection_score"] is not None
+
+
+def test_a_time_budget_ends_the_sweep(folder: Path) -> None:
+    words = "--scheduler fifo --steps 10000000 --time-budget 20 --concurrent 1 --json".split()
+    summary = loads(run_short(folder, "timed", *words).stdout)
+    assert summary["stop_reason"] == "time_budget"
+    assert summary["evaluation"]["episodes"] == 100
+
+
+def test_a_sweep_on_a_cluster(folder: Path, cluster_address: str) -> None:
+    chosen = words("cluster", "--address", cluster_address, "--concurrent", "1", "--json")
+    done = run_rltune(folder, *chosen, variables=CLUSTER)
+    assert done.returncode == 0, done.stderr
+    summary = loads(done.stdout)
+    assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
+    rows = [
+        row
+        for t in summary["trials"]
+        for row in RunFolder.open(folder / "runs/cluster").reports(t["id"])
+    ]
+    assert len({row.wall_seconds for row in rows}) == len(rows), "one trial at a time"
+
+
+def test_the_same_from_python(folder: Path) -> None:
+    run = rltune.sweep(
+        "ppo",
+        "cartpole",
+        preset=folder / "short.toml",
+        trials=1,
+        scheduler="fifo",
+        settings={"lr": value("5e-4")},
+        storage=folder / "runs",
+        name="python",
+    )
+    assert run.best["config"]["lr"] == 5e-4
+    assert repr(run) == f"Run({str(folder / 'runs' / 'python')!r})"
+    assert run.evaluate(episodes=5).episodes == 5
