@@ -102,6 +102,33 @@ def test_a_light_module_loads_nothing_heavy(module: str, heavy: tuple[str, ...])
     assert done.stdout.strip() == "[]"
 
 
+def test_the_engine_does_without_ray() -> None:
+    """Every module of it, where Ray cannot be imported; of other packages it needs three."""
+    modules = [f"rltune.engine.{path.stem}" for path in (ROOT / "rltune/engine").glob("[a-z]*.py")]
+    code = (
+        "import importlib, sys\n"
+        "sys.modules['ray'] = None\n"
+        f"for name in {modules}: importlib.import_module(name)\n"
+        "print(len([name for name in sys.modules if name.startswith('rltune.engine.')]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env=environment(),
+    )
+    assert int(done.stdout) == len(modules) > 10
+    imported = {
+        name.split(".")[0]
+        for module in (ROOT / "rltune/engine").glob("*.py")
+        for name in _imports(module)
+    }
+    foreign = imported - sys.stdlib_module_names - {"rltune"}
+    assert foreign == {"numpy", "torch", "gymnasium"}
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom rltune.cli import main\n"
