@@ -21,7 +21,7 @@ COMMANDS = [(path, words) for path in EXAMPLES for words in COMMAND.findall(path
 
 
 @pytest.mark.parametrize(("path", "words"), COMMANDS, ids=[words for _, words in COMMANDS])
-def test_a_command_of_an_example(
+def test_a_command_of_an_example_works(
     path: Path, words: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(path, tmp_path)
@@ -29,7 +29,7 @@ def test_a_command_of_an_example(
     _rehearsed(cli, words)
 
 
-def test_the_page_leads_from_an_empty_file_to_a_score(cli: Cli, tmp_path: Path) -> None:
+def test_the_page_works_as_written(cli: Cli, tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(.+?)```", PAGE, re.DOTALL)
     (tmp_path / "walk.py").write_text(code)
     (words,) = COMMAND.findall(PAGE)

@@ -87,7 +87,8 @@ for _name, _space in UNREADABLE.items():
     )
 
 
-def test_10_a_resume_with_another_space_or_environment_is_refused(tmp_path: Path, cli: Cli) -> None:
+@pytest.mark.fault(10)
+def test_a_resume_with_another_space_or_environment_is_refused(tmp_path: Path, cli: Cli) -> None:
     folder = RunFolder.create(make_spec("ppo", "cartpole", storage=tmp_path, name="a"))
     state_file.write(folder.path, {"fingerprint": resume.fingerprint(folder.spec)})
     folder.lock.release()
@@ -107,7 +108,8 @@ def test_10_a_resume_with_another_space_or_environment_is_refused(tmp_path: Path
     resume.check_resumable(folder, force=True)
 
 
-def test_18_an_environment_that_cannot_be_made_is_refused_before_anything_starts(
+@pytest.mark.fault(18)
+def test_an_environment_that_cannot_be_made_is_refused_before_anything_starts(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(BadInput, match="Broken-v0 could not be made: RuntimeError: the simulator"):
@@ -122,12 +124,14 @@ def test_a_replay_buffer_that_cannot_fit_is_refused_before_anything_starts(cli: 
     assert "lower buffer_capacity" in said
 
 
-def test_35_an_unknown_environment(cli: Cli) -> None:
+@pytest.mark.fault(35)
+def test_an_unknown_environment_is_refused_with_the_nearest(cli: Cli) -> None:
     assert "Did you mean 'CartPole-v1'?" in _refused(cli, "dqn", "CartPol-v1")
     assert "Did you mean 'cartpole'?" in _refused(cli, "dqn", "cartpol")
 
 
-def test_36_an_unknown_algorithm_or_setting(cli: Cli) -> None:
+@pytest.mark.fault(36)
+def test_an_unknown_algorithm_or_setting_is_refused_with_the_nearest(cli: Cli) -> None:
     assert "Did you mean 'dqn'?" in _refused(cli, "dqnn", "cartpole")
     assert "Did you mean 'gamma'?" in _refused(cli, "dqn", "cartpole", "--set", "gama=0.9")
     assert "Did you mean 'lr'?" in _refused(cli, "dqn", "cartpole", "--space", "lrr={log=[1e-5,1]}")
@@ -139,14 +143,16 @@ def test_36_an_unknown_algorithm_or_setting(cli: Cli) -> None:
     assert "rltune dqn cartpole" in _refused(cli, "dqn")
 
 
-def test_37_a_withdrawn_version_names_its_replacement(cli: Cli) -> None:
+@pytest.mark.fault(37)
+def test_a_withdrawn_version_names_its_replacement(cli: Cli) -> None:
     assert "LunarLander-v3" in _refused(cli, "dqn", "LunarLander-v2")
     outdated = cli("dqn", "CartPole-v0", "--dry-run")
     assert outdated.returncode == 0
     assert "CartPole-v1 has replaced it" in outdated.stderr
 
 
-def test_38_every_problem_of_a_preset_with_its_line(cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.fault(38)
+def test_every_problem_of_a_preset_is_reported_with_its_line(cli: Cli, tmp_path: Path) -> None:
     preset = tmp_path / "bad.toml"
     preset.write_text(
         textwrap.dedent("""\
@@ -186,7 +192,8 @@ def test_38_every_problem_of_a_preset_with_its_line(cli: Cli, tmp_path: Path) ->
         ), (line, words, message)
 
 
-def test_38_a_key_given_twice(cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.fault(38)
+def test_a_key_given_twice_is_refused(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "twice.toml").write_text("[settings]\ngamma = 0.9\ngamma = 0.8\n")
     message = _refused(cli, "dqn", "cartpole", "--preset", "twice.toml")
     assert "twice.toml" in message
@@ -194,12 +201,14 @@ def test_38_a_key_given_twice(cli: Cli, tmp_path: Path) -> None:
     assert "given twice" in _refused(cli, "dqn", "cartpole", "--set", "lr=1", "--set", "lr=2")
 
 
-def test_39_a_default_outside_its_own_range(cli: Cli) -> None:
+@pytest.mark.fault(39)
+def test_a_default_outside_its_own_range_is_refused(cli: Cli) -> None:
     message = _refused(cli, "dqn", "cartpole", "--space", "lr={log=[1e-5,1e-2],default=0.5}")
     assert "lr: default 0.5 lies outside log = [1e-05, 0.01]" in message
 
 
-def test_40_spaces_that_an_algorithm_cannot_act_in(cli: Cli) -> None:
+@pytest.mark.fault(40)
+def test_spaces_that_an_algorithm_cannot_act_in_are_refused(cli: Cli) -> None:
     message = _refused(cli, "dqn", "pendulum")
     assert "dqn cannot act in Pendulum-v1: its actions are Box" in message
     assert "Use sac or ppo." in message
@@ -207,38 +216,43 @@ def test_40_spaces_that_an_algorithm_cannot_act_in(cli: Cli) -> None:
     assert "its actions are Discrete, sac takes Box. Use dqn or ppo." in message
 
 
+@pytest.mark.fault(40)
 @pytest.mark.parametrize("kind", ["Dict", "Tuple"])
 @pytest.mark.parametrize("algo", ["dqn", "ppo"])
-def test_40_actions_that_no_algorithm_handles(algo: str, kind: str) -> None:
+def test_actions_that_no_algorithm_handles_are_refused(algo: str, kind: str) -> None:
     spec = catalog.environment(f"OddActions{kind}-v0")
     with pytest.raises(BadInput, match=f"{kind}.*wrap the environment"):
         preflight.check_environment(spec, algorithm(algo), {})
 
 
+@pytest.mark.fault(66)
 @pytest.mark.parametrize("kind", ["MultiDiscrete", "MultiBinary"])
 @pytest.mark.parametrize("algo", ["dqn", "sac"])
-def test_66_many_numbers_are_ppos(algo: str, kind: str) -> None:
+def test_multi_discrete_actions_are_left_to_ppo(algo: str, kind: str) -> None:
     spec = catalog.environment(f"OddActions{kind}-v0")
     with pytest.raises(BadInput, match=f"its actions are {kind}.*Use ppo"):
         preflight.check_environment(spec, algorithm(algo), {})
     preflight.check_environment(spec, algorithm("ppo"), {})
 
 
-def test_63_sac_needs_bounds() -> None:
+@pytest.mark.fault(63)
+def test_sac_refuses_unbounded_actions() -> None:
     spec = catalog.environment("OddActionsOpen-v0")
     with pytest.raises(BadInput, match=r"sac cannot act in .*OddActionsOpen-v0.*Use ppo"):
         preflight.check_environment(spec, algorithm("sac"), {})
     preflight.check_environment(spec, algorithm("ppo"), {})
 
 
+@pytest.mark.fault(65)
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_65_observations_that_no_network_reads(kind: str) -> None:
+def test_observations_that_no_network_reads_are_refused(kind: str) -> None:
     spec = catalog.environment(f"OddObservations{kind}-v0")
     with pytest.raises(BadInput, match=f"{kind} observations are not handled"):
         preflight.check_environment(spec, algorithm("dqn"), {})
 
 
-def test_41_batches_that_do_not_fit(cli: Cli) -> None:
+@pytest.mark.fault(41)
+def test_batches_that_do_not_fit_are_refused(cli: Cli) -> None:
     message = _refused(cli, "ppo", "cartpole", "--set", "minibatch_size=1024")
     assert "minibatch_size <= train_batch_size does not hold" in message
     assert "minibatch_size = 1024, train_batch_size = 512" in message
@@ -247,7 +261,8 @@ def test_41_batches_that_do_not_fit(cli: Cli) -> None:
     # After a mutation: tests/test_catalog.py and tests/schedulers hold every proposal to the same.
 
 
-def test_42_nothing_to_do_or_more_than_fits(cli: Cli) -> None:
+@pytest.mark.fault(42)
+def test_budgets_of_nothing_or_more_than_fits_are_refused(cli: Cli) -> None:
     for option, value in (
         ("--trials", "0"),
         ("--trials", "-3"),
@@ -273,14 +288,15 @@ def test_42_nothing_to_do_or_more_than_fits(cli: Cli) -> None:
         assert "this machine has" in _refused(cli, "dqn", "cartpole", *words)
 
 
-def test_an_interval_shorter_than_an_episode_is_told(cli: Cli) -> None:
+def test_an_interval_shorter_than_an_episode_is_reported(cli: Cli) -> None:
     words = ("ppo", "cartpole", "--dry-run", "--perturb-every")
     assert "gives each of 8 environments 250 steps" in cli(*words, "2000").stderr
     assert "gives each" not in cli(*words, "4000").stderr
     assert "gives each" not in cli(*words, "2000", "--scheduler", "asha").stderr
 
 
-def test_42_sizes_of_memory_and_points(cli: Cli) -> None:
+@pytest.mark.fault(42)
+def test_sizes_of_memory_and_points_are_checked(cli: Cli) -> None:
     for text, size in (("2GiB", 2 << 30), ("500MB", 500_000_000), ("1.5k", 1_500), ("7", 7)):
         assert capacity.as_bytes(text) == size
     assert "write it like 2GiB" in _refused(cli, "dqn", "cartpole", "--memory-per-trial", "lots")
@@ -290,13 +306,15 @@ def test_42_sizes_of_memory_and_points(cli: Cli) -> None:
     assert "write it as --point '{lr=1e-3}'" in _refused(cli, "dqn", "cartpole", "--point", "lr=1")
 
 
+@pytest.mark.fault(42)
 @pytest.mark.slow
-def test_42_a_gpu_that_is_not_there_is_refused_not_awaited(cli: Cli) -> None:
+def test_a_missing_gpu_is_refused_at_once(cli: Cli) -> None:
     message = cli("dqn", "cartpole", "--gpus-per-trial", "999")
     assert message.returncode == 2
     assert "no trial could ever start" in message.stderr
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -306,13 +324,16 @@ def test_42_a_gpu_that_is_not_there_is_refused_not_awaited(cli: Cli) -> None:
         (b"\x80\x04\x95.", "not UTF-8"),
     ],
 )
-def test_44_a_preset_that_is_none(cli: Cli, tmp_path: Path, content: bytes, words: str) -> None:
+def test_a_file_that_is_not_a_preset_is_refused(
+    cli: Cli, tmp_path: Path, content: bytes, words: str
+) -> None:
     (tmp_path / "evil.toml").write_bytes(content)
     assert words in _refused(cli, "dqn", "cartpole", "--preset", "evil.toml")
     assert not (tmp_path / "pwned").exists()
 
 
-def test_44_a_preset_of_100_megabytes_is_not_read(cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.fault(44)
+def test_a_preset_of_100_megabytes_is_not_read(cli: Cli, tmp_path: Path) -> None:
     with (tmp_path / "huge.toml").open("wb") as file:
         file.truncate(100_000_000)
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
@@ -321,10 +342,11 @@ def test_44_a_preset_of_100_megabytes_is_not_read(cli: Cli, tmp_path: Path) -> N
     assert largest < 200_000 or largest == before, f"{largest} KiB"
 
 
+@pytest.mark.fault(45)
 @pytest.mark.parametrize(
     "name", ["../../etc/x", "/abs", "a\0b", "x" * 300, "run\N{ROCKET}", "-rf", ".hidden", "", "a b"]
 )
-def test_45_run_names_that_are_no_folder_names(name: str, tmp_path: Path) -> None:
+def test_run_names_that_are_not_folder_names_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="run name"):
         check_name(name)
     with pytest.raises(BadInput, match="run name"):
@@ -332,11 +354,13 @@ def test_45_run_names_that_are_no_folder_names(name: str, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_45_on_the_command_line(cli: Cli) -> None:
+@pytest.mark.fault(45)
+def test_the_command_line_refuses_a_bad_run_name(cli: Cli) -> None:
     assert "run name" in _refused(cli, "dqn", "cartpole", "--name", "../../etc/x")
 
 
-def test_50_a_storage_that_cannot_be_written(tmp_path: Path) -> None:
+@pytest.mark.fault(50)
+def test_a_storage_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     # Permissions do not bind root, under which the tests may run: a file in the way binds all.
     (tmp_path / "runs").write_text("not a folder")
     spec = make_spec("dqn", "cartpole", storage=tmp_path / "runs", name="a")
@@ -345,14 +369,16 @@ def test_50_a_storage_that_cannot_be_written(tmp_path: Path) -> None:
     assert caught.value.exit_code == 3
 
 
-def test_50_on_the_command_line(cli: Cli) -> None:
+@pytest.mark.fault(50)
+def test_the_command_line_refuses_a_read_only_storage(cli: Cli) -> None:
     done = cli("dqn", "cartpole", "--storage", "/proc/runs")
     assert done.returncode == 3
     assert "cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_53_two_sweeps_of_one_name(tmp_path: Path) -> None:
+@pytest.mark.fault(53)
+def test_a_second_sweep_of_the_same_name_is_refused(tmp_path: Path) -> None:
     spec = make_spec("dqn", "cartpole", storage=tmp_path, name="a")
     holder = subprocess.Popen(
         [
@@ -386,7 +412,8 @@ def test_53_two_sweeps_of_one_name(tmp_path: Path) -> None:
     folder.lock.release()
 
 
-def test_60_secrets_never_reach_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.fault(60)
+def test_secrets_never_reach_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     env_args = {"api_key": "hunter2", "DB_PASSWORD": "swordfish", "gravity": 9.8}
     command = ["rltune", "dqn", "x", "--env-arg", "api_key=hunter2", "--env-arg", "gravity=9.8"]
     for name in ("RLTUNE_SECRET_API_KEY", "RLTUNE_SECRET_DB_PASSWORD"):
@@ -408,8 +435,9 @@ def test_60_secrets_never_reach_the_disk(tmp_path: Path, monkeypatch: pytest.Mon
         check_there(needy, "a")
 
 
+@pytest.mark.fault(60)
 @pytest.mark.slow
-def test_60_no_file_of_a_sweep_holds_a_secret(tmp_path: Path) -> None:
+def test_no_file_of_a_sweep_holds_a_secret(tmp_path: Path) -> None:
     (tmp_path / "keyed.py").write_text(
         textwrap.dedent("""\
         import gymnasium as gym
@@ -434,7 +462,8 @@ def test_60_no_file_of_a_sweep_holds_a_secret(tmp_path: Path) -> None:
     assert spec.env_id == "keyed:Keyed-v0"
 
 
-def test_61_the_board_listens_on_loopback_alone(tmp_path: Path) -> None:
+@pytest.mark.fault(61)
+def test_the_board_listens_on_loopback_alone(tmp_path: Path) -> None:
     RunFolder.create(make_spec("dqn", "cartpole", storage=tmp_path, name="a")).lock.release()
     board = subprocess.Popen(
         [sys.executable, "-m", "rltune", "board", str(tmp_path / "a"), "--port", "0"],
@@ -476,7 +505,7 @@ def test_a_population_with_nothing_to_change_is_refused() -> None:
     assert make_spec("ppo", "cartpole", settings=fixed, space=activation, scheduler="fifo")
 
 
-def test_every_problem_is_told_at_once(cli: Cli) -> None:
+def test_every_problem_is_reported_at_once(cli: Cli) -> None:
     message = _refused(cli, "dqn", "cartpole", "--set", "gama=1", "--set", "tau=7", "--trials", "0")
     assert len([line for line in message.splitlines() if line.startswith("error: ")]) == 3
 

@@ -102,7 +102,7 @@ def test_a_light_module_loads_nothing_heavy(module: str, heavy: tuple[str, ...])
     assert done.stdout.strip() == "[]"
 
 
-def test_the_engine_does_without_ray() -> None:
+def test_the_engine_works_without_ray() -> None:
     """Every module of it, where Ray cannot be imported; of other packages it needs three."""
     modules = [f"rltune.engine.{path.stem}" for path in (ROOT / "rltune/engine").glob("[a-z]*.py")]
     code = (

@@ -75,7 +75,7 @@ def test_a_request_keeps_its_metric_and_drops_a_target_in_returns(spec: RunSpec)
         make_spec("ppo", "cartpole", mode="maximum")
 
 
-def test_what_starts_from_a_run_asks_for_its_metric(spec: RunSpec) -> None:
+def test_commands_that_continue_a_run_keep_its_metric(spec: RunSpec) -> None:
     asked = replace(spec, budget=replace(spec.budget, target=0.25))
     command = commands.with_preset(asked, "best.toml", train=True)
     assert command.endswith("--preset best.toml --metric episode_info/cost --mode min")
@@ -96,7 +96,7 @@ def test_a_target_is_reached_from_its_own_side(spec: RunSpec) -> None:
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
-def test_a_population_copies_who_is_better(mode: str, tmp_path: Path) -> None:
+def test_a_population_copies_the_better_member(mode: str, tmp_path: Path) -> None:
     table = Table(tmp_path, lambda name, *_: float(name[1:]), mode=mode)
     table.run()
     best = "t03" if mode == "max" else "t00"
@@ -104,7 +104,7 @@ def test_a_population_copies_who_is_better(mode: str, tmp_path: Path) -> None:
     assert {decision.donor for decision in table.told[:2]} == {best}
 
 
-def test_asha_stops_who_is_worse(spec: RunSpec) -> None:
+def test_asha_stops_the_worse_trials(spec: RunSpec) -> None:
     scheduler = asha.build(SchedulerContext(spec, lambda _: None, 1))
     assert scheduler.metric == COST.name
     assert scheduler._metric_op == -1.0

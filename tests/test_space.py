@@ -33,7 +33,7 @@ def test_no_proposal_leaves_the_domain(kind: str, unit: float, seed: int) -> Non
 
 @pytest.mark.parametrize("kind", EXAMPLES)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_unit_position_is_inverted(kind: str, seed: int) -> None:
+def test_the_unit_position_is_inverted(kind: str, seed: int) -> None:
     parameter = parse_parameter("x", EXAMPLES[kind])
     value = parameter.sample(np.random.default_rng(seed))
     back = parameter.from_unit(parameter.to_unit(value))
@@ -90,7 +90,7 @@ def test_perturb_moves_a_gamma_in_its_distance_to_one() -> None:
         ({"int": [4, 4]}, 4, {4}),
     ],
 )
-def test_a_step_is_a_fifth_and_never_stays_where_it_can_move(
+def test_a_step_is_a_fifth_and_always_moves_where_it_can(
     body: dict[str, object], value: object, reached: set[object]
 ) -> None:
     parameter, rng = parse_parameter("x", body), np.random.default_rng(0)
@@ -100,7 +100,7 @@ def test_a_step_is_a_fifth_and_never_stays_where_it_can_move(
 
 
 @pytest.mark.parametrize("kind", [kind for kind in EXAMPLES if kind != "choice"])
-def test_a_value_beside_its_range_is_drawn_in(kind: str) -> None:
+def test_a_value_outside_its_range_is_clipped(kind: str) -> None:
     parameter, rng = parse_parameter("x", EXAMPLES[kind]), np.random.default_rng(0)
     low, high = parameter.domain()
     for value in (low * 0.99, high * 1.001, low - 1e-9, high + 1e-9):
@@ -115,7 +115,7 @@ def test_100_000_samples_keep_domains_and_constraints() -> None:
     assert all(space.contains({**fixed, **space.sample(rng, fixed)}) for _ in range(100_000))
 
 
-def test_a_perturbed_configuration_is_never_the_same() -> None:
+def test_a_perturbed_configuration_always_changes() -> None:
     space = Space(
         {name: parse_parameter(name, {"int": [1, 1000]}) for name in "ab"},
         (Constraint.parse("a <= b"), Constraint.parse("b <= a * 1.01")),
@@ -154,7 +154,7 @@ def test_an_impossible_space_is_refused() -> None:
         space.sample(np.random.default_rng(0))
 
 
-def test_cube_and_configuration_are_inverse() -> None:
+def test_the_unit_cube_mapping_is_inverted() -> None:
     space = Space({name: parse_parameter(name, body) for name, body in EXAMPLES.items()})
     values = space.sample(np.random.default_rng(3))
     unit = space.to_unit(values)
@@ -183,7 +183,7 @@ def test_cube_and_configuration_are_inverse() -> None:
         (0.5, "expected a table"),
     ],
 )
-def test_a_wrong_parameter_is_named_and_mended(body: object, message: str) -> None:
+def test_a_wrong_parameter_is_named_with_its_fix(body: object, message: str) -> None:
     with pytest.raises(BadInput, match=message) as caught:
         parse_parameter("lr", body)
     assert all(problem.startswith("lr: ") for problem in caught.value.problems)

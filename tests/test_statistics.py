@@ -13,7 +13,7 @@ def test_iqm_is_the_mean_of_the_middle_half() -> None:
     np.testing.assert_allclose(iqm([[0, 1, 2, 9], [5, 5, 5, 5]]), [1.5, 5.0])
 
 
-def test_the_interval_of_the_iqm_covers_it_about_as_often_as_it_says() -> None:
+def test_the_interval_of_the_iqm_covers_it_at_its_stated_rate() -> None:
     rng = np.random.default_rng(0)
     covered = 0
     for _ in range(200):
@@ -22,12 +22,12 @@ def test_the_interval_of_the_iqm_covers_it_about_as_often_as_it_says() -> None:
     assert 0.85 <= covered / 200 <= 0.99
 
 
-def test_equal_scores_have_a_point_for_an_interval() -> None:
+def test_equal_scores_give_an_interval_of_width_zero() -> None:
     assert interval([500.0] * 10, of=iqm) == (500.0, 500.0)
     assert interval([1.0] * 3, [0.0] * 4, of=improvement) == (1.0, 1.0)
 
 
-def test_improvement_counts_pairs_and_halves_ties() -> None:
+def test_improvement_counts_pairs_with_ties_as_half() -> None:
     assert improvement([3, 4], [1, 2]) == 1.0
     assert improvement([1, 2], [1, 2]) == pytest.approx(0.5)
     assert improvement([1, 5], [2, 3, 4]) == pytest.approx(0.5)

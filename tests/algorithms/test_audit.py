@@ -131,7 +131,7 @@ def test_a_round_of_exploits_over_every_mutable_setting(algo: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_a_restore_of_its_own_is_audited_too(algo: str, tmp_path: Path) -> None:
+def test_a_restore_is_audited(algo: str, tmp_path: Path) -> None:
     member = make(algo, trial="t01")
     member.train()
     steps = member.env_steps
@@ -150,7 +150,7 @@ def test_a_restore_of_its_own_is_audited_too(algo: str, tmp_path: Path) -> None:
 # Taken out, the audit raises ---------------------------------------------------------------------
 
 
-def test_without_the_clock_of_the_learning_rates(
+def test_a_missing_learning_rate_clock_is_detected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Checkpoints hold no rate: the donor's cannot act in a clone, its schedule's start could."""
@@ -169,7 +169,7 @@ def test_without_the_clock_of_the_learning_rates(
     clone.cleanup()
 
 
-def test_without_the_clock_of_the_entropy_schedule(
+def test_a_missing_entropy_clock_is_detected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     donor, clone = _donor("ppo", tmp_path), make("ppo", trial="t01")
@@ -213,7 +213,7 @@ def test_without_the_clock_of_the_entropy_schedule(
         ("sac", {"gamma": "loss", "critic_lr": "optimiser", "alpha_lr": "optimiser"}),
     ],
 )
-def test_without_anything_built_anew(
+def test_a_missing_rebuild_is_detected(
     algo: str, wanted: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reset that changes the config alone, which is what most people would write."""
@@ -259,7 +259,7 @@ def test_structure_is_read_from_what_was_built(
     member.cleanup()
 
 
-def test_what_cannot_be_compared_is_left_out() -> None:
+def test_incomparable_settings_are_not_audited() -> None:
     readings = [Reading("n_step", "loss", 1), Reading("rollout_fragment_length", "sampler", 4)]
     assert not mismatches("dqn", {"n_step": (1, 3)}, readings, 0)
     assert not mismatches("dqn", {"rollout_fragment_length": "auto"}, readings, 0)
@@ -328,7 +328,8 @@ def _ppo_loss(batch: Any, out: Any, value: torch.Tensor, settings: dict[str, Any
     return float(total.mean())
 
 
-def test_31_ppo_runs_at_what_the_log_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.fault(31)
+def test_ppo_runs_at_the_logged_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     donor, clone = _donor("ppo", tmp_path), make("ppo", trial="t01", seed=9)
     clone.train()
     wanted = {
@@ -372,7 +373,8 @@ def test_31_ppo_runs_at_what_the_log_says(tmp_path: Path, monkeypatch: pytest.Mo
     clone.cleanup()
 
 
-def test_31_dqn_runs_at_what_the_log_says(tmp_path: Path) -> None:
+@pytest.mark.fault(31)
+def test_dqn_runs_at_the_logged_settings(tmp_path: Path) -> None:
     structure = {"double_q": False, "prioritized_replay": False}
     donor, clone = _donor_of(structure, tmp_path), make("dqn", trial="t01", seed=9)
     clone.train()
@@ -411,7 +413,8 @@ def _norm(params: list[torch.Tensor]) -> float:
     return float(torch.cat([p.grad.flatten() for p in params if p.grad is not None]).norm())
 
 
-def test_31_sac_runs_at_what_the_log_says(tmp_path: Path) -> None:
+@pytest.mark.fault(31)
+def test_sac_runs_at_the_logged_settings(tmp_path: Path) -> None:
     donor, clone = _donor("sac", tmp_path), make("sac", trial="t01", seed=9)
     wanted = {"actor_lr": 2e-3, "critic_lr": 3e-3, "alpha_lr": 4e-3}
     _exploit(clone, donor, tmp_path, exploit_buffer="donor", **wanted)

@@ -83,10 +83,9 @@ PAIRS: dict[str, tuple[gym.Space[Any], gym.Space[Any], tuple[str, ...]]] = {
 CASES = [(name, algo) for name, (_, _, algos) in PAIRS.items() for algo in algos]
 
 
+@pytest.mark.fault(62, 63, 64, 65, 66, 67, 68, 69)
 @pytest.mark.parametrize(("name", "algo"), CASES)
-def test_62_to_69_the_environment_gets_its_own_actions(
-    name: str, algo: str, tmp_path: Path
-) -> None:
+def test_the_environment_gets_its_own_actions(name: str, algo: str, tmp_path: Path) -> None:
     shown, acted, _ = PAIRS[name]
     args = {"observation_space": shown, "action_space": acted}
     trained = member(algo, "authors:Strict", args)
@@ -112,6 +111,7 @@ class _Asked:
         self.env_id, self.env_args, self.env_copies = env_id, env_args, env_copies
 
 
+@pytest.mark.fault(67)
 @pytest.mark.parametrize("beside", [True, False])
 @pytest.mark.parametrize(
     ("algo", "changes"),
@@ -124,9 +124,7 @@ class _Asked:
         ("dqn", {"num_atoms": 7, "v_min": 0.0, "v_max": 10.0, "prioritized_replay": True}),
     ],
 )
-def test_67_no_illegal_action_is_ever_taken(
-    algo: str, changes: dict[str, Any], beside: bool
-) -> None:
+def test_no_illegal_action_is_ever_taken(algo: str, changes: dict[str, Any], beside: bool) -> None:
     changes = dict(changes)
     args = {"beside": beside, "many": changes.pop("many", False)}
     trained = member(algo, "authors:Cards", args, **changes)
@@ -137,9 +135,10 @@ def test_67_no_illegal_action_is_ever_taken(
     trained.cleanup()
 
 
+@pytest.mark.fault(64)
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])
 @pytest.mark.parametrize("high", [1, 255])
-def test_64_flags_are_learnt_like_the_same_numbers_in_float32(algo: str, high: int) -> None:
+def test_bytes_are_learnt_like_the_same_numbers_in_float32(algo: str, high: int) -> None:
     left = member(algo, "authors:Bits", {"dtype": "float32", "high": high})
     for dtype in ("uint8", "int8" if high == 1 else "int64", "float64"):
         right = member(algo, "authors:Bits", {"dtype": dtype, "high": high})
@@ -150,7 +149,7 @@ def test_64_flags_are_learnt_like_the_same_numbers_in_float32(algo: str, high: i
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("frame_stack", [1, 3])
-def test_an_array_that_is_reused_is_what_it_was(frame_stack: int, shared: bool) -> None:
+def test_a_reused_array_keeps_its_earlier_values(frame_stack: int, shared: bool) -> None:
     args = {"shared": shared}
     changes = {"frame_stack": frame_stack, **BRIEF, **OF_ALGO["dqn"]}
     trained = make("dqn", env="authors:Reused", env_config=args, **changes)
@@ -180,7 +179,7 @@ def test_observations_that_are_kept_stay_as_they_were(frame_stack: int) -> None:
 
 
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])
-def test_what_an_environment_sets_in_torch_stays_its_own(algo: str) -> None:
+def test_torch_settings_of_an_environment_stay_its_own(algo: str) -> None:
     trained = make(algo, env="authors:SetsTorch", **BRIEF, **OF_ALGO[algo])
     rollout = trained.env_runner.sample(num_steps=60)
     assert torch.get_num_threads() == 1  # as the member sets it
@@ -198,7 +197,7 @@ def test_what_an_environment_sets_in_torch_stays_its_own(algo: str) -> None:
     assert torch.get_default_dtype() == torch.float32
 
 
-def test_export_keeps_to_the_copies_that_there_may_be() -> None:
+def test_export_respects_the_limit_of_copies() -> None:
     trained = member("ppo", "authors:OnAPort", num_envs_per_env_runner=1)
     policy = policy_of(trained, "authors:Bits", {"n": 8})
     with pytest.raises(EnvironmentFailed, match=r"authors:OnAPort, .*in use .*authors.py:"):
@@ -213,17 +212,19 @@ def test_copies_that_differ_are_named() -> None:
         envs.make_vec("authors:Differing", 3)
 
 
+@pytest.mark.fault(63)
 @pytest.mark.parametrize(
     ("low", "high"), [(-3.0, 0.2), (-2.0, 0.7)], ids=["stronger brakes", "other bounds"]
 )
-def test_63_full_throttle_is_in_the_space(low: float, high: float) -> None:
+def test_full_throttle_is_in_the_space(low: float, high: float) -> None:
     env = envs.make("authors:Cruise", {"low": low, "high": high})
     env.reset(seed=0)
     returns = sum(env.step(np.float32([17.0]))[1] for _ in range(50))
     assert returns == pytest.approx(50 * high)
 
 
-def test_62_what_is_drawn_covers_the_whole_space() -> None:
+@pytest.mark.fault(62)
+def test_drawn_actions_cover_the_whole_space() -> None:
     taken: list[int] = []
     trained = make("dqn", env="authors:Thermostat", **BRIEF, **OF_ALGO["dqn"])
     for env in trained.env_runner.env.envs:

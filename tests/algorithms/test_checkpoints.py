@@ -61,7 +61,8 @@ def test_a_seal_can_be_renewed(tmp_path: Path) -> None:
     assert not holds(folder, MANIFEST)
 
 
-def test_47_a_truncated_file(tmp_path: Path) -> None:
+@pytest.mark.fault(47)
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     folder = _checkpoint(tmp_path)
     file = folder / "learner" / "state.bin"
     file.write_bytes(file.read_bytes()[:-1])
@@ -69,7 +70,8 @@ def test_47_a_truncated_file(tmp_path: Path) -> None:
         verify(folder)
 
 
-def test_47_a_flipped_bit(tmp_path: Path) -> None:
+@pytest.mark.fault(47)
+def test_a_flipped_bit_is_detected(tmp_path: Path) -> None:
     folder = _checkpoint(tmp_path)
     file = folder / "learner" / "state.bin"
     content = bytearray(file.read_bytes())
@@ -79,19 +81,21 @@ def test_47_a_flipped_bit(tmp_path: Path) -> None:
         verify(folder)
 
 
-def test_47_another_algorithm(tmp_path: Path) -> None:
+@pytest.mark.fault(47)
+def test_a_checkpoint_of_another_algorithm_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadCheckpoint, match=r"is a checkpoint of dqn, not of ppo"):
         verify(_checkpoint(tmp_path), "ppo")
 
 
-def test_47_a_newer_format(tmp_path: Path) -> None:
+@pytest.mark.fault(47)
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     folder = _checkpoint(tmp_path)
     _edit_manifest(folder, schema=SCHEMA + 1, rltune="9.1")
     with pytest.raises(BadCheckpoint, match=r"has format 3, written by rltune 9\.1; .*update"):
         verify(folder)
 
 
-def test_a_missing_file_and_a_missing_manifest(tmp_path: Path) -> None:
+def test_a_missing_file_or_manifest_is_refused(tmp_path: Path) -> None:
     folder = _checkpoint(tmp_path)
     (folder / "empty").unlink()
     with pytest.raises(BadCheckpoint, match="empty is missing"):
@@ -104,7 +108,7 @@ def test_a_missing_file_and_a_missing_manifest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ['{"schema": 2, "al', "[]", '{"schema": "x"}', '{"schema": 1}'])
-def test_a_damaged_manifest(tmp_path: Path, text: str) -> None:
+def test_a_damaged_manifest_is_refused(tmp_path: Path, text: str) -> None:
     folder = _checkpoint(tmp_path)
     (folder / MANIFEST).write_text(text)
     with pytest.raises(BadCheckpoint, match=r"manifest\.json is damaged"):

@@ -30,25 +30,24 @@ RLLIB = {"ppo": PPOConfig, "dqn": DQNConfig, "sac": SACConfig}
 ENV = {"ppo": "CartPole-v1", "dqn": "CartPole-v1", "sac": "Pendulum-v1"}
 #: Tests that see attributes act, beside the cases below.
 SEEN = {
-    "test_audit.py::test_31_ppo_runs_at_what_the_log_says": (
+    "test_audit.py::test_ppo_runs_at_the_logged_settings": (
         "lr gamma lambda_ clip_param entropy_coeff vf_loss_coeff vf_clip_param num_epochs"
     ),
-    "test_audit.py::test_31_dqn_runs_at_what_the_log_says": "n_step td_error_loss_fn grad_clip",
-    "test_audit.py::test_31_sac_runs_at_what_the_log_says": "actor_lr critic_lr alpha_lr",
-    "test_losses.py::test_gradients_are_clipped_alike": "grad_clip grad_clip_by",
-    "test_losses.py::test_the_kl_coefficient_moves_alike": "kl_target",
+    "test_audit.py::test_dqn_runs_at_the_logged_settings": "n_step td_error_loss_fn grad_clip",
+    "test_audit.py::test_sac_runs_at_the_logged_settings": "actor_lr critic_lr alpha_lr",
+    "test_losses.py::test_gradients_are_clipped_as_in_rllib": "grad_clip grad_clip_by",
+    "test_losses.py::test_the_kl_coefficient_changes_as_in_rllib": "kl_target",
     "test_losses.py::test_loss_gradients_and_update_are_rllibs": "noisy",
     "test_members.py::test_one_seed_fixes_every_draw": "seed",
     "test_members.py::test_epsilon_falls_as_the_settings_say": "epsilon",
     "test_members.py::test_its_preset_trains_wherever_its_actions_fit": "env",
     "test_members.py::test_remote_runners_ship_the_same_arrays": "num_env_runners",
-    "test_normalise.py::test_a_member_scales_by_what_it_has_seen": "observation_filter",
-    "test_normalise.py::"
-    "test_a_buffer_keeps_rewards_as_they_are_and_sums_up_the_clipped_ones": "clip_rewards",
-    "test_replay.py::test_draws_follow_the_priorities_and_weights_undo_them": (
+    "test_normalise.py::test_a_member_scales_by_its_own_statistics": "observation_filter",
+    "test_normalise.py::test_a_buffer_keeps_raw_rewards_and_sums_the_clipped_ones": "clip_rewards",
+    "test_replay.py::test_draws_follow_the_priorities_and_weights_correct_for_them": (
         "prioritized_replay prioritized_replay_alpha prioritized_replay_beta"
     ),
-    "test_env_faults.py::test_17_an_environment_that_raises_always_is_given_up": "env_config",
+    "test_env_faults.py::test_an_environment_that_always_raises_is_given_up": "env_config",
     "test_fallback.py::test_it_trains_on_rllibs_own_engine": "policies _rl_module_spec",
     "../sweeps/test_gpu.py::test_a_population_shares_a_gpu": "num_gpus_per_learner",
 }
@@ -110,8 +109,9 @@ def _other(value: Any) -> Any:
     return not value if isinstance(value, bool) else "something else"
 
 
+@pytest.mark.fault(85)
 @pytest.mark.parametrize("algo", RLLIB)
-def test_85_every_attribute_has_its_place(algo: str) -> None:
+def test_every_attribute_is_classified(algo: str) -> None:
     theirs = set(vars(RLLIB[algo]()))
     assert theirs - set(table(algo)) == set(), "RLlib has gained these: give each its place"
     ours = {"prioritized_replay", "prioritized_replay_alpha", "prioritized_replay_beta"}
@@ -119,8 +119,9 @@ def test_85_every_attribute_has_its_place(algo: str) -> None:
     assert set(MODEL_KEYS) == {field.name for field in dataclasses.fields(DefaultModelConfig)}
 
 
+@pytest.mark.fault(85)
 @pytest.mark.parametrize("algo", RLLIB)
-def test_85_whatever_is_changed_is_treated_as_its_place_says(algo: str) -> None:
+def test_every_changed_attribute_is_treated_as_its_class_says(algo: str) -> None:
     for name, (treatment, why) in table(algo).items():
         config = _config(algo)
         if name in ("model", "_model_config", "replay_buffer_config"):
@@ -138,14 +139,16 @@ def test_85_whatever_is_changed_is_treated_as_its_place_says(algo: str) -> None:
             assert name in own or reasons == [], told
 
 
-def test_85_what_rllib_gains_runs_on_its_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.fault(85)
+def test_new_attributes_of_rllib_run_on_its_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     config = algorithms.PPO.get_default_config()
     monkeypatch.setattr("rltune.algorithms.config_changes.table", lambda _: {})
     config.lambda_ = 0.5
     assert config.not_on_arrays() == ["lambda_=0.5"]
 
 
-def test_85_what_acts_is_seen_to_act() -> None:
+@pytest.mark.fault(85)
+def test_every_acting_attribute_is_seen_to_act() -> None:
     here = Path(__file__).parent
     for place in SEEN:
         file, _, function = place.partition("::")
@@ -173,8 +176,9 @@ def _updated(algo: str, env: str, changes: dict[str, Any]) -> list[dict[str, tor
     return found
 
 
+@pytest.mark.fault(85)
 @pytest.mark.parametrize("name", LOSSES)
-def test_85_a_loss_follows_as_rllibs_does(name: str) -> None:
+def test_a_loss_follows_a_setting_as_rllibs_does(name: str) -> None:
     algo, env, changes = LOSSES[name]
     ours, stock = _updated(algo, env, changes)
     assert set(ours) == set(stock)
@@ -256,8 +260,9 @@ def _outcome(config: Any, observations: Any, actions: Any) -> dict[str, torch.Te
     return found | {name: w.detach() for name, w in net.state_dict().items()}
 
 
+@pytest.mark.fault(85)
 @pytest.mark.parametrize("case", _networks())
-def test_85_a_network_is_the_one_that_rllib_builds(case: str) -> None:
+def test_a_network_is_the_one_that_rllib_builds(case: str) -> None:
     algo, observations, actions, model = _networks()[case]
     small = {"fcnet_hiddens": [16, 16], **model}
     base = {k: v for k, v in SETTINGS[algo].items() if "fcnet" not in k and "vf_share" not in k}
@@ -272,7 +277,8 @@ def test_85_a_network_is_the_one_that_rllib_builds(case: str) -> None:
             torch.testing.assert_close(ours[name], theirs[name], rtol=1e-5, atol=1e-6)
 
 
-def test_85_every_key_of_a_network_is_seen_to_act() -> None:
+@pytest.mark.fault(85)
+def test_every_key_of_a_network_is_seen_to_act() -> None:
     shown = {name.split()[-1] for name in _networks()}
     acts = {key for key, (treatment, _) in MODEL_KEYS.items() if treatment == ACTS}
     assert acts - shown == {"fcnet_bias_initializer", "conv_bias_initializer"} | {
@@ -280,7 +286,8 @@ def test_85_every_key_of_a_network_is_seen_to_act() -> None:
     }, "these are shown together with their arguments"
 
 
-def test_85_keys_of_a_network_that_do_nothing() -> None:
+@pytest.mark.fault(85)
+def test_keys_of_a_network_that_do_nothing_are_refused() -> None:
     config = _config("ppo").rl_module(model_config={"fcnet_hidden": [8], "max_seq_len": 5})
     (refused,) = refusals("ppo", config)
     assert refused.startswith("model_config: fcnet_hidden: no key of RLlib's DefaultModelConfig")
@@ -307,8 +314,9 @@ def _updates(member: Any) -> list[int]:
     return rows
 
 
+@pytest.mark.fault(85)
 @pytest.mark.parametrize("a_learner", [False, True])
-def test_85_ppo_trains_on_the_batch_that_is_asked_for(a_learner: bool) -> None:
+def test_ppo_trains_on_the_requested_batch(a_learner: bool) -> None:
     batch: dict[str, Any] = {"train_batch_size": 96}
     if a_learner:  # the new API stack's own name, which wins
         batch = {"train_batch_size": 4_000, "train_batch_size_per_learner": 96}
@@ -335,7 +343,8 @@ def test_85_ppo_trains_on_the_batch_that_is_asked_for(a_learner: bool) -> None:
     member.stop()
 
 
-def test_85_dqn_takes_the_updates_that_are_asked_for() -> None:
+@pytest.mark.fault(85)
+def test_dqn_takes_the_requested_updates() -> None:
     member = algorithms.DQN(
         config={
             "env": "CartPole-v1",
@@ -371,9 +380,10 @@ def test_85_dqn_takes_the_updates_that_are_asked_for() -> None:
 # Ways in -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(85)
 @pytest.mark.parametrize("algo", RLLIB)
 @pytest.mark.parametrize("form", ["own", "rllib", "dict"])
-def test_85_defaults_run_on_arrays_however_they_come(algo: str, form: str) -> None:
+def test_defaults_run_on_arrays_in_every_spelling(algo: str, form: str) -> None:
     """RLlib's own defaults are no change, also where rltune has others."""
     config = _config(algo)
     if form != "own":
@@ -392,13 +402,15 @@ def test_85_defaults_run_on_arrays_however_they_come(algo: str, form: str) -> No
     member.stop()
 
 
-def test_85_a_buffer_s_further_settings_run_on_rllibs_engine() -> None:
+@pytest.mark.fault(85)
+def test_further_settings_of_a_buffer_run_on_rllibs_engine() -> None:
     config = _config("dqn").training(replay_buffer_config={"batch_length_T": 4})
     config.validate()
     assert config.fallback_reasons == ["replay_buffer_config batch_length_T"]
 
 
-def test_85_a_changed_attribute_falls_back_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.fault(85)
+def test_a_changed_attribute_falls_back_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     """The new stack's own names, through a config object of RLlib's own."""
     theirs = PPOConfig().environment("CartPole-v1")
     theirs.env_runners(num_env_runners=0, batch_mode="complete_episodes", explore=False)
@@ -412,7 +424,8 @@ def test_85_a_changed_attribute_falls_back_and_says_so(caplog: pytest.LogCapture
     member.stop()
 
 
-def test_85_what_neither_engine_does_is_refused() -> None:
+@pytest.mark.fault(85)
+def test_settings_that_neither_engine_supports_are_refused() -> None:
     with pytest.raises(ValueError, match=r"gama: no setting of ppo. Did you mean 'gamma'\?"):
         algorithms.PPO(config={"env": "CartPole-v1", "gama": 0.9})
     with pytest.raises(ValueError, match="adam_epsilon: RLlib's new API stack"):
@@ -421,8 +434,9 @@ def test_85_what_neither_engine_does_is_refused() -> None:
         _config("ppo").training(use_gae=False).validate()
 
 
+@pytest.mark.fault(85)
 @pytest.mark.slow
-def test_85_a_tuner_with_a_config_of_rllibs_own(tmp_path: Path) -> None:
+def test_a_tuner_accepts_a_config_of_rllib(tmp_path: Path) -> None:
     space = PPOConfig().environment("CartPole-v1").env_runners(num_env_runners=0)
     space.training(train_batch_size_per_learner=64, minibatch_size=32, num_epochs=1)
     space.training(lr=tune.grid_search([1e-3, 1e-4]))

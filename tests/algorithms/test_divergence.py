@@ -60,26 +60,30 @@ def _meets(algo: str, what: str, value: str) -> None:
     member.cleanup()
 
 
+@pytest.mark.fault(22)
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_22_a_reward_that_is_not_a_number(algo: str) -> None:
+def test_a_nan_reward_is_a_divergence(algo: str) -> None:
     _meets(algo, "reward", "nan")
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize("algo", ALGORITHMS)
 @pytest.mark.parametrize("value", ["inf", "-inf"])
-def test_23_an_infinite_reward(algo: str, value: str) -> None:
+def test_an_infinite_reward_is_a_divergence(algo: str, value: str) -> None:
     _meets(algo, "reward", value)
 
 
+@pytest.mark.fault(24)
 @pytest.mark.parametrize("algo", ALGORITHMS)
 @pytest.mark.parametrize("value", ["nan", "inf"])
-def test_24_an_observation_that_is_not_finite(algo: str, value: str) -> None:
+def test_an_observation_that_is_not_finite_is_a_divergence(algo: str, value: str) -> None:
     _meets(algo, "observation", value)
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize("algo", ALGORITHMS)
 @pytest.mark.parametrize("value", ["1e30", "-1e30", "1e300"])
-def test_27_a_huge_reward(algo: str, value: str) -> None:
+def test_a_huge_reward_leaves_finite_weights(algo: str, value: str) -> None:
     """Trained on, or reported as divergence: no crash, and nothing that is not finite is left."""
     member = make(algo, **trouble(algo, "reward", at=700, value=value))
     for _ in range(3):
@@ -101,8 +105,9 @@ def _rates(algo: str, rate: float) -> dict[str, float]:
     return {name: rate for name in ALGORITHMS[algo].settings if name.split("_")[-1] == "lr"}
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_29_a_rate_far_too_high(algo: str, tmp_path: Path) -> None:
+def test_a_learning_rate_far_too_high_is_a_divergence(algo: str, tmp_path: Path) -> None:
     member = make(algo, trial="t01", **_rates(algo, 1e20))
     result = _until_diverged(member)
     assert result["diverged"]["what"] in ("loss", "gradient", "action", "observation")
@@ -156,10 +161,11 @@ class Poison:
         return loss * self._factor() if self.what == "loss" else loss
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize("waits", [True, False])
 @pytest.mark.parametrize("what", ["loss", "gradient"])
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_29_the_bad_update_is_not_applied(algo: str, what: str, waits: bool) -> None:
+def test_the_bad_update_is_not_applied(algo: str, what: str, waits: bool) -> None:
     """Also where the device is not waited for: fused Adam skips the step on a CPU as on a GPU."""
     member = make(algo, grad_clip=float("inf") if algo == "sac" else 0.5)
     learner = member.learner
@@ -178,7 +184,8 @@ def test_29_the_bad_update_is_not_applied(algo: str, what: str, waits: bool) -> 
     member.cleanup()
 
 
-def test_29_without_the_watch_the_update_is_applied() -> None:
+@pytest.mark.fault(29)
+def test_the_bad_update_is_applied_without_the_check() -> None:
     """What the test above would miss if it looked at the wrong things."""
     member = make("dqn")
     member.learner.watch.look = lambda *_: None
@@ -188,7 +195,7 @@ def test_29_without_the_watch_the_update_is_applied() -> None:
     member.cleanup()
 
 
-def test_a_watch_that_does_not_wait_tells_of_the_first_bad_update() -> None:
+def test_an_asynchronous_check_reports_the_first_bad_update() -> None:
     weight = torch.nn.Parameter(torch.ones(3))
     adam = torch.optim.Adam([weight], fused=True)
     watch = Watch(torch.device("cpu"), [adam], waits=False)
@@ -214,7 +221,7 @@ def test_a_divergence_travels_between_processes() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered")
-def test_on_rllibs_own_engine_the_metrics_are_looked_at() -> None:
+def test_rllibs_own_engine_is_checked_by_its_metrics() -> None:
     changes = {"evaluation_interval": 1_000, **trouble("ppo", "reward", at=300, value="inf")}
     member = make("ppo", **changes, fcnet_hiddens=[8], train_batch_size=512, minibatch_size=256)
     assert not member.on_arrays

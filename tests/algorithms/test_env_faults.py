@@ -20,9 +20,10 @@ from rltune.errors import EnvironmentFailed
 pytestmark = pytest.mark.usefixtures("ray_session")
 
 
+@pytest.mark.fault(16)
 @pytest.mark.parametrize("what", ["step", "reset"])
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_16_an_environment_that_raises_once_is_made_anew(algo: str, what: str) -> None:
+def test_an_environment_that_raises_once_is_rebuilt(algo: str, what: str) -> None:
     settings = trouble(algo, what, at=650)
     member = make(algo, **settings)
     first = member.train()
@@ -65,7 +66,8 @@ class Ticks(gym.Env[np.ndarray, int]):
 gym.register("Ticks-v0", Ticks, max_episode_steps=50)
 
 
-def test_16_nothing_flows_over_the_break() -> None:
+@pytest.mark.fault(16)
+def test_nothing_flows_across_the_rebuild() -> None:
     member = make("dqn", env="Ticks-v0", num_envs_per_env_runner=1)
     Ticks.made, Ticks.taken = 0, 0
     runner = member.env_runner
@@ -97,8 +99,9 @@ def test_16_nothing_flows_over_the_break() -> None:
     member.cleanup()
 
 
+@pytest.mark.fault(17)
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_17_an_environment_that_raises_always_is_given_up(algo: str) -> None:
+def test_an_environment_that_always_raises_is_given_up(algo: str) -> None:
     settings = trouble(algo, "step", at=120, times=float("inf"))
     member = make(algo, **settings)
     with pytest.raises(EnvironmentFailed) as raised:
@@ -111,7 +114,8 @@ def test_17_an_environment_that_raises_always_is_given_up(algo: str) -> None:
     member.cleanup()
 
 
-def test_17_an_episode_that_ends_gives_new_credit() -> None:
+@pytest.mark.fault(17)
+def test_a_finished_episode_resets_the_count_of_failures() -> None:
     settings = trouble("dqn", "step", at=120, times=MAX_RESTARTS)
     member = make("dqn", **settings)
     assert len(member.train()["events"]) == MAX_RESTARTS
@@ -122,7 +126,8 @@ def test_17_an_episode_that_ends_gives_new_credit() -> None:
     member.cleanup()
 
 
-def test_17_the_whole_story_reaches_the_driver() -> None:
+@pytest.mark.fault(17)
+def test_the_whole_traceback_reaches_the_driver() -> None:
     settings = trouble("dqn", "step", at=120, times=float("inf"))
 
     @ray.remote

@@ -103,7 +103,7 @@ def test_termination_is_told_from_truncation() -> None:
     assert rollout.next_obs[2, 0, 0] == 3.0
 
 
-def test_next_step_autoreset_spends_a_step_that_is_no_experience() -> None:
+def test_the_step_of_a_next_step_autoreset_is_not_stored() -> None:
     rollout = _sample("CartPole-v1", 400, num_envs_per_env_runner=4)
     done = rollout.terminated | rollout.truncated
     assert done.any()

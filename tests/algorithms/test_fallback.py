@@ -131,7 +131,7 @@ def test_it_gives_the_same_results_as_stock_rllib() -> None:
         np.testing.assert_allclose(runs[0][1][name], weight, rtol=1e-6, atol=1e-7)
 
 
-def test_what_both_engines_cannot_do_is_refused() -> None:
+def test_settings_that_neither_engine_supports_are_refused() -> None:
     with pytest.raises(ValueError, match="minibatch_size"):
         _ppo_config(minibatch_size=5_000).build_algo()
 
@@ -154,7 +154,7 @@ def test_an_off_policy_algorithm_falls_back_too() -> None:
     algo.stop()
 
 
-def test_noisy_networks_are_the_array_engines_alone() -> None:
+def test_noisy_networks_need_the_array_engine() -> None:
     config = algorithms.DQN.get_default_config().update_from_dict(
         {"env": "CartPole-v1", "noisy": True, "n_step": (1, 3), "rollout_fragment_length": "auto"}
     )
@@ -162,12 +162,13 @@ def test_noisy_networks_are_the_array_engines_alone() -> None:
         config.build_algo()
 
 
+@pytest.mark.fault(73)
 @pytest.mark.filterwarnings("ignore:.*Overriding environment rllib")  # RLlib's own, each time
 @pytest.mark.parametrize(
     ("env", "env_config", "length"),
     [("shapes:Needs", {"length": 7}, 7), ("shapes:Maze", {"max_episode_steps": 6}, 6)],
 )
-def test_73_rllibs_own_engine_takes_the_same_names(
+def test_rllibs_own_engine_accepts_the_same_names(
     env: str, env_config: dict[str, Any], length: int
 ) -> None:
     asked = {**QUICK, "env": env, "env_config": env_config, "num_env_runners": 0}

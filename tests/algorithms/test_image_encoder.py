@@ -40,7 +40,7 @@ def test_it_is_the_network_of_mnih_et_al() -> None:
 @pytest.mark.parametrize(
     "shape", [(84, 84, 1), (36, 36, 3), (96, 96, 3), (210, 160, 3), (10, 10, 4)]
 )
-def test_it_takes_any_size_without_growing(shape: tuple[int, ...]) -> None:
+def test_it_accepts_any_size_without_growing(shape: tuple[int, ...]) -> None:
     encoder = _encoder(shape)
     out = encoder({Columns.OBS: torch.rand(5, *shape)})[ENCODER_OUT]
     assert out.shape == (5, 512)

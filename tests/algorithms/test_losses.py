@@ -210,7 +210,7 @@ def test_rllibs_own_engine_has_no_squared_errors_for_sac() -> None:
         asked.validate()
 
 
-def test_the_temperature_of_sac_is_trained_alike() -> None:
+def test_the_temperature_of_sac_is_trained_as_in_rllib() -> None:
     pair = Pair("sac", "pendulum", {})
     batch = pair.batch("sac")
     torch.manual_seed(7)
@@ -224,7 +224,7 @@ def test_the_temperature_of_sac_is_trained_alike() -> None:
     _close(ours, wanted)
 
 
-def test_the_kl_coefficient_moves_alike() -> None:
+def test_the_kl_coefficient_changes_as_in_rllib() -> None:
     pair = Pair("ppo", "cartpole", {"use_kl_loss": True, "kl_coeff": 0.7, "kl_target": 1e-4})
     batch = pair.batch("ppo")
     _stock_update(pair.stock, dict(batch))
@@ -242,7 +242,7 @@ def test_the_kl_coefficient_moves_alike() -> None:
 # Adam's first step has the same size whatever the scale of a gradient, unless that is as small as
 # its epsilon: values are clipped to that.
 @pytest.mark.parametrize(("by", "limit"), [("global_norm", 0.01), ("norm", 0.01), ("value", 1e-8)])
-def test_gradients_are_clipped_alike(by: str, limit: float) -> None:
+def test_gradients_are_clipped_as_in_rllib(by: str, limit: float) -> None:
     pair = Pair("ppo", "cartpole", {"grad_clip": limit, "grad_clip_by": by})
     batch = pair.batch("ppo")
     _stock_update(pair.stock, dict(batch))

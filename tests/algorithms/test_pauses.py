@@ -96,7 +96,7 @@ def test_a_member_that_need_not_pause_begins_new_episodes() -> None:
     member.cleanup()
 
 
-def test_an_environment_that_raises_meanwhile_is_made_again(tmp_path: Path) -> None:
+def test_an_environment_that_raises_meanwhile_is_rebuilt(tmp_path: Path) -> None:
     every = COPIES * MEAN
     config = {"env_config": {"shortest": 1_000, "longest": 1_000, "breaks_at": 900}}
     member, _ = _member(pauses=[every], **config)

@@ -170,7 +170,7 @@ def test_a_trial_keeps_its_clock(algo: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("algo", ["dqn", "sac"])
-def test_a_member_takes_its_buffer_along(algo: str, tmp_path: Path) -> None:
+def test_a_member_keeps_its_buffer(algo: str, tmp_path: Path) -> None:
     member = make(algo)
     member.train()
     held = len(member.replay)
@@ -278,7 +278,7 @@ def test_remote_runners_ship_the_same_arrays() -> None:
         member.cleanup()
 
 
-def test_a_trial_computes_with_as_many_threads_as_it_is_told() -> None:
+def test_a_trial_computes_with_the_requested_threads() -> None:
     before = torch.get_num_threads()
     for threads, expected in ((1, 1), (None, 2)):
         make("ppo", num_cpus_for_main_process=2, threads=threads).cleanup()
@@ -294,7 +294,7 @@ def test_training_leaves_the_float_mode_of_its_process_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_the_memory_asked_for_is_set_aside(algo: str) -> None:
+def test_the_requested_memory_is_set_aside(algo: str) -> None:
     asked = {**config(algo), "memory_per_trial": 3 << 30, "num_env_runners": 1}
     del asked[TRIAL_INFO]  # Tune asks before there is a trial
     cls = getattr(algorithms, ALGORITHMS[algo].class_name)

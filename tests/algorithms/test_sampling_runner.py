@@ -60,7 +60,7 @@ def test_the_log_probabilities_are_those_of_the_actions() -> None:
 
 
 @pytest.mark.parametrize("algo", ["ppo", "sac"])
-def test_an_environment_made_anew_starts_with_fresh_noise(algo: str) -> None:
+def test_a_rebuilt_environment_starts_with_fresh_noise(algo: str) -> None:
     member = make(algo, env="pendulum", **NOISE)
     member.train()
     assert member.effective_settings()["noise_correlation"] == CORRELATION
@@ -89,13 +89,13 @@ def test_it_is_refused_where_actions_are_discrete(where: str) -> None:
         make_spec("ppo", "cartpole", **{where: asked[where]})
 
 
-def test_it_is_refused_in_a_script_of_ones_own_too() -> None:
+def test_it_is_refused_in_a_users_script() -> None:
     with pytest.raises(ValueError, match=r"noise_correlation.*cartpole.*Discrete"):
         make("ppo", env="cartpole", **NOISE)
 
 
 @pytest.mark.parametrize("algo", ["ppo", "sac"])
-def test_rllibs_own_engine_is_not_trusted_with_it(algo: str) -> None:
+def test_rllibs_own_engine_refuses_it(algo: str) -> None:
     stock = {"env": "pendulum", "evaluation_interval": 1_000, **NOISE}
     asked = getattr(algorithms, algo.upper()).get_default_config().update_from_dict(stock)
     with pytest.raises(ValueError, match=r"^noise_correlation: .* does not do evaluation_interval"):

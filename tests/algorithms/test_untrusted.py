@@ -70,7 +70,8 @@ def test_a_checkpoint_holds_tensors_and_json_and_restores_bit_for_bit(
     other.cleanup()
 
 
-def test_46_pickles_in_a_checkpoint_are_not_opened(tmp_path: Path, traps: Traps) -> None:
+@pytest.mark.fault(46)
+def test_pickles_in_a_checkpoint_are_not_opened(tmp_path: Path, traps: Traps) -> None:
     member = make("ppo")
     folder = _saved(member, tmp_path / "saved")
     traps.checkpoint(folder, "ppo")
@@ -88,8 +89,9 @@ def test_46_pickles_in_a_checkpoint_are_not_opened(tmp_path: Path, traps: Traps)
     member.cleanup()
 
 
+@pytest.mark.fault(46)
 @pytest.mark.parametrize("name", [POLICY_FILE, LEARNER_FILE])
-def test_46_files_of_tensors_that_hold_anything_else(
+def test_tensor_files_that_hold_anything_else_are_refused(
     name: str, tmp_path: Path, traps: Traps
 ) -> None:
     member = make("ppo")
@@ -121,7 +123,8 @@ def test_46_files_of_tensors_that_hold_anything_else(
     member.cleanup()
 
 
-def test_46_tensors_of_other_shapes_reach_no_kernel(tmp_path: Path) -> None:
+@pytest.mark.fault(46)
+def test_tensors_of_other_shapes_reach_no_kernel(tmp_path: Path) -> None:
     member = make("ppo")
     folder = _saved(member, tmp_path / "saved")
     path = folder / LEARNER_FILE
@@ -144,7 +147,8 @@ class OwnCallback(RLlibCallback):
     """Makes a trial run on RLlib's own engine."""
 
 
-def test_83_a_checkpoint_of_rllibs_engine_is_opened_by_its_user_alone(
+@pytest.mark.fault(83)
+def test_a_checkpoint_of_rllibs_engine_is_opened_by_its_user_alone(
     tmp_path: Path, traps: Traps, stranger: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     member = make("ppo", env="CartPole-v1", callbacks_class=OwnCallback)
@@ -193,7 +197,7 @@ def as_before(member: Any, folder: Path) -> None:
     (folder / MANIFEST).write_text(json.dumps({**manifest, "schema": 1}))
 
 
-def test_a_checkpoint_of_before_needs_trust_once(tmp_path: Path) -> None:
+def test_an_earlier_checkpoint_needs_trust_once(tmp_path: Path) -> None:
     member = make("sac")
     folder = _saved(member, tmp_path / "saved")
     as_before(member, folder)
@@ -210,7 +214,7 @@ def test_a_checkpoint_of_before_needs_trust_once(tmp_path: Path) -> None:
     clone.cleanup()
 
 
-def test_a_reused_actor_takes_the_donors_weights_whatever_its_own_age(tmp_path: Path) -> None:
+def test_a_reused_actor_takes_the_donors_weights_at_any_age(tmp_path: Path) -> None:
     donor, clone = make("dqn", trial="t02"), make("dqn", trial="t01", seed=9)
     folder = _saved(donor, tmp_path / "donor")
     for _ in range(3):

@@ -30,6 +30,7 @@ def refused(name: object, imports: tuple[str, ...] = ()) -> str:
     return str(error.value)
 
 
+@pytest.mark.fault(96)
 @pytest.mark.parametrize(
     ("code", "message"),
     [
@@ -44,7 +45,7 @@ def refused(name: object, imports: tuple[str, ...] = ()) -> str:
     ids=["raises", "sys.exit", "os._exit", "crashes", "syntax", "imports", "hangs"],
 )
 @pytest.mark.parametrize("way", ["file", "import"])
-def test_96_a_module_that_cannot_be_imported(
+def test_a_module_that_cannot_be_imported_is_refused_with_its_error(
     code: str, message: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(environments, "ENV_TIMEOUT", 1.0)
@@ -57,7 +58,8 @@ def test_96_a_module_that_cannot_be_imported(
     assert "failing_envs" not in sys.modules
 
 
-def test_96_the_command_line_answers_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.fault(96)
+def test_the_command_line_reports_a_failed_import_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import gymnasium\nraise RuntimeError('no display')\n")
     for name, words in {
         "broken.py:Mine": ["broken.py:Mine", "RuntimeError: no display", "broken.py:2"],
@@ -72,13 +74,15 @@ def test_96_the_command_line_answers_in_one_line(tmp_path: Path) -> None:
         assert all(word in done.stderr for word in words), done.stderr
 
 
-def test_95_a_wrong_name_in_a_file_is_answered_with_the_nearest() -> None:
+@pytest.mark.fault(95)
+def test_a_wrong_name_in_a_file_suggests_the_nearest() -> None:
     assert "Did you mean" in refused("shapes:Maz")
     assert "/shapes.py:Maze'" in refused(f"{shapes.__file__}:Maz")
     assert "np is module" in refused("shapes:np")
 
 
-def test_96_a_run_whose_module_is_elsewhere(tmp_path: Path) -> None:
+@pytest.mark.fault(96)
+def test_a_run_whose_module_is_elsewhere_is_refused_in_one_line(tmp_path: Path) -> None:
     file = tmp_path / "there" / "elsewhere_envs.py"
     file.parent.mkdir()
     file.write_text(Path(shapes.__file__).read_text())
@@ -96,7 +100,7 @@ def test_96_a_run_whose_module_is_elsewhere(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_relative_file_holds_in_any_folder(
+def test_a_relative_path_works_from_any_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "near_envs.py").write_text(Path(shapes.__file__).read_text())
@@ -112,7 +116,8 @@ def test_a_relative_file_holds_in_any_folder(
     assert catalog.environment("./near_envs.py:Maze").id == spec.id
 
 
-def test_73_classes_and_functions_are_given_as_they_are() -> None:
+@pytest.mark.fault(73)
+def test_classes_and_functions_are_passed_as_they_are() -> None:
     assert catalog.environment(shapes.Maze).id == "shapes:Maze"
     assert catalog.environment(shapes.factory).id == "shapes:factory"
     assert "a lambda cannot be kept" in refused(lambda: shapes.Plain())
@@ -124,7 +129,8 @@ def test_73_classes_and_functions_are_given_as_they_are() -> None:
     assert "move it to the top level of a module" in refused(Local)
 
 
-def test_73_an_id_that_a_module_registers_is_found_by_that_module(
+@pytest.mark.fault(73)
+def test_an_id_that_a_module_registers_is_found_by_that_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "registers_envs.py").write_text(
@@ -196,7 +202,8 @@ def _script(folder: Path, text: str, *words: str, stdin: str = "") -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_73_the_main_script_s_own_classes_and_ids_are_named_by_its_file(tmp_path: Path) -> None:
+@pytest.mark.fault(73)
+def test_classes_and_ids_of_the_main_script_are_named_by_its_file(tmp_path: Path) -> None:
     said = _script(tmp_path, SCRIPT + GUARDED, "script.py")
     file = tmp_path / "script.py"
     assert said[:2] == [f"{file}:Script-v0", f"{file}:Mine"]
@@ -214,14 +221,16 @@ for env in (Mine, "Script-v0"):
 """
 
 
-def test_73_a_notebook_s_own_classes_are_refused_with_what_helps(tmp_path: Path) -> None:
+@pytest.mark.fault(73)
+def test_classes_of_a_notebook_are_refused_with_the_fix(tmp_path: Path) -> None:
     said = _script(tmp_path, "", "-", stdin=SCRIPT + NOTEBOOK)
     assert len(said) == 2
     assert all("my_env.py" in line for line in said)
 
 
+@pytest.mark.fault(73)
 @pytest.mark.slow
-def test_73_a_script_without_a_guard_trains_its_own_environment(tmp_path: Path) -> None:
+def test_a_script_without_a_main_guard_trains_its_own_environment(tmp_path: Path) -> None:
     said = _script(tmp_path, SCRIPT + UNGUARDED, "script.py")
     assert said == ["6.0", "7.0"]
     done = run_rltune(tmp_path, "evaluate", "runs/id", "--episodes", "3", variables=PATHS)
@@ -232,6 +241,7 @@ def test_73_a_script_without_a_guard_trains_its_own_environment(tmp_path: Path) 
 # Secrets (71) ---------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(71)
 @pytest.mark.parametrize(
     "name",
     (
@@ -239,11 +249,12 @@ def test_73_a_script_without_a_guard_trains_its_own_environment(tmp_path: Path) 
         "keyboard monkey key max_token tokenizer"
     ).split(),
 )
-def test_71_names_that_are_no_secrets(name: str) -> None:
+def test_ordinary_argument_names_are_not_secrets(name: str) -> None:
     assert not secrets.is_secret(name)
     assert secrets.hide({name: "x"}) == {name: "x"}
 
 
+@pytest.mark.fault(71)
 @pytest.mark.parametrize(
     "name",
     (
@@ -251,12 +262,13 @@ def test_71_names_that_are_no_secrets(name: str) -> None:
         "aws_secret_access_key private_key credentials smtp_passwd"
     ).split(),
 )
-def test_71_names_that_are(name: str) -> None:
+def test_names_of_secrets_are_recognised(name: str) -> None:
     assert secrets.is_secret(name)
 
 
+@pytest.mark.fault(71)
 @pytest.mark.parametrize("value", ["hunter2", 1234, 0.5, b"\x01", ("user", "pw"), ["a"], "inf"])
-def test_71_a_secret_keeps_its_type_and_leaves_no_trace(value: object) -> None:
+def test_a_secret_keeps_its_type_and_leaves_no_trace(value: object) -> None:
     hidden = secrets.hide({"db": {"password": value}, "token": value})
     shown = str(hidden)
     assert "hunter2" not in shown
@@ -265,30 +277,35 @@ def test_71_a_secret_keeps_its_type_and_leaves_no_trace(value: object) -> None:
     assert secrets.hide(hidden) == hidden
 
 
-def test_71_what_cannot_be_a_secret_is_none() -> None:
+@pytest.mark.fault(71)
+def test_values_that_cannot_be_secret_are_kept() -> None:
     given = {"use_token": True, "password": None, "token": "", "credentials": {}}
     assert secrets.hide(given) == given
 
 
-def test_71_two_secrets_of_one_variable_are_kept_apart() -> None:
+@pytest.mark.fault(71)
+def test_two_secrets_with_one_variable_name_are_kept_apart() -> None:
     given = {"api_key": "a", "api-key": "b"}
     assert envs.reveal(secrets.hide(given)) == given
 
 
-def test_71_secrets_in_dataclasses_and_pairs_are_hidden() -> None:
+@pytest.mark.fault(71)
+def test_secrets_in_dataclasses_and_pairs_are_hidden() -> None:
     given = {"motor": shapes.Motor((1.0, 2.0), password="hunter2"), "p": {1: 2, "token": "hunter2"}}
     hidden = secrets.hide(given)
     assert "hunter2" not in str(hidden)
     assert envs.reveal(hidden) == given
 
 
-def test_71_command_lines_are_redacted_in_every_way_of_writing_them() -> None:
+@pytest.mark.fault(71)
+def test_command_lines_are_redacted_in_every_spelling() -> None:
     words = ["--env-arg=api_key=x", "db={password='x', port=3}", "max_tokens=8", "--seed", "3"]
     redacted = ["--env-arg=api_key=***", "db=***", "max_tokens=8", "--seed", "3"]
     assert secrets.redact(words) == redacted
 
 
-def test_95_a_wrong_argument_is_answered_with_the_right_ones(cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.fault(95)
+def test_a_wrong_argument_names_the_accepted_ones(cli: Cli, tmp_path: Path) -> None:
     for file in (ROOT / "examples").glob("*.py"):
         shutil.copy(file, tmp_path)
     for words, said in {

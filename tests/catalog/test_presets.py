@@ -73,7 +73,7 @@ class TestEveryPreset:
         assert env in GENERAL or f'env = "{env}"' in text
 
 
-def test_later_files_go_over_earlier_ones(tmp_path: Path) -> None:
+def test_later_files_override_earlier_ones(tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text(
         "[budget]\ntrials = 7\n[settings]\nlr = 1e-4\n"
@@ -113,7 +113,7 @@ def test_pictures_and_families_have_presets_of_their_own() -> None:
     assert catalog.preset("sac", catalog.environment("halfcheetah")).settings["frame_stack"] == 1
 
 
-def test_a_setting_given_a_value_is_searched_no_more() -> None:
+def test_a_setting_given_a_value_is_no_longer_searched() -> None:
     preset = catalog.preset("dqn", catalog.environment("cartpole"))
     assert "lr" in preset.space
     fixed = catalog.override(preset, {"lr": 1e-3}, {"tau": {"log": [0.01, 1.0]}}, {"trials": 2})
@@ -124,7 +124,7 @@ def test_a_setting_given_a_value_is_searched_no_more() -> None:
     assert fixed.sources["lr"] == "--set"
 
 
-def test_the_threshold_is_the_target_where_a_preset_names_none() -> None:
+def test_the_threshold_is_the_default_target() -> None:
     preset = catalog.preset("dqn", catalog.environment("mountaincar"))
     assert preset.budget.target == -110.0
 

@@ -45,7 +45,7 @@ def test_every_command_has_help(cli: Cli, command: str) -> None:
 @pytest.mark.parametrize(
     "kind", ["presets", "algorithms", "environments", "schedulers", "searchers", "runs"]
 )
-def test_every_listing_also_speaks_json(cli: Cli, kind: str) -> None:
+def test_every_listing_can_be_json(cli: Cli, kind: str) -> None:
     done = cli("list", kind)
     assert done.returncode == 0, done.stderr
     assert done.stdout
@@ -61,7 +61,7 @@ def test_presets_are_listed_in_the_promised_form(cli: Cli) -> None:
     assert not [row for row in rows if row["certificate"] and row["certificate"]["stale"]]
 
 
-def test_show_tells_where_each_value_comes_from(cli: Cli) -> None:
+def test_show_says_where_each_value_comes_from(cli: Cli) -> None:
     shown = cli("show", "dqn", "cartpole", "--set", "tau=0.5").stdout
     lines = {line.split()[0]: line for line in shown.splitlines() if line.split()}
     assert "--set" in lines["tau"]
@@ -98,7 +98,7 @@ def test_values_are_read_as_toml_or_as_text() -> None:
         pairs("--set", ["lr"], "--set lr=1e-3")
 
 
-def test_numbers_read_as_a_person_writes_them() -> None:
+def test_numbers_are_formatted_for_people() -> None:
     values = (None, 3, 9100.0, 257.68, 0.7033, 1e-6, -1.1e-16)
     assert [number(v) for v in values] == ["-", "3", "9,100", "257.7", "0.7033", "1e-06", "0"]
 
@@ -165,7 +165,7 @@ def test_a_sweep_that_overruns_its_steps_has_no_time_left(tmp_path: Path) -> Non
     assert "1:00 elapsed · at most 0:00 left" in watch.headline()
 
 
-def test_a_resumed_sweep_shows_what_is_behind_it(tmp_path: Path) -> None:
+def test_a_resumed_sweep_shows_its_earlier_progress(tmp_path: Path) -> None:
     spec = make_spec("ppo", "cartpole", storage=tmp_path, trials=2, steps=10_000)
     folder = RunFolder.create(spec)
     folder.append_report(Report("t00", 1, 9_000, 9_000, 1.0, 20.0, {}))

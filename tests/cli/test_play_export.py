@@ -57,7 +57,7 @@ def test_export_writes_a_preset_and_a_checked_policy(run: RunFolder, tmp_path: P
         (("export", "--onnx", "a.pt"), "name a file that ends in .onnx"),
     ],
 )
-def test_what_cannot_be_done_is_said_first(
+def test_impossible_requests_are_refused_first(
     run: RunFolder, tmp_path: Path, words: tuple[str, ...], said: str
 ) -> None:
     command, *options = words

@@ -91,7 +91,8 @@ def said(rng: np.random.Generator, space: gym.Space[Any]) -> np.ndarray:
     return np.stack([space.sample() for _ in range(4)])
 
 
-def test_62_63_65_66_10_000_pairs_of_spaces() -> None:
+@pytest.mark.fault(62, 63, 65, 66)
+def test_10_000_pairs_of_spaces_are_coded_exactly() -> None:
     rng = np.random.default_rng(62)
     for number in range(10_000):
         shown, acted = drawn_observations(rng), drawn_actions(rng)
@@ -116,7 +117,7 @@ def test_62_63_65_66_10_000_pairs_of_spaces() -> None:
             np.testing.assert_allclose(exported, actions.decode(answers), half, err_msg=str(acted))
 
 
-def test_every_number_of_a_bounded_dimension_is_reached() -> None:
+def test_every_value_of_a_bounded_dimension_is_reached() -> None:
     codec = action_codec(spaces.Box(np.float32([-3, 0]), np.float32([0.2, 7]), dtype=np.float32))
     np.testing.assert_array_equal(codec.decode(np.float32([-1, -1])), codec.theirs.low)
     np.testing.assert_array_equal(codec.decode(np.float32([1, 1])), codec.theirs.high)
@@ -128,7 +129,7 @@ def test_every_number_of_a_bounded_dimension_is_reached() -> None:
     assert counts.max() - counts.min() <= 2, "bins of equal width"
 
 
-def test_open_sides_are_the_environments_own_numbers() -> None:
+def test_open_dimensions_pass_through_unscaled() -> None:
     space = spaces.Box(np.float32([-np.inf, 0, -1]), np.float32([np.inf, np.inf, 1]))
     codec = action_codec(space)
     np.testing.assert_array_equal(codec.decode(np.float32([40, 40, 40])), [40, 40, 1])
@@ -137,6 +138,7 @@ def test_open_sides_are_the_environments_own_numbers() -> None:
     assert codec.ours.bounded_below.tolist() == [False, False, True]
 
 
+@pytest.mark.fault(64, 68)
 @pytest.mark.parametrize(
     ("space", "form", "shape", "scale"),
     [
@@ -157,7 +159,7 @@ def test_open_sides_are_the_environments_own_numbers() -> None:
     ],
     ids=str,
 )
-def test_64_and_68_what_is_a_picture(
+def test_pictures_are_told_from_vectors(
     space: spaces.Box, form: str, shape: tuple[int, ...], scale: float
 ) -> None:
     codec = ObservationCodec(space)
@@ -170,7 +172,8 @@ def test_64_and_68_what_is_a_picture(
     np.testing.assert_array_equal(seen.ravel(), turned.ravel())
 
 
-def test_64_what_is_asked_for_is_done_or_refused() -> None:
+@pytest.mark.fault(64)
+def test_a_requested_reading_is_applied_or_refused() -> None:
     board = spaces.Box(0, 255, (9, 9, 3), np.uint8)
     assert ObservationCodec(board, "vector").ours.shape == (243,)
     assert ObservationCodec(board, "channels_first").ours.shape == (9, 3, 9)
@@ -183,6 +186,7 @@ def test_64_what_is_asked_for_is_done_or_refused() -> None:
         ObservationCodec(board, "image")
 
 
+@pytest.mark.fault(65)
 @pytest.mark.parametrize(
     "space",
     [
@@ -195,13 +199,14 @@ def test_64_what_is_asked_for_is_done_or_refused() -> None:
     ],
     ids=lambda space: type(space).__name__,
 )
-def test_65_what_cannot_be_read_is_refused(space: gym.Space[Any]) -> None:
+def test_unreadable_observations_are_refused(space: gym.Space[Any]) -> None:
     with pytest.raises(UnsupportedSpace) as refused:
         ObservationCodec(space)
     assert "FlattenObservation" not in str(refused.value), "which does not help here"
 
 
-def test_66_actions_that_nobody_can_take_are_refused() -> None:
+@pytest.mark.fault(66)
+def test_dict_actions_are_refused() -> None:
     with pytest.raises(UnsupportedSpace, match="Dict actions are not handled"):
         action_codec(spaces.Dict(a=spaces.Discrete(2)))
 
@@ -209,7 +214,8 @@ def test_66_actions_that_nobody_can_take_are_refused() -> None:
 MASKED = spaces.Dict(observations=spaces.Box(-1, 1, (2,)), action_mask=spaces.MultiBinary(3))
 
 
-def test_67_a_mask_comes_behind_the_observation() -> None:
+@pytest.mark.fault(67)
+def test_a_mask_follows_the_observation() -> None:
     codec = ObservationCodec(MASKED, choices=3)
     assert codec.ours.shape == (5,)
     assert masked(codec.ours) == 3
@@ -224,6 +230,7 @@ def test_67_a_mask_comes_behind_the_observation() -> None:
     assert drawn == {0, 2}
 
 
+@pytest.mark.fault(67)
 @pytest.mark.parametrize(
     ("actions", "why"),
     [
@@ -233,7 +240,7 @@ def test_67_a_mask_comes_behind_the_observation() -> None:
     ],
     ids=str,
 )
-def test_67_a_mask_that_fits_no_action_is_refused(actions: gym.Space[Any], why: str) -> None:
+def test_a_mask_that_does_not_fit_the_actions_is_refused(actions: gym.Space[Any], why: str) -> None:
     with pytest.raises(UnsupportedSpace, match=why):
         ObservationCodec(MASKED, choices=action_codec(actions).choices)
 
@@ -255,7 +262,8 @@ def test_the_engine_needs_no_ray() -> None:
     assert done.stdout.strip() == "Discrete(2)"
 
 
-def test_64_show_says_what_is_taken_for_a_picture(cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.fault(64)
+def test_show_says_how_observations_are_read(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(Path(authors.__file__).read_text())
     flags = ("ppo", "mine:Bits", "--env-arg", "dtype=uint8", "--env-arg", "high=255")
     assert "of shape (8,) are a vector, numbers as they are" in cli("show", *flags).stdout

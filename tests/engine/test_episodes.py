@@ -31,7 +31,7 @@ class Explodes:
         raise RuntimeError("on a device that is gone")
 
 
-def test_numbers_keep_their_names_and_all_else_is_ignored() -> None:
+def test_numbers_keep_their_names_and_other_values_are_ignored() -> None:
     itself: dict[str, Any] = {"deep": 1}
     itself["itself"] = itself
     info = {
@@ -100,7 +100,7 @@ class Ends(gym.Env[np.ndarray, int]):
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
-def test_the_last_info_of_a_copy_is_its_own_in_every_autoreset_mode(mode: AutoresetMode) -> None:
+def test_each_copy_keeps_its_own_last_info_in_every_autoreset_mode(mode: AutoresetMode) -> None:
     vec = SyncVectorEnv([lambda k=k: Ends(k) for k in range(3)], autoreset_mode=mode)
     vec.reset(seed=0)
     seen: list[dict[str, float]] = []
@@ -115,13 +115,13 @@ def test_the_last_info_of_a_copy_is_its_own_in_every_autoreset_mode(mode: Autore
     assert all(-1.0 not in each.values() for each in seen)
 
 
-def test_each_copy_s_own_info_is_taken_as_it_is() -> None:
+def test_each_copy_keeps_its_own_info_unchanged() -> None:
     own = [{"a": 1}, {}, {"a": "text", "b": True}]
     done = np.array([True, False, True])
     assert list(map(numbers, final_infos({"final_info": own}, done))) == [{"a": 1.0}, {"b": 1.0}]
 
 
-def test_a_window_means_what_its_episodes_have() -> None:
+def test_a_window_averages_the_values_its_episodes_have() -> None:
     window = Window(2)
     assert window.means() == {}
     window.add([Episode(9.0, 9, {"dropped": 1.0})])
@@ -145,7 +145,7 @@ def test_a_window_means_what_its_episodes_have() -> None:
     }
 
 
-def test_episodes_that_were_finished_late_take_the_places_they_began_at() -> None:
+def test_episodes_finished_late_are_ordered_by_their_start() -> None:
     window = Window(3)
     window.add([Episode(1.0, began=0), Episode(2.0, began=10), Episode(3.0, began=20)])
     window.add([Episode(8.0, began=5), Episode(9.0, began=15)], late=True)
@@ -164,7 +164,7 @@ def test_episodes_that_were_finished_late_take_the_places_they_began_at() -> Non
         ([20, 60] * 100, [10, 10], False),  # many, a few more would not change their mean
     ],
 )
-def test_running_episodes_matter_where_the_mean_would_be_wrong(
+def test_running_episodes_count_where_the_mean_would_be_biased(
     ended: list[int], running: list[int], matters: bool
 ) -> None:
     assert pause_matters(ended, running, 100) == matters

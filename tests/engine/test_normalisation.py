@@ -48,7 +48,7 @@ def _watch(member: Any) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("parts", [(1,), (1, 1, 5), (100, 3, 900)])
-def test_moments_are_numpys_whatever_the_parts(parts: tuple[int, ...]) -> None:
+def test_moments_agree_with_numpy_for_any_split(parts: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     rows = rng.normal(50.0, 3.0, (sum(parts), 2)).astype(np.float32)
     moments = RunningMoments((2,))
@@ -60,7 +60,7 @@ def test_moments_are_numpys_whatever_the_parts(parts: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_a_member_scales_by_what_it_has_seen(algo: str) -> None:
+def test_a_member_scales_by_its_own_statistics(algo: str) -> None:
     member = make(algo, **FILTER)
     seen = _watch(member)
     member.train()
@@ -97,7 +97,7 @@ def test_statistics_are_kept_by_a_restore_and_taken_by_a_clone(algo: str, tmp_pa
     clone.cleanup()
 
 
-def test_remote_runners_act_by_the_learners_filter() -> None:
+def test_remote_runners_use_the_learners_filter() -> None:
     member = make("ppo", env="pendulum", num_env_runners=1, **FILTER, **{"train_batch_size": 400})
     seen = _watch(member)
     member.train()
@@ -182,7 +182,7 @@ def test_the_score_stays_the_raw_one() -> None:
     member.cleanup()
 
 
-def test_a_buffer_keeps_rewards_as_they_are_and_sums_up_the_clipped_ones() -> None:
+def test_a_buffer_keeps_raw_rewards_and_sums_the_clipped_ones() -> None:
     space = gym.spaces.Box(-1, 1, (1,))
     buffer = ReplayBuffer(Layout(space, gym.spaces.Discrete(2), 10), seed=0)
     rewards = np.array([[5.0], [-7.0], [9.0]], np.float32)
@@ -195,7 +195,7 @@ def test_a_buffer_keeps_rewards_as_they_are_and_sums_up_the_clipped_ones() -> No
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_rllibs_own_engine_is_not_trusted_with_it(algo: str) -> None:
+def test_rllibs_own_engine_refuses_it(algo: str) -> None:
     wanted = {"clip_rewards": True, "normalize_rewards": True} if algo == "ppo" else FILTER
     stock = {"env": ENV[algo], "evaluation_interval": 1_000, **wanted}
     asked = getattr(algorithms, algo.upper()).get_default_config().update_from_dict(stock)

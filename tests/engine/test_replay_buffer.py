@@ -71,7 +71,7 @@ class Walk:
         return Rollout(**arrays, continues=continues)
 
 
-def test_it_keeps_the_newest_and_whole_transitions() -> None:
+def test_it_keeps_the_newest_transitions_whole() -> None:
     buffer, walk = _buffer(10, 2), Walk(2, (1_000,))
     for _ in range(3):
         buffer.add([walk.rollout(4)])
@@ -139,7 +139,7 @@ def test_environments_that_were_reset_start_new_episodes() -> None:
     assert set(batch["obs"][:, 0].tolist()) == {0, 1, 2, 53, 54, 55}
 
 
-def test_steps_spent_on_a_reset_are_no_experience() -> None:
+def test_steps_spent_on_a_reset_are_not_stored() -> None:
     rollout = Walk(2, (1_000,)).rollout(4)
     rollout.terminated[1, 0], rollout.valid[2, 0] = True, False
     buffer = _buffer(100, 2)
@@ -148,7 +148,7 @@ def test_steps_spent_on_a_reset_are_no_experience() -> None:
     assert 2.0 not in buffer.sample(300)["rewards"]
 
 
-def test_rollouts_of_several_runners_lie_side_by_side() -> None:
+def test_rollouts_of_several_runners_stay_apart() -> None:
     buffer = _buffer(100, 4)
     first, second = Walk(2, (3,)), Walk(2, (5,))
     second.number += 1_000_000
@@ -160,7 +160,7 @@ def test_rollouts_of_several_runners_lie_side_by_side() -> None:
     assert len(set(batch["rewards"].tolist())) == 48
 
 
-def test_one_rollout_larger_than_the_buffer() -> None:
+def test_a_rollout_larger_than_the_buffer_keeps_its_end() -> None:
     buffer = _buffer(4)
     buffer.add([Walk(1, (1_000,)).rollout(11)])
     assert set(buffer.sample(100)["rewards"].tolist()) == {7, 8, 9, 10}
@@ -249,7 +249,7 @@ def test_frames_are_kept_once_as_bytes_and_stacked_within_their_episode() -> Non
     assert 0 not in seen, "the oldest gave way"
 
 
-def test_memory_is_stated_before_it_is_taken() -> None:
+def test_memory_is_estimated_before_it_is_allocated() -> None:
     picture = gym.spaces.Box(0, 255, (84, 84, 4), np.uint8)
     atari = Layout(picture, gym.spaces.Discrete(6), 1_000_000, 1, frame_stack=4)
     assert 7.0e9 < atari.nbytes < 7.2e9, "each frame once, as bytes"
@@ -268,7 +268,7 @@ def test_memory_is_stated_before_it_is_taken() -> None:
 # Priorities --------------------------------------------------------------------------------------
 
 
-def test_draws_follow_the_priorities_and_weights_undo_them() -> None:
+def test_draws_follow_the_priorities_and_weights_correct_for_them() -> None:
     buffer = _buffer(8, priorities=Priorities(alpha=1.0, beta=1.0))
     buffer.add([Walk(1, (1_000,)).rollout(8)])
     slots = np.arange(8)
@@ -327,7 +327,7 @@ def test_the_sum_tree_sets_many_leaves_at_once() -> None:
 
 
 @pytest.mark.parametrize("priorities", [None, Priorities()])
-def test_it_comes_back_from_disk(tmp_path: Path, priorities: Priorities | None) -> None:
+def test_it_is_restored_from_disk(tmp_path: Path, priorities: Priorities | None) -> None:
     buffer, walk = _buffer(10, 2, priorities), Walk(2, (4,))
     for _ in range(3):
         buffer.add([walk.rollout(4)])
@@ -353,7 +353,7 @@ def test_it_comes_back_from_disk(tmp_path: Path, priorities: Priorities | None) 
     np.testing.assert_array_equal(later["next_obs"], later["obs"] + 1)
 
 
-def test_an_empty_buffer_comes_back_empty(tmp_path: Path) -> None:
+def test_an_empty_buffer_is_restored_empty(tmp_path: Path) -> None:
     _buffer().save(tmp_path / "replay.npz")
     buffer = _buffer()
     buffer.load(tmp_path / "replay.npz")

@@ -9,7 +9,7 @@ from ray.rllib.utils.postprocessing.value_predictions import compute_value_targe
 from rltune.engine.rollout import clip_rewards, gae
 
 
-def test_gae_is_the_definition_written_out() -> None:
+def test_gae_agrees_with_its_definition() -> None:
     rng = np.random.default_rng(0)
     shape, gamma, lambda_ = (7, 3), 0.9, 0.8
     rewards, values, next_values = (rng.normal(size=shape) for _ in range(3))

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_a_trial_does_not_load_it(algo: str, tmp_path: Path) -> None:
+def test_a_trial_does_not_load_the_compiler(algo: str, tmp_path: Path) -> None:
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     cloudpickle.register_pickle_by_value(sys.modules["quick"])
     loaded = ray.remote(num_cpus=1)(_loaded_by_a_trial).remote(algo, str(tmp_path))
@@ -35,7 +35,7 @@ def _loaded_by_a_trial(algo: str, folder: str) -> set[str]:
     return set(sys.modules)
 
 
-def test_a_step_is_torchs() -> None:
+def test_an_optimiser_step_agrees_with_torch() -> None:
     weights, gradients = torch.randn(2, 5), torch.randn(3, 5)
     stepped = []
     for plain in (False, True):

@@ -105,12 +105,14 @@ values = st.recursive(
 )
 
 
+@pytest.mark.fault(70)
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(values)
-def test_70_any_value_comes_back_equal_and_of_its_type(value: Any) -> None:
+def test_any_value_is_restored_equal_and_of_its_type(value: Any) -> None:
     assert same(there_and_back(value), value)
 
 
+@pytest.mark.fault(70)
 @pytest.mark.parametrize(
     "value",
     [
@@ -140,11 +142,12 @@ def test_70_any_value_comes_back_equal_and_of_its_type(value: Any) -> None:
     ],
     ids=repr,
 )
-def test_70_what_people_give(value: Any) -> None:
+def test_common_argument_values_are_restored(value: Any) -> None:
     assert same(there_and_back(value), value)
 
 
-def test_70_a_partial_is_made_again() -> None:
+@pytest.mark.fault(70)
+def test_a_partial_is_rebuilt() -> None:
     made = there_and_back(partial(shapes.distance, 2.0))
     assert (made.func, made.args, made(5.0)) == (shapes.distance, (2.0,), 3.0)
 
@@ -165,6 +168,7 @@ def _inner() -> Any:
     return inner
 
 
+@pytest.mark.fault(70)
 @pytest.mark.parametrize(
     ("value", "message"),
     [
@@ -180,13 +184,14 @@ def _inner() -> Any:
         ({3: 4}, "env_args: 3 is no name of an argument"),
     ],
 )
-def test_70_what_cannot_be_kept_is_refused_with_its_key(value: Any, message: str) -> None:
+def test_values_that_cannot_be_saved_are_refused_with_their_key(value: Any, message: str) -> None:
     with pytest.raises(BadInput) as refused:
         encode(value)
     assert message in str(refused.value)
 
 
-def test_70_every_problem_is_told_and_nothing_starts(tmp_path: Path) -> None:
+@pytest.mark.fault(70)
+def test_every_problem_is_reported_and_nothing_starts(tmp_path: Path) -> None:
     bad = {"f": lambda: 0, "length": 3, "o": Local()}
     with pytest.raises(BadInput) as refused:
         make_spec("ppo", "shapes:Loose", env_args=bad, storage=tmp_path / "runs")
@@ -197,7 +202,8 @@ def test_70_every_problem_is_told_and_nothing_starts(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_70_a_run_keeps_them(tmp_path: Path) -> None:
+@pytest.mark.fault(70)
+def test_a_run_saves_its_arguments(tmp_path: Path) -> None:
     asked = {"size": (3, 4), "names": {1: "one"}, "limit": "inf", "at": shapes.Point(1.0, 2.0)}
     spec = make_spec("ppo", "shapes:Loose", env_args=asked, storage=tmp_path, name="a")
     RunFolder.create(spec).lock.release()
@@ -208,7 +214,8 @@ def test_70_a_run_keeps_them(tmp_path: Path) -> None:
     json.loads((tmp_path / "a" / "run.json").read_text())
 
 
-def test_70_run_folders_of_before_are_read_as_they_were(tmp_path: Path) -> None:
+@pytest.mark.fault(70)
+def test_run_folders_of_earlier_versions_are_read_as_before(tmp_path: Path) -> None:
     spec = make_spec("ppo", "cartpole", storage=tmp_path, name="a")
     RunFolder.create(spec).lock.release()
     path = tmp_path / "a" / "run.json"
@@ -221,13 +228,13 @@ def test_70_run_folders_of_before_are_read_as_they_were(tmp_path: Path) -> None:
     assert kept.settings["grad_clip"] == math.inf
 
 
-def test_equal_arguments_are_one_text() -> None:
+def test_equal_arguments_are_written_alike() -> None:
     one = encode({"a": {3, 1, 2}, "b": {"y": 1, "x": (2,)}})
     other = encode({"b": {"x": (2,), "y": 1}, "a": {2, 3, 1}})
     assert canonical(one) == canonical(other)
 
 
-def test_what_arguments_import_is_known_without_importing_it() -> None:
+def test_imports_of_arguments_are_listed_without_importing_them() -> None:
     given = {"f": shapes.distance, "m": [shapes.Motor((1.0, 2.0))], "n": {"class": "os:system"}}
     assert imported(encode(given)) == ["shapes:distance", "shapes:Motor", "shapes:Point"]
 

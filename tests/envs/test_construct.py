@@ -48,14 +48,16 @@ def given(request: pytest.FixtureRequest) -> Any:
         gym.registry.pop(each, None)
 
 
-def test_72_a_constructor_gets_the_words_of_gymnasium_that_it_has(given: Any) -> None:
+@pytest.mark.fault(72)
+def test_a_constructor_gets_the_gymnasium_arguments_that_it_accepts(given: Any) -> None:
     assert episode(given(shapes.Maze), max_episode_steps=20) == (20, 10.2)
     assert episode(given(shapes.Strict), max_episode_steps=20) == (20, 10.2)
     env = envs.make(given(shapes.Maze), {"disable_env_checker": "gently"})
     assert env.unwrapped.checker == "gently"  # type: ignore[attr-defined]
 
 
-def test_72_gymnasium_gets_those_that_it_has_not(given: Any) -> None:
+@pytest.mark.fault(72)
+def test_gymnasium_gets_the_arguments_that_the_constructor_lacks(given: Any) -> None:
     assert episode(given(shapes.Plain), max_episode_steps=4) == (4, 4.0)
     assert episode(given(shapes.Loose), max_episode_steps=4) == (4, 4.0)
     checked = "PassiveEnvChecker"
@@ -63,7 +65,8 @@ def test_72_gymnasium_gets_those_that_it_has_not(given: Any) -> None:
     assert checked in str(envs.make(given(shapes.Plain)))
 
 
-def test_72_the_registered_limit_stands_beside_the_constructor_s_own() -> None:
+@pytest.mark.fault(72)
+def test_a_registered_step_limit_is_kept_beside_the_constructors_own() -> None:
     gym.register("Short-v0", entry_point="shapes:Maze", max_episode_steps=7)
     try:
         assert episode("Short-v0", max_episode_steps=20)[0] == 7
@@ -72,7 +75,8 @@ def test_72_the_registered_limit_stands_beside_the_constructor_s_own() -> None:
         gym.registry.pop("Short-v0")
 
 
-def test_73_an_environment_with_one_config_argument(given: Any) -> None:
+@pytest.mark.fault(73)
+def test_an_environment_with_one_config_argument_gets_a_dict(given: Any) -> None:
     assert episode(given(shapes.Rllib), length=7) == (7, 7.0)
     assert episode(given(shapes.Needs), length=7) == (7, 7.0)
     assert episode(given(shapes.Needs)) == (10, 10.0)
@@ -80,21 +84,24 @@ def test_73_an_environment_with_one_config_argument(given: Any) -> None:
     assert episode(given(shapes.Needs), env_config=EnvConfig(length=3)) == (3, 3.0)
 
 
-def test_73_what_a_config_stands_beside_reaches_its_own_parameter(given: Any) -> None:
+@pytest.mark.fault(73)
+def test_parameters_beside_a_config_get_their_own_arguments(given: Any) -> None:
     env = envs.make(given(shapes.Drawn), {"length": 7, "render_mode": "rgb_array"})
     assert (env.unwrapped.length, env.render_mode) == (7, "rgb_array")  # type: ignore[attr-defined]
     env = envs.make(given(shapes.Rllib), {"length": 7, "render_mode": "rgb_array"})
     assert env.render_mode == "rgb_array"
 
 
-def test_73_an_argument_called_config_that_is_none(given: Any) -> None:
+@pytest.mark.fault(73)
+def test_an_ordinary_argument_may_be_called_config(given: Any) -> None:
     env = envs.make(given(shapes.NoConfig), {"length": 4}).unwrapped
     assert (env.config, env.length) == ("default.yaml", 4)  # type: ignore[attr-defined]
     assert envs.make(given(shapes.Rllib)).unwrapped.config is None  # type: ignore[attr-defined]
 
 
+@pytest.mark.fault(73)
 @pytest.mark.parametrize("place", ["shapes", str(FILE)])
-def test_73_a_function_that_returns_an_environment(place: str) -> None:
+def test_a_function_that_returns_an_environment_is_accepted(place: str) -> None:
     assert episode(f"{place}:factory") == (5, 5.0)
     assert episode(f"{place}:factory", length=6) == (6, 6.0)
     assert episode(f"{place}:factory", limit=3) == (3, 3.0)  # its own wrapper
@@ -115,13 +122,14 @@ def test_an_environment_raises_its_own_error() -> None:
         envs.construct(Picky, {"size": "hunter2"})
 
 
-def test_95_an_argument_that_it_does_not_take_is_named_without_its_value() -> None:
+@pytest.mark.fault(95)
+def test_an_unknown_argument_is_named_without_its_value() -> None:
     with pytest.raises(BadInput, match=r"^Strict takes no argument 'password'") as refused:
         envs.make("shapes:Strict", {"max_episode_steps": 3, "password": "hunter2"})
     assert "hunter2" not in str(refused.value)
 
 
-def test_one_file_is_loaded_once_and_under_a_name_of_its_own(tmp_path: Path) -> None:
+def test_a_file_is_loaded_once_under_its_own_module_name(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "beside.py").write_text(f"WHERE = {folder!r}\n")
@@ -141,10 +149,11 @@ def test_a_file_of_a_package_may_import_its_neighbours(tmp_path: Path) -> None:
     assert envs.places.find(f"{package}/own.py:size.SIZE") == 6
 
 
+@pytest.mark.fault(73)
 @pytest.mark.parametrize(
     "start", ["rltune.sweep(1, 2", "from rltune.api import train; train(1, 2", "again(1"]
 )
-def test_73_a_script_is_loaded_as_far_as_it_starts_rltune(start: str, tmp_path: Path) -> None:
+def test_a_script_is_loaded_up_to_its_first_call_of_rltune(start: str, tmp_path: Path) -> None:
     script = tmp_path / "starting.py"
     before = "import rltune\nfrom rltune import replay as again\nBEFORE = 1\n"
     script.write_text(f"{before}{start})\nAFTER = 1\n")

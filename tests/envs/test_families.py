@@ -52,16 +52,16 @@ class TestEveryEnvironment:
     def test_keeps_gymnasiums_api(self, name: str, env: gym.Env[Any, Any]) -> None:
         check_env(env, skip_render_check=True)
 
-    def test_same_seed_same_episodes(self, name: str, env: gym.Env[Any, Any]) -> None:
+    def test_the_same_seed_gives_the_same_episodes(self, name: str, env: gym.Env[Any, Any]) -> None:
         first, again = _trajectory(env, seed=3), _trajectory(env, seed=3)
         assert _equal(first, again)
 
-    def test_two_made_alike_act_alike(self, name: str, env: gym.Env[Any, Any]) -> None:
+    def test_two_equal_copies_act_alike(self, name: str, env: gym.Env[Any, Any]) -> None:
         other = envs.make(name)
         assert _equal(_trajectory(env, seed=4), _trajectory(other, seed=4))
         other.close()
 
-    def test_other_seeds_other_episodes(self, name: str, env: gym.Env[Any, Any]) -> None:
+    def test_other_seeds_give_other_episodes(self, name: str, env: gym.Env[Any, Any]) -> None:
         if name in {"minigrid-empty"}:
             pytest.skip("it has no chance in it")
         first = _trajectory(env, seed=0)
@@ -72,7 +72,7 @@ class TestEveryEnvironment:
         for other in (name, spec.id, envs.bare(spec.id)):
             assert catalog.environment(other) == spec
 
-    def test_is_what_its_spec_says(self, name: str, env: gym.Env[Any, Any]) -> None:
+    def test_matches_its_spec(self, name: str, env: gym.Env[Any, Any]) -> None:
         spec = envs.INFOS[name]
         assert env.spec is not None
         assert env.spec.max_episode_steps == spec.max_episode_steps
@@ -89,7 +89,9 @@ class TestEveryEnvironment:
         assert len(space.shape) in (1, 3)
         assert (space.dtype == np.uint8) == (len(space.shape) == 3 or name.startswith("minigrid"))
 
-    def test_steps_alone_and_as_a_vector(self, name: str, env: gym.Env[Any, Any]) -> None:
+    def test_steps_as_a_single_copy_and_as_a_vector(
+        self, name: str, env: gym.Env[Any, Any]
+    ) -> None:
         vector = envs.make_vec(name, 3)
         assert vector.single_observation_space == env.observation_space
         first, again = vector.reset(seed=1)[0], vector.reset(seed=1)[0]

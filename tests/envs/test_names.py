@@ -51,7 +51,7 @@ def test_the_list_needs_no_package(tmp_path: Path) -> None:
     assert all(name in done.stdout for name in envs.INFOS)
 
 
-def test_every_extra_is_there_to_install() -> None:
+def test_every_extra_can_be_installed() -> None:
     text = (ROOT / "pyproject.toml").read_text()
     for spec in envs.INFOS.values():
         assert spec.extra is None or f"\n{spec.extra} = [" in text
@@ -71,7 +71,7 @@ def test_an_unlisted_id_belongs_to_its_family() -> None:
     assert envs.make(spec.id).observation_space.shape == (984,)
 
 
-def test_a_wrong_name_in_a_family_is_answered_with_the_nearest() -> None:
+def test_a_wrong_name_in_a_family_suggests_the_nearest() -> None:
     with pytest.raises(BadInput, match="Did you mean 'ALE/Zaxxon-v5'"):
         catalog.environment("ALE/Zaxxonn-v5")
     with pytest.raises(BadInput, match="Did you mean 'MiniGrid-Unlock-v0'"):
@@ -131,7 +131,7 @@ def test_arguments_reach_its_constructor_and_its_time_limit() -> None:
     env.close()
 
 
-def test_an_environment_without_an_end_gets_one() -> None:
+def test_an_endless_environment_gets_a_time_limit() -> None:
     env = envs.make("own:Endless")
     assert catalog.environment("own:Endless").max_episode_steps == envs.MAX_EPISODE_STEPS
     env.reset(seed=0)
@@ -141,7 +141,7 @@ def test_an_environment_without_an_end_gets_one() -> None:
     env.close()
 
 
-def test_kinds_become_zeros_and_ones() -> None:
+def test_discrete_observations_become_one_hot_vectors() -> None:
     env = envs.make("own:Kinds")
     obs, _ = env.reset(seed=0)
     np.testing.assert_array_equal(obs, [0, 0, 1, 0, 1, 0, 0])
@@ -149,7 +149,7 @@ def test_kinds_become_zeros_and_ones() -> None:
     env.close()
 
 
-def test_a_class_that_is_not_there_is_answered_with_the_nearest() -> None:
+def test_a_missing_class_suggests_the_nearest() -> None:
     with pytest.raises(BadInput, match="Did you mean 'own:Endless'"):
         catalog.environment("own:Endles")
     with pytest.raises(BadInput, match="No module named 'nowhere'"):
@@ -168,7 +168,7 @@ def test_a_class_that_workers_cannot_import_is_refused(tmp_path: Path) -> None:
         rltune.sweep("dqn", Local)
 
 
-def test_what_it_shows_chooses_its_preset() -> None:
+def test_observations_choose_the_preset() -> None:
     seen = catalog.preset("dqn", catalog.environment("own:Endless.Within"))
     assert seen.settings["frame_stack"] == 4
     assert seen.sources["fcnet_hiddens"] == "presets/dqn/pixels.toml"
@@ -193,7 +193,7 @@ def test_actions_choose_the_algorithms(given: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_ray_session")
-def test_a_sweep_on_a_class_of_ones_own(tmp_path: Path) -> None:
+def test_a_sweep_runs_on_a_users_class(tmp_path: Path) -> None:
     quick: dict[str, Any] = {"steps": 600, "trials": 2, "storage": tmp_path, "scheduler": "fifo"}
     settings = {"train_batch_size": 200, "minibatch_size": 50}
     run = rltune.sweep(
@@ -206,7 +206,7 @@ def test_a_sweep_on_a_class_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_class_beside_a_user_on_the_command_line(tmp_path: Path) -> None:
+def test_the_command_line_accepts_a_class_of_a_local_file(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text((Path(own.__file__)).read_text())
     words = "--steps 400 --trials 1 --scheduler fifo --set num_envs_per_env_runner=2".split()
     more = "--set train_batch_size=100 --set minibatch_size=50 --env-arg max_episode_steps=20"

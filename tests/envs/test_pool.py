@@ -50,7 +50,7 @@ class TestEveryPooled:
         pooled.close()
         other.close()
 
-    def test_same_seed_same_episodes(self, name: str) -> None:
+    def test_the_same_seed_gives_the_same_episodes(self, name: str) -> None:
         def trajectory(env: gym.vector.VectorEnv, seed: int) -> np.ndarray:
             env.action_space.seed(1)
             told = [env.reset(seed=seed)[0]]
@@ -110,12 +110,16 @@ def test_auto_takes_it_where_it_is_faster() -> None:
         ("acrobot", {"simulator": "envpol"}, "Unknown simulator 'envpol'. Did you mean 'envpool'"),
     ],
 )
-def test_what_it_cannot_do_is_told(env: str, options: dict[str, Any], message: str) -> None:
+def test_unsupported_arguments_are_reported(
+    env: str, options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(BadInput, match=message):
         resolve.make_spec("ppo", env, **options)
 
 
-def test_a_missing_one_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_envpool_is_named_with_its_install_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     elsewhere = resolve.make_spec("ppo", "acrobot")
     monkeypatch.setattr(pool, "find_spec", lambda _: None)
     assert _chosen("acrobot") == "gymnasium"

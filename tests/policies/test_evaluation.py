@@ -39,7 +39,7 @@ def test_iqm_leaves_out_the_outer_quarters() -> None:
     assert result.ci95[0] <= result.mean <= result.ci95[1]
 
 
-def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
+def test_the_interval_covers_the_mean_at_its_stated_rate() -> None:
     rng = np.random.default_rng(0)
     covered = 0
     for _ in range(200):
@@ -48,7 +48,7 @@ def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
     assert 0.88 <= covered / 200 <= 0.99
 
 
-def test_equal_returns_have_a_point_for_an_interval() -> None:
+def test_equal_returns_give_an_interval_of_width_zero() -> None:
     result = summarise([500.0] * 100, range(100))
     assert (result.mean, result.iqm, result.ci95) == (500.0, 500.0, (500.0, 500.0))
 
@@ -76,7 +76,7 @@ def test_training_selection_and_evaluation_never_share_a_seed(tmp_path: object) 
     assert not set(evaluation_seeds(0, 100, trial=0)) & set(evaluation_seeds(0, 100, trial=1))
 
 
-def test_a_seed_fixes_its_episode_whatever_runs_beside_it(tmp_path: object) -> None:
+def test_a_seed_fixes_its_episode_independent_of_the_others(tmp_path: object) -> None:
     spec = make_spec("dqn", "cartpole", storage=str(tmp_path))
     seeds = evaluation_seeds(0, 45)
     together = play(Left(), spec, seeds)
@@ -86,7 +86,7 @@ def test_a_seed_fixes_its_episode_whatever_runs_beside_it(tmp_path: object) -> N
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_an_end_without_a_trace_is_given_a_second_try(tmp_path: Path) -> None:
+def test_a_process_that_ends_without_a_trace_is_retried(tmp_path: Path) -> None:
     done = tmp_path / "done"
     args = {"done": str(done)}
     run = trained(tmp_path, "ppo", "faulty:KilledScore", env_args=args, num_epochs=1)
@@ -95,6 +95,6 @@ def test_an_end_without_a_trace_is_given_a_second_try(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("episodes", [1, 3, 21])
-def test_any_number_of_episodes(tmp_path: object, episodes: int) -> None:
+def test_any_number_of_episodes_can_be_asked_for(tmp_path: object, episodes: int) -> None:
     spec = make_spec("dqn", "cartpole", storage=str(tmp_path))
     assert len(play(Left(), spec, evaluation_seeds(0, episodes))) == episodes

@@ -63,7 +63,7 @@ def test_it_acts_the_same_on_a_thousand_observations(case: Exported) -> None:
     assert [file.name for file in case.path.parent.iterdir()] == ["policy.onnx"]
 
 
-def test_it_takes_batches_of_any_size(case: Exported) -> None:
+def test_it_accepts_batches_of_any_size(case: Exported) -> None:
     obs = export.observations(case.policy, case.run.spec, 100)
     session = onnxruntime.InferenceSession(case.path, providers=["CPUExecutionProvider"])
     for batch in (obs[:1], obs[1:8], obs):
@@ -76,7 +76,7 @@ def test_it_takes_batches_of_any_size(case: Exported) -> None:
         assert all(case.policy.codec.theirs.contains(action) for action in actions)
 
 
-def test_the_file_says_what_it_is_and_takes(case: Exported) -> None:
+def test_the_file_describes_its_inputs_and_outputs(case: Exported) -> None:
     model = onnx.load(case.path)
     onnx.checker.check_model(model)
     spec, policy = case.run.spec, case.policy
@@ -98,7 +98,7 @@ def _shape(value: Any) -> list[Any]:
     return [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
 
 
-def test_another_policy_is_told_apart(case: Exported, tmp_path: Path) -> None:
+def test_another_policy_is_detected(case: Exported, tmp_path: Path) -> None:
     path = tmp_path / "other.onnx"
     obs = export.observations(case.policy, case.run.spec, 300)
     found = []
@@ -136,7 +136,9 @@ def test_a_tie_may_go_either_way(tmp_path: Path) -> None:
     assert (agreement.equal, agreement.difference) == (100, 0.0)
 
 
-def test_what_differs_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_acts_differently_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = trained(tmp_path, "ppo", "cartpole")
     monkeypatch.setattr(export, "TOLERANCE", -1.0)  # nothing is equal by that
     target = tmp_path / "files" / "policy.onnx"
@@ -147,7 +149,7 @@ def test_what_differs_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [file.read_text() for file in target.parent.iterdir()] == ["of yesterday"]
 
 
-def test_observations_are_varied_and_of_no_evaluation_seed(tmp_path: Path) -> None:
+def test_observations_vary_and_avoid_evaluation_seeds(tmp_path: Path) -> None:
     run = trained(tmp_path, "dqn", "pictures:Clock-v0", **CNN)
     SEEDS.clear()
     obs = export.observations(best_policy(run), run.spec, 900)

@@ -69,8 +69,9 @@ def done(folder: RunFolder) -> dict[str, Any]:
     return summary
 
 
+@pytest.mark.fault(75)
 @pytest.mark.parametrize("what", ["raises", "hangs", "crashes", "exits"])
-def test_75_what_goes_wrong_once_costs_another_try(run: Any, tmp_path: Path, what: str) -> None:
+def test_a_single_failure_is_retried(run: Any, tmp_path: Path, what: str) -> None:
     (tmp_path / "seeds").mkdir()
     result = evaluate(run(what, once=str(tmp_path / "seeds"), when=25), 30)
     assert len(list((tmp_path / "seeds").iterdir())) > 0, "it did go wrong"
@@ -78,6 +79,7 @@ def test_75_what_goes_wrong_once_costs_another_try(run: Any, tmp_path: Path, wha
     assert result.unscored == []
 
 
+@pytest.mark.fault(75)
 @pytest.mark.parametrize(
     ("what", "error"),
     [
@@ -86,7 +88,7 @@ def test_75_what_goes_wrong_once_costs_another_try(run: Any, tmp_path: Path, wha
         ("crashes", "Crashed: Segmentation fault (in string_at, "),
     ],
 )
-def test_75_an_episode_that_never_ends_well_is_lost_alone(run: Any, what: str, error: str) -> None:
+def test_an_episode_that_always_fails_is_lost_alone(run: Any, what: str, error: str) -> None:
     seeds = evaluation_seeds(0, 40)
     wrong = [seed for seed in seeds if seed % 25 == 0]
     assert 0 < len(wrong) < 5
@@ -99,7 +101,8 @@ def test_75_an_episode_that_never_ends_well_is_lost_alone(run: Any, what: str, e
     assert (result.episodes, result.mean) == (40 - len(wrong), 10.0)
 
 
-def test_75_where_nothing_can_be_scored_one_part_is_tried_again_and_not_all(run: Any) -> None:
+@pytest.mark.fault(75)
+def test_one_part_is_retried_where_nothing_can_be_scored(run: Any) -> None:
     folder = run("hangs", {"env_timeout": 0.4})
     with pytest.raises(EnvironmentFailed) as failed:
         evaluate(folder, 100)
@@ -107,9 +110,8 @@ def test_75_where_nothing_can_be_scored_one_part_is_tried_again_and_not_all(run:
     assert "EnvironmentHung: no answer for 0.4 s (in match, " in str(failed.value)
 
 
-def test_75_a_sweep_that_cannot_be_scored_keeps_its_policy_and_is_finished_later(
-    run: Any, tmp_path: Path
-) -> None:
+@pytest.mark.fault(75)
+def test_an_unscored_sweep_keeps_its_policy_and_is_finished_later(run: Any, tmp_path: Path) -> None:
     folder = run("raises")
     summary = done(folder)
     assert summary["best"]["trial"] == "t00"
@@ -134,7 +136,8 @@ def test_75_a_sweep_that_cannot_be_scored_keeps_its_policy_and_is_finished_later
     assert is_finished(folder)
 
 
-def test_75_episodes_of_the_score_that_are_lost_are_said(run: Any, tmp_path: Path) -> None:
+@pytest.mark.fault(75)
+def test_lost_episodes_of_a_score_are_reported(run: Any, tmp_path: Path) -> None:
     folder = run("raises", when=10, selection=False)
     summary = done(folder)
     lost = [seed for body in summary["unscored"] for seed in body["seeds"]]
@@ -151,7 +154,8 @@ def test_75_episodes_of_the_score_that_are_lost_are_said(run: Any, tmp_path: Pat
     assert f"{len(lost)} of 100 episodes have no return" in told.stderr
 
 
-def test_75_statistics_are_over_the_seeds_that_could_be_scored(run: Any, tmp_path: Path) -> None:
+@pytest.mark.fault(75)
+def test_statistics_cover_the_seeds_that_could_be_scored(run: Any, tmp_path: Path) -> None:
     """Of three seeds, one's policy cannot be loaded, and one's episodes raise."""
     folder = run("raises", {"job": "train"}, seeds=evaluation_seeds(0, 100, trial=2))
     for trial in ("t01", "t02"):
@@ -174,9 +178,10 @@ def test_75_statistics_are_over_the_seeds_that_could_be_scored(run: Any, tmp_pat
     assert "t01, t02, which no statistics here include" in told.stdout
 
 
+@pytest.mark.fault(97)
 @pytest.mark.filterwarnings("ignore:.*The reward is a NaN value")
 @pytest.mark.parametrize("what", ["nan", "blind"])
-def test_97_a_score_that_is_not_finite_is_none(run: Any, tmp_path: Path, what: str) -> None:
+def test_a_score_that_is_not_finite_is_not_a_score(run: Any, tmp_path: Path, what: str) -> None:
     folder = run(what, when=4)
     error = {"nan": "the reward is nan at step 1", "blind": "an observation is not finite after"}
     with pytest.raises(NothingUsable, match="no policy has a score, nor") as failed:
@@ -196,7 +201,8 @@ def test_97_a_score_that_is_not_finite_is_none(run: Any, tmp_path: Path, what: s
     assert "nan mean" not in told.stdout
 
 
-def test_97_a_policy_whose_score_is_not_finite_is_passed_over(run: Any) -> None:
+@pytest.mark.fault(97)
+def test_a_policy_whose_score_is_not_finite_is_passed_over(run: Any) -> None:
     folder = run("")
     first = folder.path / "trials/t00/checkpoints/checkpoint_000000"
     second = first.with_name("checkpoint_000001")
@@ -214,7 +220,8 @@ def test_97_a_policy_whose_score_is_not_finite_is_passed_over(run: Any) -> None:
     ]
 
 
-def test_76_a_close_that_raises_is_told_once_and_changes_nothing(run: Any, tmp_path: Path) -> None:
+@pytest.mark.fault(76)
+def test_a_close_that_raises_is_logged_once_and_changes_nothing(run: Any, tmp_path: Path) -> None:
     folder = run("close")
     told = run_rltune(tmp_path, "evaluate", str(folder.path), "--episodes", "45")
     assert told.returncode == 0, told.stderr
@@ -224,15 +231,15 @@ def test_76_a_close_that_raises_is_told_once_and_changes_nothing(run: Any, tmp_p
     assert warned.removeprefix("rltune: environment faulty:") in told.stderr
 
 
-def test_99_an_environment_cannot_end_the_process_that_shows_it(policy: RunFolder) -> None:
+@pytest.mark.fault(99)
+def test_an_environment_cannot_end_the_process_that_shows_it(policy: RunFolder) -> None:
     env = faulty.Leaves("exit", at=3)
     with pytest.raises(EnvironmentExit, match=r"SystemExit: 3 raised in step \("):
         video._episode(env, best_policy(policy), 7, lambda: None)
 
 
-def test_74_an_episode_has_a_copy_to_itself_and_no_more_copies_live_than_allowed(
-    tmp_path: Path, policy: RunFolder
-) -> None:
+@pytest.mark.fault(74)
+def test_each_episode_has_its_own_copy_within_the_limit(tmp_path: Path, policy: RunFolder) -> None:
     class Right:
         frame_stack = 1
         form = "auto"

@@ -68,7 +68,7 @@ def test_an_mp4_shows_every_step_of_the_scored_episodes(
     assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def test_other_seeds_and_another_pace(cartpole: RunFolder, tmp_path: Path) -> None:
+def test_seeds_and_frame_rate_can_be_chosen(cartpole: RunFolder, tmp_path: Path) -> None:
     (one,) = record(cartpole, tmp_path / "a.mp4", seed=7, fps=20)
     assert one.seed == evaluation_seeds(7, 1)[0]
     fps, pictures = _frames(tmp_path / "a.mp4")
@@ -83,9 +83,7 @@ def test_an_mp4_of_odd_sides_is_padded(clock: RunFolder, tmp_path: Path) -> None
     np.testing.assert_allclose(shades, SHADE * np.arange(41), atol=3)
 
 
-def test_a_fast_gif_leaves_frames_out_and_ends_with_the_last(
-    clock: RunFolder, tmp_path: Path
-) -> None:
+def test_a_fast_gif_skips_frames_and_ends_with_the_last(clock: RunFolder, tmp_path: Path) -> None:
     list(record(clock, tmp_path / "a.GIF"))
     _, pictures = _frames(tmp_path / "a.GIF")
     assert pictures.shape[1:] == (51, 81, 3)
@@ -96,7 +94,7 @@ def test_a_fast_gif_leaves_frames_out_and_ends_with_the_last(
     np.testing.assert_allclose(shades, SHADE * np.array([*range(0, 40, 3), 40]), atol=3)
 
 
-def test_nothing_is_left_of_a_film_that_was_not_finished(clock: RunFolder, tmp_path: Path) -> None:
+def test_an_unfinished_film_is_deleted(clock: RunFolder, tmp_path: Path) -> None:
     film_of = record(clock, tmp_path / "a.mp4", episodes=3)
     next(film_of)
     deadline = time.monotonic() + 20
@@ -116,7 +114,7 @@ def test_nothing_is_left_of_a_film_that_was_not_finished(clock: RunFolder, tmp_p
     assert (tmp_path / "b.mp4").read_text() == "of yesterday"
 
 
-def test_what_ffmpeg_cannot_write_is_told_in_its_words(tmp_path: Path) -> None:
+def test_an_error_of_ffmpeg_is_quoted(tmp_path: Path) -> None:
     picture = np.zeros((20, 20, 3), np.uint8)
     path = tmp_path / "gone" / "a.mp4"
 
@@ -129,7 +127,7 @@ def test_what_ffmpeg_cannot_write_is_told_in_its_words(tmp_path: Path) -> None:
         shoot()
 
 
-def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
+def test_an_environment_that_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
     blind = trained(tmp_path, "ppo", "pictures:Blind-v0", num_epochs=1)
     with pytest.raises(BadInput, match=r"draws no pictures.*only ansi"):
         list(record(blind, tmp_path / "a.mp4"))

@@ -42,22 +42,25 @@ def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(7)), raising=False)
 
 
+@pytest.mark.fault(80)
 @pytest.mark.parametrize(
     ("quota", "cores"),
     [("max 100000", 7), ("250000 100000", 3), ("50000 100000", 1), ("900000 100000", 7), ("", 7)],
 )
-def test_80_a_quota_of_cgroups_version_2(tmp_path: Path, quota: str, cores: int) -> None:
+def test_cpu_quotas_of_cgroups_version_2_are_read(tmp_path: Path, quota: str, cores: int) -> None:
     root = _tree(tmp_path, V2, "0::/a/b", {"sys/fs/cgroup/a/b/cpu.max": quota})
     assert machine.cores(root, {}).amount == cores
 
 
+@pytest.mark.fault(80)
 @pytest.mark.parametrize("inner", ["max 100000", "400000 100000"])
-def test_80_a_quota_of_an_outer_group_holds_for_those_in_it(tmp_path: Path, inner: str) -> None:
+def test_a_cpu_quota_of_an_outer_group_applies_to_inner_groups(tmp_path: Path, inner: str) -> None:
     files = {"sys/fs/cgroup/a/cpu.max": "200000 100000", "sys/fs/cgroup/a/b/cpu.max": inner}
     root = _tree(tmp_path, V2, "0::/a/b", files)
     assert machine.cores(root, {}) == Grant(2, "cgroup quota of 2 cores")
 
 
+@pytest.mark.fault(80)
 @pytest.mark.parametrize(
     ("mounted", "folder"),
     [
@@ -66,7 +69,7 @@ def test_80_a_quota_of_an_outer_group_holds_for_those_in_it(tmp_path: Path, inne
         ("/elsewhere", ""),  # in a container, the path means nothing here
     ],
 )
-def test_80_cgroups_version_1(tmp_path: Path, mounted: str, folder: str) -> None:
+def test_limits_of_cgroups_version_1_are_read(tmp_path: Path, mounted: str, folder: str) -> None:
     groups = "5:cpu,cpuacct:/docker/4f2\n4:memory:/docker/4f2\n1:name=systemd:/docker/4f2\n0::/"
     place = "sys/fs/cgroup/{}/" + folder
     files = {
@@ -85,14 +88,16 @@ def test_80_cgroups_version_1(tmp_path: Path, mounted: str, folder: str) -> None
     assert machine.free_memory(root, {}) == Grant(524 << 20, "cgroup memory limit")
 
 
-def test_80_no_quota_of_version_1(tmp_path: Path) -> None:
+@pytest.mark.fault(80)
+def test_a_missing_quota_of_version_1_is_no_limit(tmp_path: Path) -> None:
     place = "sys/fs/cgroup/cpu,cpuacct/"
     files = {place + "cpu.cfs_quota_us": "-1", place + "cpu.cfs_period_us": "100000"}
     root = _tree(tmp_path, V1.format(root="/"), "5:cpu,cpuacct:/", files)
     assert machine.cores(root, {}) == Grant(7, "CPU affinity")
 
 
-def test_80_memory_of_version_2(tmp_path: Path) -> None:
+@pytest.mark.fault(80)
+def test_memory_limits_of_version_2_are_read(tmp_path: Path) -> None:
     files = {
         "sys/fs/cgroup/memory.max": str(8 << 20),
         "sys/fs/cgroup/a/memory.max": "max",
@@ -105,12 +110,14 @@ def test_80_memory_of_version_2(tmp_path: Path) -> None:
     assert machine.free_memory(root, {}) == Grant(2 << 20, "cgroup memory limit")
 
 
-def test_80_nothing_is_known_of_control_groups(tmp_path: Path) -> None:
+@pytest.mark.fault(80)
+def test_a_machine_without_control_groups_has_no_limit(tmp_path: Path) -> None:
     assert machine.cores(tmp_path, {}) == Grant(7, "CPU affinity")
     assert machine.memory(tmp_path, {}) == Grant(psutil.virtual_memory().total)
 
 
-def test_80_what_slurm_grants(tmp_path: Path) -> None:
+@pytest.mark.fault(80)
+def test_grants_of_slurm_are_read(tmp_path: Path) -> None:
     for variables, cores in (
         ({"SLURM_CPUS_PER_TASK": "2", "SLURM_CPUS_ON_NODE": "4"}, Grant(2, "SLURM_CPUS_PER_TASK")),
         ({"SLURM_CPUS_ON_NODE": "4"}, Grant(4, "SLURM_CPUS_ON_NODE")),
@@ -130,15 +137,17 @@ def test_80_what_slurm_grants(tmp_path: Path) -> None:
         assert machine.free_memory(tmp_path, variables).amount <= memory.amount
 
 
-def test_80_a_buffer_has_to_fit_what_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.fault(80)
+def test_a_buffer_has_to_fit_the_granted_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "free_memory", lambda: Grant(10_000, "cgroup memory limit"))
     numbers = gym.spaces.Box(-1, 1, (4,), np.float32)
     with pytest.raises(MemoryError, match=r"0.0 GB are free \(cgroup memory limit\)"):
         Layout(numbers, gym.spaces.Discrete(2), 10_000).check_memory()
 
 
+@pytest.mark.fault(80)
 @pytest.mark.skipif(sys.platform != "linux", reason="affinity is Linux's")
-def test_80_a_real_affinity() -> None:
+def test_the_affinity_of_the_process_limits_its_cores() -> None:
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
         "from rltune import machine; print(machine.cores(variables={}).amount)"
@@ -148,7 +157,8 @@ def test_80_a_real_affinity() -> None:
     assert done.stdout == "1\n"
 
 
-def test_80_on_the_command_line(tmp_path: Path) -> None:
+@pytest.mark.fault(80)
+def test_the_command_line_names_the_limit(tmp_path: Path) -> None:
     words = ("dqn", "cartpole", "--dry-run")
     slurm = {"SLURM_CPUS_PER_TASK": "1", "SLURM_MEM_PER_NODE": "2048"}
     done = run_rltune(tmp_path, *words, "--cpus-per-trial", "2", variables=slurm)

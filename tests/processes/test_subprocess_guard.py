@@ -26,7 +26,7 @@ from rltune.errors import EnvironmentExit, EnvironmentFailed, ProcessEnded
 from rltune.processes.subprocess_guard import Guard, each_isolated, isolated
 
 
-def test_answers_come_in_the_order_of_the_work_however_long_each_takes() -> None:
+def test_answers_keep_the_order_of_the_work() -> None:
     def work(number: int, guard: Guard) -> tuple[int, int]:
         time.sleep(0.3 if number == 0 else 0.0)
         return number, os.getpid()
@@ -36,7 +36,7 @@ def test_answers_come_in_the_order_of_the_work_however_long_each_takes() -> None
     assert len({pid for _, pid in answers} | {os.getpid()}) == 7, "each in a process of its own"
 
 
-def test_so_many_run_side_by_side_and_no_more() -> None:
+def test_the_number_of_parallel_children_is_limited() -> None:
     def work(guard: Guard) -> tuple[float, float]:
         start = time.monotonic()
         time.sleep(0.4)
@@ -47,7 +47,7 @@ def test_so_many_run_side_by_side_and_no_more() -> None:
     assert max(together) == 2
 
 
-def test_an_exception_is_the_answer_of_its_own_work_alone() -> None:
+def test_an_exception_affects_its_own_work_alone() -> None:
     def fails(guard: Guard) -> int:
         raise ValueError("what it says")
 
@@ -58,7 +58,7 @@ def test_an_exception_is_the_answer_of_its_own_work_alone() -> None:
         isolated(fails, 60.0)
 
 
-def test_an_exception_that_pickle_cannot_rebuild_is_told() -> None:
+def test_an_exception_that_cannot_be_unpickled_is_reported() -> None:
     class Own(Exception):
         def __init__(self, code: int, what: str) -> None:
             super().__init__(f"{what} ({code})")
@@ -70,13 +70,15 @@ def test_an_exception_that_pickle_cannot_rebuild_is_told() -> None:
         isolated(fails, 60.0)
 
 
-def test_99_a_child_that_is_ended_is_told() -> None:
+@pytest.mark.fault(99)
+def test_a_child_that_ends_is_reported_with_its_exit() -> None:
     with pytest.raises(ProcessEnded, match=r"^the environment ended its process with exit code 3$"):
         isolated(lambda _: os._exit(3), 60.0)
     with pytest.raises(ProcessEnded, match=r"^the environment ended its process by SIGKILL$"):
         isolated(lambda _: os.kill(os.getpid(), signal.SIGKILL), 60.0)
 
 
+@pytest.mark.fault(99)
 @pytest.mark.parametrize(
     ("ends", "error"),
     [
@@ -89,7 +91,7 @@ def test_99_a_child_that_is_ended_is_told() -> None:
         ),
     ],
 )
-def test_99_what_ends_a_process_in_a_call_is_an_error_with_its_line(
+def test_an_exit_inside_a_call_is_an_error_with_its_line(
     ends: Callable[[], object], error: str
 ) -> None:
     def work(guard: Guard) -> None:
@@ -106,11 +108,10 @@ def interrupts() -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.fault(99)
 @pytest.mark.parametrize("detached", [False, True])
 @pytest.mark.parametrize("how", ["returns", "crashes", "hangs", "forks"])
-def test_99_what_a_child_has_started_does_not_outlive_it(
-    tmp_path: Path, how: str, detached: bool
-) -> None:
+def test_processes_of_a_child_do_not_outlive_it(tmp_path: Path, how: str, detached: bool) -> None:
     def work(guard: Guard) -> None:
         with guard:
             simulator = subprocess.Popen(["sleep", "1000"], start_new_session=detached)
@@ -127,7 +128,8 @@ def test_99_what_a_child_has_started_does_not_outlive_it(
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
-def test_99_a_copy_that_an_environment_forked_never_runs_our_code(tmp_path: Path) -> None:
+@pytest.mark.fault(99)
+def test_a_process_forked_by_an_environment_never_runs_our_code(tmp_path: Path) -> None:
     def work(guard: Guard) -> int:
         with guard:
             if os.fork() == 0:
@@ -139,7 +141,8 @@ def test_99_a_copy_that_an_environment_forked_never_runs_our_code(tmp_path: Path
     assert f"{isolated(work, 60.0)}\n" == (tmp_path / "log").read_text()
 
 
-def test_99_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.fault(99)
+def test_children_end_with_a_killed_parent(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib, time
 from rltune.processes.subprocess_guard import isolated
@@ -166,7 +169,8 @@ def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
         time.sleep(0.02)
 
 
-def test_21_a_crash_is_told_where_others_have_taken_the_signal() -> None:
+@pytest.mark.fault(21)
+def test_a_crash_is_reported_where_another_handler_took_the_signal() -> None:
     """pytest has enabled faulthandler, and Ray puts a handler of its own over it."""
     before = signal.signal(signal.SIGSEGV, signal.SIG_DFL)
     try:
@@ -177,7 +181,7 @@ def test_21_a_crash_is_told_where_others_have_taken_the_signal() -> None:
     assert "in string_at" in ended.value.report
 
 
-def test_what_a_child_prints_waits_for_no_lock_of_ours() -> None:
+def test_output_of_a_child_does_not_wait_for_a_lock_of_the_parent() -> None:
     """A live table takes over stdout, and its thread may hold its lock while we fork."""
     console = Console(file=io.StringIO(), force_terminal=True)
 

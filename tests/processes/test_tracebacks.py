@@ -124,8 +124,9 @@ def _raised(raises: Callable[[], None]) -> Exception:
     raise AssertionError
 
 
+@pytest.mark.fault(78)
 @pytest.mark.parametrize(("raises", "words"), CASES + ONLY_AT_HAND)
-def test_78_an_exception_at_hand(raises: Callable[[], None], words: str) -> None:
+def test_the_headline_names_the_users_line(raises: Callable[[], None], words: str) -> None:
     told = headline(_raised(raises))
     assert "\n" not in told
     if raises is a_group_of_one:
@@ -144,9 +145,10 @@ def _as_ray_has_it(error: Exception, task: str = "ray::PPO(env=X; runners=0).tra
     return text.replace("Traceback (most recent call last):", heading)
 
 
+@pytest.mark.fault(78)
 @pytest.mark.parametrize(("raises", "words"), CASES)
 @pytest.mark.parametrize("created", [False, True])
-def test_78_an_exception_known_by_ray_s_text(
+def test_a_headline_is_read_from_the_text_of_a_ray_error(
     raises: Callable[[], None], words: str, created: bool
 ) -> None:
     error = _raised(raises)
@@ -164,7 +166,8 @@ def test_78_an_exception_known_by_ray_s_text(
         assert noise not in whole
 
 
-def test_78_a_runner_in_another_process() -> None:
+@pytest.mark.fault(78)
+def test_a_headline_crosses_the_process_of_a_remote_runner() -> None:
     """What its trial gets from Ray is an exception of Ray's, around the text of the first."""
     inner = _as_ray_has_it(_raised(plain_error), "ray::Runner.sample()")
 
@@ -214,7 +217,8 @@ def _ended_by(end: BaseException) -> Callable[[], None]:
     return step
 
 
-def test_78_a_trial_leaves_its_headline_and_the_error_stays_what_it_is() -> None:
+@pytest.mark.fault(78)
+def test_a_trial_saves_its_headline_and_keeps_its_error() -> None:
     error = _raised(lambda: Trial().call(of_several_lines))
     assert type(error) is ValueError
     assert failure_headline(_as_ray_has_it(error)) == headline(error)
@@ -225,15 +229,17 @@ def test_78_a_trial_leaves_its_headline_and_the_error_stays_what_it_is() -> None
         assert not hasattr(_raised(alone), "__notes__"), "in a script of a user's"
 
 
+@pytest.mark.fault(99)
 @pytest.mark.parametrize(
     ("end", "words"), [(SystemExit(3), "SystemExit: 3"), (KeyboardInterrupt(), "KeyboardInterrupt")]
 )
-def test_99_a_call_of_exit_is_a_failure_that_says_so(end: BaseException, words: str) -> None:
+def test_a_call_of_exit_is_a_failure_that_says_so(end: BaseException, words: str) -> None:
     error = _raised(lambda: Trial().call(_ended_by(end)))
     assert type(error) is EnvironmentExit
     assert words in failure_headline(_as_ray_has_it(error))
 
 
+@pytest.mark.fault(11)
 @pytest.mark.parametrize(
     ("detail", "words"),
     [
@@ -242,7 +248,7 @@ def test_99_a_call_of_exit_is_a_failure_that_says_so(end: BaseException, words: 
         ("killed due to the node running low on memory", "ran out of memory"),
     ],
 )
-def test_11_a_process_that_died_without_an_exception(detail: str, words: str) -> None:
+def test_a_process_that_died_without_an_exception_has_a_headline(detail: str, words: str) -> None:
     text = f"The actor died unexpectedly before finishing this task.\n\tclass_name: PPO\n{detail}"
     assert words in failure_headline(text)
     assert failure_headline(text, "Crashed: it fell (in f, x.py:1)\nStack") == (
@@ -250,12 +256,12 @@ def test_11_a_process_that_died_without_an_exception(detail: str, words: str) ->
     )
 
 
-def test_a_text_that_is_no_traceback_is_told_by_its_last_line() -> None:
+def test_a_text_without_a_traceback_is_summarised_by_its_last_line() -> None:
     assert failure_headline("The node went away.\nnothing more is known") == "nothing more is known"
     assert failure_headline("") == "no traceback"
 
 
-def test_a_host_s_frames_are_not_where_a_user_looks(tmp_path: Any) -> None:
+def test_frames_of_the_host_program_are_not_the_users(tmp_path: Any) -> None:
     site = tmp_path / "site-packages"
     for package in ("ray", "minigrid"):
         (site / package).mkdir(parents=True)

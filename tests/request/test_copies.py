@@ -14,7 +14,8 @@ from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
 
 
-def test_74_a_presets_copies_are_lowered_and_told(
+@pytest.mark.fault(74)
+def test_copies_of_a_preset_are_lowered_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spec = make_spec("ppo", "acrobot", storage=tmp_path, env_copies=3)
@@ -29,7 +30,8 @@ def test_74_a_presets_copies_are_lowered_and_told(
     assert RunFolder.create(spec).spec == spec
 
 
-def test_74_what_was_asked_for_is_refused_with_what_fits(tmp_path: Path) -> None:
+@pytest.mark.fault(74)
+def test_a_request_for_too_many_copies_is_refused_with_what_fits(tmp_path: Path) -> None:
     settings = {"num_envs_per_env_runner": 8, "train_batch_size": 2_000, "minibatch_size": 100}
     two = {**settings, "num_env_runners": 2}
     four = {**settings, "num_envs_per_env_runner": 1, "num_env_runners": 4}
@@ -43,11 +45,12 @@ def test_74_what_was_asked_for_is_refused_with_what_fits(tmp_path: Path) -> None
         make_spec("ppo", "acrobot", storage=tmp_path, env_copies=0)
 
 
+@pytest.mark.fault(74)
 @pytest.mark.parametrize(
     ("env_copies", "concurrent", "trials_at_a_time"),
     [(1, None, 1), (1, 2, 1), (2, 2, 2), (64, 2, 2), (64, None, None), (None, 2, 2)],
 )
-def test_74_trials_at_a_time(
+def test_concurrent_trials_share_the_copies(
     tmp_path: Path, env_copies: int | None, concurrent: int | None, trials_at_a_time: int | None
 ) -> None:
     one = {"num_envs_per_env_runner": 1}
@@ -59,7 +62,8 @@ def test_74_trials_at_a_time(
     assert env_copies is None or processes * copies <= env_copies
 
 
-def test_74_one_large_trial_is_scored_within_its_copies_too(tmp_path: Path) -> None:
+@pytest.mark.fault(74)
+def test_one_large_trial_is_scored_within_its_copies(tmp_path: Path) -> None:
     """Where one trial takes all cores nothing is lowered, and policies play on each core."""
     settings = {"num_envs_per_env_runner": 1}
     cores = machine.cores().amount
@@ -69,7 +73,8 @@ def test_74_one_large_trial_is_scored_within_its_copies_too(tmp_path: Path) -> N
     assert side_by_side(spec) == (1, 1)
 
 
-def test_77_the_scoring_budget_of_a_preset_and_of_options(tmp_path: Path) -> None:
+@pytest.mark.fault(77)
+def test_options_override_the_scoring_budget_of_a_preset(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text("[evaluation]\nepisodes = 30\n")
     preset = tmp_path / "own.toml"
     spec = make_spec("ppo", "acrobot", storage=tmp_path, preset=preset)
@@ -88,7 +93,8 @@ def test_77_the_scoring_budget_of_a_preset_and_of_options(tmp_path: Path) -> Non
     ]
 
 
-def test_77_what_scoring_costs_is_told_where_it_is_more_than_a_tenth(tmp_path: Path) -> None:
+@pytest.mark.fault(77)
+def test_scoring_costs_above_a_tenth_of_training_are_reported(tmp_path: Path) -> None:
     def told(**options: object) -> list[str]:
         asked = {"steps": 100_000, "trials": 4, **options}
         return notes(make_spec("ppo", "acrobot", storage=tmp_path, **asked))

@@ -25,11 +25,11 @@ def _said(name: str, timeout: float = 60.0, **env_args: Any) -> str:
     return said
 
 
-def test_a_good_environment_is_let_through(tmp_path: Path) -> None:
+def test_a_good_environment_passes(tmp_path: Path) -> None:
     assert make_spec("ppo", "faulty:Faulty", storage=tmp_path).env_id == "faulty:Faulty"
 
 
-def test_statistics_of_wrappers_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_wrappers_with_running_statistics_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     spec = catalog.environment("authors:normalised")
     check_environment(spec, algorithm("ppo"), {"reward": True})
     assert "wrapped in NormalizeObservation: each copy has its own" in caplog.text
@@ -37,6 +37,7 @@ def test_statistics_of_wrappers_are_told_of(caplog: pytest.LogCaptureFixture) ->
     assert "use --set normalize_rewards=true" in caplog.text
 
 
+@pytest.mark.fault(25)
 @pytest.mark.parametrize(
     ("name", "wrong", "mend"),
     [
@@ -57,17 +58,18 @@ def test_statistics_of_wrappers_are_told_of(caplog: pytest.LogCaptureFixture) ->
         ("Text", "an observation of dtype <U7, its space says float32", "Mend the obs"),
     ],
 )
-def test_25_what_does_not_keep_to_the_api(name: str, wrong: str, mend: str) -> None:
+def test_an_environment_that_breaks_the_api_is_refused(name: str, wrong: str, mend: str) -> None:
     said = _said(name)
     assert wrong in said
     assert mend in said
 
 
+@pytest.mark.fault(19, 20)
 @pytest.mark.parametrize(
     ("name", "where"),
     [("HangingMaker", "__init__"), ("HangingReset", "reset"), ("HoldingStep", "step")],
 )
-def test_19_and_20_a_hang_is_refused_with_where_it_hung(name: str, where: str) -> None:
+def test_a_hang_is_refused_with_the_line_where_it_hung(name: str, where: str) -> None:
     said = _said(name, timeout=1.0)
     assert "no answer for 1 s" in said
     assert f"in {where}" in said
@@ -75,13 +77,15 @@ def test_19_and_20_a_hang_is_refused_with_where_it_hung(name: str, where: str) -
     assert "--env-timeout SECONDS" in said
 
 
-def test_21_a_crash_takes_nobody_along() -> None:
+@pytest.mark.fault(21)
+def test_a_crash_stays_in_its_own_process() -> None:
     here = os.getpid()
     said = _said("Segfault")
     assert os.getpid() == here
     assert "it ended the process it was tried in, by SIGSEGV" in said
 
 
+@pytest.mark.fault(99)
 @pytest.mark.parametrize(
     ("how", "told"),
     [
@@ -90,10 +94,12 @@ def test_21_a_crash_takes_nobody_along() -> None:
         ("_exit", "the environment ended its process with exit code 3 (in step, "),
     ],
 )
-def test_99_an_environment_that_leaves_is_refused_with_what_it_did(how: str, told: str) -> None:
+def test_an_environment_that_ends_its_process_is_refused_with_what_it_did(
+    how: str, told: str
+) -> None:
     assert told + faulty.__file__ in _said("Leaves", how=how)
 
 
-def test_no_time_is_refused(tmp_path: Path) -> None:
+def test_a_timeout_of_zero_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="--env-timeout must be above 0 seconds, got 0"):
         make_spec("ppo", "cartpole", storage=tmp_path, env_timeout=0)

@@ -83,8 +83,9 @@ COMMANDS = {
 }
 
 
+@pytest.mark.fault(83)
 @pytest.mark.parametrize("command", ["evaluate", "play", "export", "list"])
-def test_83_a_strangers_run_is_used_and_none_of_its_code(
+def test_an_untrusted_run_is_used_without_running_its_code(
     command: str, copy: Callable[..., RunFolder], traps: Traps
 ) -> None:
     folder = copy()
@@ -95,8 +96,9 @@ def test_83_a_strangers_run_is_used_and_none_of_its_code(
     assert traps.sprung == []
 
 
+@pytest.mark.fault(83)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_83_code_that_a_stranger_names_is_shown_and_not_run(
+def test_code_named_by_an_untrusted_run_is_shown_and_not_run(
     command: str, copy: Callable[..., RunFolder], traps: Traps
 ) -> None:
     reward = {"$rltune": "object", "value": "evil:reward"}
@@ -118,7 +120,8 @@ def test_83_code_that_a_stranger_names_is_shown_and_not_run(
     assert traps.sprung == []
 
 
-def test_83_a_run_that_is_trusted_once_is_ones_own(
+@pytest.mark.fault(83)
+def test_a_run_that_was_trusted_once_stays_trusted(
     copy: Callable[..., RunFolder], traps: Traps
 ) -> None:
     folder = copy(imports=["theirs"], env_id="theirs:Mine-v0")
@@ -136,7 +139,8 @@ def test_83_a_run_that_is_trusted_once_is_ones_own(
     assert "imports the module another" in warm.run_rltune(here, *COMMANDS["evaluate"]).stderr
 
 
-def test_83_ones_own_run_needs_no_trust_wherever_it_lies(
+@pytest.mark.fault(83)
+def test_your_own_run_needs_no_trust_in_any_folder(
     copy: Callable[..., RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = copy(signed=True)
@@ -154,6 +158,7 @@ def test_83_ones_own_run_needs_no_trust_wherever_it_lies(
     assert is_own(folder)
 
 
+@pytest.mark.fault(83)
 @pytest.mark.parametrize(
     ("env_id", "known"),
     [
@@ -169,11 +174,12 @@ def test_83_ones_own_run_needs_no_trust_wherever_it_lies(
         ("GymV26Environment-v0", False),
     ],
 )
-def test_83_what_counts_as_an_environment_of_the_catalog(env_id: str, known: bool) -> None:
+def test_only_environments_of_the_catalog_need_no_trust(env_id: str, known: bool) -> None:
     assert is_known(env_id) is known
 
 
-def test_83_a_record_is_checked_like_any_input(copy: Callable[..., RunFolder]) -> None:
+@pytest.mark.fault(83)
+def test_a_record_is_checked_like_any_input(copy: Callable[..., RunFolder]) -> None:
     folder = copy()
     record = folder.path / BEST / RECORD_FILE
     whole = record.read_text()
@@ -196,7 +202,8 @@ def test_83_a_record_is_checked_like_any_input(copy: Callable[..., RunFolder]) -
             score()
 
 
-def test_83_run_json_and_its_summary_are_checked_like_any_input(
+@pytest.mark.fault(83)
+def test_run_json_and_its_summary_are_checked_like_any_input(
     copy: Callable[..., RunFolder],
 ) -> None:
     folder = copy()
@@ -271,10 +278,9 @@ def _damage(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     state_file.write(folder, saved)
 
 
+@pytest.mark.fault(83)
 @pytest.mark.slow
-def test_83_a_strangers_sweep_is_resumed_and_runs_none_of_its_code(
-    cut_off: Path, traps: Traps
-) -> None:
+def test_an_untrusted_sweep_resumes_without_running_its_code(cut_off: Path, traps: Traps) -> None:
     folder = _theirs(cut_off)
     traps.run(folder, "ppo")
     done = warm.run_rltune(cut_off, "resume", "runs/theirs", "--quiet")
@@ -291,8 +297,11 @@ def _as_before(folder: Path) -> None:
     checkpoints.seal(folder, "ppo")
 
 
+@pytest.mark.fault(83)
 @pytest.mark.slow
-def test_83_what_a_resume_would_run_or_reach_is_shown_first(cut_off: Path, traps: Traps) -> None:
+def test_code_and_links_that_a_resume_would_reach_are_shown_first(
+    cut_off: Path, traps: Traps
+) -> None:
     folder = _theirs(cut_off, address="10.0.0.1:6379", certificate={"file": "/x", "preset": {}})
     for checkpoint in folder.glob("trials/*/checkpoints/*"):
         _as_before(checkpoint)
@@ -311,8 +320,9 @@ def test_83_what_a_resume_would_run_or_reach_is_shown_first(cut_off: Path, traps
     assert traps.sprung == []
 
 
+@pytest.mark.fault(83)
 @pytest.mark.slow
-def test_83_a_saved_state_is_checked_like_any_input(cut_off: Path) -> None:
+def test_a_saved_state_is_checked_like_any_input(cut_off: Path) -> None:
     cases: dict[str, Callable[[dict[str, Any]], Any]] = {
         "'../../x', which leads out": lambda trial: trial.update(start="../../x"),
         "'/etc', which leads out": lambda trial: trial.update(checkpoint="/etc"),
@@ -334,7 +344,8 @@ def test_83_a_saved_state_is_checked_like_any_input(cut_off: Path) -> None:
 # The current folder ------------------------------------------------------------------------------
 
 
-def test_83_what_lies_in_the_current_folder_is_not_imported(
+@pytest.mark.fault(83)
+def test_modules_in_the_current_folder_are_not_imported(
     copy: Callable[..., RunFolder], traps: Traps
 ) -> None:
     here = copy().path.parents[1]
@@ -350,7 +361,7 @@ def test_83_what_lies_in_the_current_folder_is_not_imported(
         assert traps.sprung == [], words
 
 
-def test_an_own_module_with_the_name_of_an_installed_one_is_named(tmp_path: Path) -> None:
+def test_a_local_module_that_shadows_an_installed_one_is_named(tmp_path: Path) -> None:
     (tmp_path / "onnx.py").write_text(MINE)
     done = warm.run_rltune(tmp_path, "show", "ppo", "onnx:Mine-v0")
     assert done.returncode == 2
@@ -362,7 +373,7 @@ def test_an_own_module_with_the_name_of_an_installed_one_is_named(tmp_path: Path
 # The key -----------------------------------------------------------------------------------------
 
 
-def test_the_key_is_kept_where_its_user_alone_reads_it(
+def test_the_key_is_readable_by_its_user_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -388,7 +399,7 @@ def test_the_key_is_kept_where_its_user_alone_reads_it(
         signatures.sign("x", b"content")
 
 
-def test_where_no_key_can_be_kept_one_serves_until_the_process_ends(
+def test_a_key_that_cannot_be_saved_lasts_for_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()  # permissions do not bind root

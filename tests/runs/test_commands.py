@@ -57,22 +57,25 @@ def words_of(command: str) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.fault(79)
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), plain, max_size=3))
-def test_79_any_argument_can_be_typed_again(spec: RunSpec, env_args: dict[str, Any]) -> None:
+def test_any_argument_can_be_typed_again(spec: RunSpec, env_args: dict[str, Any]) -> None:
     asked = replace(spec, env_args=encode(env_args))
     typed = words_of(commands.environment(asked)).get("--env-arg", [])
     assert encode(pairs("--env-arg", typed, "")) == asked.env_args
     assert commands.unsayable(asked) == []
 
 
-def test_79_what_cannot_be_typed_is_named(spec: RunSpec) -> None:
+@pytest.mark.fault(79)
+def test_arguments_that_cannot_be_typed_are_named(spec: RunSpec) -> None:
     asked = replace(spec, env_args=encode({"a=b": 1, "table": "x" * 200_000, "half": "\ud800"}))
     assert commands.unsayable(asked) == ["a=b", "table", "half"]
     assert "--env-arg" not in commands.environment(asked)
 
 
-def test_79_imports_files_simulators_and_folders_are_in_the_command(tmp_path: Path) -> None:
+@pytest.mark.fault(79)
+def test_imports_files_simulators_and_folders_are_in_the_command(tmp_path: Path) -> None:
     lander = make_spec("ppo", "lunarlander", simulator="gymnasium", storage=tmp_path / "my runs")
     mine = replace(lander, env="my env.py:Mine", env_id="/a b/my env.py:Mine", imports=("c", "d"))
     assert words_of(commands.with_preset(lander, "x y.toml")) == {
@@ -84,7 +87,8 @@ def test_79_imports_files_simulators_and_folders_are_in_the_command(tmp_path: Pa
     assert words_of(command)["--import"] == ["c", "d"]
 
 
-def test_79_commands_are_whole_in_a_narrow_window(spec: RunSpec) -> None:
+@pytest.mark.fault(79)
+def test_commands_are_not_cut_in_a_narrow_window(spec: RunSpec) -> None:
     asked = replace(spec, env_args=encode({"words": ["long " * 30]}), job="sweep")
     score = {"mean": 1.0, "iqm": 1.0, "ci95": [0.0, 2.0], "episodes": 3}
     summary = {
@@ -102,9 +106,10 @@ def test_79_commands_are_whole_in_a_narrow_window(spec: RunSpec) -> None:
     assert command in console.export_text().splitlines()
 
 
+@pytest.mark.fault(79)
 @settings(deadline=None)
 @given(plain.filter(lambda v: v is not None))
-def test_79_what_is_written_as_toml_is_read_as_it_was(something: Any) -> None:
+def test_values_written_as_toml_are_read_back(something: Any) -> None:
     encoded = encode({"x": something})["x"]
     try:
         text = toml.written(encoded)
@@ -115,7 +120,8 @@ def test_79_what_is_written_as_toml_is_read_as_it_was(something: Any) -> None:
         assert value(text) == encoded
 
 
-def test_79_a_preset_file_comes_back_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.fault(79)
+def test_a_preset_file_is_read_back_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "preset.toml"
     spec = make_spec(
         "ppo",
@@ -185,8 +191,9 @@ num_envs_per_env_runner = 2
 """
 
 
+@pytest.mark.fault(79)
 @pytest.mark.slow
-def test_79_every_command_under_next_trains_the_same_environment(tmp_path: Path) -> None:
+def test_every_command_under_next_trains_the_same_environment(tmp_path: Path) -> None:
     (tmp_path / "walks.py").write_text(textwrap.dedent(ENV))
     (tmp_path / "quick.toml").write_text(QUICK)
     words = ["--import", "walks", "--preset", "quick.toml", "--storage", "my runs", "--name", "a"]

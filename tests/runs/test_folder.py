@@ -28,7 +28,7 @@ def test_run_json_holds_the_whole_request(spec: RunSpec) -> None:
     assert written["command"] == ["rltune", "dqn"]
 
 
-def test_rows_come_back_and_a_cut_line_is_left_out(
+def test_rows_are_read_back_without_a_cut_line(
     spec: RunSpec, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = RunFolder.create(spec)
@@ -49,7 +49,8 @@ def test_rows_come_back_and_a_cut_line_is_left_out(
     assert folder.trials() == ["t00"]
 
 
-def test_58_a_file_edited_by_hand_is_tolerated_and_told(
+@pytest.mark.fault(58)
+def test_a_file_edited_by_hand_is_read_with_a_warning(
     spec: RunSpec, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = RunFolder.create(spec)
@@ -83,7 +84,7 @@ def test_rows_past_a_checkpoint_are_moved_and_never_counted_twice(spec: RunSpec)
     assert folder.trials() == ["t00"]
 
 
-def test_checkpoints_of_a_trial_that_diverged_are_none(spec: RunSpec) -> None:
+def test_checkpoints_of_a_diverged_trial_are_ignored(spec: RunSpec) -> None:
     folder = RunFolder.create(spec)
     for trial, diverged in (
         ("t00", {"env_steps": 9, "what": "loss", "value": "nan"}),
@@ -134,7 +135,7 @@ def test_checkpoints_are_ordered_by_their_own_record(spec: RunSpec) -> None:
     ]
 
 
-def test_what_is_no_run_folder_says_so(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no run folder"):
         RunFolder.open(tmp_path)
 

@@ -63,7 +63,7 @@ def test_a_clone_has_its_donors_past(made: Made) -> None:
     assert _schedule(made, "t01", 400) == ([(0, 0.7)], 400), "before the copy"
 
 
-def test_the_clock_of_the_weights_is_not_the_clones(made: Made) -> None:
+def test_lineage_follows_the_clock_of_the_weights(made: Made) -> None:
     """Its donor was older when it was copied: the weights have trained for longer than it has."""
     made.ran("t00", range(100, 900, 100), 0.1)
     made.ran("t01", range(100, 500, 100), 0.7)
@@ -72,7 +72,7 @@ def test_the_clock_of_the_weights_is_not_the_clones(made: Made) -> None:
     assert _schedule(made, "t01", 800) == ([(0, 0.1), (600, 0.2)], 1_000)
 
 
-def test_a_clone_of_a_clone_and_back_again(made: Made) -> None:
+def test_clones_of_clones_are_traced(made: Made) -> None:
     for trial, lr in (("t00", 0.1), ("t01", 0.7)):
         made.ran(trial, range(100, 300, 100), lr)
     made.copied("t01", 200, "t00", 200, 0.2)
@@ -83,7 +83,7 @@ def test_a_clone_of_a_clone_and_back_again(made: Made) -> None:
     assert _schedule(made, "t00", 300) == ([(0, 0.1)], 300)
 
 
-def test_the_arms_of_a_replay(made: Made) -> None:
+def test_a_replay_has_three_arms(made: Made) -> None:
     """t02 led at the first decision; t01 has the champion's weights, which come from t00."""
     for trial, lr, score in (("t00", 0.1, 5.0), ("t01", 0.7, 1.0), ("t02", 0.4, 9.0)):
         made.ran(trial, range(100, 500, 100), lr, score)
@@ -100,7 +100,7 @@ def test_the_arms_of_a_replay(made: Made) -> None:
     }
 
 
-def test_what_cannot_be_replayed_is_refused(made: Made) -> None:
+def test_a_run_without_a_schedule_is_refused(made: Made) -> None:
     with pytest.raises(BadInput, match=r"has not come to its end.*rltune resume"):
         lineage.arms(made.folder)
     made.ran("t00", range(100, 900, 100), 0.1)

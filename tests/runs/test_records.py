@@ -40,6 +40,7 @@ class Shape:
 GOOD = {"whole": 1, "number": None, "pair": [1, 2.5], "table": {"x": ["y"]}}
 
 
+@pytest.mark.fault(98)
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -57,9 +58,7 @@ GOOD = {"whole": 1, "number": None, "pair": [1, 2.5], "table": {"x": ["y"]}}
         ({"more": 1}, "more is unknown"),
     ],
 )
-def test_98_a_value_is_checked_against_its_type(
-    changes: dict[str, Any], problem: str | None
-) -> None:
+def test_a_value_is_checked_against_its_type(changes: dict[str, Any], problem: str | None) -> None:
     assert records.problems({**GOOD, **changes}, Shape) == ([problem] if problem else [])
 
 
@@ -120,10 +119,9 @@ def refusal(folder: RunFolder) -> list[str]:
     return []
 
 
+@pytest.mark.fault(98)
 @pytest.mark.parametrize("name", ["run.json", "summary.json", "best/checkpoint/record.json"])
-def test_98_whatever_a_file_holds_it_is_used_or_named(
-    whole: RunFolder, tmp_path: Path, name: str
-) -> None:
+def test_any_file_is_read_or_refused_by_name(whole: RunFolder, tmp_path: Path, name: str) -> None:
     place = tmp_path / "run"
     shutil.copytree(whole.path, place)
     body = json.loads((place / name).read_text())
@@ -141,6 +139,7 @@ def test_98_whatever_a_file_holds_it_is_used_or_named(
             use(RunFolder(place))
 
 
+@pytest.mark.fault(98)
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
@@ -151,7 +150,7 @@ def test_98_whatever_a_file_holds_it_is_used_or_named(
         ("best/checkpoint/record.json", "{}", "episode_returns is missing"),
     ],
 )
-def test_98_commands_name_a_damaged_file(
+def test_commands_name_a_damaged_file(
     whole: RunFolder,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -187,7 +186,8 @@ def test_98_commands_name_a_damaged_file(
         assert name in damaged["ended by"]
 
 
-def test_98_a_line_of_wrong_types_is_left_out_and_told(
+@pytest.mark.fault(98)
+def test_a_line_of_wrong_types_is_skipped_with_a_warning(
     whole: RunFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     place = tmp_path / "run"

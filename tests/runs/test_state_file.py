@@ -37,7 +37,7 @@ def _crash_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(Path, "replace", counted(Path.replace))
 
 
-def test_numbers_come_back_exactly(tmp_path: Path) -> None:
+def test_numbers_are_restored_exactly(tmp_path: Path) -> None:
     assert state_file.read(tmp_path) is None
     state_file.write(tmp_path, OLD)
     assert state_file.read(tmp_path) == OLD
@@ -45,8 +45,9 @@ def test_numbers_come_back_exactly(tmp_path: Path) -> None:
     assert state_file.read(tmp_path) == NEW
 
 
+@pytest.mark.fault(4)
 @pytest.mark.parametrize("step", range(4))
-def test_04_a_crash_while_writing_leaves_a_whole_state(
+def test_a_crash_while_writing_leaves_a_whole_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     state_file.write(tmp_path, OLD)
@@ -59,6 +60,7 @@ def test_04_a_crash_while_writing_leaves_a_whole_state(
     assert state_file.read(tmp_path) == NEW
 
 
+@pytest.mark.fault(4)
 @pytest.mark.parametrize(
     "damage",
     [
@@ -68,7 +70,7 @@ def test_04_a_crash_while_writing_leaves_a_whole_state(
         lambda text: text.replace('"schema": 1', '"schema": 99'),
     ],
 )
-def test_04_a_damaged_state_is_named_and_the_one_before_is_used(
+def test_a_damaged_state_is_named_and_the_previous_one_is_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[str], str]
 ) -> None:
     state_file.write(tmp_path, OLD)

@@ -79,7 +79,7 @@ def test_whole_exploits_keep_domains_and_constraints() -> None:
         members = dict(zip(members, [*[*members.values()][1:], members["a"]], strict=True))
 
 
-def test_a_donor_that_only_a_constraint_keeps_apart_is_still_changed() -> None:
+def test_a_donor_within_a_narrow_constraint_is_still_changed() -> None:
     """Candidates all over the cube break it nearly always; a step from the donor does not."""
     space = Space(
         _space(a={"int": [1, 1000]}, b={"int": [1, 1000]}).parameters,
@@ -114,7 +114,7 @@ def test_an_exploit_is_never_an_unchanged_copy(space: Space, intervals: int) -> 
         assert values != donor
 
 
-def test_nothing_to_change_is_no_error() -> None:
+def test_a_space_without_alternatives_is_not_an_error() -> None:
     only = _space(x={"choice": ["one"]}, y={"int": [3, 3]})
     explorer = _with_history(only)
     assert explorer.explore("a", 9000, 1.0, {"x": "one", "y": 3}) == {"x": "one", "y": 3}
@@ -122,7 +122,7 @@ def test_nothing_to_change_is_no_error() -> None:
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
-def test_scores_that_are_no_numbers_are_ignored(score: float) -> None:
+def test_nan_scores_are_ignored(score: float) -> None:
     space = _space(lr={"log": [1e-5, 1e-1]})
     clean, faulty = (_with_history(space) for _ in range(2))
     faulty.observe("e", 6000, score, {"lr": 1e-3})
@@ -147,7 +147,7 @@ def test_an_interval_after_an_exploit_counts_from_the_donors_return() -> None:
     ]
 
 
-def test_repeated_points_and_constant_gains_are_survived() -> None:
+def test_repeated_points_and_constant_gains_are_fitted() -> None:
     space = _space(lr={"log": [1e-5, 1e-1]}, act={"choice": ["relu", "tanh"]})
     explorer = Pb2Explorer(space, seed=0)
     values = {"lr": 1e-3, "act": "relu"}
@@ -187,7 +187,7 @@ def test_it_finds_the_option_that_matters() -> None:
     assert found > 0.6, "random search would give a third"
 
 
-def test_a_restored_explorer_goes_on_with_the_same_proposals() -> None:
+def test_a_restored_explorer_continues_with_the_same_proposals() -> None:
     space = constrained_space()
     explorer, other = _with_history(space, seed=1), Pb2Explorer(space, seed=2)
     donor = {**BESIDE, **space.sample(np.random.default_rng(0), BESIDE)}
@@ -233,14 +233,14 @@ def test_the_gradient_of_the_fit_is_that_of_its_loss() -> None:
     assert gradient == pytest.approx([(up - down) / 2e-5 for up, down in ends], abs=1e-6)
 
 
-def test_the_process_predicts_what_it_was_not_shown() -> None:
+def test_the_process_predicts_unseen_points() -> None:
     process, unseen = _process(80), _process(80, seed=1)
     mean, deviation = process.predict(unseen.inputs)
     assert np.abs(mean - unseen.targets).mean() < 0.1
     assert (deviation > 0).all()
 
 
-def test_points_under_way_lower_doubt_and_leave_the_mean() -> None:
+def test_pending_points_lower_the_deviation_and_keep_the_mean() -> None:
     process = _process()
     point = np.array([[2.0, 0.5, 0.5, 0.5, 1.0]])
     (mean, deviation), (later, lower) = (
@@ -258,13 +258,13 @@ def test_200_observations_are_fitted_well_under_a_second() -> None:
     assert time.process_time() - start < 1.0
 
 
-def test_a_collapse_does_not_drown_what_the_others_say() -> None:
+def test_one_collapsed_return_does_not_dominate_the_fit() -> None:
     rows = [([1000.0, 0.0, x], 1000.0, x) for x in np.linspace(0.0, 1.0, 11)]
     model = GainModel([*rows, ([1000.0, 0.0, 0.5], 1000.0, -1e9)], [], categories=0)
     assert model.rewards[:11] == pytest.approx(np.linspace(0.0, 1.0, 11), abs=0.1)
 
 
-def test_arms_that_pay_are_drawn_more_and_none_is_given_up() -> None:
+def test_better_arms_are_drawn_more_and_every_arm_is_kept() -> None:
     arms = [0, 1, 2] * 40
     chances = arm_probabilities(arms, [float(arm == 1) for arm in arms], options=3)
     assert chances.sum() == pytest.approx(1.0)
@@ -280,5 +280,5 @@ def test_an_arm_that_was_bad_early_comes_back() -> None:
     assert arm_probabilities(arms, rewards, options=2).argmax() == 1
 
 
-def test_a_choice_of_one_option_is_drawn_for_sure() -> None:
+def test_a_single_option_is_always_drawn() -> None:
     assert arm_probabilities([0, 0], [0.0, 1.0], options=1) == pytest.approx([1.0])

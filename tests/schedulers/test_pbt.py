@@ -26,7 +26,7 @@ def test_100_000_proposals_keep_domains_and_constraints() -> None:
         values = proposal
 
 
-def test_each_value_is_resampled_with_the_given_probability_and_else_stepped() -> None:
+def test_each_value_is_resampled_with_the_given_probability_or_stepped() -> None:
     space = Space({"lr": parse_parameter("lr", {"log": [1e-6, 1.0]})})
     explorer = PbtExplorer(space, seed=0, resample_probability=0.4)
     drawn = [explorer.explore("a", 0, 1.0, {"lr": 1e-3})["lr"] for _ in range(4000)]
@@ -48,7 +48,7 @@ def test_without_resampling_every_value_takes_one_step() -> None:
     assert {round(values["lr"], 9) for values in seen} == {8e-4, 1.2e-3}
 
 
-def test_a_restored_explorer_goes_on_with_the_same_proposals() -> None:
+def test_a_restored_explorer_continues_with_the_same_proposals() -> None:
     space = constrained_space()
     explorer, other = PbtExplorer(space, seed=1), PbtExplorer(space, seed=2)
     donor = {**START, **space.sample(np.random.default_rng(0), START)}

@@ -30,7 +30,7 @@ def by_number(name: str, clock: int, config: Mapping[str, Any]) -> float:
 
 
 @pytest.mark.parametrize(("scheduler", "synchronous"), MODES)
-def test_every_exploit_stays_in_the_space_and_keeps_what_is_the_members_own(
+def test_every_exploit_stays_in_the_space_and_keeps_the_members_own_settings(
     scheduler: str, synchronous: bool, tmp_path: Path
 ) -> None:
     table = Table(
@@ -50,7 +50,7 @@ def test_every_exploit_stays_in_the_space_and_keeps_what_is_the_members_own(
 
 
 @pytest.mark.parametrize("scheduler", POPULATIONS)
-def test_the_first_exploit_is_no_unchanged_copy(scheduler: str, tmp_path: Path) -> None:
+def test_the_first_exploit_changes_the_settings(scheduler: str, tmp_path: Path) -> None:
     table = Table(tmp_path, by_number, scheduler)
     while not table.told:
         table.run(1)
@@ -61,7 +61,7 @@ def test_the_first_exploit_is_no_unchanged_copy(scheduler: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("scheduler", POPULATIONS)
-def test_structural_settings_go_with_the_weights(scheduler: str, tmp_path: Path) -> None:
+def test_structural_settings_move_with_the_weights(scheduler: str, tmp_path: Path) -> None:
     space = {"fcnet_activation": {"choice": ["relu", "tanh"]}, "lr": {"log": [1e-4, 1e-2]}}
     table = Table(tmp_path, by_number, scheduler, space=space)
     for n, trial in enumerate(table.trials):
@@ -87,14 +87,14 @@ def test_members_are_compared_at_the_same_age(tmp_path: Path) -> None:
     assert [d.trial for d in table.told if d.env_steps == INTERVAL] == ["t00"]
 
 
-def test_members_as_fast_as_each_other_exploit_without_waiting(tmp_path: Path) -> None:
+def test_equally_fast_members_exploit_without_waiting(tmp_path: Path) -> None:
     """A slot each: whoever reports first at an age is compared at the age before."""
     table = Table(tmp_path, by_number, slots=4, steps=10_000).run()
     assert {decision.trial for decision in table.told} >= {"t00"}
     assert len(table.told) >= 4
 
 
-def test_where_most_are_equally_bad_one_of_them_is_replaced(tmp_path: Path) -> None:
+def test_one_of_several_equally_bad_members_is_replaced(tmp_path: Path) -> None:
     """Sparse rewards: three members have found nothing yet."""
 
     def gain(name: str, clock: int, config: Mapping[str, Any]) -> float:
@@ -113,7 +113,7 @@ def test_synchronous_members_decide_together(tmp_path: Path) -> None:
     assert steps == sorted(steps)
 
 
-def test_burn_in_margin_and_quantile(tmp_path: Path) -> None:
+def test_burn_in_margin_and_quantile_take_effect(tmp_path: Path) -> None:
     late = Table(tmp_path, by_number, steps=8_000, population={"burn_in": 4_000}).run()
     assert min(decision.env_steps for decision in late.told) == 4_000
     (tmp_path / "strict").mkdir()
@@ -125,9 +125,12 @@ def test_burn_in_margin_and_quantile(tmp_path: Path) -> None:
     assert {d.trial for d in half.told if d.env_steps == INTERVAL} == {"t00", "t01"}
 
 
+@pytest.mark.fault(33)
 @pytest.mark.parametrize("members", [1, 2, 3])
 @pytest.mark.parametrize("synchronous", [False, True])
-def test_33_ties_and_tiny_populations(members: int, synchronous: bool, tmp_path: Path) -> None:
+def test_ties_and_tiny_populations_are_handled(
+    members: int, synchronous: bool, tmp_path: Path
+) -> None:
     options = {"synchronous": synchronous}
     tied = Table(tmp_path, lambda *_: 1.0, members=members, population=options).run()
     assert tied.told == []
@@ -151,8 +154,9 @@ def test_a_diverged_member_is_overwritten_at_once(synchronous: bool, tmp_path: P
     assert all(d.donor != "t02" for d in table.told if d.env_steps == 1_500)
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("synchronous", [False, True])
-def test_30_a_population_that_diverged_whole_ends(synchronous: bool, tmp_path: Path) -> None:
+def test_a_population_whose_members_all_diverged_ends(synchronous: bool, tmp_path: Path) -> None:
     table = Table(
         tmp_path,
         lambda name, clock, config: math.nan if clock >= 1_500 + 250 * int(name[1:]) else 1.0,
@@ -162,7 +166,8 @@ def test_30_a_population_that_diverged_whole_ends(synchronous: bool, tmp_path: P
     assert max(table.clock.values()) < 6_000
 
 
-def test_32_a_damaged_donor_gives_way_to_the_next_best(tmp_path: Path) -> None:
+@pytest.mark.fault(32)
+def test_a_damaged_donor_gives_way_to_the_next_best(tmp_path: Path) -> None:
     table = Table(tmp_path, by_number, population={"synchronous": True})
     while len({trial.status for trial in table.trials} - {Trial.PAUSED}):
         table.run(1)
@@ -175,7 +180,7 @@ def test_32_a_damaged_donor_gives_way_to_the_next_best(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("scheduler", "synchronous"), MODES)
-def test_a_state_goes_on_as_if_nothing_had_been(
+def test_a_restored_state_continues_without_a_difference(
     scheduler: str, synchronous: bool, tmp_path: Path
 ) -> None:
     """Through JSON, in the middle of a sweep: the same decisions follow."""
@@ -206,9 +211,7 @@ def test_a_state_goes_on_as_if_nothing_had_been(
 
 
 @pytest.mark.parametrize("scheduler", [*POPULATIONS, "asha"])
-def test_what_a_scheduler_hears_counts_once_the_checkpoint_is_written(
-    scheduler: str, tmp_path: Path
-) -> None:
+def test_a_report_counts_once_its_checkpoint_is_written(scheduler: str, tmp_path: Path) -> None:
     """Else a state could hold the score of an interval that is trained once more after a resume."""
     spec = make_spec("ppo", "cartpole", scheduler=scheduler, population={"perturb_every": INTERVAL})
     built: Any = build_scheduler(SchedulerContext(spec, lambda _: None, slots=1))
@@ -263,7 +266,7 @@ def test_a_member_that_failed_while_it_was_saved_waits_like_any_other(tmp_path: 
 
 
 @pytest.mark.parametrize("searcher", SEARCHERS)
-def test_points_come_first_then_the_searcher(searcher: str) -> None:
+def test_points_come_before_the_searcher(searcher: str) -> None:
     points = [{"lr": 5e-4}, {"gamma": 0.99, "clip_param": 0.15}]
     spec = make_spec("ppo", "cartpole", trials=5, seed=2, searcher=searcher, points=points)
     starts = [starting_point(spec, chosen, n) for chosen in [build(spec)] for n in range(5)]

@@ -64,8 +64,9 @@ def interrupted(folder: Path, request: pytest.FixtureRequest) -> Iterator[Interr
 FIFO = ("--scheduler", "fifo")
 
 
+@pytest.mark.fault(5)
 @pytest.mark.parametrize("interrupted", [FIFO], indirect=True)
-def test_05_one_signal_saves_and_the_run_goes_on(interrupted: Interrupted, folder: Path) -> None:
+def test_one_signal_saves_the_run_for_a_resume(interrupted: Interrupted, folder: Path) -> None:
     code, seconds, printed = interrupted.stop(signal.SIGINT)
     assert code == 130
     assert seconds < 10
@@ -77,8 +78,9 @@ def test_05_one_signal_saves_and_the_run_goes_on(interrupted: Interrupted, folde
     assert all(trial["env_steps"] >= STEPS for trial in summary["trials"])
 
 
+@pytest.mark.fault(6)
 @pytest.mark.parametrize("interrupted", [FIFO], indirect=True)
-def test_06_two_signals_leave_at_once(interrupted: Interrupted) -> None:
+def test_two_signals_end_the_run_at_once(interrupted: Interrupted) -> None:
     code, seconds, _ = interrupted.stop(signal.SIGINT, signal.SIGINT)
     assert code == 130
     assert seconds < 2
@@ -86,8 +88,9 @@ def test_06_two_signals_leave_at_once(interrupted: Interrupted) -> None:
     assert RunFolder.open(interrupted.path).summary is None
 
 
+@pytest.mark.fault(1)
 @pytest.mark.parametrize("interrupted", [("--scheduler", "pb2")], indirect=True)
-def test_01_a_population_that_is_stopped_and_killed_goes_on(
+def test_a_population_that_was_stopped_and_killed_resumes(
     interrupted: Interrupted, folder: Path
 ) -> None:
     """By SIGTERM (test 07: it is SIGINT), then by SIGKILL, which leaves no time for anything."""
@@ -131,7 +134,8 @@ def test_01_a_population_that_is_stopped_and_killed_goes_on(
     assert summary["env_steps"] == spent, "lost work is counted"
 
 
-def test_29_a_trial_that_diverges_is_never_the_best(folder: Path) -> None:
+@pytest.mark.fault(29)
+def test_a_trial_that_diverges_is_never_the_best(folder: Path) -> None:
     words = "--scheduler fifo --trials 2 --steps 4000 --concurrent 1 --json".split()
     space = ("--space", "vf_loss_coeff={log=[0.1,1e39]}", "--set", "grad_clip=inf")
     points = ("--point", "{vf_loss_coeff=1e39}", "--point", "{vf_loss_coeff=0.5}")
@@ -144,7 +148,8 @@ def test_29_a_trial_that_diverges_is_never_the_best(folder: Path) -> None:
     assert summary["best"]["trial"] == "t01"
 
 
-def test_31_a_sweep_whose_mutations_do_not_act_fails_with_both_values(folder: Path) -> None:
+@pytest.mark.fault(31)
+def test_a_sweep_whose_mutations_do_not_act_fails_with_both_values(folder: Path) -> None:
     """A clone's optimiser is left at another rate, as stock RLlib leaves it at its donor's."""
     (folder / "stale.py").write_text(
         textwrap.dedent("""\
@@ -174,7 +179,8 @@ def test_31_a_sweep_whose_mutations_do_not_act_fails_with_both_values(folder: Pa
     assert "after the exploit of" in line["error"]
 
 
-def test_54_two_sweeps_side_by_side_do_not_mix(folder: Path) -> None:
+@pytest.mark.fault(54)
+def test_two_parallel_sweeps_do_not_mix(folder: Path) -> None:
     """The same module name and environment id, with other code behind them (ray 31330)."""
     sweeps = {}
     for name, reward in (("left", 1.0), ("right", 2.0)):
@@ -202,7 +208,8 @@ def test_54_two_sweeps_side_by_side_do_not_mix(folder: Path) -> None:
         assert {row.episode_reward_mean for row in run.reports("t00")} == {reward}
 
 
-def test_17_a_trial_that_fails_is_told_and_nothing_usable_is_exit_1(folder: Path) -> None:
+@pytest.mark.fault(17)
+def test_a_failed_trial_is_reported_and_no_usable_trial_is_exit_1(folder: Path) -> None:
     (folder / "failing.py").write_text(
         textwrap.dedent("""\
         import gymnasium as gym

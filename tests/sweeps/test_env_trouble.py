@@ -28,6 +28,7 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.fault(19, 20, 21)
 @pytest.mark.parametrize(
     ("what", "error"),
     [
@@ -35,7 +36,7 @@ def here(tmp_path: Path) -> Path:
         ("segfault", "Crashed: Segmentation fault (in string_at, "),
     ],
 )
-def test_19_to_21_a_hang_or_crash_costs_a_retry(here: Path, what: str, error: str) -> None:
+def test_a_hang_or_crash_costs_a_retry(here: Path, what: str, error: str) -> None:
     words = ("ppo", "mine:Once", "--env-arg", f"what={what}", "--env-arg", f"done={here}/done")
     done = run_rltune(here, *words, *QUICK, "--concurrent", "2", "--env-timeout", "2")
     assert done.returncode == 0, done.stderr
@@ -52,7 +53,8 @@ def test_19_to_21_a_hang_or_crash_costs_a_retry(here: Path, what: str, error: st
     assert list(folder.path.rglob(".crash-*")) == []
 
 
-def test_78_what_fails_in_a_trial_alone_is_told_by_its_own_name(here: Path) -> None:
+@pytest.mark.fault(78)
+def test_a_failure_within_a_trial_is_reported_by_its_own_name(here: Path) -> None:
     """Also where temporary files lie too deep for Ray's sockets (81), on one core (80)."""
     deep = here / ("deep" * 30) / ("down" * 10)
     deep.mkdir(parents=True)
@@ -74,7 +76,8 @@ def test_78_what_fails_in_a_trial_alone_is_told_by_its_own_name(here: Path) -> N
         assert noise not in folder.failures("t00")[0]["traceback"]
 
 
-def test_19_and_75_a_hang_while_a_policy_is_scored_loses_nothing(here: Path) -> None:
+@pytest.mark.fault(19, 75)
+def test_a_hang_while_a_policy_is_scored_loses_nothing(here: Path) -> None:
     done = run_rltune(here, "ppo", "mine:HangingScore", *QUICK, "--env-timeout", "2", "--json")
     assert done.returncode == 1, done.stderr
     told = " ".join(done.stderr.split())
@@ -99,7 +102,8 @@ def test_19_and_75_a_hang_while_a_policy_is_scored_loses_nothing(here: Path) -> 
     assert again["trials"] == summary["trials"]
 
 
-def test_74_no_more_copies_live_than_allowed(here: Path) -> None:
+@pytest.mark.fault(74)
+def test_no_more_copies_exist_than_allowed(here: Path) -> None:
     """Three members on two slots exploit, fail once, and are scored."""
     (here / "copies").mkdir()
     words = ("ppo", "mine:Counted", "--env-arg", f"folder={here}/copies", "--env-arg", "most=2")
@@ -121,7 +125,8 @@ def test_74_no_more_copies_live_than_allowed(here: Path) -> None:
     assert "[evaluation]\nepisodes = 30\n" in (folder.path / "best/preset.toml").read_text()
 
 
-def test_99_a_trial_that_its_environment_ends_says_so_and_leaves_nothing(here: Path) -> None:
+@pytest.mark.fault(99)
+def test_a_trial_ended_by_its_environment_says_so_and_leaves_no_process(here: Path) -> None:
     args = {"how": "_exit", "at": 300, "once": f"{here}/once", "log": f"{here}/log"}
     given = [word for key, value in args.items() for word in ("--env-arg", f"{key}={value}")]
     done = run_rltune(here, "ppo", "mine:Leaves", *given, *QUICK)
@@ -136,7 +141,8 @@ def test_99_a_trial_that_its_environment_ends_says_so_and_leaves_nothing(here: P
     assert [pid for pid in started if psutil.pid_exists(pid)] == []
 
 
-def test_26_an_environment_that_never_ends_is_cut_off(here: Path) -> None:
+@pytest.mark.fault(26)
+def test_an_environment_that_never_ends_is_cut_off(here: Path) -> None:
     (here / "mine.py").write_text(
         (here / "mine.py").read_text().replace("self.count >= 10", "False")
     )
@@ -150,7 +156,8 @@ def test_26_an_environment_that_never_ends_is_cut_off(here: Path) -> None:
     assert folder.summary["evaluation"]["mean"] == 10_000.0, "the cap is 10,000 steps"
 
 
-def test_27_a_huge_reward_is_told_and_breaks_no_report(here: Path) -> None:
+@pytest.mark.fault(27)
+def test_a_huge_reward_is_reported_and_breaks_no_report(here: Path) -> None:
     """Its square is more than 32 bits hold: the loss is not finite, and the trial says so."""
     done = run_rltune(here, "ppo", "mine:Huge", *QUICK)
     assert done.returncode == 1, done.stderr
@@ -160,7 +167,8 @@ def test_27_a_huge_reward_is_told_and_breaks_no_report(here: Path) -> None:
     assert {trial["status"] for trial in summary["trials"]} == {"DIVERGED"}
 
 
-def test_28_what_an_environment_prints_stays_bounded(here: Path) -> None:
+@pytest.mark.fault(28)
+def test_output_of_an_environment_stays_bounded(here: Path) -> None:
     words = ("ppo", "mine:Chatty", "--env-arg", f"log={here}/log", "--trials", "1")
     done = run_rltune(here, *words, *QUICK[2:])
     assert done.returncode == 0, done.stderr

@@ -28,20 +28,23 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     return seen
 
 
+@pytest.mark.fault(81)
 @pytest.mark.slow
-def test_81_a_ray_that_runs_is_used_and_left_alone(told: list[Any]) -> None:
+def test_a_running_ray_is_used_and_left_running(told: list[Any]) -> None:
     assert told[0] == "TERMINATED", "its processes import the user's modules and get the secrets"
     assert told[3] == [], "variables, loggers and printing are as they were"
     assert told[5] == 7, "it still runs"
 
 
+@pytest.mark.fault(81)
 @pytest.mark.slow
-def test_81_of_two_sweeps_in_threads_one_is_refused(told: list[Any]) -> None:
+def test_one_of_two_sweeps_in_threads_is_refused(told: list[Any]) -> None:
     assert "this process runs a sweep already" in told[1]
     assert told[2] == "TERMINATED"
 
 
+@pytest.mark.fault(81)
 @pytest.mark.slow
-def test_81_a_ray_that_is_not_the_one_asked_for_is_refused(told: list[Any]) -> None:
+def test_a_running_ray_other_than_the_requested_one_is_refused(told: list[Any]) -> None:
     assert "connected to the Ray at" in told[4]
     assert "192.0.2.1:6379 was asked" in told[4]

@@ -78,7 +78,7 @@ def test_it_is_refused_with_its_own_exception(what: str, said: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])
-def test_what_can_be_trained_is_let_through(algo: str, tmp_path: Path) -> None:
+def test_trainable_environments_pass(algo: str, tmp_path: Path) -> None:
     before = psutil.Process().num_fds()
     for what in ("nothing", "picture"):
         rehearse(spec_of(what, tmp_path, algo, num_envs_per_env_runner=2))
@@ -87,6 +87,6 @@ def test_what_can_be_trained_is_let_through(algo: str, tmp_path: Path) -> None:
     assert Cards  # it raises where an action is illegal
 
 
-def test_simulators_and_short_names(tmp_path: Path) -> None:
+def test_simulators_and_short_names_pass(tmp_path: Path) -> None:
     rehearse(make_spec("ppo", "acrobot", simulator="envpool", storage=tmp_path))
     rehearse(make_spec("sac", "pendulum", storage=tmp_path))

@@ -83,8 +83,9 @@ def _outcome(folder: RunFolder) -> dict[str, Any]:
     }
 
 
+@pytest.mark.fault(2)
 @pytest.mark.parametrize("kill", range(KILLS))
-def test_02_a_killed_sweep_decides_what_one_decides_that_was_not(
+def test_a_killed_sweep_decides_as_an_uninterrupted_one(
     case: tuple[RunSpec, float], kill: int
 ) -> None:
     whole, seconds = case
@@ -107,7 +108,8 @@ def test_02_a_killed_sweep_decides_what_one_decides_that_was_not(
     shutil.rmtree(path)
 
 
-def test_03_a_synchronous_population_killed_at_its_barrier_passes_it(
+@pytest.mark.fault(3)
+def test_a_synchronous_population_killed_at_its_barrier_passes_it(
     tmp_path: Path, cluster_address: str
 ) -> None:
     spec = deterministic.spec_of(tmp_path, "a", "pbt", cluster_address, synchronous=True)
@@ -141,7 +143,8 @@ def test_a_decision_is_saved_before_it_takes_effect(tmp_path: Path, cluster_addr
     assert first["effective"] == decided["requested"]
 
 
-def test_09_a_run_that_was_moved_goes_on(tmp_path: Path, cluster_address: str) -> None:
+@pytest.mark.fault(9)
+def test_a_run_that_was_moved_resumes(tmp_path: Path, cluster_address: str) -> None:
     spec = deterministic.spec_of(tmp_path / "old", "a", "pbt", cluster_address)
     process = _start(spec)
     while len(RunFolder(tmp_path / "old" / "a").decisions()) < 2:

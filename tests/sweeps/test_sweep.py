@@ -85,7 +85,7 @@ class TestPopulation:
         assert "\x1b" not in pb2.stdout + pb2.stderr
         assert "mean return" in pb2.stderr
 
-    def test_no_noise_of_ray_is_printed(self, pb2: Population) -> None:
+    def test_no_log_lines_of_ray_are_printed(self, pb2: Population) -> None:
         assert not re.search(r"ray::|raylet|WARN|Warning|Traceback|pid=", pb2.stderr), pb2.stderr
 
     def test_the_next_commands_are_printed(self, pb2: Population) -> None:
@@ -96,11 +96,12 @@ class TestPopulation:
         ):
             assert words_shown in pb2.stderr
 
-    def test_59_it_listens_on_loopback_alone(self, pb2: Population) -> None:
+    @pytest.mark.fault(59)
+    def test_it_listens_on_loopback_alone(self, pb2: Population) -> None:
         assert pb2.listening
         assert pb2.listening <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
-    def test_no_process_waits_for_work(self, pb2: Population) -> None:
+    def test_no_idle_process_is_started(self, pb2: Population) -> None:
         """Ray would start one for each CPU, and trials get others (ray 2.60)."""
         assert len(pb2.workers) == min(os.cpu_count() or 1, len(pb2.run.trials))
 
@@ -118,7 +119,7 @@ class TestPopulation:
         first_end = order.index("t00") + [i for i, t in enumerate(order) if t == "t00"][-1]
         assert set(order[:first_end]) == {"t00", "t01", "t02"}
 
-    def test_what_was_decided_is_what_was_done(self, pb2: Population) -> None:
+    def test_applied_settings_are_the_decided_ones(self, pb2: Population) -> None:
         decisions = pb2.run.folder.decisions()
         assert {decision["kind"] for decision in decisions} == {"exploit", "restore"}
         for decision in decisions:
@@ -128,7 +129,7 @@ class TestPopulation:
             later = next(row for row in rows if row.env_steps > decision["env_steps"])
             assert later.settings == pytest.approx(decision["requested"])
 
-    def test_steps_are_counted_whole(self, pb2: Population) -> None:
+    def test_all_steps_are_counted(self, pb2: Population) -> None:
         summary = pb2.run.summary
         rows = [pb2.run.folder.reports(trial["id"]) for trial in pb2.run.trials]
         for of_trial in rows:
@@ -174,7 +175,7 @@ class TestPopulation:
         assert score.to_dict()["mean"] == pb2.run.summary["evaluation"]["mean"]
         assert score.seeds != pb2.run.evaluate(episodes=10, seed=99).seeds
 
-    def test_evaluating_prints_the_score_and_no_noise(self, pb2: Population, folder: Path) -> None:
+    def test_evaluating_prints_the_score_alone(self, pb2: Population, folder: Path) -> None:
         done = run_rltune(folder, "evaluate", "runs/pb2", "--episodes", "5")
         assert done.returncode == 0
         assert "over 5 episodes of CartPole-v1" in done.stdout + done.stderr
@@ -207,7 +208,10 @@ class TestPopulation:
         assert set(loaded.space) == set(spec.space)
         assert all(loaded.space[n].domain() == spec.space[n].domain() for n in spec.space)
 
-    def test_08_a_finished_run_resumes_to_itself(self, pb2: Population, folder: Path) -> None:
+    @pytest.mark.fault(8)
+    def test_a_resume_of_a_finished_run_changes_nothing(
+        self, pb2: Population, folder: Path
+    ) -> None:
         before = pb2.run.summary
         done = run_rltune(folder, "resume", "runs/pb2", "--json")
         assert loads(done.stdout) == before
@@ -254,7 +258,7 @@ def test_every_scheduler_and_searcher_takes_every_kind_of_parameter(
 
 
 @pytest.mark.parametrize(("algo", "env"), [("dqn", "acrobot"), ("sac", "pendulum")])
-def test_an_off_policy_population(folder: Path, algo: str, env: str) -> None:
+def test_an_off_policy_population_exploits(folder: Path, algo: str, env: str) -> None:
     (folder / "brief.toml").write_text(
         "[budget]\nsteps = 2_400\ntrials = 3\nperturb_every = 800\ntarget = inf\n"
         "[settings]\nmin_sample_timesteps_per_iteration = 400\ntraining_intensity = 8.0\n"

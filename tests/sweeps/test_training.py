@@ -43,7 +43,7 @@ def _certificate(preset: Path) -> Certificate:
     return found
 
 
-def test_a_certificate_says_what_was_reached(good: RunFolder, folder: Path) -> None:
+def test_a_certificate_states_what_was_reached(good: RunFolder, folder: Path) -> None:
     certificate, summary = _certificate(folder / "good.toml"), good.summary
     assert summary is not None
     assert certificate.share_over_threshold == 1.0
@@ -125,7 +125,7 @@ def test_a_bad_learning_rate_fails_certification(good: RunFolder, folder: Path) 
     assert "100% [100%, 100%]" in shown.stdout
 
 
-def test_a_certification_that_is_stopped_goes_on(folder: Path) -> None:
+def test_a_stopped_certification_resumes(folder: Path) -> None:
     (folder / "stopped.toml").write_text(BAD.replace("12_000", "24_000"))
     words = "certify ppo cartpole --seeds 2 --preset stopped.toml --name stopped".split()
     process = Started(folder, *words)
@@ -144,7 +144,7 @@ def test_a_certification_that_is_stopped_goes_on(folder: Path) -> None:
     assert certificate.env_steps >= 24_000
 
 
-def test_what_cannot_be_certified_is_refused(folder: Path) -> None:
+def test_uncertifiable_requests_are_refused(folder: Path) -> None:
     done = run_rltune(folder, *"certify ppo FrozenLake8x8-v1 --seeds 2".split())
     assert done.returncode == 2
     assert "no preset of its own for frozenlake8x8" in done.stderr

@@ -52,7 +52,8 @@ def run(tmp_path: Path, cluster_address: str) -> Any:
     )
 
 
-def test_11_a_killed_worker_goes_on_from_its_checkpoint_and_harms_nobody(run: Any) -> None:
+@pytest.mark.fault(11)
+def test_a_killed_worker_continues_from_its_checkpoint_alone(run: Any) -> None:
     outcome = run("pbt", deterministic.Killed)
     assert set(outcome.told["statuses"].values()) == {"TERMINATED"}
     (failure,) = outcome.folder.failures("t01")
@@ -66,7 +67,8 @@ def test_11_a_killed_worker_goes_on_from_its_checkpoint_and_harms_nobody(run: An
     assert [row.env_steps for row in lost] == [1_250, 1_500], "what came after the checkpoint"
 
 
-def test_17_a_trial_that_always_fails_is_given_up_with_its_traceback(run: Any) -> None:
+@pytest.mark.fault(17)
+def test_a_trial_that_always_fails_is_given_up_with_its_traceback(run: Any) -> None:
     outcome = run("fifo", deterministic.Failing)
     statuses = outcome.told["statuses"]
     assert statuses.pop("t01") == "ERROR"
@@ -80,7 +82,8 @@ def test_17_a_trial_that_always_fails_is_given_up_with_its_traceback(run: Any) -
         assert (failure["env_id"], failure["env_steps"]) == ("CartPole-v1", 1_500)
 
 
-def test_17_failure_after_failure_ends_the_sweep(run: Any) -> None:
+@pytest.mark.fault(17)
+def test_repeated_failures_end_the_sweep(run: Any) -> None:
     outcome = run("fifo", deterministic.AllFailing, trials=8, max_failures=0)
     assert outcome.told["reason"] == "failures"
     statuses = list(outcome.told["statuses"].values())
@@ -88,8 +91,9 @@ def test_17_failure_after_failure_ends_the_sweep(run: Any) -> None:
     assert len(statuses) < 8, "the last ones were never made"
 
 
+@pytest.mark.fault(22, 23, 24)
 @pytest.mark.parametrize("scheduler", ["pbt", "asha"])
-def test_22_to_24_a_trial_that_diverges_is_stopped_or_overwritten(run: Any, scheduler: str) -> None:
+def test_a_trial_that_diverges_is_stopped_or_overwritten(run: Any, scheduler: str) -> None:
     outcome = run(scheduler, deterministic.Diverging)
     rows = outcome.folder.reports("t00")
     marked = [row for row in rows if row.diverged]
@@ -106,7 +110,8 @@ def test_22_to_24_a_trial_that_diverges_is_stopped_or_overwritten(run: Any, sche
         assert outcome.folder.diverged("t00") is None
 
 
-def test_43_a_metric_that_is_not_reported_is_named_with_those_that_are(run: Any) -> None:
+@pytest.mark.fault(43)
+def test_a_metric_that_is_not_reported_is_named_with_those_that_are(run: Any) -> None:
     outcome = run("pbt", deterministic.Nameless)
     assert "the trials report no 'episode_reward_mean'" in outcome.told["error"]
     assert "score" in outcome.told["error"]
@@ -121,7 +126,8 @@ class Told(Callback):
         self.notices.append(text)
 
 
-def test_42_trials_that_wait_are_told_of_and_never_for_ever(
+@pytest.mark.fault(42)
+def test_waiting_trials_are_reported_and_wait_a_limited_time(
     ray_session: None, tmp_path: Path
 ) -> None:
     spec = make_spec("ppo", "cartpole", storage=tmp_path, memory_per_trial="1GiB")
@@ -141,9 +147,7 @@ def test_42_trials_that_wait_are_told_of_and_never_for_ever(
         StallWatch(huge, told, patience=0.0).look(waiting)
 
 
-def test_trials_kept_apart_by_cpus_do_not_compute_with_them_all(
-    ray_session: None, tmp_path: Path
-) -> None:
+def test_trials_with_several_cpus_do_not_use_them_all(ray_session: None, tmp_path: Path) -> None:
     """Small networks are several times slower on threads that wait for each other."""
     config = runner.base_config(make_spec("ppo", "cartpole", storage=tmp_path, concurrent=1))
     assert config["num_cpus_for_main_process"] == 2.0

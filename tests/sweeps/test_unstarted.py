@@ -26,7 +26,8 @@ class Fails(Callback):
         raise ZeroDivisionError
 
 
-def test_81_what_never_started_leaves_no_folder(
+@pytest.mark.fault(81)
+def test_a_sweep_that_never_started_leaves_no_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_ray_session: None
 ) -> None:
     (tmp_path / "kept").mkdir()
@@ -52,7 +53,8 @@ def test_81_what_never_started_leaves_no_folder(
     assert dict(os.environ) == before
 
 
-def test_81_a_folder_with_a_trial_in_it_stays(tmp_path: Path) -> None:
+@pytest.mark.fault(81)
+def test_a_folder_with_a_trial_in_it_stays(tmp_path: Path) -> None:
     spec = make_spec("ppo", "cartpole", storage=tmp_path, name="a")
     folder = RunFolder.create(spec)
     (folder.path / "trials/t00").mkdir(parents=True)
@@ -66,7 +68,8 @@ def test_81_a_folder_with_a_trial_in_it_stays(tmp_path: Path) -> None:
     assert not folder.path.exists()
 
 
-def test_81_a_second_sweep_is_refused_before_anything_starts(tmp_path: Path) -> None:
+@pytest.mark.fault(81)
+def test_a_second_sweep_is_refused_before_anything_starts(tmp_path: Path) -> None:
     spec = make_spec("ppo", "cartpole", storage=tmp_path, name="a")
 
     class Nested(Callback):
@@ -80,7 +83,8 @@ def test_81_a_second_sweep_is_refused_before_anything_starts(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_81_a_short_folder_is_chosen_for_sockets(
+@pytest.mark.fault(81)
+def test_a_short_folder_is_chosen_for_sockets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
@@ -97,9 +101,12 @@ def test_81_a_short_folder_is_chosen_for_sockets(
         surroundings.temporary_folder()
 
 
+@pytest.mark.fault(81)
 @pytest.mark.slow
 @pytest.mark.parametrize("signals", [(signal.SIGINT,), (signal.SIGINT, signal.SIGINT)])
-def test_81_interrupted_while_ray_starts(tmp_path: Path, signals: tuple[signal.Signals]) -> None:
+def test_a_signal_while_ray_starts_ends_the_sweep(
+    tmp_path: Path, signals: tuple[signal.Signals]
+) -> None:
     process = warm.Started(tmp_path, "ppo", "cartpole", "--name", "a")
     deadline = time.monotonic() + 60
     while not (tmp_path / "runs/a/run.json").exists() and time.monotonic() < deadline:
