@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from ray import tune
 from ray.rllib.algorithms.dqn import DQNConfig
 from ray.rllib.algorithms.ppo import PPOConfig
@@ -38,18 +39,20 @@ SEEN = {
     "test_losses.py::test_gradients_are_clipped_as_in_rllib": "grad_clip grad_clip_by",
     "test_losses.py::test_the_kl_coefficient_changes_as_in_rllib": "kl_target",
     "test_losses.py::test_loss_gradients_and_update_are_rllibs": "noisy",
-    "test_members.py::test_one_seed_fixes_every_draw": "seed",
-    "test_members.py::test_epsilon_falls_as_the_settings_say": "epsilon",
-    "test_members.py::test_its_preset_trains_wherever_its_actions_fit": "env",
-    "test_members.py::test_remote_runners_ship_the_same_arrays": "num_env_runners",
-    "test_normalise.py::test_a_member_scales_by_its_own_statistics": "observation_filter",
-    "test_normalise.py::test_a_buffer_keeps_raw_rewards_and_sums_the_clipped_ones": "clip_rewards",
-    "test_replay.py::test_draws_follow_the_priorities_and_weights_correct_for_them": (
+    "test_rl_trainable.py::test_one_seed_fixes_every_draw": "seed",
+    "test_rl_trainable.py::test_epsilon_falls_as_the_settings_say": "epsilon",
+    "test_rl_trainable.py::test_its_preset_trains_wherever_its_actions_fit": "env",
+    "test_rl_trainable.py::test_remote_runners_ship_the_same_arrays": "num_env_runners",
+    "test_normalisation.py::test_a_member_scales_by_its_own_statistics": "observation_filter",
+    "test_normalisation.py::test_a_buffer_keeps_raw_rewards_and_sums_the_clipped_ones": (
+        "clip_rewards"
+    ),
+    "test_replay_buffer.py::test_draws_follow_the_priorities_and_weights_correct_for_them": (
         "prioritized_replay prioritized_replay_alpha prioritized_replay_beta"
     ),
     "test_env_faults.py::test_an_environment_that_always_raises_is_given_up": "env_config",
     "test_fallback.py::test_it_trains_on_rllibs_own_engine": "policies _rl_module_spec",
-    "../sweeps/test_gpu.py::test_a_population_shares_a_gpu": "num_gpus_per_learner",
+    "test_gpu.py::test_a_population_shares_a_gpu": "num_gpus_per_learner",
 }
 #: What reaches the loss: algorithm, environment, the change. Updates beside RLlib's learner.
 LOSSES: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -149,10 +152,10 @@ def test_new_attributes_of_rllib_run_on_its_engine(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.fault(85)
 def test_every_acting_attribute_is_seen_to_act() -> None:
-    here = Path(__file__).parent
+    tests = {path.name: path for path in (ROOT / "tests").rglob("test_*.py")}
     for place in SEEN:
         file, _, function = place.partition("::")
-        assert f"def {function}" in (here / file).read_text(), place
+        assert f"def {function}(" in tests[file].read_text(), place
     seen = {name for names in (*SEEN.values(), *COUNTED.values()) for name in names.split()}
     acts = {n for algo in RLLIB for n, (treatment, _) in table(algo).items() if treatment == ACTS}
     assert acts - seen - set(LOSSES) == set()
