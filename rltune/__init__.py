@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rltune.api import sweep as sweep
     from rltune.api import train as train
     from rltune.api import trust as trust
+    from rltune.callbacks.base import Callback as Callback
     from rltune.errors import RltuneError as RltuneError
 
 from rltune._version import __version__
@@ -46,9 +47,20 @@ _PUBLIC = {
     "load": "rltune.api",
     "trust": "rltune.api",
     "Run": "rltune.api",
+    "Callback": "rltune.callbacks.base",
     "RltuneError": "rltune.errors",
 }
-__all__ = ["RltuneError", "Run", "__version__", "load", "replay", "sweep", "train", "trust"]
+__all__ = [
+    "Callback",
+    "RltuneError",
+    "Run",
+    "__version__",
+    "load",
+    "replay",
+    "sweep",
+    "train",
+    "trust",
+]
 
 
 def __getattr__(name: str) -> Any:

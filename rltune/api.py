@@ -105,7 +105,7 @@ def sweep(
     storage: str | Path = "runs",
     name: str | None = None,
     address: str | None = None,
-    observer: Callback | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Tunes an algorithm on an environment. What is left out comes from the preset.
 
@@ -155,7 +155,7 @@ def sweep(
         storage: the folder that holds runs.
         name: of the run folder; made from algorithm, environment and time by default.
         address: of a Ray cluster; None starts Ray here, for this sweep alone.
-        observer: hears of the sweep as it goes.
+        callbacks: notified of the sweep as it runs, see :class:`rltune.Callback`.
 
     Raises:
         BadInput: with every problem that was found, before anything starts.
@@ -163,9 +163,9 @@ def sweep(
         Interrupted: by a signal; the folder holds what there is.
         MachineError: the storage or Ray failed.
     """
-    options = {k: v for k, v in locals().items() if k not in {"algo", "env", "observer"}}
+    options = {k: v for k, v in locals().items() if k not in {"algo", "env", "callbacks"}}
     places.starts()
-    return Run(runner.run(make_spec(algo, env, **options), observer))
+    return Run(runner.run(make_spec(algo, env, **options), callbacks))
 
 
 def train(
@@ -196,7 +196,7 @@ def train(
     storage: str | Path = "runs",
     name: str | None = None,
     address: str | None = None,
-    observer: Callback | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Trains a preset's settings on several seeds, without a search, and scores each of them.
 
@@ -213,13 +213,13 @@ def train(
     Raises:
         As :func:`sweep`.
     """
-    options = {k: v for k, v in locals().items() if k not in {"algo", "env", "observer", "seeds"}}
+    options = {k: v for k, v in locals().items() if k not in {"algo", "env", "callbacks", "seeds"}}
     places.starts()
-    return Run(runner.run(make_spec(algo, env, trials=seeds, job="train", **options), observer))
+    return Run(runner.run(make_spec(algo, env, trials=seeds, job="train", **options), callbacks))
 
 
 def replay(
-    path: str | Path, *, seeds: int = 5, observer: Callback | None = None, **options: Any
+    path: str | Path, *, seeds: int = 5, callbacks: Sequence[Callback] = (), **options: Any
 ) -> Run:
     """Retrains the best policy of a sweep on fresh seeds: was it the schedule, or luck?
 
@@ -244,7 +244,7 @@ def replay(
     places.starts()
     folder = RunFolder.open(path)
     check_trusted(folder)
-    return Run(runner.run(replay_spec(folder, seeds, **options), observer))
+    return Run(runner.run(replay_spec(folder, seeds, **options), callbacks))
 
 
 def load(path: str | Path, *, trust: bool = False) -> Run:

@@ -114,19 +114,19 @@ class Outcome:
 def rltune_sweep(task: Task, scheduler: str, seed: int, storage: str) -> Outcome:
     """A sweep of rltune."""
     import rltune
-    from rltune.callbacks.base import Callback
+    from rltune.callbacks.base import Callback, EvaluationStarted
 
     class Clock(Callback):
         """Notes when training is over: what follows evaluates the best policy."""
 
         trained = 0.0
 
-        def evaluating(self, episodes: int) -> None:
+        def on_evaluation(self, event: EvaluationStarted) -> None:
             self.trained = time.perf_counter()
 
     clock, started = Clock(), time.perf_counter()
     request = task.request(scheduler, seed, storage)
-    folder = rltune.sweep("ppo", task.env, observer=clock, **request).folder
+    folder = rltune.sweep("ppo", task.env, callbacks=[clock], **request).folder
     curves = [
         cumulated(
             [(row.env_steps_this_iter, row.episode_reward_mean) for row in folder.reports(trial)]

@@ -13,7 +13,9 @@ from typing import Any
 from ray import tune
 from ray.train._internal.storage import StorageContext
 
-from rltune.callbacks.base import Callback
+from rltune.callbacks.base import Callbacks
+from rltune.callbacks.run_writer import RunWriter
+from rltune.callbacks.tensorboard import TensorBoardWriter
 from rltune.engine.episodes import REWARD
 from rltune.errors import RltuneError
 from rltune.request.resolve import make_spec
@@ -163,7 +165,8 @@ def climb(spec: RunSpec, trainable: type = Climber, die: str = "") -> None:
     folder = RunFolder.open(path) if path.exists() else RunFolder.create(spec)
     folder.acquire()
     try:
-        statuses, reason, _ = runner.train(spec, folder, Callback(), trainable)
+        callbacks = Callbacks(RunWriter(spec, folder), [TensorBoardWriter(spec, folder)])
+        statuses, reason, _ = runner.train(spec, folder, callbacks, trainable)
         (path / "outcome.json").write_text(json.dumps({"statuses": statuses, "reason": reason}))
     except RltuneError as error:
         (path / "outcome.json").write_text(json.dumps({"error": str(error)}))

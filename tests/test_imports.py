@@ -148,6 +148,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_exported_members() -> None:
     assert set(rltune.__all__) == {
+        "Callback",
         "Run",
         "RltuneError",
         "__version__",

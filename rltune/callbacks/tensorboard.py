@@ -4,45 +4,48 @@ from __future__ import annotations
 
 from torch.utils.tensorboard import SummaryWriter
 
+from rltune.callbacks.base import Callback, TrialFailed, TrialReported
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Report
 from rltune.spec import RunSpec
 
 
-class TensorBoardWriter:
-    """One event file a trial."""
+class TensorBoardWriter(Callback):
+    """Writes one event file for each trial."""
 
     def __init__(self, spec: RunSpec, folder: RunFolder) -> None:
         self._spec = spec
         self._folder = folder
         self._writers: dict[str, SummaryWriter] = {}
 
-    def draw(self, row: Report) -> None:
-        """A point on each curve of a trial."""
-        writer = self._writers.get(row.trial) or self._open(row)
-        for name, mean in row.measured.items():
-            writer.add_scalar(name, mean, row.env_steps)
-        for name, value in row.settings.items():
+    def on_report(self, event: TrialReported) -> None:
+        """Adds a point to each curve of a trial."""
+        report = event.report
+        writer = self._writers.get(report.trial) or self._open(report)
+        for name, mean in report.measured.items():
+            writer.add_scalar(name, mean, report.env_steps)
+        for name, value in report.settings.items():
             parameter = self._spec.space[name]
             # An option of a choice is drawn as its place in the list.
             height = value if isinstance(value, int | float) else parameter.domain().index(value)
-            writer.add_scalar(f"hyperparameters/{name}", height, row.env_steps)
+            writer.add_scalar(f"hyperparameters/{name}", height, report.env_steps)
         writer.flush()
 
-    def _open(self, row: Report) -> SummaryWriter:
-        # What an earlier part of the run drew past this step was lost: TensorBoard hides it.
-        writer = SummaryWriter(
-            str(self._folder.path / "trials" / row.trial), purge_step=row.env_steps
-        )
-        self._writers[row.trial] = writer
-        return writer
-
-    def go_back(self, trial: str) -> None:
-        """The trial repeats steps that were drawn already."""
-        if writer := self._writers.pop(trial, None):
+    def on_failure(self, event: TrialFailed) -> None:
+        """Closes the curves of a trial that is tried again: it repeats steps already drawn."""
+        if event.continues_from is not None and (writer := self._writers.pop(event.trial, None)):
             writer.close()
 
     def close(self) -> None:
         """Closes every event file."""
         for writer in self._writers.values():
             writer.close()
+        self._writers.clear()
+
+    def _open(self, report: Report) -> SummaryWriter:
+        # What an earlier part of the run drew past this step was lost: TensorBoard hides it.
+        writer = SummaryWriter(
+            str(self._folder.path / "trials" / report.trial), purge_step=report.env_steps
+        )
+        self._writers[report.trial] = writer
+        return writer

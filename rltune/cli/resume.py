@@ -25,5 +25,5 @@ def run(*, run_path: Path, json: bool, quiet: bool, force: bool, trust: bool) ->
         watch.waiting("" if finished else "loading Ray and RLlib")
         from rltune.sweeps import runner
 
-        runner.resume(folder, watch, force)
+        runner.resume(folder, [watch], force)
     conclude(folder, json)

@@ -69,7 +69,7 @@ def launch(spec: RunSpec, *, json: bool, quiet: bool, dry_run: bool) -> None:
         watch.waiting("loading Ray and RLlib")
         from rltune.sweeps import runner
 
-        folder = runner.run(spec, watch)
+        folder = runner.run(spec, [watch])
     conclude(folder, json)
 
 

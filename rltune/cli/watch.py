@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.filesize import decimal
@@ -13,12 +12,20 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rltune.callbacks.base import Callback
+from rltune.callbacks.base import (
+    Callback,
+    DecisionApplied,
+    EvaluationStarted,
+    Notice,
+    StatusChanged,
+    SweepEnded,
+    SweepStarted,
+    TrialReported,
+)
 from rltune.cli.console import clock, number, output, setting
 from rltune.cli.outcome import outcome
 from rltune.metric import Metric
 from rltune.request.capacity import replay_layout
-from rltune.runs.folder import RunFolder
 from rltune.runs.records import Report
 from rltune.spec import RunSpec
 
@@ -56,19 +63,20 @@ class Watcher(Callback):
         """What is going on while no trial runs."""
         self.doing = text
 
-    def started(self, spec: RunSpec, folder: RunFolder) -> None:
-        self.spec = spec
+    def on_start(self, event: SweepStarted) -> None:
+        self.spec, folder = event.spec, event.folder
         earlier = [row for trial in folder.trials() for row in folder.reports(trial)]
         self.clocks = {row.trial: row.env_steps for row in earlier}
         self.before = self.done
         hint = f"; if it is stopped: rltune resume {folder.shown}"
         self.console.print(f"run folder {folder.shown}{hint}", style="dim", soft_wrap=True)
-        if layout := replay_layout(spec):
+        if layout := replay_layout(event.spec):
             size = decimal(layout.nbytes)
             self.console.print(f"each replay buffer takes {size} of memory when full", style="dim")
         self.waiting("starting Ray")
 
-    def reported(self, row: Report) -> None:
+    def on_report(self, event: TrialReported) -> None:
+        row = event.report
         self.rows[row.trial] = row
         self.clocks[row.trial] = row.env_steps
         score = self.goal.score_of(row.measured)
@@ -77,19 +85,22 @@ class Watcher(Callback):
             self.best = row
         self.waiting("")
 
-    def status(self, trial: str, status: str) -> None:
-        self.statuses[trial] = status
+    def on_status(self, event: StatusChanged) -> None:
+        self.statuses[event.trial] = event.status
 
-    def decided(self, decision: Mapping[str, Any]) -> None:
-        self.exploits += decision["kind"] == "exploit"
+    def on_decision(self, event: DecisionApplied) -> None:
+        self.exploits += event.decision["kind"] == "exploit"
 
-    def evaluating(self, episodes: int) -> None:
-        self.waiting(f"choosing the best policy and evaluating it over {episodes} fresh episodes")
+    def on_evaluation(self, event: EvaluationStarted) -> None:
+        self.waiting(
+            f"choosing the best policy and evaluating it over {event.episodes} fresh episodes"
+        )
 
-    def notice(self, text: str) -> None:
-        self.waiting(text)
+    def on_notice(self, event: Notice) -> None:
+        self.waiting(event.text)
 
-    def ended(self, summary: Mapping[str, Any]) -> None:
+    def on_end(self, event: SweepEnded) -> None:
+        summary = event.summary
         self.waiting("")
         if summary["best"] is not None and self.spec is not None:
             # Commands are whole in a window of any width.
@@ -199,8 +210,8 @@ class LineWatcher(Watcher):
         if text:
             self.console.print(text, soft_wrap=True)
 
-    def reported(self, row: Report) -> None:
-        super().reported(row)
+    def on_report(self, event: TrialReported) -> None:
+        super().on_report(event)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_EVERY
             self.console.print(f"{self.headline()} · {self.progress()}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What is kept of a failure, and where a trial goes on after one."""
+"""What is kept of a trial's failure."""
 
 from __future__ import annotations
 
@@ -6,83 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from rltune.callbacks.tensorboard import TensorBoardWriter
-from rltune.errors import BadCheckpoint
 from rltune.processes.tracebacks import NOTE, headline_of, plain
 from rltune.processes.watchdog import collect
-from rltune.runs import checkpoints
 from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
-from rltune.sweeps.stopping import SweepStopper
-from rltune.sweeps.sweep_state import SweepState
-
-
-class Failures:
-    """Failures of trials: written down, counted, and gone back behind."""
-
-    def __init__(
-        self,
-        spec: RunSpec,
-        folder: RunFolder,
-        stopper: SweepStopper,
-        state: SweepState,
-        curves: TensorBoardWriter,
-    ) -> None:
-        self._spec = spec
-        self._folder = folder
-        self._stopper = stopper
-        self._state = state
-        self._curves = curves
-
-    def ended(self, trial: Any) -> None:
-        """A trial failed for good."""
-        self._write(trial, again=False)
-        self._stopper.failures += 1
-        self._state.changed = True
-
-    def tried_again(self, trial: Any) -> None:
-        """A trial failed and will start from its last checkpoint that is whole."""
-        self._write(trial, again=True)
-        self._state.step_back(trial, self._is_whole)
-        self._folder.discard_reports(str(trial), self._state.env_steps(trial.trial_id))
-        self._curves.go_back(str(trial))
-        self._state.changed = True
-
-    def achieved(self) -> None:
-        """A trial got a step further: failures are counted from here on."""
-        self._stopper.failures = 0
-
-    def _is_whole(self, path: Path) -> bool:
-        try:
-            checkpoints.verify(path, self._spec.algo)
-        except BadCheckpoint:
-            return False
-        return True
-
-    def _write(self, trial: Any, again: bool) -> None:
-        path = trial.error_file
-        raw = Path(path).read_text(encoding="utf-8") if path else ""
-        raw = OF_TUNE.split(raw)[-1]  # Tune adds each failure to one file: the last one is this
-        report = collect(self._folder.path / "trials" / str(trial))
-        # Of a process that crashed Ray knows no more than that.
-        parts = [report] if report and raw.startswith(DIED) else [report, plain(raw)]
-        text = "\n\n".join(filter(None, parts)) or "no traceback"
-        rows = self._folder.reports(str(trial))
-        steps = [int(found) for found in STEP.findall(text)]
-        self._folder.append_failure(
-            str(trial),
-            {
-                "env_id": self._spec.env_id,
-                "env_steps": max([*steps, rows[-1].env_steps if rows else 0]),
-                "error": headline(raw, report),
-                "traceback": text,
-                "tried_again": again,
-            },
-        )
-        self._folder.write_text(f"trials/{trial}/error.txt", text + "\n")
-        if path:  # Tune copies its own over the folder's in the end
-            Path(path).write_text(text + "\n", encoding="utf-8")
-
 
 #: Tune's heading of a failure.
 OF_TUNE = re.compile(r"^Failure # \d+ \(occurred at .+\)\n", re.MULTILINE)
@@ -96,6 +23,32 @@ ENDED = {
         "the trial's process was ended: the machine ran out of memory"
     ),
 }
+
+
+def read_failure(spec: RunSpec, folder: RunFolder, trial: Any, again: bool) -> dict[str, Any]:
+    """What failures.jsonl says of a Tune trial that has just failed.
+
+    Args:
+        again: whether it is tried again.
+    """
+    path = trial.error_file
+    raw = Path(path).read_text(encoding="utf-8") if path else ""
+    raw = OF_TUNE.split(raw)[-1]  # Tune adds each failure to one file: the last one is this
+    report = collect(folder.path / "trials" / str(trial))
+    # Of a process that crashed Ray knows no more than that.
+    parts = [report] if report and raw.startswith(DIED) else [report, plain(raw)]
+    text = "\n\n".join(filter(None, parts)) or "no traceback"
+    if path:  # Tune copies its own over the folder's in the end
+        Path(path).write_text(text + "\n", encoding="utf-8")
+    reports = folder.reports(str(trial))
+    steps = [int(number) for number in STEP.findall(text)]
+    return {
+        "env_id": spec.env_id,
+        "env_steps": max([*steps, reports[-1].env_steps if reports else 0]),
+        "error": headline(raw, report),
+        "traceback": text,
+        "tried_again": again,
+    }
 
 
 def headline(text: str, report: str = "") -> str:

@@ -67,7 +67,7 @@ def ray_session(spec: RunSpec) -> Iterator[int]:
 
 def _shut_down() -> None:
     """Ends Ray, and every process below a Ray of our own: no environment is left alive."""
-    node = ray._private.worker._global_node  # None where an observer has ended Ray already
+    node = ray._private.worker._global_node  # None where a callback has ended Ray already
     raylets = node.all_processes.get("raylet", []) if node else []
     below = [
         child

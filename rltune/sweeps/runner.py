@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,23 +12,27 @@ import numpy as np
 import torch
 
 from rltune import algorithms, schedulers, searchers
-from rltune.callbacks.base import Callback
+from rltune.callbacks.base import Callback, Callbacks, SweepStarted
+from rltune.callbacks.run_writer import RunWriter
+from rltune.callbacks.tensorboard import TensorBoardWriter
 from rltune.catalog.algorithms import algorithm
 from rltune.envs import arguments
 from rltune.errors import BadInput, Interrupted
 from rltune.processes.watchdog import collect
 from rltune.request.resume import check_resumable
 from rltune.runs.folder import RunFolder, is_finished
-from rltune.schedulers.base import SchedulerContext
+from rltune.schedulers.base import Decision, SchedulerContext
 from rltune.spec import RunSpec
 from rltune.sweeps import ray_session
+from rltune.sweeps.open_decisions import OpenDecisions
 from rltune.sweeps.rehearsal import rehearse
-from rltune.sweeps.run_writer import RunWriter
 from rltune.sweeps.signals import Signals
 from rltune.sweeps.stopping import SweepStopper
 from rltune.sweeps.summary import finish, score_again
 from rltune.sweeps.sweep_state import SweepState
+from rltune.sweeps.trial_events import Clock, TrialEvents
 from rltune.sweeps.trial_source import TrialSource
+from rltune.sweeps.trial_table import TrialTable
 
 # isort: split
 from ray import tune
@@ -37,8 +41,11 @@ from ray.tune.progress_reporter import TrialProgressCallback
 __all__ = ["resume", "run"]
 
 
-def run(spec: RunSpec, observer: Callback | None = None) -> RunFolder:
+def run(spec: RunSpec, callbacks: Sequence[Callback] = ()) -> RunFolder:
     """Runs a sweep to its end and returns its folder.
+
+    Args:
+        callbacks: notified of the sweep, after the run folder's own writer and TensorBoard.
 
     Raises:
         BadInput: before anything starts.
@@ -50,21 +57,23 @@ def run(spec: RunSpec, observer: Callback | None = None) -> RunFolder:
         rehearse(spec)
         folder = RunFolder.create(spec)
         try:
-            return _sweep(spec, folder, observer or Callback())
+            with _notifying(spec, folder, callbacks) as notified:
+                _sweep(spec, folder, notified)
         except BaseException:
             folder.discard_unstarted()  # the name is free again
             raise
         finally:
             folder.lock.release()
+        return folder
 
 
-def resume(folder: RunFolder, observer: Callback | None = None, force: bool = False) -> RunFolder:
-    """Goes on with a run that was stopped or killed, or whose scoring is not finished.
+def resume(folder: RunFolder, callbacks: Sequence[Callback] = (), force: bool = False) -> RunFolder:
+    """Continues a run that was stopped or killed, or whose scoring is not finished.
 
     A finished run is returned as it is.
 
     Args:
-        force: go on although space, settings or environment are no longer what they were.
+        force: continue although space, settings or environment are no longer what they were.
 
     Raises:
         BadInput: the run cannot be resumed, or another process works on it.
@@ -75,17 +84,25 @@ def resume(folder: RunFolder, observer: Callback | None = None, force: bool = Fa
         folder.acquire()
         try:
             check_resumable(folder, force)
-            return _go_on(folder, observer or Callback())
+            with _notifying(folder.spec, folder, callbacks) as notified:
+                if folder.summary is None:
+                    _sweep(folder.spec, folder, notified)
+                else:
+                    score_again(folder, notified)
         finally:
             folder.lock.release()
+        return folder
 
 
-def _go_on(folder: RunFolder, observer: Callback) -> RunFolder:
-    if folder.summary is None:
-        return _sweep(folder.spec, folder, observer)
-    observer.started(folder.spec, folder)
-    score_again(folder, observer)
-    return folder
+@contextmanager
+def _notifying(spec: RunSpec, folder: RunFolder, others: Sequence[Callback]) -> Iterator[Callbacks]:
+    """The one list of callbacks, notified of the start; closed in the end."""
+    callbacks = Callbacks(RunWriter(spec, folder), [TensorBoardWriter(spec, folder), *others])
+    try:
+        callbacks.notify(SweepStarted(spec, folder))
+        yield callbacks
+    finally:
+        callbacks.close()
 
 
 _running = threading.Lock()
@@ -105,19 +122,16 @@ def _alone() -> Iterator[None]:
         _running.release()
 
 
-def _sweep(spec: RunSpec, folder: RunFolder, observer: Callback) -> RunFolder:
-    observer.started(spec, folder)
+def _sweep(spec: RunSpec, folder: RunFolder, callbacks: Callbacks) -> None:
     if spec.reading:
-        observer.notice(spec.reading)
-    statuses, reason, seconds = train(
-        spec, folder, observer, getattr(algorithms, algorithm(spec.algo).class_name)
-    )
-    finish(spec, folder, observer, statuses, reason, seconds)
-    return folder
+        callbacks.notice(spec.reading)
+    trainable = getattr(algorithms, algorithm(spec.algo).class_name)
+    statuses, reason, seconds = train(spec, folder, callbacks, trainable)
+    finish(spec, folder, callbacks, statuses, reason, seconds)
 
 
 def train(
-    spec: RunSpec, folder: RunFolder, observer: Callback, trainable: type
+    spec: RunSpec, folder: RunFolder, callbacks: Callbacks, trainable: type
 ) -> tuple[dict[str, str], str, float]:
     """Runs the trials of a sweep that are left to run.
 
@@ -128,69 +142,96 @@ def train(
     Returns:
         The status of every trial by its id, why the sweep ended, and the seconds it took.
     """
-    with Signals(observer, folder) as signals:
-        return _train(spec, folder, observer, trainable, signals)
+    with Signals(callbacks, folder) as signals:
+        return _train(spec, folder, callbacks, trainable, signals)
 
 
 def _train(
-    spec: RunSpec, folder: RunFolder, observer: Callback, trainable: type, signals: Signals
+    spec: RunSpec, folder: RunFolder, callbacks: Callbacks, trainable: type, signals: Signals
 ) -> tuple[dict[str, str], str, float]:
-    before = _seconds_spent(folder)
-    state = SweepState(spec, folder)
-    population = schedulers.row(spec.budget.scheduler).population
+    clock = Clock(_seconds_spent(folder))
+    trials = TrialTable(spec, folder)
+    decisions = OpenDecisions(folder.decisions())
     stopper = SweepStopper(
         spec.budget,
         spec.goal,
-        rescues=population,
-        seconds_before=before,
+        rescues=schedulers.row(spec.budget.scheduler).population,
+        seconds_before=clock.seconds,
         first_wins=spec.job == "sweep",
     )
-    recorder = RunWriter(spec, folder, observer, stopper, state, before)
     searcher = searchers.build(spec)
     seed_everything(spec.seed)
+
+    def decided(new: Sequence[Decision]) -> None:
+        decisions.add(new)
+        trials.changed = True  # saved before the trials that are decided about report again
+
     with ray_session.ray_session(spec) as slots:
-        context = SchedulerContext(
-            spec, recorder.decided, slots, state.checkpoint_of, observer.notice
+        scheduler = schedulers.build(
+            SchedulerContext(spec, decided, slots, trials.checkpoint_of, callbacks.notice)
         )
-        scheduler = recorder.scheduler = schedulers.build(context)
-        state.parts = {
+        parts = {
             "scheduler": scheduler,
             "searcher": searcher,
             "ending": stopper,
-            "recorder": recorder,
+            "recorder": decisions,
         }
-        state.go_on()
-        trials = TrialSource(spec, searcher, state)
+        state = SweepState(spec, folder, trials, parts)
+        state.restore()
+        source = TrialSource(spec, searcher, trials)
         state.write()
         signals.check()
-        if not trials.is_finished():
-            tune.run(
-                trainable,
-                name="trials",
-                storage_path=str(folder.path),
-                config=base_config(spec),
-                search_alg=trials,
-                scheduler=scheduler,
-                num_samples=spec.budget.trials,
-                stop=stopper,
-                max_failures=spec.max_failures,
-                callbacks=[recorder, TakeOver(signals), Quiet()],
-                reuse_actors=True,
-                raise_on_failed_trial=False,
-                checkpoint_config=tune.CheckpointConfig(
-                    checkpoint_frequency=checkpoint_frequency(spec), checkpoint_at_end=True
-                ),
-                verbose=0,
+        if not source.is_finished():
+            events = TrialEvents(
+                spec, folder, callbacks, clock, stopper, scheduler, trials, decisions, state
             )
-            for file in folder.path.glob("trials/*.*"):
-                file.unlink()  # Tune's own state: nothing reads it
-            for trial in folder.trials():
-                collect(folder.path / "trials" / trial)  # processes that were ended leave reports
+            _run_tune(
+                spec,
+                folder,
+                trainable,
+                source,
+                scheduler,
+                stopper,
+                [events, TakeOver(signals), Quiet()],
+            )
     if signals.interrupted:
         raise Interrupted(f"go on with: rltune resume {folder.shown}")
     if stopper.fatal is not None:
         raise stopper.fatal
-    return state.statuses, stopper.reason, recorder.wall_seconds
+    return trials.statuses, stopper.reason, clock.seconds
+
+
+def _run_tune(
+    spec: RunSpec,
+    folder: RunFolder,
+    trainable: type,
+    source: TrialSource,
+    scheduler: Any,
+    stopper: SweepStopper,
+    callbacks: list[tune.Callback],
+) -> None:
+    tune.run(
+        trainable,
+        name="trials",
+        storage_path=str(folder.path),
+        config=base_config(spec),
+        search_alg=source,
+        scheduler=scheduler,
+        num_samples=spec.budget.trials,
+        stop=stopper,
+        max_failures=spec.max_failures,
+        callbacks=callbacks,
+        reuse_actors=True,
+        raise_on_failed_trial=False,
+        checkpoint_config=tune.CheckpointConfig(
+            checkpoint_frequency=checkpoint_frequency(spec), checkpoint_at_end=True
+        ),
+        verbose=0,
+    )
+    for file in folder.path.glob("trials/*.*"):
+        file.unlink()  # Tune's own state: nothing reads it
+    for trial in folder.trials():
+        collect(folder.path / "trials" / trial)  # processes that were ended leave reports
 
 
 class TakeOver(tune.Callback):
@@ -208,7 +249,7 @@ class Quiet(TrialProgressCallback):
     """Takes the place of the one that Tune adds, which prints a line for each trial that ends."""
 
     def _print(self, msg: str) -> None:
-        """Nothing: the observer shows what there is to see."""
+        """Nothing: callbacks show what there is to see."""
 
 
 def base_config(spec: RunSpec) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from rltune.callbacks.base import Callback
+from rltune.callbacks.base import Callbacks
 from rltune.errors import Interrupted
 from rltune.runs.folder import RunFolder
 
@@ -23,9 +23,9 @@ class Signals:
         interrupted: whether one has come.
     """
 
-    def __init__(self, observer: Callback, folder: RunFolder) -> None:
+    def __init__(self, callbacks: Callbacks, folder: RunFolder) -> None:
         self.interrupted = False
-        self._observer = observer
+        self._callbacks = callbacks
         self._folder = folder
         self._before: dict[signal.Signals, Any] = {}
         self._tune: Any = None
@@ -62,7 +62,7 @@ class Signals:
         self.interrupted = True
         if self._tune is None:  # nothing has been trained yet
             self.check()
-        self._observer.notice("stopping: the state of the sweep is being saved (again: at once)")
+        self._callbacks.notice("stopping: the state of the sweep is being saved (again: at once)")
         self._tune(signal.SIGINT, frame)  # ends Tune's loop, and puts back what was before Tune
 
     def _leave_now(self) -> None:

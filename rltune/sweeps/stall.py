@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ray.tune.experiment import Trial
 
-from rltune.callbacks.base import Callback
 from rltune.errors import BadInput, MachineError
 from rltune.spec import RunSpec
 from rltune.sweeps import ray_session
@@ -19,9 +18,11 @@ PATIENCE = 60.0
 class StallWatch:
     """Looks at every step of Tune's."""
 
-    def __init__(self, spec: RunSpec, observer: Callback, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, spec: RunSpec, notify: Callable[[str], None], patience: float = PATIENCE
+    ) -> None:
         self._spec = spec
-        self._observer = observer
+        self._notify = notify
         self._patience = patience
         self._since = time.monotonic()
         self._told = False
@@ -43,4 +44,4 @@ class StallWatch:
             needs = ", ".join(
                 ray_session.shown(*need) for need in ray_session.needs(self._spec).items()
             )
-            self._observer.notice(f"waiting for {needs} to be free")
+            self._notify(f"waiting for {needs} to be free")

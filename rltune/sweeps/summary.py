@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rltune.callbacks.base import Callback
+from rltune.callbacks.base import Callbacks, EvaluationStarted, SweepEnded
 from rltune.errors import NothingUsable
 from rltune.metric import Metric
 from rltune.policies import evaluation
@@ -23,7 +23,7 @@ DIVERGED = "DIVERGED"
 def finish(
     spec: RunSpec,
     folder: RunFolder,
-    observer: Callback,
+    callbacks: Callbacks,
     statuses: Mapping[str, str],
     reason: str,
     wall_seconds: float,
@@ -60,24 +60,23 @@ def finish(
         "mode": spec.mode,
         "unscored": [],
     }
-    observer.evaluating(spec.evaluation.episodes)
+    callbacks.notify(EvaluationStarted(spec.evaluation.episodes))
     nothing = None
     try:
         if spec.job == "sweep":
             summary |= _the_best(spec, folder)
         else:
-            summary |= _each_seed(spec, folder, sorted(statuses), observer)
+            summary |= _each_seed(spec, folder, sorted(statuses), callbacks)
     except NothingUsable as error:
         summary["unscored"] = error.unscored
         why = None if error.unscored else _why_nothing(summary["trials"])
         nothing = NothingUsable(why or str(error), error.unscored)
-    folder.write_summary(summary)
-    observer.ended(summary)
+    callbacks.notify(SweepEnded(summary))
     if nothing is not None:
         raise nothing
 
 
-def score_again(folder: RunFolder, observer: Callback) -> None:
+def score_again(folder: RunFolder, callbacks: Callbacks) -> None:
     """Scores a run whose training is done, and writes its summary once more.
 
     Raises:
@@ -85,7 +84,9 @@ def score_again(folder: RunFolder, observer: Callback) -> None:
     """
     summary = folder.summary or {}
     statuses = {trial["id"]: trial["status"] for trial in summary["trials"]}
-    finish(folder.spec, folder, observer, statuses, summary["stop_reason"], summary["wall_seconds"])
+    finish(
+        folder.spec, folder, callbacks, statuses, summary["stop_reason"], summary["wall_seconds"]
+    )
 
 
 def _the_best(spec: RunSpec, folder: RunFolder) -> dict[str, Any]:
@@ -121,12 +122,12 @@ def _check_any_score(*chosen: Chosen) -> None:
 
 
 def _each_seed(
-    spec: RunSpec, folder: RunFolder, trials: list[str], observer: Callback
+    spec: RunSpec, folder: RunFolder, trials: list[str], callbacks: Callbacks
 ) -> dict[str, Any]:
     """Every seed's score, and what they come to."""
     found, every = [], []
     for index, trial in enumerate(trials):
-        observer.notice(f"scoring the policies of {trial}, {index + 1} of {len(trials)}")
+        callbacks.notice(f"scoring the policies of {trial}, {index + 1} of {len(trials)}")
         chosen = multi_seed.choose(folder, index, trial)
         if chosen is None:
             raise NothingUsable(f"{trial} left no policy behind")

@@ -67,7 +67,7 @@ def surroundings(own_ray: bool) -> Iterator[None]:
             wanted |= _loopback(stack)
         stack.enter_context(changed(os.environ, wanted))
         # "A worker died ...", on stdout, whatever log_to_driver says (ray 2.60,
-        # listen_error_messages); the observer is notified by us.
+        # listen_error_messages); callbacks are notified by us.
         silent = replaced(ray._private.worker, "print_to_stdstream", lambda *_, **__: None)
         stack.enter_context(silent)
         for logger in map(logging.getLogger, LOGGERS):

@@ -14,7 +14,7 @@ from rltune.schedulers import row
 from rltune.schedulers.population import start_from
 from rltune.searchers import Searcher, starting_point
 from rltune.spec import RunSpec
-from rltune.sweeps.sweep_state import Entry, SweepState
+from rltune.sweeps.trial_table import Entry, TrialTable
 
 
 class TrialSource(SearchAlgorithm):
@@ -26,12 +26,12 @@ class TrialSource(SearchAlgorithm):
     TuneController._maybe_cache_trial_actor). That can go together with ReuseActorsMixin.
     """
 
-    def __init__(self, spec: RunSpec, searcher: Searcher, state: SweepState) -> None:
+    def __init__(self, spec: RunSpec, searcher: Searcher, trials: TrialTable) -> None:
         self._spec = spec
         self._searcher = searcher
-        self._state = state
-        self._restored = list(state.unfinished)
-        self._count = state.handed_out
+        self._trials = trials
+        self._restored = list(trials.unfinished)
+        self._count = trials.handed_out
         self._running: dict[str, dict[str, Any]] = {}
         self._given_up = False
         self._parser: argparse.ArgumentParser = _make_parser()
@@ -58,7 +58,7 @@ class TrialSource(SearchAlgorithm):
         settings = starting_point(self._spec, self._searcher, self._count)
         trial = self._make(f"t{self._count:02d}", settings)
         self._count += 1
-        self._state.added(trial)
+        self._trials.added(trial)
         return trial
 
     def _make(self, name: str, config: dict[str, Any]) -> Trial:
@@ -74,16 +74,16 @@ class TrialSource(SearchAlgorithm):
 
     def _again(self, entry: Entry) -> Trial:
         """A trial of before a resume, at its last checkpoint."""
-        trial = self._make(entry.id, self._state.config_of(entry))
+        trial = self._make(entry.id, self._trials.config_of(entry))
         trial.run_metadata.num_failures = entry.failures
         trial.run_metadata.last_result = {"training_iteration": entry.training_iteration}
         trial.storage.current_checkpoint_index = entry.checkpoint_index
-        start = self._state.start_of(entry)
+        start = self._trials.start_of(entry)
         if start is not None:
             start_from(trial, start)
         if row(self._spec.budget.scheduler).population:
             trial.set_status(Trial.PAUSED)  # the scheduler says whose turn it is
-        self._state.added(trial, entry)
+        self._trials.added(trial, entry)
         return trial
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:

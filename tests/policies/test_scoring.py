@@ -15,7 +15,8 @@ import pytest
 from trained import trained
 from warm import run_rltune
 
-from rltune.callbacks.base import Callback
+from rltune.callbacks.base import Callbacks
+from rltune.callbacks.run_writer import RunWriter
 from rltune.errors import EnvironmentExit, EnvironmentFailed, NothingUsable
 from rltune.policies import evaluation, video
 from rltune.policies.evaluation import best_policy, evaluate, evaluation_seeds
@@ -63,7 +64,14 @@ def ask(folder: RunFolder, **changes: Any) -> None:
 
 def done(folder: RunFolder) -> dict[str, Any]:
     """The summary of a run's end."""
-    finish(folder.spec, folder, Callback(), {"t00": "TERMINATED"}, "steps", 1.0)
+    finish(
+        folder.spec,
+        folder,
+        Callbacks(RunWriter(folder.spec, folder)),
+        {"t00": "TERMINATED"},
+        "steps",
+        1.0,
+    )
     summary = folder.summary
     assert summary is not None
     return summary
@@ -161,7 +169,14 @@ def test_statistics_cover_the_seeds_that_could_be_scored(run: Any, tmp_path: Pat
     for trial in ("t01", "t02"):
         shutil.copytree(folder.path / "trials/t00", folder.path / "trials" / trial)
     (folder.path / "trials/t01/checkpoints/checkpoint_000000/policy.pt").write_bytes(b"")
-    finish(folder.spec, folder, Callback(), dict.fromkeys(folder.trials(), "TERMINATED"), "", 1.0)
+    finish(
+        folder.spec,
+        folder,
+        Callbacks(RunWriter(folder.spec, folder)),
+        dict.fromkeys(folder.trials(), "TERMINATED"),
+        "",
+        1.0,
+    )
     summary = folder.summary
     assert summary is not None
     assert summary["unscored_seeds"] == ["t01", "t02"]

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import pytest
 from trained import trained
 
-from rltune.callbacks.base import Callback
+from rltune.callbacks.base import Callbacks
+from rltune.callbacks.run_writer import RunWriter
 from rltune.cli import main
 from rltune.cli.outcome import outcome
 from rltune.cli.sweep import conclude
@@ -73,7 +74,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> RunFol
     spec = json.loads((folder.path / "run.json").read_text())
     spec["evaluation"] = {"episodes": 2, "selection_episodes": 1}
     (folder.path / "run.json").write_text(json.dumps(spec))
-    finish(folder.spec, folder, Callback(), {"t00": "TERMINATED"}, "steps", 1.0)
+    finish(
+        folder.spec,
+        folder,
+        Callbacks(RunWriter(folder.spec, folder)),
+        {"t00": "TERMINATED"},
+        "steps",
+        1.0,
+    )
     return folder
 
 

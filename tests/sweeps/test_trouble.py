@@ -12,7 +12,6 @@ import pytest
 import warm
 from ray.tune.experiment import Trial
 
-from rltune.callbacks.base import Callback
 from rltune.errors import MachineError
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
@@ -118,33 +117,25 @@ def test_a_metric_that_is_not_reported_is_named_with_those_that_are(run: Any) ->
     assert len(outcome.folder.reports("t00")) <= 2, "it ends after the first report"
 
 
-class Told(Callback):
-    def __init__(self) -> None:
-        self.notices: list[str] = []
-
-    def notice(self, text: str) -> None:
-        self.notices.append(text)
-
-
 @pytest.mark.fault(42)
 def test_waiting_trials_are_reported_and_wait_a_limited_time(
     ray_session: None, tmp_path: Path
 ) -> None:
     spec = make_spec("ppo", "cartpole", storage=tmp_path, memory_per_trial="1GiB")
     waiting = [Trial("ppo", stub=True)]
-    told = Told()
-    idle = StallWatch(spec, told, patience=0.0)
+    notices: list[str] = []
+    idle = StallWatch(spec, notices.append, patience=0.0)
     idle.look(waiting)
     idle.look(waiting)
-    assert told.notices == ["waiting for 1 CPU, 1.0 GiB of memory to be free"]
+    assert notices == ["waiting for 1 CPU, 1.0 GiB of memory to be free"]
     waiting[0].set_status(Trial.RUNNING)
     idle.look(waiting)
     waiting[0].set_status(Trial.PENDING)
     idle.look(waiting)
-    assert len(told.notices) == 2
+    assert len(notices) == 2
     huge = replace(spec, memory_per_trial=1 << 50)
     with pytest.raises(MachineError, match=r"--memory-per-trial 1048576.0 GiB.*could ever start"):
-        StallWatch(huge, told, patience=0.0).look(waiting)
+        StallWatch(huge, notices.append, patience=0.0).look(waiting)
 
 
 def test_trials_with_several_cpus_do_not_use_them_all(ray_session: None, tmp_path: Path) -> None:

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 import warm
 
-from rltune.callbacks.base import Callback
+from rltune.callbacks.base import Callback, SweepStarted
 from rltune.errors import BadInput, MachineError
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
 from rltune.sweeps import ray_session, runner, surroundings
 
 
-class Fails(Callback):
-    """Of a user, with a mistake in it."""
+class Ends(Callback):
+    """Of a user, who has enough."""
 
-    def started(self, *_: Any) -> None:
-        raise ZeroDivisionError
+    def on_start(self, event: SweepStarted) -> None:
+        raise SystemExit
 
 
 @pytest.mark.fault(81)
@@ -34,8 +34,8 @@ def test_a_sweep_that_never_started_leaves_no_folder(
     before = dict(os.environ)
     for storage in ("new", "kept"):
         spec = make_spec("ppo", "cartpole", storage=tmp_path / storage, name="a")
-        with pytest.raises(ZeroDivisionError):
-            runner.run(spec, Fails())
+        with pytest.raises(SystemExit):
+            runner.run(spec, [Ends()])
 
         def init(**_: Any) -> None:
             raise RuntimeError("the raylet died")
@@ -73,13 +73,13 @@ def test_a_second_sweep_is_refused_before_anything_starts(tmp_path: Path) -> Non
     spec = make_spec("ppo", "cartpole", storage=tmp_path, name="a")
 
     class Nested(Callback):
-        def started(self, *_: Any) -> None:
+        def on_start(self, event: SweepStarted) -> None:
             with pytest.raises(BadInput, match="runs a sweep already"):
                 runner.run(make_spec("ppo", "cartpole", storage=tmp_path, name="b"))
-            raise ZeroDivisionError
+            raise SystemExit
 
-    with pytest.raises(ZeroDivisionError):
-        runner.run(spec, Nested())
+    with pytest.raises(SystemExit):
+        runner.run(spec, [Nested()])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,52 @@
+"""Writes a sweep into its run folder."""
+
+from __future__ import annotations
+
+from rltune.callbacks.base import (
+    Callback,
+    CheckpointWritten,
+    DecisionApplied,
+    SweepEnded,
+    TrialFailed,
+    TrialReported,
+)
+from rltune.runs.folder import RunFolder, rank
+from rltune.spec import RunSpec
+
+
+class RunWriter(Callback):
+    """Writes reports, decisions, failures, the best checkpoint so far and the summary."""
+
+    def __init__(self, spec: RunSpec, folder: RunFolder) -> None:
+        self._goal = spec.goal
+        self._folder = folder
+        self._best = rank(folder.best_record, spec.goal)
+
+    def on_report(self, event: TrialReported) -> None:
+        """Adds a line to the trial's progress.jsonl, and its incidents to events.jsonl."""
+        self._folder.append_report(event.report)
+        for incident in event.incidents:
+            self._folder.append_event(event.report.trial, incident)
+
+    def on_checkpoint(self, event: CheckpointWritten) -> None:
+        """Keeps the best checkpoint so far, so that a killed sweep has it too."""
+        place = rank(self._folder.record(event.path), self._goal)
+        if place > self._best:
+            self._best = place
+            self._folder.keep_best(event.path, event.trial)
+
+    def on_decision(self, event: DecisionApplied) -> None:
+        """Adds a line to decisions.jsonl."""
+        self._folder.append_decision(event.decision)
+
+    def on_failure(self, event: TrialFailed) -> None:
+        """Adds a line to failures.jsonl and writes error.txt; moves reports that are lost aside."""
+        self._folder.append_failure(event.trial, event.failure)
+        traceback = event.failure["traceback"]
+        self._folder.write_text(f"trials/{event.trial}/error.txt", f"{traceback}\n")
+        if event.continues_from is not None:
+            self._folder.discard_reports(event.trial, event.continues_from)
+
+    def on_end(self, event: SweepEnded) -> None:
+        """Writes summary.json."""
+        self._folder.write_summary(event.summary)

@@ -1,0 +1,183 @@
+"""What Tune says of its trials, as events for the callbacks of a sweep."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import ray.tune
+from ray.tune.experiment import Trial
+
+from rltune.callbacks.base import (
+    Callbacks,
+    CheckpointWritten,
+    DecisionApplied,
+    StatusChanged,
+    TrialFailed,
+    TrialReported,
+)
+from rltune.engine.episodes import REWARD, reported
+from rltune.errors import MachineError
+from rltune.processes.descendants import end_orphans
+from rltune.runs.folder import RunFolder
+from rltune.runs.records import Report
+from rltune.schedulers.base import TIME
+from rltune.spec import RunSpec
+from rltune.sweeps.failures import read_failure
+from rltune.sweeps.open_decisions import OpenDecisions
+from rltune.sweeps.stall import StallWatch
+from rltune.sweeps.stopping import SweepStopper
+from rltune.sweeps.sweep_state import SweepState
+from rltune.sweeps.trial_table import TrialTable
+
+
+class Saves(Protocol):
+    """What is told that a trial's checkpoint is written."""
+
+    def saved(self, trial: Any) -> None:
+        """What the trial reported before counts from now on."""
+
+
+class Clock:
+    """Seconds since a sweep began, its resumed parts added up."""
+
+    def __init__(self, seconds_before: float = 0.0) -> None:
+        self._started = time.monotonic() - seconds_before
+
+    @property
+    def seconds(self) -> float:
+        """As of now."""
+        return time.monotonic() - self._started
+
+
+class TrialEvents(ray.tune.Callback):
+    """A Tune callback that notifies ours, and saves the sweep's state whenever it has changed."""
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        folder: RunFolder,
+        callbacks: Callbacks,
+        clock: Clock,
+        stopper: SweepStopper,
+        scheduler: Saves,
+        trials: TrialTable,
+        decisions: OpenDecisions,
+        state: SweepState,
+    ) -> None:
+        self._spec = spec
+        self._folder = folder
+        self._callbacks = callbacks
+        self._clock = clock
+        self._stopper = stopper
+        self._scheduler = scheduler
+        self._trials = trials
+        self._decisions = decisions
+        self._state = state
+        self._stall = StallWatch(spec, callbacks.notice)
+        self._statuses: dict[str, str] = {}
+        #: Whether a trial has reported the metric that is tuned.
+        self._has_metric = False
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
+    ) -> None:
+        """Notifies of a report, and before it of the decision that it is the first one after."""
+        self._check_metric(result)
+        settings = {name: result["settings"].get(name) for name in self._spec.space}
+        restored = result.get("restored") or {}
+        self._applied(self._decisions.reported(str(trial), settings, restored))
+        report = Report(
+            trial=str(trial),
+            training_iteration=result["training_iteration"],
+            env_steps=result[TIME],
+            env_steps_this_iter=result["env_steps_this_iter"],
+            wall_seconds=round(self._clock.seconds, 3),
+            train_seconds=round(result["time_total_s"], 3),
+            episode_reward_mean=result.get(REWARD),
+            settings=settings,
+            diverged=result.get("diverged"),
+            metrics=reported(result),
+        )
+        incidents = result.get("events", ())
+        self._callbacks.notify(TrialReported(report, incidents))
+        for incident in incidents:
+            self._callbacks.notice(f"{report.trial}: {incident['kind']}: {incident['error']}")
+        self._notify_statuses(trials)
+
+    def on_checkpoint(
+        self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **_: Any
+    ) -> None:
+        """Notifies of a checkpoint."""
+        self._callbacks.notify(CheckpointWritten(str(trial), Path(checkpoint.path)))
+
+    def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Counts what the scheduler heard of a trial from now on: its checkpoint is written."""
+        self._trials.saved(trial)
+        self._scheduler.saved(trial)
+        self._stopper.failures = 0  # a trial got a step further
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Notifies of a stop that took effect. The trial's last checkpoint is written by now."""
+        others_run = any(t.status == Trial.RUNNING for t in trials if t is not trial)
+        self._stopper.ended(trial.trial_id, others_run)
+        self._applied(self._decisions.stopped(str(trial)))
+        self._trials.changed = True
+        self._notify_statuses(trials)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Notifies of a failure for good."""
+        failure = read_failure(self._spec, self._folder, trial, again=False)
+        self._callbacks.notify(TrialFailed(str(trial), failure))
+        self._stopper.failures += 1
+        self._trials.changed = True
+        end_orphans()
+        self._applied(self._decisions.failed(str(trial), failure["error"]))
+        self._notify_statuses(trials)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Notifies of a failure after which the trial continues from its last checkpoint."""
+        failure = read_failure(self._spec, self._folder, trial, again=True)
+        self._trials.step_back(trial)
+        continues_from = self._trials.env_steps(trial.trial_id)
+        self._callbacks.notify(TrialFailed(str(trial), failure, continues_from))
+        self._trials.changed = True
+        end_orphans()  # a simulator that outlives a crash would hold its port
+        self._callbacks.notice(f"{trial} failed and is tried again: {failure['error']}")
+        self._notify_statuses(trials)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        """Saves whatever has changed, between two events of Tune's."""
+        self._state.write_if_changed()
+        try:
+            self._stall.look(trials)
+        except MachineError as error:
+            self._stopper.fatal = error
+
+    def _applied(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        for line in lines:
+            self._callbacks.notify(DecisionApplied(line))
+
+    def _check_metric(self, result: Mapping[str, Any]) -> None:
+        """Ends the sweep where the metric is not reported once an episode has ended.
+
+        Of a metric that has been reported an episode may lack its number.
+        """
+        goal = self._spec.goal
+        self._has_metric |= goal.of(result) is not None
+        waits = "env_runners" in result and REWARD not in result
+        if self._has_metric or waits or result.get("diverged"):
+            return
+        names = [REWARD, *reported(result)]
+        if "env_runners" not in result:  # no algorithm of RLlib
+            names = [name for name, value in result.items() if isinstance(value, int | float)]
+        self._stopper.fatal = goal.not_reported(names)
+
+    def _notify_statuses(self, trials: list[Any]) -> None:
+        for trial in trials:
+            name = str(trial)
+            if self._statuses.get(name) != trial.status:
+                self._statuses[name] = trial.status
+                self._callbacks.notify(StatusChanged(name, trial.status))
