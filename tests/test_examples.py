@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, Cli
 
 from rltune import spec
-from rltune.runs.folder import loads
+from rltune.runs.json_text import loads
 from rltune.sweeps.rehearsal import rehearse
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))

@@ -29,7 +29,7 @@ from rltune.runs.checkpoints import (
     seal,
     verify,
 )
-from rltune.runs.folder import dumps, loads
+from rltune.runs.json_text import dumps, loads
 from rltune.spec import moved_seed
 
 

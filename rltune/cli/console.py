@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from rltune.errors import Interrupted, RltuneError
-from rltune.runs.folder import dumps
+from rltune.runs.json_text import dumps
 
 PIPE_WIDTH = 200
 

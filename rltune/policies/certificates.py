@@ -17,7 +17,7 @@ from typing import Any
 
 from rltune import catalog
 from rltune.errors import BadInput, MachineError
-from rltune.runs.folder import dumps, loads
+from rltune.runs.json_text import dumps, loads
 from rltune.spec import Preset
 
 #: Share of the seeds that must be over the threshold.

@@ -12,7 +12,8 @@ from rltune.errors import BadInput
 from rltune.request.resolve import check_simulator
 from rltune.request.trust import check_trusted
 from rltune.runs import state_file
-from rltune.runs.folder import RunFolder, dumps, loads
+from rltune.runs.folder import RunFolder
+from rltune.runs.json_text import dumps, loads
 from rltune.spec import RunSpec
 
 

@@ -5,7 +5,6 @@ It is the interface between what trains and what reports: everything known of a 
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -27,6 +26,7 @@ from rltune.errors import BadInput, MachineError
 from rltune.metric import Metric
 from rltune.runs import checkpoints, records, signatures
 from rltune.runs.checkpoints import RECORD_FILE
+from rltune.runs.json_text import dumps, loads
 from rltune.runs.records import Report
 from rltune.spec import RunSpec
 
@@ -62,46 +62,6 @@ def default_name(algo: str, env: str, storage: Path) -> str:
     name = f"{plain}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     taken = sum(1 for path in storage.glob(f"{name}*"))
     return f"{name}-{taken + 1}" if taken else name
-
-
-def dumps(values: Mapping[str, Any], indent: int | None = None) -> str:
-    """JSON that every reader takes: an infinite number is the text "inf", NaN is null.
-
-    A text that reads so is marked by a backslash before it.
-    """
-    return json.dumps(_plain(values), indent=indent, allow_nan=False)
-
-
-def loads(text: str) -> Any:
-    """The inverse of :func:`dumps`."""
-    return _revive(json.loads(text))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):  # numpy's numbers and arrays
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    return f"\\{value}" if _reads_as_infinite(value) else value
-
-
-def _reads_as_infinite(value: Any) -> bool:
-    """Whether a value is a text that would be taken for a number, or for such a text."""
-    return isinstance(value, str) and value.lstrip("\\") in ("inf", "-inf")
-
-
-def _revive(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _revive(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_revive(item) for item in value]
-    if not _reads_as_infinite(value):
-        return value
-    return value[1:] if value.startswith("\\") else float(value)
 
 
 def _ends_a_line(file: IO[bytes]) -> bool:

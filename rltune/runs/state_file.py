@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rltune.errors import BadInput
-from rltune.runs.folder import dumps, loads
+from rltune.runs.json_text import dumps, loads
 
 log = logging.getLogger("rltune")
 

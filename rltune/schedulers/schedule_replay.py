@@ -10,7 +10,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from rltune.runs.checkpoints import RECORD_FILE
-from rltune.runs.folder import loads
+from rltune.runs.json_text import loads
 from rltune.schedulers import pauses
 from rltune.schedulers.base import TIME, Decision, SchedulerContext
 from rltune.schedulers.reuse_actors import ReuseActorsMixin

@@ -17,7 +17,7 @@ from rltune.algorithms.audit import Reading, asked_for, mismatches
 from rltune.algorithms.learner import ArrayLearnerMixin
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.errors import AuditError
-from rltune.runs.folder import dumps
+from rltune.runs.json_text import dumps
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

@@ -18,7 +18,7 @@ from rltune.algorithms.stock import check_metrics
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.engine.divergence import Divergence, Watch
 from rltune.runs.checkpoints import RECORD_FILE
-from rltune.runs.folder import dumps, loads
+from rltune.runs.json_text import dumps, loads
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

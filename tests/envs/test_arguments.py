@@ -27,7 +27,8 @@ from rltune import envs
 from rltune.cli.parse import pairs
 from rltune.errors import BadInput
 from rltune.request.resolve import make_spec
-from rltune.runs.folder import RunFolder, dumps, loads
+from rltune.runs.folder import RunFolder
+from rltune.runs.json_text import dumps, loads
 
 
 def there_and_back(value: Any) -> Any:

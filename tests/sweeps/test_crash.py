@@ -18,7 +18,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from warm import Started, run_rltune
 
 import rltune
-from rltune.runs.folder import RunFolder, loads
+from rltune.runs.folder import RunFolder
+from rltune.runs.json_text import loads
 
 pytestmark = pytest.mark.slow
 

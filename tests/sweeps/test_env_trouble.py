@@ -10,7 +10,8 @@ import psutil
 import pytest
 from warm import run_rltune
 
-from rltune.runs.folder import RunFolder, loads
+from rltune.runs.folder import RunFolder
+from rltune.runs.json_text import loads
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,8 @@ from warm import run_rltune
 
 import rltune
 from rltune.cli.parse import value
-from rltune.runs.folder import RunFolder, loads
+from rltune.runs.folder import RunFolder
+from rltune.runs.json_text import loads
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_ray_session")]
 

@@ -23,7 +23,8 @@ from rltune.algorithms.policy import load_policy
 from rltune.catalog.presets import preset as load_preset
 from rltune.policies import evaluation
 from rltune.policies.scoring import play
-from rltune.runs.folder import RunFolder, loads
+from rltune.runs.folder import RunFolder
+from rltune.runs.json_text import loads
 from rltune.schedulers import SCHEDULERS, row
 from rltune.searchers import SEARCHERS
 from rltune.space import KINDS

@@ -13,7 +13,8 @@ from rltune import catalog
 from rltune.metric import RETURN
 from rltune.policies import certificates, evaluation
 from rltune.policies.certificates import Certificate
-from rltune.runs.folder import RunFolder, loads, rank
+from rltune.runs.folder import RunFolder, rank
+from rltune.runs.json_text import loads
 from rltune.spec import FIRST_EVALUATION_SEED, FIRST_FRESH_SEED, FIRST_SELECTION_SEED
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from warm import run_rltune
 
-from rltune.runs.folder import RunFolder, loads
+from rltune.runs.folder import RunFolder
+from rltune.runs.json_text import loads
 
 pytestmark = pytest.mark.slow
 
