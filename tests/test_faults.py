@@ -384,7 +384,8 @@ def test_a_second_sweep_of_the_same_name_is_refused(tmp_path: Path) -> None:
         [
             sys.executable,
             "-c",
-            "import sys, time; from rltune.runs import RunFolder; from rltune.spec import RunSpec\n"
+            "import sys, time; from rltune.runs.folder import RunFolder\n"
+            "from rltune.spec import RunSpec\n"
             "import json; folder = RunFolder.create(RunSpec.from_dict(json.load(sys.stdin)))\n"
             "print('held', flush=True); time.sleep(60)",
         ],

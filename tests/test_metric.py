@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 from schedulers.table import Table
 
+from rltune.callbacks.base import TrialReported
 from rltune.cli.watch import Watcher
 from rltune.errors import BadInput
 from rltune.metric import RETURN, Metric
@@ -173,5 +174,5 @@ def test_the_terminal_shows_the_metric(spec: RunSpec) -> None:
         _row("t01", 0.5, reward=-9.0),
         _row("t02", None, reward=math.inf),
     ):
-        watch.reported(row)
+        watch.on_report(TrialReported(row))
     assert "best 0.5 by t01" in watch.progress()

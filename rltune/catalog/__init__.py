@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rltune.catalog.algorithms import ALGORITHMS, algorithm
 from rltune.catalog.environments import environment, newer_version
-from rltune.catalog.presets import override, preset, preset_names, shipped_path
+from rltune.catalog.presets import override, parameter, preset, preset_names, shipped_path
 
 __all__ = [
     "ALGORITHMS",
@@ -12,6 +12,7 @@ __all__ = [
     "environment",
     "newer_version",
     "override",
+    "parameter",
     "preset",
     "preset_names",
     "shipped_path",

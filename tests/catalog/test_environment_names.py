@@ -172,7 +172,7 @@ print(rltune.sweep("ppo", Mine, env_args={"length": 7}, name="class", **options)
 """
 GUARDED = """\
 def main():
-    from rltune.request import make_spec
+    from rltune.request.resolve import make_spec
     gym.register("Late-v0", Mine)
     print(make_spec("ppo", "Script-v0").env_id)
     print(make_spec("ppo", Mine).env_id)
@@ -212,7 +212,7 @@ def test_classes_and_ids_of_the_main_script_are_named_by_its_file(tmp_path: Path
 
 
 NOTEBOOK = """\
-from rltune.request import make_spec
+from rltune.request.resolve import make_spec
 for env in (Mine, "Script-v0"):
     try:
         make_spec("ppo", env)

@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT, Cli, environment
 from rich.console import Console
 
+from rltune.callbacks.base import SweepStarted, TrialReported
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.cli.app import COMMANDS, app
 from rltune.cli.console import number
@@ -171,8 +172,8 @@ def test_a_resumed_sweep_shows_its_earlier_progress(tmp_path: Path) -> None:
     folder.append_report(Report("t00", 1, 9_000, 9_000, 1.0, 20.0, {}))
     folder.append_report(Report("t01", 1, 6_000, 6_000, 1.0, 20.0, {}))
     watch = LineWatcher(Console(quiet=True))
-    watch.started(spec, folder)
+    watch.on_start(SweepStarted(spec, folder))
     watch.since -= 60
-    watch.reported(Report("t01", 2, 7_000, 1_000, 2.0, 20.0, {}))
+    watch.on_report(TrialReported(Report("t01", 2, 7_000, 1_000, 2.0, 20.0, {})))
     assert watch.progress().startswith("16,000 of at most 20,000 steps")
     assert "1:00 elapsed · at most 4:00 left" in watch.headline()

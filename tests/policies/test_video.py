@@ -158,7 +158,7 @@ def test_a_window_shows_the_same_episodes(
 MUJOCO = """
 import json, sys
 from pathlib import Path
-from rltune.runs import RunFolder
+from rltune.runs.folder import RunFolder
 from rltune.policies.video import record
 print(json.dumps([one.env_steps for one in record(RunFolder(sys.argv[1]), Path(sys.argv[2]))]))
 """

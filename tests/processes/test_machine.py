@@ -150,7 +150,7 @@ def test_a_buffer_has_to_fit_the_granted_memory(monkeypatch: pytest.MonkeyPatch)
 def test_the_affinity_of_the_process_limits_its_cores() -> None:
     code = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "from rltune import machine; print(machine.cores(variables={}).amount)"
+        "from rltune.processes import machine; print(machine.cores(variables={}).amount)"
     )
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=True)
