@@ -1,9 +1,9 @@
 """Environments: short names for gymnasium ids, and the one way an environment is made.
 
-A family is one module here with a ``FAMILY``; adding one is a new module and a row in
-``FAMILIES`` (construct.py). A family's package is imported when one of its environments is made and
-not before. Everything that trains or evaluates makes its environments with :func:`make` and
-:func:`make_vec`, in the driver and in Ray workers alike.
+A family is one module here with a ``FAMILY``; adding one takes a new module and a row in
+``FAMILIES`` (construct.py). A family's package is imported when the first of its environments is
+made. All training and evaluation makes environments with :func:`make` and :func:`make_vec`, in the
+driver and in Ray workers.
 """
 
 from __future__ import annotations
@@ -59,13 +59,12 @@ __all__ = [
     "with_mask",
 ]
 
-#: Copies from which an environment's own vectorised version is faster (CartPole, measured: one
-#: step of it costs as much as four single ones).
+#: Number of copies from which an environment's own vectorised version is faster (measured on
+#: CartPole: one vectorised step costs as much as four single ones).
 VECTORISED_FROM = 4
 
-#: Steps after which an episode is cut off where the environment itself names no limit, so that a
-#: policy that never ends one is scored all the same. ``max_episode_steps`` of the environment's
-#: arguments sets another.
+#: Steps after which an episode is truncated if the environment sets no limit, so that a policy that
+#: never ends an episode can be scored. The environment argument ``max_episode_steps`` overrides it.
 MAX_EPISODE_STEPS = 10_000
 
 
@@ -75,29 +74,36 @@ def make(
     frame_stack: int = 1,
     form: str = "auto",
 ) -> gym.Env[Any, Any]:
-    """One environment as a policy reads it and acts in it.
+    """Makes one environment with the observations and actions of a policy.
+
+    >>> env = make("cartpole", {"max_episode_steps": 100})
+    >>> env.action_space
+    Discrete(2)
+    >>> observation, info = env.reset(seed=0)
+    >>> observation.shape
+    (4,)
 
     Args:
-        name: a short name, a gymnasium id, ``module:Id-v0`` or ``module:Class``.
+        name: short name, gymnasium id, ``module:Id-v0`` or ``module:Class``.
         env_args: keyword arguments of the environment's constructor, and ``max_episode_steps``.
-        frame_stack: observations joined along their last axis, the newest last.
+        frame_stack: number of observations joined along their last axis, the newest last.
         form: how observations are read, see :class:`rltune.engine.codec.ObservationCodec`.
 
     Raises:
-        UnsupportedSpace: no policy here can read its observations, or act in it.
+        UnsupportedSpace: rltune's policies cannot read its observations or act in it.
     """
     return coded(authored(name, env_args), frame_stack, form)
 
 
 def coded(env: gym.Env[Any, Any], frame_stack: int = 1, form: str = "auto") -> gym.Env[Any, Any]:
-    """An environment of :func:`authored` behind the codec; see :func:`make`."""
+    """Wraps an environment of :func:`authored` in the codec; see :func:`make`."""
     codec = action_codec(env.action_space)
     env = OwnArrays(_readable(env, codec, frame_stack, form))
     return env if codec.is_identity else DecodeActions(env, codec)
 
 
 def authored(name: str, env_args: Mapping[str, Any] | None = None) -> gym.Env[Any, Any]:
-    """One environment with the spaces that its author gave it; its episodes have a limit."""
+    """Makes one environment with its author's spaces; its episodes have a limit."""
     env = construct(name, env_args)
     if env.spec is not None and env.spec.max_episode_steps is None:
         env = gym.wrappers.TimeLimit(env, MAX_EPISODE_STEPS)
@@ -105,12 +111,12 @@ def authored(name: str, env_args: Mapping[str, Any] | None = None) -> gym.Env[An
 
 
 def authored_actions(env: gym.Env[Any, Any]) -> gym.Space[Any]:
-    """The action space that the author of an environment of :func:`make` gave it."""
+    """Returns the author's action space of an environment of :func:`make`."""
     return env.env.action_space if isinstance(env, DecodeActions) else env.action_space
 
 
 def with_mask(env: gym.Env[Any, Any], actions: ActionCodec) -> gym.Env[Any, Any]:
-    """An environment whose ``action_masks()``, if it has any, come beside its observations."""
+    """Adds the masks of an environment with ``action_masks()`` to its observations."""
     masks = actions.choices and env.has_wrapper_attr("action_masks")
     if not masks or has_mask(env.observation_space):
         return env
@@ -120,7 +126,7 @@ def with_mask(env: gym.Env[Any, Any], actions: ActionCodec) -> gym.Env[Any, Any]
 def _readable(
     env: gym.Env[Any, Any], actions: ActionCodec, frame_stack: int, form: str
 ) -> gym.Env[Any, Any]:
-    """An environment whose observations are as the policy reads them."""
+    """Converts an environment's observations to those that the policy reads."""
     env = with_mask(env, actions)
     codec = ObservationCodec(env.observation_space, form, actions.choices)
     if not codec.is_identity:
@@ -136,16 +142,16 @@ def make_vec(
     simulator: str = "gymnasium",
     form: str = "auto",
 ) -> VectorEnv:
-    """``num_envs`` copies stepped together in this process, as a policy reads and acts in them.
+    """Makes ``num_envs`` copies that step together in this process; see :func:`make`.
 
-    Gymnasium's own vectorised version is used where an environment has one, there are enough copies
-    (CartPole: 12 times the steps per second at 64) and the policy's numbers are the environment's
-    own; else the copies are stepped one after the other. Cheap environments never go into
-    subprocesses: talking to them costs more than stepping them.
+    Uses an environment's own vectorised version if there is one, there are enough copies (CartPole:
+    12 times the steps per second at 64) and the codec changes nothing; otherwise the copies step
+    one after the other. Copies never run in subprocesses: for cheap environments, communication
+    costs more than the steps.
 
     Args:
-        simulator: "gymnasium", or "envpool" where :func:`rltune.envs.pool.problem` sees none.
-        form: as for :func:`make`.
+        simulator: "gymnasium", or "envpool" if :func:`rltune.envs.pool.problem` returns None.
+        form: as in :func:`make`.
     """
     if simulator == "envpool":
         like = authored(name, env_args)
@@ -164,7 +170,7 @@ def make_vec(
         close(env)
     first = authored(name, env_args)
     codec = action_codec(first.action_space)
-    made = [first]  # the first copy told what the actions are
+    made = [first]  # made already, for its action space
 
     def copy() -> gym.Env[Any, Any]:
         env = made.pop() if made else authored(name, env_args)
@@ -191,13 +197,13 @@ def _same(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
 
 
 def _has_vectorised(env_id: Any) -> bool:
-    """Whether an environment has a vectorised version that is the same as one made here."""
+    """Whether an environment has a vectorised version equal to the copies made here."""
     if not isinstance(env_id, str):
         return False  # a class or a function
     place, name = places.split(env_id)
     if place:
         places.load(place)
-    found, spec = family(env_id), gym.registry.get(name)
+    its_family, spec = family(env_id), gym.registry.get(name)
     if spec is None or spec.vector_entry_point is None or spec.max_episode_steps is None:
         return False
-    return found is None or found.make is gym.make
+    return its_family is None or its_family.make is gym.make

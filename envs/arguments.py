@@ -1,9 +1,9 @@
-"""Environment arguments as JSON that keeps their types.
+"""Encodes environment arguments as JSON that keeps their types.
 
-JSON's own values stand for themselves. Any other is ``{"$rltune": kind, "value": ...}``: a tuple
+JSON's own values are kept unchanged. Any other is ``{"$rltune": kind, "value": ...}``: a tuple is
 ``{"$rltune": "tuple", "value": [3, 4]}``, a function ``{"$rltune": "object", "value":
-"my_module:reward"}``. A run keeps its arguments in this form; they become objects again where the
-environment is made, and nowhere else: an import path in them is code.
+"my_module:reward"}``. A run saves its arguments in this form; they are decoded only where the
+environment is made, because an import path in them can run code.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from rltune.envs.places import find, place_of
 
 from rltune.errors import BadInput
 
-#: The key that marks a value that JSON has no form of its own for.
+#: Key that marks a value that JSON has no form for.
 TAG = "$rltune"
-#: Starts the name of an environment variable that holds an environment argument kept secret.
+#: Prefix of the environment variables that hold secret environment arguments.
 SECRET_PREFIX = "RLTUNE_SECRET_"
-#: Ends it where the variable holds JSON in this module's form and no plain text.
+#: Suffix of those whose value is JSON in this module's form instead of plain text.
 JSON_SUFFIX = "_JSON"
 
 
 class Kind(NamedTuple):
-    """How a kind of value is taken apart into simpler ones, and put together again."""
+    """How one kind of value is split into simpler values (apart) and rebuilt (together)."""
 
     name: str
     apart: Callable[[Any], Any]
@@ -68,7 +68,7 @@ def _dataclass(value: Any) -> dict[str, Any]:
 def _to_dataclass(body: dict[str, Any]) -> Any:
     made_of, fields = find(body["class"]), body["fields"]
     value = made_of(**{f.name: fields[f.name] for f in dataclasses.fields(made_of) if f.init})
-    for name, field in fields.items():  # as they were, whatever __post_init__ made of them
+    for name, field in fields.items():  # undoes changes by __post_init__
         object.__setattr__(value, name, field)
     return value
 
@@ -85,7 +85,7 @@ def _to_enum(body: dict[str, Any]) -> Any:
 
 
 def _texts(*types: type) -> dict[type, Kind]:
-    """Kinds that are made from the text they are shown as."""
+    """Returns kinds whose constructor accepts their own ``str``."""
     return {each: Kind(each.__name__.lower(), str, each) for each in types}
 
 
@@ -93,7 +93,7 @@ def _sequences(*types: type) -> dict[type, Kind]:
     return {each: Kind(each.__name__, list, each) for each in types}
 
 
-#: Kinds by the exact type of a value: a subclass would come back as another.
+#: Kinds by the exact type of a value: a subclass would be restored as its base class.
 EXACT: dict[type, Kind] = {
     **_sequences(tuple, set, frozenset),
     **_texts(Decimal, Fraction, UUID, PurePosixPath, PureWindowsPath),
@@ -111,7 +111,7 @@ EXACT: dict[type, Kind] = {
         "timedelta", lambda v: [v.days, v.seconds, v.microseconds], lambda v: timedelta(*v)
     ),
     np.ndarray: Kind("array", _to_npy, _from_npy),
-    np.str_: Kind("str_", str, np.str_),  # an array would lose what ends in null characters
+    np.str_: Kind("str_", str, np.str_),  # an array would strip trailing null characters
     np.bytes_: Kind("bytes_", _to_base64, lambda v: np.bytes_(base64.b64decode(v))),
     partial: Kind(
         "partial",
@@ -119,7 +119,7 @@ EXACT: dict[type, Kind] = {
         lambda v: partial(v[0], *v[1], **v[2]),
     ),
 }
-#: Those whose values only some of a Python type's values have, and those of many types.
+#: Kinds that cover part of a type's values, or many types.
 FLOAT = Kind("float", str, float)
 DICT = Kind("dict", lambda v: [list(pair) for pair in v.items()], dict)
 SCALAR = Kind("scalar", _to_npy, lambda v: _from_npy(v)[()])
@@ -131,9 +131,9 @@ NAMEDTUPLE = Kind(
 )
 DATACLASS = Kind("dataclass", _dataclass, _to_dataclass)
 OBJECT = Kind("object", place_of, find)
-#: None within a TOML table, which has no other word for it.
+#: None within a TOML table, which cannot express it.
 NONE = Kind("none", lambda _: "", lambda _: None)
-#: All arguments in one text, that nobody between a run and its environment can read into.
+#: All arguments in one string, which Tune and RLlib do not search; see :func:`packed`.
 PACKED = Kind("packed", json.dumps, json.loads)
 
 KINDS = {
@@ -147,10 +147,10 @@ _UNORDERED = {"set", "frozenset"}
 
 
 def encode(env_args: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of an environment as JSON; what is in this form already stays as it is.
+    """Encodes the arguments of an environment; encoded values stay unchanged.
 
     Raises:
-        BadInput: with every value that cannot be kept, by its key, and what helps.
+        BadInput: with every value that cannot be encoded, its key and the fix.
     """
     problems: list[str] = []
     names = [key for key in env_args if not isinstance(key, str)]
@@ -200,7 +200,7 @@ def _table(value: dict[str, Any], path: str, problems: list[str]) -> Any:
 
 
 def _again(encoded: dict[str, Any]) -> Any:
-    """What a dataclass is encoded as once it has been there and back."""
+    """Decodes and encodes a dataclass again, to see whether it stays equal."""
     return _tagged(DATACLASS, _encode(_dataclass(_decode(encoded)), "", []))
 
 
@@ -215,10 +215,10 @@ def _tagged(kind: Kind, value: Any) -> dict[str, Any]:
 
 
 def _kind(value: Any) -> Kind:
-    """The kind of a value that is none of JSON's own.
+    """Returns the kind of a value that JSON has no form for.
 
     Raises:
-        ValueError: it cannot be kept.
+        ValueError: it cannot be encoded.
     """
     if type(value) in EXACT:
         _check_exact(value)
@@ -244,7 +244,7 @@ def _kind(value: Any) -> Kind:
 
 
 def _check_exact(value: Any) -> None:
-    """Raises ValueError for what would not come back as it is."""
+    """Raises ValueError for a value that would not be restored exactly."""
     if isinstance(value, np.ndarray) and value.dtype.hasobject:
         raise ValueError("an array of objects cannot be kept in a file: give numbers or texts")
     zone = getattr(value, "tzinfo", None)
@@ -256,13 +256,13 @@ def _check_exact(value: Any) -> None:
 
 
 def decode(env_args: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as objects, secrets among them; imports what they name.
+    """Decodes arguments, including secrets; imports the objects that they name.
 
-    Values that are no JSON, as in a user's own Tuner, are passed as they are.
+    Values that are not JSON, as in a user's own Tuner, stay unchanged.
 
     Raises:
         BadInput: a secret's environment variable is not set.
-        Exception: whatever a module raises that they name.
+        Exception: any exception that an imported module raises.
     """
     if env_args.get(TAG) == PACKED.name:
         env_args = PACKED.together(env_args["value"])
@@ -288,21 +288,21 @@ def _secret(variable: str) -> Any:
     return _decode(json.loads(text)) if variable.endswith(JSON_SUFFIX) else text
 
 
-# --- what they say without being decoded ----------------------------------------------------------
+# --- reading encoded arguments ----------------------------------------------------------
 
 
 def packed(env_args: Mapping[str, Any]) -> dict[str, Any]:
-    """Encoded arguments for other people's configs: Tune and RLlib search dicts for their own."""
+    """Packs encoded arguments into one string: Tune and RLlib interpret keys in nested dicts."""
     return _tagged(PACKED, PACKED.apart(dict(env_args))) if env_args else {}
 
 
 def canonical(env_args: Mapping[str, Any]) -> str:
-    """Encoded arguments as one text, the same for the same arguments."""
+    """Returns encoded arguments as one string, equal for equal arguments."""
     return json.dumps(env_args, sort_keys=True)
 
 
 def walk(value: Any) -> Iterator[Any]:
-    """Every value within encoded arguments, tables and lists included."""
+    """Yields every value within encoded arguments, including tables and lists."""
     yield value
     inner = value.values() if isinstance(value, Mapping) else value
     for item in inner if isinstance(value, Mapping | list) else ():
@@ -310,17 +310,17 @@ def walk(value: Any) -> Iterator[Any]:
 
 
 def imported(env_args: Mapping[str, Any]) -> list[str]:
-    """What encoded arguments import when they are decoded: ``module:name`` or ``file.py:name``."""
-    found = []
+    """Lists what encoded arguments import when decoded: ``module:name`` or ``file.py:name``."""
+    names = []
     for value in walk(env_args):
         if isinstance(value, Mapping) and isinstance(value.get(TAG), str):
             body = value.get("value")
-            found += [body] if value[TAG] == OBJECT.name else []
-            found += [body["class"]] if isinstance(body, Mapping) and "class" in body else []
-    return list(dict.fromkeys(str(name) for name in found))
+            names += [body] if value[TAG] == OBJECT.name else []
+            names += [body["class"]] if isinstance(body, Mapping) and "class" in body else []
+    return list(dict.fromkeys(str(name) for name in names))
 
 
 def secret_variables(env_args: Mapping[str, Any]) -> list[str]:
-    """Environment variables that hold what encoded arguments keep secret."""
+    """Lists the environment variables that hold the secrets of encoded arguments."""
     texts = [value for value in walk(env_args) if isinstance(value, str)]
     return [text[1:] for text in texts if text.startswith("$" + SECRET_PREFIX)]

@@ -1,9 +1,9 @@
-"""Atari games through ale-py, preprocessed as is common (Machado et al. 2018, arXiv 1709.06009).
+"""Atari games of ale-py with the usual preprocessing (Machado et al. 2018, arXiv 1709.06009).
 
-Up to 30 idle steps at the start, each action for four frames, the last two of them combined by
-their maximum, 84 x 84 grey pictures; episodes end with the game and not with a life, as Machado et
-al. advise. Frames are stacked and rewards clipped by the presets. Actions are not sticky, as in
-the published scores that the presets start from; ``repeat_action_probability=0.25`` makes them so.
+Up to 30 no-op steps at the start, a frame skip of four with the maximum of the last two frames,
+grey images of 84 x 84; episodes end with the game and not with a life, as Machado et al. advise.
+The presets stack frames and clip rewards. Actions are not sticky, as in the published scores that
+the presets start from; ``repeat_action_probability=0.25`` makes them sticky.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import gymnasium as gym
 from gymnasium.wrappers import AtariPreprocessing, TimeLimit
 from rltune.envs.info import EnvInfo, Family
 
-#: Half an hour of play, as in Mnih et al. 2015 and gymnasium's own limit.
+#: Half an hour of play, as in Mnih et al. 2015 and in gymnasium.
 MAX_FRAMES = 108_000
 FRAMESKIP = 4
 
@@ -27,7 +27,7 @@ _game = partial(
     extra="atari",
     pixels=True,
 )
-_HUMAN = "what a human tester reaches (Mnih et al. 2015)"
+_HUMAN = "the score of a human tester (Mnih et al. 2015)"
 
 
 def make(
@@ -37,16 +37,16 @@ def make(
     max_episode_steps: int | None = None,
     **kwargs: Any,
 ) -> gym.Env[Any, Any]:
-    """A game as grey pictures of shape (84, 84, 1).
+    """Makes a game with grey images of shape (84, 84, 1).
 
     Args:
-        frameskip: frames that an action lasts.
-        max_episode_steps: actions after which an episode is cut off; half an hour of play by
+        frameskip: frames per action.
+        max_episode_steps: actions after which an episode is truncated; half an hour of play by
             default.
-        kwargs: of ale-py's AtariEnv.
+        kwargs: arguments of ale-py's AtariEnv.
     """
     ale = import_module("ale_py")
-    ale.ALEInterface.setLoggerMode(ale.LoggerMode.Error)  # it greets from every process
+    ale.ALEInterface.setLoggerMode(ale.LoggerMode.Error)  # it prints a banner in every process
     env = gym.make(
         env_id, frameskip=1, repeat_action_probability=repeat_action_probability, **kwargs
     )

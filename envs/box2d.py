@@ -1,7 +1,7 @@
 """Gymnasium's Box2D tasks. Thresholds and caps are gymnasium's own.
 
-CarRacing is seen in grey and cut to 84 x 84: without the dashboard, the lowest 12 of its 96 rows,
-and without 6 columns on either side.
+CarRacing has grey images cropped to 84 x 84: without the dashboard, which is the lowest 12 of 96
+rows, and without 6 columns on either side.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _spec = partial(EnvInfo, family="box2d", extra="box2d")
 
 
 def make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
-    """A task; CarRacing as grey pictures of shape (84, 84, 1)."""
+    """Makes a task; CarRacing with grey images of shape (84, 84, 1)."""
     env = gym.make(env_id, **kwargs)
     if not env_id.startswith("CarRacing"):
         return env

@@ -1,4 +1,4 @@
-"""Environments are closed before others take their place, whatever comes of closing them."""
+"""Closes environments, also those whose ``close`` raises."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rltune.errors import described, warn_once
 def close(env: gym.Env[Any, Any] | VectorEnv) -> None:
     """Closes an environment, or each copy of a vectorised one.
 
-    What it raises is told once and goes no further: it is done with, and so are the others.
+    Logs an exception of ``close`` once and ignores it: the environment is no longer needed.
     """
     if not isinstance(env, SyncVectorEnv):
         _close(env)
@@ -33,7 +33,7 @@ def _close(env: gym.Env[Any, Any] | VectorEnv) -> None:
 
 
 def make_all(make: Callable[[], gym.Env[Any, Any]], count: int) -> list[gym.Env[Any, Any]]:
-    """So many copies of an environment, or what making one of them raised and none."""
+    """Makes several copies of an environment; if one raises, closes the others and re-raises."""
     copies: list[gym.Env[Any, Any]] = []
     try:
         while len(copies) < count:

@@ -1,4 +1,4 @@
-"""Environments behind the codec of :mod:`rltune.engine.codec`, one at a time or several copies."""
+"""Wraps environments in the codec of :mod:`rltune.engine.codec`, single or as several copies."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rltune.engine.episodes import numbers
 
 
 class MaskBeside(gym.Wrapper, RecordConstructorArgs):  # type: ignore[misc]
-    """Puts what ``action_masks()`` of an environment says beside each observation, as RLlib does.
+    """Adds the mask of ``action_masks()`` to each observation, in RLlib's form.
 
     Raises:
-        ValueError: in a step, where the mask has another size than the actions.
+        ValueError: in reset or step, if the size of the mask differs from that of the actions.
     """
 
     def __init__(self, env: gym.Env[Any, Any], choices: int) -> None:
@@ -40,18 +40,18 @@ class MaskBeside(gym.Wrapper, RecordConstructorArgs):  # type: ignore[misc]
         return {OBSERVATIONS: observation, ACTION_MASK: mask.astype(np.int8)}
 
     def reset(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The first observation and the mask of the first action."""
+        """Starts an episode; returns the first observation and its mask."""
         observation, info = self.env.reset(**kwargs)
         return self._with_mask(observation), info
 
     def step(self, action: Any) -> tuple[dict[str, Any], Any, bool, bool, dict[str, Any]]:
-        """A step, and the mask of the next one."""
+        """Takes a step; returns the observation and its mask."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         return self._with_mask(observation), reward, terminated, truncated, info
 
 
 class OwnArrays(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore[misc]
-    """Observations that stay as they are: many an environment reuses one array, for all copies."""
+    """Copies observations: some environments reuse one array in every step, or for all copies."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         RecordConstructorArgs.__init__(self)
@@ -60,7 +60,7 @@ class OwnArrays(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore[
 
 
 class EncodeObservations(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore[misc]
-    """Observations as a policy reads them."""
+    """Converts observations to those that a policy reads."""
 
     def __init__(self, env: gym.Env[Any, Any], codec: ObservationCodec) -> None:
         RecordConstructorArgs.__init__(self, codec=codec)
@@ -70,7 +70,7 @@ class EncodeObservations(gym.ObservationWrapper, RecordConstructorArgs):  # type
 
 
 class DecodeActions(gym.ActionWrapper, RecordConstructorArgs):  # type: ignore[misc]
-    """Takes a policy's actions."""
+    """Converts a policy's actions to the environment's."""
 
     def __init__(self, env: gym.Env[Any, Any], codec: ActionCodec) -> None:
         RecordConstructorArgs.__init__(self, codec=codec)
@@ -80,17 +80,17 @@ class DecodeActions(gym.ActionWrapper, RecordConstructorArgs):  # type: ignore[m
 
 
 class Copies(SyncVectorEnv):  # type: ignore[misc]
-    """Copies of an environment stepped one after the other; they start again in the same step.
+    """Steps copies of an environment one after the other, with SAME_STEP autoreset.
 
-    Gymnasium's own keeps books over what ``info`` holds, and fails on what an author may well put
-    there (a text after a number, arrays of changing length). Here the numbers in the last info of
-    episodes that have ended are handed on: ``infos["final_info"]`` and ``infos["final_obs"]`` are
-    lists with an entry a copy, None for those that go on. Nothing that is handed on changes when an
-    environment reuses its arrays and dicts, in the next episode or in another copy.
+    Gymnasium's SyncVectorEnv merges every ``info`` into arrays, and fails on entries that authors
+    do put there (a string after a number, arrays of changing length). This class keeps only the
+    numbers in the last info of each episode: ``infos["final_info"]`` and ``infos["final_obs"]`` are
+    lists with one entry per copy, None while its episode continues. Returned values do not change
+    when an environment reuses its arrays and dicts in a later episode or in another copy.
 
     Args:
-        makers: of each copy, its observations as the policy reads them.
-        codec: of the actions, which come as the policy says them.
+        makers: one function per copy, which makes it with the policy's observations.
+        codec: converts the policy's actions.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
     def _add_info(
         self, vector_infos: dict[str, Any], env_info: dict[str, Any], env_num: int
     ) -> dict[str, Any]:
-        """Keeps nothing: see the class."""
+        """Discards infos: see the class."""
         return vector_infos
 
     def reset(
@@ -113,7 +113,7 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Starts an episode in every copy; a single seed is that of the first copy."""
+        """Starts an episode in every copy; a single seed belongs to the first copy."""
         seeds = seed if isinstance(seed, Sequence) else self._seeds(seed)
         self._terminations[:] = self._truncations[:] = False
         for i, (env, its) in enumerate(zip(self.envs, seeds, strict=True)):
@@ -130,7 +130,7 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
     def step(
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Steps every copy, and starts those whose episode has ended again."""
+        """Steps every copy, and resets those whose episode has ended."""
         final_obs: list[Any] = [None] * self.num_envs
         final_info: list[Any] = [None] * self.num_envs
         over = False

@@ -1,4 +1,4 @@
-"""From a name to an environment as its author wrote it, with its family's wrappers."""
+"""Makes an environment from its name, as its author wrote it, with its family's wrappers."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ FAMILIES: tuple[Family, ...] = tuple(
 )
 INFOS: dict[str, EnvInfo] = {spec.name: spec for each in FAMILIES for spec in each.listed}
 
-#: Makes an environment: a class of one, or a function that returns one.
+#: Makes an environment: its class, or a function that returns it.
 Creator = Callable[..., gym.Env[Any, Any]]
 
-#: Names of the one argument that environments take in RLlib: a dict of what is to be set.
+#: Usual names of the single argument of RLlib's environments, a dict of settings.
 CONFIG_NAMES = (
     "config",
     "env_config",
@@ -37,12 +37,12 @@ CONFIG_NAMES = (
     "env_ctx",
 )
 
-#: Arguments that ``gymnasium.make`` has a meaning for.
+#: Arguments that ``gymnasium.make`` handles itself.
 WORDS = frozenset(inspect.signature(gym.make).parameters) - {"id", "kwargs"}
 
 
 class EnvConfig(dict[str, Any]):
-    """What RLlib calls an EnvContext: its configuration, and where the environment is."""
+    """The dict that RLlib calls an EnvContext: settings, and the indices of worker and copy."""
 
     worker_index = 0
     vector_index = 0
@@ -51,32 +51,32 @@ class EnvConfig(dict[str, Any]):
     recreated_worker = False
 
 
-#: What encoded arguments stand for, secrets among them.
+#: Decodes arguments, including secrets.
 reveal = decode
 
 
 def gym_id(name: str) -> str:
-    """The gymnasium id behind a short name; anything else is returned as it is."""
+    """Returns the gymnasium id of a short name; returns any other name unchanged."""
     return INFOS[name].id if name in INFOS else name
 
 
 def family(env_id: str) -> Family | None:
-    """The family of an id, listed or not; None for what belongs to none."""
+    """Returns the family of an id, listed or not; None if it belongs to none."""
     return next((each for each in FAMILIES if each.spec(bare(env_id))), None)
 
 
 def known(env_id: str) -> EnvInfo | None:
-    """What its family knows of an id; None for what belongs to none."""
-    found = family(env_id)
-    return found.spec(bare(env_id)) if found else None
+    """Returns what the family of an id knows of it; None if it belongs to none."""
+    its_family = family(env_id)
+    return its_family.spec(bare(env_id)) if its_family else None
 
 
 def own_creator(env_id: str) -> Creator | None:
-    """The class or function of ``module:Name`` or ``file.py:Name``; None for a gymnasium id.
+    """Returns the object of ``module:Name`` or ``file.py:Name``; None for a gymnasium id.
 
     Raises:
-        ImportError: there is no such module or file.
-        TypeError: it names something that makes no environment.
+        ImportError: the module or file does not exist.
+        TypeError: the object does not make environments.
     """
     place, name = split(env_id)
     if not place:
@@ -85,39 +85,39 @@ def own_creator(env_id: str) -> Creator | None:
     if name in gym.registry:
         return None
     try:
-        found = find(env_id)
+        maker = find(env_id)
     except AttributeError:
         return None
-    if isinstance(found, type) and not issubclass(found, gym.Env):
+    if isinstance(maker, type) and not issubclass(maker, gym.Env):
         raise TypeError(f"{name} is no environment: it must subclass gymnasium.Env")
-    if not callable(found):
+    if not callable(maker):
         raise TypeError(
-            f"{name} is {type(found).__name__}, and neither a class of environments nor a function "
+            f"{name} is {type(maker).__name__}, and neither a class of environments nor a function "
             "that returns one"
         )
-    creator: Creator = found
+    creator: Creator = maker
     return creator
 
 
 def construct(name: str | Creator, env_args: Mapping[str, Any] | None = None) -> gym.Env[Any, Any]:
-    """One environment, its spaces as its author defined them.
+    """Makes one environment with its author's spaces.
 
-    Arguments reach the constructor by name. One whose first parameter is RLlib's ``config`` gets a
-    dict of those that no other parameter is named after. ``max_episode_steps`` and
-    ``disable_env_checker`` have gymnasium's meaning where the constructor has no such parameter.
+    Arguments are passed to the constructor by name. A constructor whose first parameter is RLlib's
+    ``config`` gets the arguments without a parameter of their own in a dict. ``max_episode_steps``
+    and ``disable_env_checker`` are passed to gymnasium if the constructor lacks such a parameter.
 
     Args:
-        name: a short name, a gymnasium id, ``module:Id-v0``, ``module:Class``,
-            ``module:function``, the same of a ``file.py``, or a class or function itself.
-        env_args: of the environment, as objects or as :mod:`rltune.envs.arguments` encodes them.
+        name: short name, gymnasium id, ``module:Id-v0``, ``module:Class``, ``module:function``,
+            the same with a ``file.py`` as module, or the class or function itself.
+        env_args: arguments as objects or as encoded by :mod:`rltune.envs.arguments`.
     """
     args = decode(env_args or {})
     if not isinstance(name, str):
         return _made(_unregistered(name), args, env_args)
     env_id = gym_id(name)
-    found = family(env_id)
-    if found:
-        return found.make(env_id, **args)
+    its_family = family(env_id)
+    if its_family:
+        return its_family.make(env_id, **args)
     own = own_creator(env_id)
     return _made(gym.spec(bare(env_id)) if own is None else _unregistered(own), args, env_args)
 
@@ -129,7 +129,7 @@ def _unregistered(creator: Creator) -> Registered:
 def _made(
     spec: Registered, args: dict[str, Any], context: Mapping[str, Any] | None
 ) -> gym.Env[Any, Any]:
-    """An environment by ``gymnasium.make``, which gets to see what it has a meaning for."""
+    """Makes an environment with ``gymnasium.make``, which sees only the arguments it handles."""
     if spec.entry_point is None:
         raise gym.error.Error(f"{spec.id} is registered without an entry_point")
     creator = spec.entry_point if callable(spec.entry_point) else load_env_creator(spec.entry_point)
@@ -143,7 +143,7 @@ def _made(
         kwargs = {key: value for key, value in args.items() if key in parameters}
         rest = {key: value for key, value in args.items() if key not in parameters}
         kwargs[config] = _as_config(context, rest)
-    # gymnasium.make copies and prints the arguments that it is given, secrets too.
+    # gymnasium.make would copy and print the arguments, including secrets.
     spec = copy.copy(spec)
     spec.entry_point = _Bound(creator, kwargs)
     mode = {key: kwargs.pop(key) for key in ("render_mode",) if key in kwargs}
@@ -174,7 +174,7 @@ class _Bound:
 
 
 def _check_names(creator: Creator, kwargs: Mapping[str, Any]) -> None:
-    """Raises BadInput for arguments that a creator does not take, with those that it does."""
+    """Raises BadInput for unknown arguments, naming those that the creator takes."""
     known = _parameters(creator)
     unknown = [name for name in kwargs if name not in known]
     if not known or not unknown or _takes_any(creator):
@@ -195,25 +195,25 @@ def _takes_any(creator: Creator) -> bool:
 
 
 def _parameters(creator: Creator) -> dict[str, inspect.Parameter]:
-    """The parameters that a creator names; none where it does not tell."""
+    """Returns the parameters that a creator names; none if it has no signature."""
     try:
-        found = inspect.signature(creator).parameters
+        parameters = inspect.signature(creator).parameters
     except (TypeError, ValueError):
         return {}
     var = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return {name: each for name, each in found.items() if each.kind not in var}
+    return {name: each for name, each in parameters.items() if each.kind not in var}
 
 
 def config_parameter(
     creator: Creator, args: Mapping[str, Any], registered: Mapping[str, Any]
 ) -> str | None:
-    """The parameter that takes arguments as one dict, as RLlib has it; None for none.
+    """Returns the parameter that takes all arguments as one dict, as in RLlib, or None.
 
-    It comes first, has one of the names that are usual, and nothing is given under its own name. A
-    default is None or a dict, and acts where there is nothing to put in its place.
+    It is the first parameter, has one of the usual names and is not given by its own name. Its
+    default, if any, is None or a dict, and is used if there are no arguments for the dict.
 
     Args:
-        registered: arguments that an id is registered with.
+        registered: arguments that the id is registered with.
     """
     parameters = _parameters(creator)
     first = next(iter(parameters.values()), None)
@@ -226,7 +226,7 @@ def config_parameter(
 
 
 def _as_config(context: Mapping[str, Any] | None, values: dict[str, Any]) -> dict[str, Any]:
-    """RLlib's own context with other values, where one was given."""
+    """Copies RLlib's context with other values, or makes a context if there is none."""
     if not isinstance(context, dict) or not hasattr(context, "worker_index"):
         return EnvConfig(values)
     own = copy.copy(context)

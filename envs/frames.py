@@ -1,4 +1,4 @@
-"""Several observations as one, so that a network sees motion."""
+"""Stacks observations, so that a network sees motion."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rltune.engine.codec import PolicyInput, masked
 
 
 def joined(space: gym.Space[Any], count: int) -> PolicyInput:
-    """The space of ``count`` observations joined along their last axis.
+    """Returns the space of ``count`` observations joined along their last axis.
 
     Raises:
-        ValueError: the observations are no Box.
+        ValueError: the space is not a Box.
     """
     if not isinstance(space, gym.spaces.Box) or not space.shape:
         raise ValueError(f"frame_stack needs observations of a Box space, not {space}")
@@ -27,12 +27,12 @@ def joined(space: gym.Space[Any], count: int) -> PolicyInput:
 class JoinFrames(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore[misc]
     """Joins the last ``count`` observations along their last axis, the newest last.
 
-    A vector of n numbers becomes one of n * count, a picture (H, W, C) one of (H, W, C * count),
-    as convolutions take it. An episode starts with its first observation repeated. The replay
-    buffer relies on this layout to keep each frame once.
+    A vector of shape (n,) becomes (n * count,), an image (H, W, C) becomes (H, W, C * count), as
+    convolutions expect. An episode starts with its first observation repeated. The replay buffer
+    relies on this layout to keep each frame once.
 
     Raises:
-        ValueError: the observations are no Box.
+        ValueError: the space is not a Box.
     """
 
     def __init__(self, env: gym.Env[np.ndarray, Any], count: int) -> None:
@@ -42,13 +42,13 @@ class JoinFrames(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore
         self.observation_space = joined(env.observation_space, count)
 
     def reset(self, **kwargs: Any) -> tuple[np.ndarray, dict[str, Any]]:
-        """Starts an episode; its first observation counts for those before it."""
+        """Starts an episode, with its first observation repeated."""
         self._frames.clear()
         start: tuple[np.ndarray, dict[str, Any]] = super().reset(**kwargs)
         return start
 
     def observation(self, observation: np.ndarray) -> np.ndarray:
-        """The newest observations, joined."""
+        """Returns the newest observations, joined."""
         observation = np.array(observation)  # it may be the same array in every step
         self._frames.append(observation)
         while len(self._frames) < (self._frames.maxlen or 0):

@@ -1,4 +1,4 @@
-"""What rltune knows of an environment beyond gymnasium's own registration."""
+"""What rltune knows about an environment beyond gymnasium's registration."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class EnvInfo:
     """One environment.
 
     Attributes:
-        id: gymnasium's id, with a module to import first where it needs one (``module:Id-v0``), or
-            the class of an own environment (``module:Class``).
-        name: the short name on the command line; the id where there is none.
-        family: the module of rltune.envs that lists it; "gymnasium" for any other.
-        threshold: mean episode return from which it counts as solved; None where nobody names one.
-        threshold_reason: why it is that, where the threshold is ours and not gymnasium's.
-        max_episode_steps: the step at which an episode is truncated; None for not known.
-        extra: the optional dependency group of rltune that installs it; None when none is needed.
+        id: gymnasium's id, with the module to import if it needs one (``module:Id-v0``), or the
+            class of a user's environment (``module:Class``).
+        name: short name on the command line; the id if there is none.
+        family: module of rltune.envs that lists it; "gymnasium" for any other.
+        threshold: mean episode return from which it counts as solved; None if undefined.
+        threshold_reason: reason for a threshold that is rltune's and not gymnasium's.
+        max_episode_steps: step at which an episode is truncated; None if unknown.
+        extra: optional dependency group of rltune that installs it; None if none is needed.
         pixels: whether observations are pictures; None for not known before it is made.
-        pooled: whether EnvPool steps it faster, with the same returns; scripts/bench_envpool.py
-            measures both.
+        pooled: whether EnvPool steps it faster with the same returns, as measured by
+            scripts/bench_envpool.py.
     """
 
     id: str
@@ -40,14 +40,14 @@ class EnvInfo:
 
 @dataclass(frozen=True)
 class Family:
-    """Environments that are installed and made in one way.
+    """Environments that are installed and made in the same way.
 
     Attributes:
-        listed: its environments that have short names.
-        make: makes one from its id and keyword arguments, with the wrappers of the family.
-        prefix: what the ids of the family start with; those not listed belong to it too.
-        module: what to import so that gymnasium knows those ids.
-        others: what is known of an environment that is not listed.
+        listed: environments with short names.
+        make: makes one from its id and keyword arguments, with the family's wrappers.
+        prefix: prefix of the family's ids, including ids that are not listed.
+        module: module that registers the ids with gymnasium.
+        others: information on environments that are not listed.
     """
 
     listed: tuple[EnvInfo, ...]
@@ -57,7 +57,7 @@ class Family:
     others: EnvInfo | None = None
 
     def spec(self, bare_id: str) -> EnvInfo | None:
-        """The environment of an id without a module, where it is of this family."""
+        """Returns the environment of an id without a module; None if it is of another family."""
         for spec in self.listed:
             if bare(spec.id) == bare_id:
                 return spec
@@ -67,5 +67,5 @@ class Family:
 
 
 def bare(env_id: str) -> str:
-    """An id without the module to import first."""
+    """Removes the module from an id."""
     return env_id.rpartition(":")[2]

@@ -1,9 +1,9 @@
-"""MiniGrid's worlds (Chevalier-Boisvert et al. 2023, arXiv 2306.13831), their view as one vector.
+"""MiniGrid's worlds (Chevalier-Boisvert et al. 2023, arXiv 2306.13831), with a one-hot view.
 
-A cell of the view comes as three numbers, an object, its colour and its state, which are names
-and no quantities: each becomes one-hot, and so does the direction, so that a plain network can
-read them. The mission's text is left out: it is the same in every episode of the worlds listed
-here. A world whose missions vary is seen without them.
+A cell of the view has three numbers (object, colour, state), which are categories: each becomes
+one-hot, and so does the direction, so that a fully connected network can read them. The text of
+the mission is omitted: it is the same in every episode of the worlds listed here. In worlds with
+varying missions the policy does not see the mission.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _world = partial(
 
 
 class OneHotView(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore[misc]
-    """The view and the direction as one vector of bytes, 1 for yes and 0 for no.
+    """Encodes the view and the direction as one one-hot vector.
 
-    Bytes, so that a replay buffer takes a quarter of the memory.
+    Its dtype is uint8, so that a replay buffer takes a quarter of the memory.
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
@@ -47,17 +47,17 @@ class OneHotView(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore
         self.observation_space = gym.spaces.Box(0, 1, (size,), np.uint8)
 
     def observation(self, observation: dict[str, Any]) -> np.ndarray:
-        """Objects of all cells, their colours, their states, the direction."""
+        """Returns the objects of all cells, their colours, their states, and the direction."""
         image = observation["image"]
         views = [kind[image[..., i]].ravel() for i, kind in enumerate(self._kinds)]
         return np.concatenate([*views, self._directions[observation["direction"]]])
 
 
 def make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
-    """A world; it ends episodes by itself, where it is not told to earlier."""
+    """Makes a world, with its own step limit unless another one is given."""
     env = gym.make(env_id, **kwargs)
     if env.spec.max_episode_steps is None:
-        env = TimeLimit(env, env.unwrapped.max_steps)  # so that its spec tells of it
+        env = TimeLimit(env, env.unwrapped.max_steps)  # so that its spec shows the limit
     return OneHotView(env)
 
 

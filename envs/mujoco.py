@@ -15,7 +15,7 @@ log = logging.getLogger("rltune")
 
 
 def make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
-    """A task. MuJoCo's warnings go to the log: it prints them, and into a file where it runs."""
+    """Makes a task; logs MuJoCo's warnings, which it would print and write to a file."""
     import_module("mujoco").set_mju_user_warning(log.debug)
     return gym.make(env_id, **kwargs)
 

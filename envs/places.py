@@ -1,6 +1,6 @@
-"""Where a user's classes and functions are: ``module:name`` or ``path/to/file.py:name``.
+"""Import paths of a user's classes and functions: ``module:name`` or ``path/to/file.py:name``.
 
-Whatever has such a place can be found again by another process, and in a run folder years later.
+An object with such a path can be imported by another process, and from an old run folder.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-#: Modules that are being loaded, see :func:`starts`.
+#: Names of the modules that are being loaded, see :func:`starts`.
 _under_way: list[str] = []
 
 
 class Started(BaseException):
-    """A script that is being loaded has come to where it starts rltune: what is there is enough."""
+    """Ends the loading of a script at its first call of rltune: its definitions are complete."""
 
 
 def starts() -> None:
-    """Called where rltune begins to work: a script that is only being loaded gets no further.
+    """Stops the loading of a user's script; called at the start of rltune's public functions.
 
-    Workers load a user's script for the classes in it, and many scripts have no main guard.
+    Workers load a user's script to import its classes, and many scripts have no main guard.
     """
     if _under_way:
         raise Started
 
 
 def is_loading() -> bool:
-    """Whether a user's module or script is being run for what it defines."""
+    """Whether a user's module or script is being loaded for its definitions."""
     return bool(_under_way)
 
 
@@ -45,30 +45,30 @@ def is_file(place: str) -> bool:
 
 
 def split(name: str) -> tuple[str, str]:
-    """``module:name`` in two; the module is empty where none is named."""
+    """Splits ``module:name``; the module is empty if there is none."""
     place, _, rest = name.rpartition(":")
     return place, rest
 
 
 def absolute(name: str) -> str:
-    """A name with the whole path of its file, so that it holds in any folder."""
+    """Makes the path of a name's file absolute, so that the name works from any folder."""
     place, rest = split(name)
     return f"{whole(place)}:{rest}" if is_file(place) else name
 
 
 def whole(place: str) -> str:
-    """A place with the whole path of its file."""
+    """Makes the path of a file absolute; returns a module's name unchanged."""
     return str(Path(place).expanduser().absolute()) if is_file(place) else place
 
 
 def load(place: str) -> ModuleType:
-    """The module of a name or a file, run once a process.
+    """Loads the module of a name or a file, once per process.
 
-    A file's folder goes on the import path, as if Python had been started with it.
+    Adds a file's folder to the import path, as Python does for the script that it runs.
 
     Raises:
-        ImportError: there is no such module or file.
-        Exception: whatever the module raises.
+        ImportError: the module or file does not exist.
+        Exception: any exception that the module raises.
     """
     if place in names_of_main():
         return sys.modules["__main__"]
@@ -91,22 +91,22 @@ def load(place: str) -> ModuleType:
 
 
 def find(name: str) -> Any:
-    """The object of ``module:qualified.name``.
+    """Imports the object of ``module:qualified.name``.
 
     Raises:
-        ImportError: there is no such module or file.
-        AttributeError: it has no such name.
-        Exception: whatever the module raises.
+        ImportError: the module or file does not exist.
+        AttributeError: the module does not define the name.
+        Exception: any exception that the module raises.
     """
     place, qualname = split(name)
     return reduce(getattr, qualname.split("."), load(place))
 
 
 def place_of(thing: Any) -> str:
-    """The name that :func:`find` takes for a class or a function.
+    """Returns the import path of a class or a function, as :func:`find` takes it.
 
     Raises:
-        ValueError: there is none, in words that tell why and what helps.
+        ValueError: there is none; the message says why and how to fix it.
     """
     module, qualname = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
     if not isinstance(module, str) or not isinstance(qualname, str):
@@ -124,16 +124,16 @@ def place_of(thing: Any) -> str:
         )
     name = f"{_importable(module)}:{qualname}"
     try:
-        found = find(name)
+        imported = find(name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"{name} cannot be imported: {error}") from error
-    if found is not thing and found != thing:
+    if imported is not thing and imported != thing:
         raise ValueError(f"{name} is another object by now: import it again")
     return name
 
 
 def _importable(module: str) -> str:
-    """The place of a module that this process has loaded."""
+    """Returns the import path of a module that this process has loaded."""
     if module != "__main__":
         if getattr(sys.modules.get(module), "__spec__", None) is None:
             raise ValueError(
@@ -152,7 +152,7 @@ def _importable(module: str) -> str:
 
 
 def names_of_main() -> list[str]:
-    """The places by which the main script of this process may be named; none of a notebook."""
+    """Returns the import paths of the main script of this process; none in a notebook."""
     main = sys.modules["__main__"]
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     names = [spec.name] if spec is not None else []  # python -m
@@ -162,7 +162,7 @@ def names_of_main() -> list[str]:
 
 
 def _module_name(path: Path) -> str:
-    """A file's own name where that is free; one that is nobody else's where it is not."""
+    """Returns a module name for a file: its stem, or a unique name if the stem is taken."""
     taken = sys.modules.get(path.stem)
     own = taken is not None and getattr(taken, "__file__", None) == str(path)
     if own or (taken is None and path.stem not in sys.stdlib_module_names):
@@ -185,7 +185,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _run(spec: ModuleSpec) -> ModuleType:
-    """Runs a module up to its end, or to where it would start rltune."""
+    """Runs a module to its end, or to its first call of rltune."""
     sys.modules[spec.name] = module_from_spec(spec)
     assert spec.loader is not None
     try:

@@ -1,7 +1,7 @@
 """EnvPool's vectorised environments (Weng et al. 2022, arXiv 2206.10558), for training alone.
 
-They step in C++ where gymnasium steps in Python. Their episodes start from other draws than
-gymnasium's, from one seed the same ones each time. Scores are gymnasium's always.
+They step in C++ instead of Python. Their random numbers differ from gymnasium's, and one seed
+always gives the same ones. Scores always come from gymnasium.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rltune.engine.codec import ActionCodec
 
 
 def problem(env: EnvInfo, frame_stack: int, env_args: Mapping[str, Any]) -> str | None:
-    """Why EnvPool cannot step an environment; None where it can."""
+    """Returns why EnvPool cannot step an environment; None if it can."""
     if not env.pooled:
         return f"EnvPool was not found to step {env.name} faster, with the same returns"
     if frame_stack > 1 or set(env_args) - {"max_episode_steps"}:
@@ -47,15 +47,15 @@ def _envpool() -> Any:
 
 
 class Pooled(VectorWrapper):  # type: ignore[misc]
-    """``num_envs`` of EnvPool's environments behind the spaces of gymnasium's.
+    """``num_envs`` environments of EnvPool with the spaces of gymnasium's.
 
-    One thread steps them: a trial has a core of its own and no more. EnvPool takes a seed when it
-    is made and never after, so that a reset with a seed makes it anew.
+    One thread steps them, because a trial has one core. EnvPool takes a seed only when it is made,
+    so a reset with a seed makes it again.
 
     Args:
-        env_id: gymnasium's, which is EnvPool's too.
-        like: one of gymnasium's, whose spaces and time limit they get. It is closed.
-        codec: of its actions, which come as a policy says them.
+        env_id: id of gymnasium and EnvPool.
+        like: gymnasium's environment, for its spaces and time limit. It is closed.
+        codec: converts the policy's actions.
     """
 
     env: VectorEnv
@@ -82,14 +82,16 @@ class Pooled(VectorWrapper):  # type: ignore[misc]
     def _made(self, **seed: int) -> VectorEnv:
         env = self._kind(**seed)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Acrobot's bounds lose digits; it tells at every reset
+            warnings.simplefilter(
+                "ignore"
+            )  # of Acrobot's bounds, which lose digits, at every reset
             _ = env.observation_space
         return env
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Starts episodes anew, from a seed where one is given."""
+        """Starts new episodes, from a seed if one is given."""
         if seed is not None:
             self.env.close()
             self.env = self._made(seed=seed)
@@ -97,7 +99,7 @@ class Pooled(VectorWrapper):  # type: ignore[misc]
         return obs, info
 
     def step(self, actions: NDArray[Any]) -> tuple[Any, ...]:
-        """Steps every copy. Those whose episode ended the step before are reset instead."""
+        """Steps every copy; resets those whose episode ended in the previous step."""
         result: tuple[Any, ...] = self.env.step(
             np.ascontiguousarray(self._codec.decode(actions), self._actions)
         )

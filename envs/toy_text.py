@@ -1,4 +1,4 @@
-"""Gymnasium's toy text tasks: their states are numbers, which a network gets as one-hot vectors.
+"""Gymnasium's toy text tasks; a network reads their numbered states as one-hot vectors.
 
 Thresholds and caps are gymnasium's own.
 """

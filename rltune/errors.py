@@ -1,4 +1,4 @@
-"""The errors rltune raises on purpose; the command line gives each a message and an exit code."""
+"""Errors that rltune raises; the command line prints their message and exits with their code."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ log = logging.getLogger("rltune")
 
 
 class RltuneError(Exception):
-    """Base of all errors below.
+    """Base class of rltune's errors.
+
+    >>> try:
+    ...     raise unknown("scheduler", "pbtt", ["asha", "pb2", "pbt"])
+    ... except RltuneError as error:
+    ...     print(error, error.exit_code)
+    Unknown scheduler 'pbtt'. Did you mean 'pbt'? 2
 
     Attributes:
-        exit_code: what the command line exits with.
+        exit_code: exit code of the command line.
     """
 
     exit_code = 1
 
 
 class BadInput(RltuneError):
-    """What was asked for cannot be right. Raised before anything starts.
+    """The request is invalid. Raised before anything starts.
 
     Attributes:
-        problems: every problem found, each with its place and how to mend it.
+        problems: every problem, each with its place and its fix.
     """
 
     exit_code = 2
@@ -36,10 +42,10 @@ class BadInput(RltuneError):
 
 
 class NothingUsable(RltuneError):
-    """The sweep ended, but no trial left a policy behind, or none whose score is finite.
+    """The sweep ended without a policy, or without one whose score is finite.
 
     Attributes:
-        unscored: what was tried to be scored, as summary.json holds it.
+        unscored: episodes that could not be scored, as in summary.json.
     """
 
     exit_code = 1
@@ -56,42 +62,42 @@ class TrialsFailed(RltuneError):
 
 
 class MachineError(RltuneError):
-    """The machine or the storage failed: nothing about the request is wrong."""
+    """The machine or the storage failed; the request itself is valid."""
 
     exit_code = 3
 
 
 class Interrupted(RltuneError):
-    """Stopped by a signal. The run can be resumed."""
+    """A signal stopped the run, which can be resumed."""
 
     exit_code = 130
 
 
 class AuditError(RltuneError):
-    """A setting acts at another value than was asked for."""
+    """A setting acts at another value than the requested one."""
 
     exit_code = 1
 
 
 class EnvironmentFailed(RltuneError):
-    """An environment raises again and again."""
+    """An environment keeps raising exceptions."""
 
     exit_code = 1
 
 
 class EnvironmentExit(RltuneError):
-    """An environment raised what ends a process: ``sys.exit``, KeyboardInterrupt."""
+    """An environment tried to end its process: ``sys.exit``, KeyboardInterrupt."""
 
     exit_code = 1
 
 
 class ProcessEnded(RltuneError):
-    """A process that other people's code ran in hung, crashed, or was ended by that code.
+    """A process that runs an environment hung, crashed, or was ended by the environment.
 
     Attributes:
-        how: "by SIGSEGV", "with exit code 1".
-        report: where it hung or crashed, see rltune.processes.watchdog.collect; empty where
-            nothing is known.
+        how: how the process ended: "by SIGSEGV", "with exit code 1".
+        report: where it hung or crashed, see rltune.processes.watchdog.collect; empty if
+            unknown.
     """
 
     exit_code = 1
@@ -103,18 +109,18 @@ class ProcessEnded(RltuneError):
 
 
 class BadCheckpoint(RltuneError):
-    """A checkpoint is incomplete, damaged, another algorithm's or of a newer format."""
+    """A checkpoint is incomplete, damaged, of another algorithm or of a newer format."""
 
     exit_code = 1
 
 
 def described(error: BaseException) -> str:
-    """``ValueError: what it says``; an EnvironmentExit says whose doing it was by itself."""
+    """Formats an error as ``ValueError: message``; an EnvironmentExit names its cause already."""
     return str(error) if isinstance(error, EnvironmentExit) else f"{type(error).__name__}: {error}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`` Did you mean 'x'?`` with the nearest known name, or an empty string."""
+    """Returns `` Did you mean 'x'?`` with the nearest known name, or an empty string."""
     known = list(known)
     lowered = {name.lower(): name for name in known}
     near = get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
@@ -122,7 +128,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def unknown(kind: str, word: str, known: Iterable[str], more: str = "") -> BadInput:
-    """The one wording for a name that is not in a table."""
+    """Builds the error for a name that is not in a table, with the nearest known name."""
     known = sorted(known)
     hint = did_you_mean(word, known) or f" Known: {', '.join(known)}."
     return BadInput(f"Unknown {kind} {word!r}.{hint}{more}")
@@ -130,5 +136,5 @@ def unknown(kind: str, word: str, known: Iterable[str], more: str = "") -> BadIn
 
 @cache
 def warn_once(text: str) -> None:
-    """Logs a warning, the first time in this process that there is reason to."""
+    """Logs a warning once per process."""
     log.warning(text)

@@ -1,4 +1,4 @@
-"""What is tuned, selected and scored by: a metric's name, and which way is better."""
+"""The metric that a run tunes, selects and scores by, and its direction."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from rltune.engine.episodes import PREFIX, REWARD, record_means
 from rltune.errors import BadInput, did_you_mean, unknown
 
-#: Which way a metric is better.
+#: Directions of a metric: larger or smaller is better.
 MODES = ("max", "min")
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that a trial reports, and which way it is better.
+    """A number that a trial reports, and whether larger or smaller is better.
 
-    Values are as they were measured: in files and on screen. Scores are what is compared: larger
-    is always better.
+    Files and the screen show values as measured. Comparisons use scores, where larger is always
+    better.
     """
 
     name: str = REWARD
@@ -26,12 +26,12 @@ class Metric:
 
     @property
     def is_return(self) -> bool:
-        """Whether it is the training return, in which targets and thresholds are given."""
+        """Whether it is the training return, the unit of presets' targets and of thresholds."""
         return self.name == REWARD
 
     @property
     def words(self) -> str:
-        """What a mean over episodes of it is called."""
+        """Name of its mean over episodes, for messages."""
         return "mean return" if self.is_return else f"mean {self.name.removeprefix(PREFIX)}"
 
     def __str__(self) -> str:
@@ -39,46 +39,46 @@ class Metric:
 
     @property
     def options(self) -> list[str]:
-        """The words of a command line that ask for it; none for the return."""
+        """Command-line options that select it; empty for the return."""
         return [] if self == RETURN else ["--metric", self.name, "--mode", self.mode]
 
     def of(self, values: Mapping[str, Any]) -> float | None:
-        """Its value among others by name; None where it is absent."""
+        """Returns its value from metrics by name; None if absent."""
         value = values.get(self.name)
         return None if value is None else float(value)
 
     def score(self, value: float) -> float:
-        """A value as it is compared, and a score as its value."""
+        """Converts a value to its score, and a score to its value."""
         return value if self.mode == "max" else -value
 
     def scores(self, values: Iterable[float]) -> list[float]:
-        """Of each value."""
+        """Converts several values to their scores."""
         return [self.score(value) for value in values]
 
     def score_of(self, values: Mapping[str, Any]) -> float | None:
-        """Its score among values by name; None where it is absent."""
+        """Returns its score from metrics by name; None if absent."""
         value = self.of(values)
         return None if value is None else self.score(value)
 
     def of_record(self, record: Mapping[str, Any]) -> float | None:
-        """Its value over the episodes in a checkpoint's record; None where none had it."""
+        """Returns its mean over the episodes in a checkpoint's record; None if absent."""
         return self.of(record_means(record))
 
     def reaches(self, value: float | None, target: float | None) -> bool:
-        """Whether a value is at least as good as a target."""
+        """Returns whether a value is at least as good as a target."""
         if value is None or target is None:
             return False
         return self.score(value) >= self.score(target)
 
     def check(self) -> None:
-        """Raises BadInput for a mode that there is not, or no name."""
+        """Raises BadInput for an unknown mode or an empty name."""
         if self.mode not in MODES:
             raise unknown("mode", self.mode, MODES)
         if not self.name.strip():
             raise BadInput("--metric needs a name, like episode_info/is_success")
 
     def not_reported(self, reported: Iterable[str]) -> BadInput:
-        """The error that says that trials do not report it, but what they do."""
+        """Builds the error for trials that do not report it, with the names that they report."""
         names = sorted(reported)
         hint = did_you_mean(self.name, names)
         if f"{PREFIX}{self.name}" in names:

@@ -1,6 +1,6 @@
-"""Whether a value read from JSON has the shape that annotations say it has.
+"""Checks a value read from JSON against type annotations.
 
-A file may be cut short, edited by hand or somebody else's; its reader relies on its shape.
+A file may be truncated, edited by hand or from another user; its reader relies on its shape.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from typing import (
 
 
 def problems(value: Any, wanted: Any, place: str = "") -> list[str]:
-    """What in a value from JSON is not of a type, each with its place; empty where all is.
+    """Lists what in a value from JSON does not match a type, each problem with its place.
 
     Args:
-        wanted: a dataclass, a TypedDict, or what annotations are made of. Keys that a TypedDict
-            does not name are let through, those that a dataclass does not have are not.
-        place: of the value, as ``best.trial``.
+        wanted: dataclass, TypedDict or any other annotation. Keys that a TypedDict does not name
+            are accepted; keys that a dataclass does not have are problems.
+        place: path of the value, such as ``best.trial``.
     """
     if wanted is Any:
         return []
     if get_origin(wanted) in (Union, types.UnionType):
         kinds = [one for one in get_args(wanted) if value is None or one is not type(None)]
-        found = [problems(value, one, place) for one in kinds]
-        return min(found, key=len) if all(found) else []
+        by_kind = [problems(value, one, place) for one in kinds]
+        return min(by_kind, key=len) if all(by_kind) else []
     if is_typeddict(wanted) or is_dataclass(wanted):
         hints, optional, closed = _fields(wanted)
         return fields_problems(value, hints, optional, place, closed)
@@ -48,11 +48,11 @@ def fields_problems(
     place: str = "",
     closed: bool = True,
 ) -> list[str]:
-    """The same of a table, by the types of its entries.
+    """Lists the problems of a table, by the types of its entries.
 
     Args:
         optional: entries that may be missing.
-        closed: whether there may be no others.
+        closed: whether other entries are problems.
     """
     if not isinstance(value, dict):
         return [_wrong(place, "a table", value)]
@@ -68,7 +68,7 @@ def fields_problems(
 
 @cache
 def _fields(wanted: Any) -> tuple[dict[str, Any], frozenset[str], bool]:
-    """The types of a table's entries, which may be missing, and whether there are no others."""
+    """Returns the types of a table's entries, the optional ones, and whether others are wrong."""
     hints = get_type_hints(wanted)
     if is_typeddict(wanted):
         marked = get_type_hints(wanted, include_extras=True)
@@ -85,7 +85,7 @@ def _plain_problems(value: Any, wanted: Any, place: str) -> list[str]:
     elif origin is tuple and args[-1] is not Ellipsis:
         if isinstance(value, list) and len(value) == len(args):
             each = [problems(*pair, place) for pair in zip(value, args, strict=True)]
-            return [problem for found in each for problem in found]
+            return [problem for problems_of_one in each for problem in problems_of_one]
         good, words = False, f"a list of {len(args)}"
     elif origin in (list, tuple, Sequence):
         if isinstance(value, list):

@@ -2,7 +2,7 @@
 
 A space maps the name of a setting to a :class:`Parameter`. Each parameter knows its domain, its
 scale (the unit interval it is searched on) and the step PBT takes on it, so that schedulers and
-searchers need no knowledge of kinds. In TOML, and in Python, a parameter is a one-key table::
+searchers do not depend on its kind. In TOML, and in Python, a parameter is a one-key table::
 
     lr = { log = [1e-5, 1e-2], default = 1e-3 }
     gamma = { one_minus_log = [0.9, 0.9999] }
@@ -27,8 +27,8 @@ Values = dict[str, Any]
 
 #: Factors of PBT's explore step (Jaderberg et al. 2017, section 4.1).
 PERTURB_FACTORS = (0.8, 1.2)
-#: A step on an even scale is a fifth of the value, as those factors have it, but never less than
-#: this share of the range (0 times 1.2 is 0 for ever) nor more than the second (100 in [99, 101]).
+#: A step on a linear scale is a fifth of the value, as with those factors, but at least the first
+#: share of the range (0 times 1.2 would stay 0) and at most the second (100 in [99, 101]).
 STEP_SHARES = (0.05, 0.5)
 #: Proposals drawn before a constrained space is declared unsatisfiable.
 MAX_REJECTIONS = 1_000
@@ -39,7 +39,7 @@ class Parameter(ABC):
     """One searched setting.
 
     Attributes:
-        default: the value outside a search, inside the domain; None when none is given.
+        default: value used outside a search, inside the domain; None if there is none.
     """
 
     kind: ClassVar[str]
@@ -47,47 +47,47 @@ class Parameter(ABC):
 
     @abstractmethod
     def to_unit(self, value: Any) -> float:
-        """The position of a value on [0, 1], in the parameter's own scale."""
+        """Maps a value to its position on [0, 1], in the parameter's own scale."""
 
     @abstractmethod
     def from_unit(self, unit: float) -> Any:
-        """The value at a position on [0, 1]; positions outside are clipped."""
+        """Maps a position on [0, 1] to its value; positions outside are clipped."""
 
     @abstractmethod
     def contains(self, value: Any) -> bool:
-        """Whether a value lies in the domain."""
+        """Returns whether a value lies in the domain."""
 
     @abstractmethod
     def neighbours(self, value: Any) -> tuple[Any, ...]:
-        """One PBT step down and one up, held inside the domain."""
+        """Returns the values one PBT step down and one step up, clipped to the domain."""
 
     @abstractmethod
     def domain(self) -> list[Any]:
-        """``[low, high]``, or the options of a choice: what stands in TOML."""
+        """Returns ``[low, high]``, or the options of a choice, as written in TOML."""
 
     def ends(self) -> list[Any]:
-        """Values that are allowed if and only if the whole domain is."""
+        """Returns values that are allowed if and only if the whole domain is allowed."""
         return [self.from_unit(0.0), self.from_unit(1.0)]
 
     def sample(self, rng: np.random.Generator) -> Any:
-        """A value drawn evenly on the parameter's own scale."""
+        """Draws a value uniformly on the parameter's own scale."""
         return self.from_unit(float(rng.random()))
 
     def perturb(self, value: Any, rng: np.random.Generator) -> Any:
-        """One PBT step away from a value: up or down, at a bound away from it.
+        """Moves a value one PBT step up or down; at a bound, away from the bound.
 
-        The value itself where the domain holds no other.
+        Returns the value itself if the domain holds no other.
         """
         value = value if self.contains(value) else self.nearest(value)
         others = [other for other in self.neighbours(value) if not _same(other, value)]
         return others[int(rng.integers(len(others)))] if others else value
 
     def nearest(self, value: Any) -> Any:
-        """The value of the domain next to a value beside it."""
+        """Returns the value of the domain closest to a value outside it."""
         return self.from_unit(self.to_unit(value))
 
     def to_dict(self) -> dict[str, Any]:
-        """The TOML form."""
+        """Returns the TOML form."""
         body: dict[str, Any] = {self.kind: self.domain()}
         return body if self.default is None else {**body, "default": self.default}
 
@@ -113,14 +113,14 @@ class _Range(Parameter):
         return min(max(value, self.low), self.high)
 
     def _step(self, value: float) -> float:
-        """The length of a PBT step on an even scale."""
+        """Returns the length of a PBT step on a linear scale."""
         least, most = (share * (self.high - self.low) for share in STEP_SHARES)
         return min(max(abs(value) * (PERTURB_FACTORS[1] - 1.0), least), most)
 
 
 @dataclass(frozen=True)
 class Uniform(_Range):
-    """A float, even between its bounds."""
+    """A float, uniform between its bounds."""
 
     kind = "uniform"
 
@@ -137,7 +137,7 @@ class Uniform(_Range):
 
 @dataclass(frozen=True)
 class Log(_Range):
-    """A positive float, even in its logarithm (learning rates)."""
+    """A positive float, uniform in its logarithm (learning rates)."""
 
     kind = "log"
 
@@ -154,7 +154,7 @@ class Log(_Range):
 
 @dataclass(frozen=True)
 class OneMinusLog(_Range):
-    """A float below 1, even in the logarithm of its distance to 1 (gamma, lambda)."""
+    """A float below 1, uniform in the logarithm of its distance to 1 (gamma, lambda)."""
 
     kind = "one_minus_log"
 
@@ -173,7 +173,7 @@ class OneMinusLog(_Range):
 
 @dataclass(frozen=True)
 class Int(_Range):
-    """A whole number, even between its bounds, both included."""
+    """An integer, uniform between its bounds, both included."""
 
     kind = "int"
 
@@ -214,7 +214,7 @@ class Pow2(_Range):
 
 @dataclass(frozen=True)
 class Choice(Parameter):
-    """One of several values. Their order counts: PBT steps to a neighbour."""
+    """One of several values. Their order matters: PBT steps to a neighbour."""
 
     kind = "choice"
     options: tuple[Any, ...]
@@ -223,17 +223,17 @@ class Choice(Parameter):
         return list(self.options)
 
     def ends(self) -> list[Any]:
-        """Every option."""
+        """Returns every option."""
         return list(self.options)
 
     def contains(self, value: Any) -> bool:
         return any(_same(value, option) for option in self.options)
 
     def index(self, value: Any) -> int:
-        """The position of an option.
+        """Returns the position of an option.
 
         Raises:
-            ValueError: the value is no option.
+            ValueError: the value is not an option.
         """
         for position, option in enumerate(self.options):
             if _same(value, option):
@@ -259,7 +259,7 @@ KINDS: dict[str, type[Parameter]] = {
 
 @dataclass(frozen=True)
 class Constraint:
-    """A relation every configuration keeps.
+    """A relation that every configuration satisfies.
 
     Each side is a setting, a number, or a product of them: ``minibatch_size <= train_batch_size``,
     ``num_envs_per_env_runner * 2 divides train_batch_size``.
@@ -280,21 +280,21 @@ class Constraint:
 
     @classmethod
     def parse(cls, text: str) -> Constraint:
-        """Raises BadInput when the text is not ``A <relation> B``."""
+        """Parses ``A <relation> B``; raises BadInput for any other text."""
         for relation in cls.RELATIONS:
-            left, found, right = text.partition(f" {relation} ")
-            if found:
+            left, separator, right = text.partition(f" {relation} ")
+            if separator:
                 return cls(text, _factors(left), relation, _factors(right))
         raise BadInput(
             f"constraint {text!r}: write it as 'A <= B' with one of {', '.join(cls.RELATIONS)}"
         )
 
     def names(self) -> set[str]:
-        """The settings it speaks of."""
+        """Returns the names of the settings in the relation."""
         return {f for f in (*self.left, *self.right) if isinstance(f, str)}
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Whether values keep it; true where a setting it speaks of has no number."""
+        """Returns whether values satisfy it; true if one of its settings has no number."""
         if not all(_is_number(values.get(name)) for name in self.names()):
             return True
         return self.RELATIONS[self.relation](
@@ -302,7 +302,7 @@ class Constraint:
         )
 
     def broken_by(self, values: Mapping[str, Any]) -> str:
-        """What to tell a user whose values break it."""
+        """Returns the message for a user whose values violate it."""
         shown = ", ".join(f"{name} = {values[name]}" for name in sorted(self.names()))
         return f"{self.text} does not hold: {shown}"
 
@@ -311,8 +311,28 @@ class Constraint:
 class Space(Mapping[str, Parameter]):
     """Parameters by setting name, and the constraints between settings.
 
-    Proposals are drawn and kept inside the domains and the constraints; ``fixed`` are the settings
-    beside the searched ones, for constraints that speak of both.
+    Proposals stay inside the domains and satisfy the constraints; ``fixed`` holds the settings that
+    are not searched, for constraints between both.
+
+    >>> space = Space(
+    ...     {
+    ...         "minibatch_size": parse_parameter("minibatch_size", {"pow2": [32, 256]}),
+    ...         "lr": parse_parameter("lr", {"log": [1e-5, 1e-1], "default": 1e-3}),
+    ...     },
+    ...     (Constraint.parse("minibatch_size <= train_batch_size"),),
+    ... )
+    >>> space.defaults()
+    {'lr': 0.001}
+    >>> values = {"lr": 1e-3, "minibatch_size": 256}
+    >>> space.to_unit(values)
+    array([0.875, 0.5  ])
+    >>> space.from_unit([0.875, 0.5])["minibatch_size"]
+    256
+    >>> print(*space.broken({**values, "train_batch_size": 128}))
+    minibatch_size <= train_batch_size does not hold: minibatch_size = 256, train_batch_size = 128
+    >>> rng = np.random.default_rng(0)
+    >>> space.sample(rng, fixed={"train_batch_size": 64})["minibatch_size"] <= 64
+    True
     """
 
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
@@ -328,23 +348,23 @@ class Space(Mapping[str, Parameter]):
         return len(self.parameters)
 
     def defaults(self) -> Values:
-        """The default of every parameter that has one."""
+        """Returns the default of every parameter that has one."""
         return {name: p.default for name, p in self.items() if p.default is not None}
 
     def contains(self, values: Mapping[str, Any]) -> bool:
-        """Whether values lie in every domain and keep every constraint."""
+        """Returns whether values lie in every domain and satisfy every constraint."""
         inside = all(p.contains(values.get(name)) for name, p in self.items())
         return inside and not self.broken(values)
 
     def broken(self, values: Mapping[str, Any]) -> list[str]:
-        """The constraints that values break, worded for a user."""
+        """Returns a message for each constraint that values violate."""
         return [c.broken_by(values) for c in self.constraints if not c.holds(values)]
 
     def sample(self, rng: np.random.Generator, fixed: Mapping[str, Any] | None = None) -> Values:
-        """A random configuration.
+        """Draws a random configuration.
 
         Raises:
-            BadInput: no configuration was found that keeps the constraints.
+            BadInput: no configuration was found that satisfies the constraints.
         """
         fixed = fixed or {}
         for _ in range(MAX_REJECTIONS):
@@ -364,12 +384,12 @@ class Space(Mapping[str, Parameter]):
         resample_probability: float = 0.25,
         fixed: Mapping[str, Any] | None = None,
     ) -> Values:
-        """PBT's explore step: each value is resampled, or moved one step in its own scale.
+        """Takes PBT's explore step: resamples each value or moves it one step in its own scale.
 
-        A proposal that breaks a constraint is drawn again, and so is one that changes nothing.
-        After the first half of the draws some values stay as they are, so that settings which
-        constrain each other can move alone. The donor's own values, which keep every constraint,
-        are the last resort. Source: Jaderberg et al. 2017, section 4.1.1.
+        A proposal that violates a constraint or changes nothing is drawn again. In the second half
+        of the draws some values stay unchanged, so that settings that constrain each other can
+        move alone. If every draw fails, returns the donor's own values, which satisfy every
+        constraint. Source: Jaderberg et al. 2017, section 4.1.1.
         """
         fixed = fixed or {}
         own = {name: values[name] for name in self}
@@ -388,34 +408,39 @@ class Space(Mapping[str, Parameter]):
         return own
 
     def changes(self, values: Mapping[str, Any], proposal: Mapping[str, Any]) -> bool:
-        """Whether a proposal differs from values in any setting of the space."""
+        """Returns whether a proposal differs from values in any setting of the space."""
         return any(not _same(values.get(name), proposal[name]) for name in self)
 
     def to_unit(self, values: Mapping[str, Any]) -> np.ndarray:
-        """Shape ``(len(self),)``, each entry in [0, 1]; a number beyond its range is clipped.
+        """Maps a configuration to the unit cube, shape ``(len(self),)``; clips to each range.
 
         Raises:
-            ValueError: a value is no option of its choice.
+            ValueError: a value is not an option of its choice.
         """
         return np.array([p.to_unit(values[name]) for name, p in self.items()])
 
     def from_unit(self, units: Sequence[float] | np.ndarray) -> Values:
-        """The configuration at a point of the unit cube."""
+        """Maps a point of the unit cube to its configuration."""
         return {
             name: p.from_unit(float(u)) for (name, p), u in zip(self.items(), units, strict=True)
         }
 
     def only(self, names: Sequence[str] | set[str]) -> Space:
-        """The part of the space that searches the given settings; constraints stay."""
+        """Returns the space of the given settings alone; constraints stay."""
         return Space({n: p for n, p in self.items() if n in names}, self.constraints)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """The TOML form of every parameter."""
+        """Returns the TOML form of every parameter."""
         return {name: p.to_dict() for name, p in self.items()}
 
 
 def parse_parameter(name: str, body: object) -> Parameter:
-    """A parameter from its TOML form.
+    """Builds a parameter from its TOML form.
+
+    >>> parse_parameter("lr", {"log": [1e-5, 1e-2], "default": 1e-3})
+    Log(default=0.001, low=1e-05, high=0.01)
+    >>> parse_parameter("fcnet_activation", {"choice": ["relu", "tanh"]}).neighbours("relu")
+    ('relu', 'tanh')
 
     Raises:
         BadInput: with every problem of this parameter, each starting with its name.
@@ -481,7 +506,7 @@ def _is_number(value: object) -> bool:
 
 
 def _same(value: object, other: object) -> bool:
-    """Equality that tells 1 from True, as a choice must."""
+    """Compares two values and distinguishes 1 from True, as a choice must."""
     alike = type(value) is type(other) or (_is_number(value) and _is_number(other))
     return alike and bool(value == other)
 
@@ -491,7 +516,7 @@ def _is_pow2(value: int) -> bool:
 
 
 def _factors(text: str) -> tuple[str | float, ...]:
-    """The numbers and the names of a product."""
+    """Splits a product into its numbers and names."""
     return tuple(_factor(part.strip()) for part in text.split("*"))
 
 

@@ -1,4 +1,4 @@
-"""Statistics of few runs: the interquartile mean, bootstrap intervals, probability of improvement.
+"""Statistics of a few runs: interquartile mean, bootstrap intervals, probability of improvement.
 
 After Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice"
 (arXiv 2108.13264).
@@ -18,22 +18,32 @@ Interval = tuple[float, float]
 
 
 def iqm(values: Any, axis: int = -1) -> Any:
-    """The mean of the middle half, along an axis."""
+    """Computes the interquartile mean: the mean of the middle half, along an axis.
+
+    >>> float(iqm([0.0, 10.0, 20.0, 90.0]))
+    15.0
+    """
     return stats.trim_mean(values, 0.25, axis=axis)
 
 
 def interval(*samples: ArrayLike, of: Callable[..., Any] = np.mean) -> Interval:
-    """95 % percentile bootstrap interval of a statistic, (low, high).
+    """Computes the 95 % percentile bootstrap interval of a statistic, (low, high).
+
+    >>> interval([3.0, 3.0, 3.0])
+    (3.0, 3.0)
+    >>> low, high = interval([1.0, 2.0, 3.0, 4.0], of=iqm)
+    >>> 1.0 <= low < 2.5 < high <= 4.0
+    True
 
     Args:
-        samples: each of shape (runs,), resampled each by itself.
-        of: a vectorised function of the samples and ``axis``.
+        samples: arrays of shape (runs,); each is resampled independently.
+        of: vectorised function of the samples and ``axis``.
     """
     columns = [np.asarray(sample, dtype=float) for sample in samples]
     if all(len(column) < 2 or np.ptp(column) == 0 for column in columns):
         value = float(of(*columns, axis=-1))
         return value, value
-    found = stats.bootstrap(
+    bounds = stats.bootstrap(
         columns,
         of,
         n_resamples=BOOTSTRAP_RESAMPLES,
@@ -42,14 +52,18 @@ def interval(*samples: ArrayLike, of: Callable[..., Any] = np.mean) -> Interval:
         rng=0,
         batch=1_000,
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(bounds.low), float(bounds.high)
 
 
 def better(ours: ArrayLike, theirs: ArrayLike) -> dict[str, Any]:
-    """How sure it is that ours are better: ``probability``, see :func:`improvement`, and ``ci95``.
+    """Computes :func:`improvement` as ``probability`` and its 95 % bootstrap interval as ``ci95``.
+
+    >>> better([2.0, 2.0], [1.0, 1.0])
+    {'probability': 1.0, 'ci95': [1.0, 1.0]}
 
     Args:
-        ours: scores, shape (n,); theirs: shape (m,).
+        ours: scores, shape (n,).
+        theirs: scores, shape (m,).
     """
     return {
         "probability": float(improvement(ours, theirs)),
@@ -58,9 +72,12 @@ def better(ours: ArrayLike, theirs: ArrayLike) -> dict[str, Any]:
 
 
 def improvement(ours: Any, theirs: Any, axis: int = -1) -> Any:
-    """The probability that a run of ours beats one of theirs; ties count half.
+    """Computes the probability that a run of ours beats one of theirs; ties count half.
 
-    Shapes (..., n) and (..., m), compared along the last axis.
+    The shapes are (..., n) and (..., m), compared along the last axis.
+
+    >>> float(improvement([3.0, 2.0], [1.0, 2.0]))
+    0.875
     """
     a, b = np.asarray(ours)[..., :, None], np.asarray(theirs)[..., None, :]
     return ((a > b) + 0.5 * (a == b)).mean(axis=(-2, -1))
