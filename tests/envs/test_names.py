@@ -14,6 +14,7 @@ from conftest import ROOT, run_rltune
 
 import rltune
 from rltune import catalog, envs
+from rltune.catalog import probe
 from rltune.catalog.algorithms import ALGORITHMS, algorithm
 from rltune.errors import BadInput
 from rltune.request import preflight
@@ -176,7 +177,7 @@ def test_observations_choose_the_preset() -> None:
     assert "pixels" not in "".join(flat.sources.values())
     assert catalog.preset("ppo", catalog.environment("Blackjack-v1")).settings["frame_stack"] == 1
     # A family's preset is not for whoever bears its name.
-    assert not catalog.has_pixels(envs.EnvInfo("Nowhere-v0", "Nowhere-v0", pixels=None))
+    assert not probe.has_pixels(envs.EnvInfo("Nowhere-v0", "Nowhere-v0", pixels=None))
 
 
 @pytest.mark.parametrize("given", ["own:Endless", "own:Endless.Within"])

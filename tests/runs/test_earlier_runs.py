@@ -65,7 +65,9 @@ def test_earlier_runs_are_listed(here: Path) -> None:
 
 
 def test_an_earlier_policy_scores_what_it_scored(here: Path) -> None:
-    assert ask(here, "evaluate", "runs/finished") == summary_of(here / "runs/finished")["evaluation"]
+    assert (
+        ask(here, "evaluate", "runs/finished") == summary_of(here / "runs/finished")["evaluation"]
+    )
 
 
 def test_the_best_policy_of_an_earlier_killed_run_is_scored(here: Path) -> None:
