@@ -22,6 +22,7 @@ from trained import trained
 import rltune
 from rltune.errors import BadCheckpoint, BadInput, MachineError
 from rltune.policies import evaluation
+from rltune.request.resume import check_resumable
 from rltune.request.trust import is_known, is_own
 from rltune.runs import checkpoints, signatures, state_file
 from rltune.runs.checkpoints import LEARNER_FILE, MANIFEST, RECORD_FILE
@@ -338,7 +339,7 @@ def test_a_saved_state_is_checked_like_any_input(cut_off: Path) -> None:
         folder = _theirs(cut_off)
         _damage(folder, change)
         with pytest.raises(BadInput, match=words):
-            rltune.request.check_resumable(RunFolder.open(folder), force=True)
+            check_resumable(RunFolder.open(folder), force=True)
 
 
 # The current folder ------------------------------------------------------------------------------

@@ -195,7 +195,7 @@ def test_a_restored_state_continues_without_a_difference(
             saved = json.loads(json.dumps(table.scheduler.get_state()))
             reported = table.scheduler._reported
             table.scheduler.__init__(
-                table.scheduler._plan,
+                table.scheduler._context,
                 type(table.scheduler.explorer)(  # type: ignore[misc]
                     algorithm("ppo").mutable(table.spec.space), 99
                 ),
