@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from rltune.catalog.algorithms import ALGORITHMS
-
-#: Schedules and temperatures pass through float32 on their way.
-TOLERANCE = 1e-6
-
-_NUMBER = (int, float)
-#: What a setting's value looks like, by the setting's type; RLlib's further forms ("auto", a range
-#: to draw from) have nothing they could be compared with.
-_FORMS: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "bool": (bool,),
-    "ints": (list, tuple),
-    "schedule": (*_NUMBER, list, tuple),
-    "float": _NUMBER,
-    "int": _NUMBER,
-}
 
 
 @dataclass(frozen=True)
@@ -67,47 +49,13 @@ def mismatches(
         env_steps: the trial's clock, which a schedule is taken at.
     """
     settings = ALGORITHMS[algo].settings
-    found = []
+    differences = []
     for reading in readings:
         wanted = asked.get(reading.name)
-        if not isinstance(wanted, _FORMS[settings[reading.name].type]):
-            continue
-        if settings[reading.name].type == "schedule":
-            agree = _schedules_agree(wanted, reading.value, env_steps)
-        else:
-            agree = _agree(wanted, reading.value)
-        if not agree:
+        if not settings[reading.name].agrees(wanted, reading.value, env_steps):
             shown = f"{reading.name} acts at {_text(reading.value)}, asked for {_text(wanted)}"
-            found.append(f"the {reading.place}'s {shown}")
-    return found
-
-
-def _schedules_agree(wanted: Any, acting: Any, env_steps: int) -> bool:
-    largest = max(abs(point[1]) for point in wanted) if isinstance(wanted, list | tuple) else 0.0
-    return math.isclose(
-        _value_at(wanted, env_steps),
-        _value_at(acting, env_steps),
-        rel_tol=TOLERANCE,
-        abs_tol=TOLERANCE * largest,
-    )
-
-
-def _value_at(schedule: Any, env_steps: int) -> float:
-    """The value of a number or of points with straight lines between."""
-    if not isinstance(schedule, list | tuple):
-        return float(schedule)
-    steps, values = zip(*schedule, strict=True)
-    return float(np.interp(env_steps, steps, values))
-
-
-def _agree(wanted: Any, acting: Any) -> bool:
-    if isinstance(wanted, bool | str) or not isinstance(wanted, int | float):
-        return bool(_listed(wanted) == _listed(acting))
-    return isinstance(acting, int | float) and math.isclose(wanted, acting, rel_tol=TOLERANCE)
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+            differences.append(f"the {reading.place}'s {shown}")
+    return differences
 
 
 def _text(value: Any) -> str:

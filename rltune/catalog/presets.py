@@ -404,7 +404,7 @@ def _spent(algo: Algorithm, settings: Mapping[str, Any], steps: int) -> list[str
     """Rates that are at zero before the budget ends, as where ``--steps`` asks for more of them."""
     problems = []
     for name, value in settings.items():
-        end = algo.settings[name].spent_from(value)
+        end = algo.settings[name].zero_from(value)
         if end < steps:
             stretched = [[int(at * steps / end), rate] for at, rate in value]
             problems.append(
