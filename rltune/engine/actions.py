@@ -1,4 +1,4 @@
-"""From a policy's actions to an environment's; see :mod:`rltune.engine.codec`."""
+"""Converts a policy's actions to an environment's; see :mod:`rltune.engine.codec`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from gymnasium import spaces
 
 
 class UnsupportedSpace(ValueError):
-    """A space that no policy here can read, or act in. The message says what would help."""
+    """A space that rltune's policies cannot read or act in. The message names the fix."""
 
 
 class ActionCodec(ABC):
-    """Between a policy's actions and an environment's.
+    """Converts a policy's actions to an environment's.
 
     Attributes:
-        theirs: the environment's action space.
-        ours: the policy's.
-        choices: numbers in a mask of legal actions; 0 where actions cannot be masked.
+        theirs: action space of the environment.
+        ours: action space of the policy.
+        choices: length of a mask of legal actions; 0 if actions cannot be masked.
     """
 
     theirs: gym.Space[Any]
@@ -31,21 +31,21 @@ class ActionCodec(ABC):
 
     @property
     def is_identity(self) -> bool:
-        """Whether both are the same."""
+        """Whether both action spaces are equal."""
         return False
 
     @abstractmethod
     def decode(self, actions: Any) -> Any:
-        """Actions of the environment's, shape (..., *theirs.shape), from the policy's (..., d)."""
+        """Converts the policy's actions (..., d) to the environment's, (..., *theirs.shape)."""
 
     def split(self, actions: Any) -> Sequence[Any]:
-        """As :meth:`decode`, one action a copy, each as the environment's space samples it."""
+        """Decodes one action per copy, each of the type that the environment's space samples."""
         decoded: Sequence[Any] = self.decode(actions)
         return decoded
 
 
 class DiscreteCodec(ActionCodec):
-    """Of ``Discrete``, which may start anywhere."""
+    """Codec of ``Discrete``, with any start."""
 
     def __init__(self, space: spaces.Discrete) -> None:
         self.theirs, self.ours = space, spaces.Discrete(int(space.n))
@@ -53,16 +53,16 @@ class DiscreteCodec(ActionCodec):
 
     @property
     def is_identity(self) -> bool:
-        """Where it starts from 0, in 64 bits."""
+        """Whether the space starts at 0 and has 64 bits."""
         return bool(self.theirs == self.ours and self.theirs.dtype == np.int64)
 
     def decode(self, actions: Any) -> Any:
-        """Shape (...) to (...)."""
+        """Converts actions of shape (...) to (...)."""
         return (np.asarray(actions) + self.theirs.start).astype(self.theirs.dtype)[()]
 
 
 class MultiDiscreteCodec(ActionCodec):
-    """Of ``MultiDiscrete`` and ``MultiBinary``, of any shape."""
+    """Codec of ``MultiDiscrete`` and ``MultiBinary`` of any shape."""
 
     def __init__(self, space: spaces.MultiDiscrete | spaces.MultiBinary) -> None:
         binary = isinstance(space, spaces.MultiBinary)
@@ -72,17 +72,17 @@ class MultiDiscreteCodec(ActionCodec):
         self.choices = int(np.sum(counts))
 
     def decode(self, actions: Any) -> Any:
-        """Shape (..., d) to (..., *theirs.shape)."""
+        """Converts actions of shape (..., d) to (..., *theirs.shape)."""
         shaped = np.reshape(actions, (*np.shape(actions)[:-1], *self.theirs.shape))
         return (shaped + self.start).astype(self.theirs.dtype)
 
 
 class BoxCodec(ActionCodec):
-    """Of ``Box``: what comes out is in the space, whatever the policy says that is a number.
+    """Codec of ``Box``: the result is in the space for any finite action of the policy.
 
-    Dimensions with two finite bounds are stretched from [-1, 1] (RLlib's ``normalize_actions``),
-    those of whole numbers in bins of equal width. The others are the environment's own numbers,
-    clipped to the bound that there is.
+    Dimensions with two finite bounds are scaled from [-1, 1] (RLlib's ``normalize_actions``),
+    integers in bins of equal width. The other dimensions pass through unscaled, clipped to a
+    finite bound.
     """
 
     def __init__(self, space: spaces.Box) -> None:
@@ -93,15 +93,15 @@ class BoxCodec(ActionCodec):
         self.low, self.high = np.ravel(space.low), np.ravel(space.high)
         edge = np.where(self.bounded, np.float32(1), np.float32(np.inf))
         self.ours = spaces.Box(-edge, edge, (size,), np.float32)
-        # The nearest numbers within the bounds that 64 bits hold: 2 ** 63 - 1 is none of them.
+        # The nearest float64 within the bounds: 2 ** 63 - 1 is not a float64.
         self.least = np.array([_within(x, 1) for x in self.low.tolist()], np.float64)
         self.most = np.array([_within(x, -1) for x in self.high.tolist()], np.float64)
-        # A bin a whole number: the last ends one past the highest.
+        # One bin per integer: the last bin ends one past the highest.
         self.from_ = np.where(self.bounded, self.least, 0.0)
         self.to_ = np.where(self.bounded, self.most + self.whole, 0.0)
 
     def decode(self, actions: Any) -> Any:
-        """Shape (..., d) to (..., *theirs.shape)."""
+        """Converts actions of shape (..., d) to (..., *theirs.shape)."""
         said = np.asarray(actions, np.float64)
         share = (np.clip(said, -1.0, 1.0) + 1.0) / 2.0
         values = self.from_ * (1.0 - share) + self.to_ * share
@@ -113,18 +113,18 @@ class BoxCodec(ActionCodec):
         values = np.clip(values, self.least, self.most)
         with np.errstate(over="ignore"):
             taken = values.astype(self.theirs.dtype)
-        if not self.whole:  # rounding to fewer bits may lead past a bound
+        if not self.whole:  # rounding to fewer bits may exceed a bound
             taken = np.clip(taken, self.low, self.high)
         return taken.reshape((*said.shape[:-1], *self.theirs.shape))
 
     def split(self, actions: Any) -> Sequence[Any]:
-        """An array a copy, where a single number is an action too."""
+        """Decodes one array per copy, also where an action is a single number."""
         decoded = self.decode(actions)
         return decoded if self.theirs.shape else [decoded[i, ...] for i in range(len(decoded))]
 
 
 def _within(bound: float, inwards: int) -> float:
-    """The float64 nearest to a bound that does not lie beyond it."""
+    """Returns the float64 nearest to a bound and not beyond it."""
     near = float(bound)
     exact = not isinstance(bound, int) or int(near) == bound
     if exact or (int(near) - bound) * inwards > 0:
@@ -133,10 +133,10 @@ def _within(bound: float, inwards: int) -> float:
 
 
 def action_codec(space: gym.Space[Any]) -> ActionCodec:
-    """The codec of an action space.
+    """Returns the codec of an action space.
 
     Raises:
-        UnsupportedSpace: no policy here can act in it.
+        UnsupportedSpace: rltune's policies cannot act in it.
     """
     if isinstance(space, spaces.Discrete):
         return DiscreteCodec(space)

@@ -1,8 +1,8 @@
-"""One codec between an environment and a policy: what the policy reads, what the environment gets.
+"""The codec between environment and policy: converts observations and actions.
 
-A policy reads one array of numbers and answers in one of three forms. An environment shows and
-takes whatever its author defined. Every environment that rltune makes passes through here
-(:mod:`rltune.envs`), in training, scoring, play and export alike.
+A policy reads one array and acts in one of three kinds of space; an environment has the spaces that
+its author defined. Every environment that rltune makes (:mod:`rltune.envs`) uses this codec, in
+training, scoring, play and export.
 
 =================================  ===============================================================
 an environment's actions           the policy's

@@ -1,4 +1,4 @@
-"""What :mod:`rltune.engine.codec` does to actions, in torch: the end of an exported policy."""
+"""Decodes actions in torch as :mod:`rltune.engine.codec` does, for exported policies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rltune.engine.codec import ActionCodec, BoxCodec, DiscreteCodec, MultiDiscr
 
 
 class Decoder(nn.Module):
-    """A policy's actions (N, ...) to the environment's, (N, *shape), in its dtype."""
+    """Converts a policy's actions (N, ...) to the environment's, (N, *shape), in its dtype."""
 
     start: torch.Tensor
     from_: torch.Tensor

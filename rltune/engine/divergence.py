@@ -1,4 +1,4 @@
-"""A reward, observation, loss or gradient that is no finite number ends a member's training."""
+"""Detects rewards, observations, losses and gradients that are not finite."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rltune.engine.rollout import Rollout
 
 
 class Divergence(Exception):
-    """Raised inside a training step, before what it found reaches buffer, weights or optimiser.
+    """A value is not finite. Raised in a training step, before buffer, weights or optimiser change.
 
     Args:
         what: ``reward``, ``observation``, ``action``, ``loss`` or ``gradient``.
-        value: what it is: not a number, or infinite.
-        env_steps: the trial's step it was met at; None for the newest.
+        value: NaN or infinite.
+        env_steps: environment step of the trial; None for the newest.
     """
 
     def __init__(self, what: str, value: float, env_steps: int | None = None) -> None:
@@ -31,7 +31,7 @@ class Divergence(Exception):
         return f"{self.what} is {self.value}"
 
     def record(self, now: int) -> dict[str, Any]:
-        """As JSON holds it; ``now`` is the trial's newest step."""
+        """Returns a dict for JSON; ``now`` is the trial's newest step."""
         env_steps = now if self.env_steps is None else self.env_steps
         return {"env_steps": env_steps, "what": self.what, "value": self.value}
 
@@ -40,7 +40,7 @@ def check_rollouts(rollouts: Iterable[Rollout], env_steps: int) -> None:
     """Raises Divergence for a reward or an observation that is not finite.
 
     Args:
-        env_steps: the trial's clock before these rollouts.
+        env_steps: environment steps of the trial before these rollouts.
     """
     for rollout in rollouts:
         for what, values in (
@@ -56,16 +56,16 @@ def check_rollouts(rollouts: Iterable[Rollout], env_steps: int) -> None:
 
 
 class Watch:
-    """Looks at the loss and the gradients' norm of every update, before it is applied.
+    """Checks the loss and the gradient norms of every update before it is applied.
 
-    On a CPU the numbers are there to be read. A GPU is not waited for: the kernel of fused Adam
-    skips a step where ``found_inf`` is 1, which it is from the first bad update on, and
-    :meth:`check` reads that once a training step. Until then target networks may move on towards
-    the weights, which stay as they are.
+    On a CPU, the numbers are checked at once. On a GPU, updates are not synchronised: the kernel of
+    fused Adam skips a step if ``found_inf`` is 1, which it is from the first bad update on, and
+    :meth:`check` reads it once per training step. Until then target networks may still move
+    towards the weights, which do not change.
 
     Args:
-        optimizers: of the learner; those that are not a fused Adam make every update wait.
-        waits: whether each update waits for its numbers; None to choose.
+        optimizers: optimisers of the learner; any that is not a fused Adam makes updates wait.
+        waits: whether each update waits for its numbers; None to decide by device and optimisers.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Watch:
     ) -> None:
         fused = all(group.get("fused") for each in optimizers for group in each.param_groups)
         self.waits = (device.type == "cpu" or not fused) if waits is None else waits
-        self._total = torch.zeros((), device=device)  # zero, or not a number from then on
+        self._total = torch.zeros((), device=device)  # zero; NaN from the first bad update on
         self._found = torch.zeros((), device=device)
         self._seen: list[tuple[torch.Tensor, Sequence[torch.Tensor]]] = []
         if not self.waits:
@@ -84,24 +84,24 @@ class Watch:
                 optimizer.found_inf = self._found  # type: ignore[attr-defined]
 
     def look(self, loss: torch.Tensor, norms: Sequence[torch.Tensor]) -> None:
-        """Before an update: its loss and the norms of its gradients, each a single number.
+        """Checks an update before it is applied: its loss and the norms of its gradients, scalars.
 
         Raises:
-            Divergence: one is not finite; on a GPU :meth:`check` raises it.
+            Divergence: one of them is not finite; on a GPU :meth:`check` raises it.
         """
         if self.waits:
             _check(loss, norms)
             return
         self._seen.append((loss, norms))
         for value in (loss, *norms):
-            self._total.add_(value, alpha=0)  # what is not finite is not a number times zero
+            self._total.add_(value, alpha=0)  # zero times a value that is not finite is NaN
         torch.ne(self._total, self._total, out=self._found)
 
     def check(self) -> None:
-        """After the updates of a training step.
+        """Checks the updates of a training step after it.
 
         Raises:
-            Divergence: one of them was not applied, nor any since.
+            Divergence: an update was bad; it and all later ones were not applied.
         """
         seen, self._seen = self._seen, []
         if seen and self._found.item():
@@ -109,7 +109,7 @@ class Watch:
                 _check(loss, norms)
 
     def clear(self) -> None:
-        """Starts anew, on restored weights."""
+        """Resets the check after weights were restored."""
         self._total.zero_()
         self._found.zero_()
         self._seen.clear()

@@ -1,4 +1,4 @@
-"""Episodes that have ended: return, length, the numbers in their last ``info``, and the means."""
+"""Finished episodes: return, length, numbers in their last ``info``, and their means."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ import numpy as np
 #: Metrics of a trial: means over a window of episodes. Each number of ``info`` is reported under
 #: the prefix and its own name.
 REWARD, LENGTH, PREFIX = "episode_reward_mean", "episode_len_mean", "episode_info/"
-#: Numbers of one episode that are reported, the first ones, and the depth of nested dicts.
+#: Most numbers reported per episode (the first ones), and the greatest depth of nested dicts.
 MAX_NUMBERS, MAX_DEPTH = 100, 5
 #: Gymnasium's own entries. Return and length of ``RecordEpisodeStatistics`` are reported as
-#: episode_reward_mean and episode_len_mean, and its seconds are no property of the policy.
+#: episode_reward_mean and episode_len_mean; its seconds do not depend on the policy.
 BOOKKEEPING = {"final_obs", "final_info", "final_observation", "TimeLimit.truncated"}
-#: EnvPool's, which names the copies of an environment.
+#: EnvPool's entries about the copies of an environment.
 POOL_BOOKKEEPING = {"env_id", "players", "elapsed_step"}
 
 
 def final_infos(infos: Mapping[str, Any], done: np.ndarray) -> list[Mapping[str, Any]]:
-    """The last ``info`` of each copy whose episode has ended, in the order of the copies.
+    """Returns the last ``info`` of each copy whose episode has ended, in the order of the copies.
 
     Args:
-        infos: of one step of a vector environment: under ``final_info`` where copies are reset in
-            the same step, either each copy's own or all of them merged into arrays.
-        done: shape (N,), whether the episode of a copy has ended.
+        infos: infos of one step of a vector environment; with SAME_STEP autoreset the last ones
+            are under ``final_info``, one per copy or merged into arrays.
+        done: shape (N,), whether the episode of each copy has ended.
     """
     final = infos.get("final_info", infos)
     if isinstance(final, Mapping):
@@ -38,8 +38,8 @@ def final_infos(infos: Mapping[str, Any], done: np.ndarray) -> list[Mapping[str,
 
 
 def _of_copy(merged: Mapping[str, Any], copy: int) -> dict[str, Any]:
-    """One copy's part of what gymnasium merges: ``{"x": array, "_x": mask}``, also nested."""
-    found: dict[str, Any] = {}
+    """Returns one copy's part of gymnasium's merged ``{"x": array, "_x": mask}``, also nested."""
+    info: dict[str, Any] = {}
     for name, values in merged.items():
         mask = merged.get(f"_{name}")
         if name in POOL_BOOKKEEPING or (name.startswith("_") and name[1:] in merged):
@@ -47,16 +47,16 @@ def _of_copy(merged: Mapping[str, Any], copy: int) -> dict[str, Any]:
         if mask is not None and not mask[copy]:
             continue
         if isinstance(values, Mapping):
-            found[name] = _of_copy(values, copy)
+            info[name] = _of_copy(values, copy)
         elif isinstance(values, np.ndarray | list | tuple) and copy < len(values):
-            found[name] = values[copy]
-    return found
+            info[name] = values[copy]
+    return info
 
 
 def numbers(info: Any) -> dict[str, float]:
-    """The numbers in an episode's last ``info``, booleans as 0 and 1; all else is left out.
+    """Returns the numbers in an episode's last ``info``, booleans as 0 and 1; omits other values.
 
-    Nested dicts are flattened, their names joined by ``/``.
+    Nested dicts are flattened, with their names joined by ``/``.
     """
     return dict(islice(_numbers(info, "", MAX_DEPTH), MAX_NUMBERS))
 
@@ -74,7 +74,7 @@ def _numbers(info: Any, prefix: str, depth: int) -> Iterator[tuple[str, float]]:
 
 
 def _number(value: Any) -> float | None:
-    """A number, or an array or tensor of one number; None for anything else."""
+    """Converts a number, or an array or tensor of one number; None for anything else."""
     plain = isinstance(value, bool | int | float | np.generic | np.ndarray)
     if not plain and getattr(value, "shape", None) not in ((), (1,)):
         return None
@@ -87,13 +87,13 @@ def _number(value: Any) -> float | None:
 
 @dataclass(frozen=True)
 class Episode:
-    """One that has ended.
+    """One finished episode.
 
     Attributes:
         reward: undiscounted sum of its rewards.
-        length: in steps; 0 where it is not known.
-        info: the numbers of its last ``info``, see :func:`numbers`.
-        began: when it began, on a clock of whoever played it; -1 for before that.
+        length: length in steps; 0 if unknown.
+        info: numbers of its last ``info``, see :func:`numbers`.
+        began: step at which it began, on the caller's clock; -1 if it began before that clock.
     """
 
     reward: float
@@ -103,17 +103,17 @@ class Episode:
 
     @property
     def measured(self) -> dict[str, float]:
-        """Every metric of this episode alone, by name; those that are not finite are absent."""
+        """Returns every finite metric of this episode by name."""
         named = {f"{PREFIX}{name}": value for name, value in self.info.items()}
         finite = {name: value for name, value in named.items() if math.isfinite(value)}
         return {REWARD: self.reward, LENGTH: float(self.length), **finite}
 
 
 class Window:
-    """The newest episodes, of which a trial reports the means.
+    """The newest episodes, whose means a trial reports.
 
     Attributes:
-        episodes: their numbers are finite, the returns may not be.
+        episodes: episodes with finite numbers; returns may be infinite or NaN.
     """
 
     def __init__(self, size: int) -> None:
@@ -122,16 +122,16 @@ class Window:
 
     @property
     def returns(self) -> list[float]:
-        """Of each episode, shape (episodes,)."""
+        """Returns of the episodes, shape (episodes,)."""
         return [episode.reward for episode in self.episodes]
 
     def add(self, episodes: Iterable[Episode], late: bool = False) -> dict[str, float]:
-        """Counts episodes. Returns numbers of theirs that are not finite, which have no mean.
+        """Adds episodes. Returns their numbers that are not finite and excluded from the means.
 
         Args:
-            late: they were running when the interval ended and have been played to their end
-                since. They are long ones, and take the places that they began at: at the newest
-                places a window shorter than an interval would hold too many of them.
+            late: whether the episodes were still running when the interval ended, and were played
+                to their end afterwards. They are long episodes and are ordered by their start: at
+                the end, a window shorter than an interval would hold too many of them.
         """
         odd: dict[str, float] = {}
         added = []
@@ -146,21 +146,21 @@ class Window:
         return odd
 
     def clear(self) -> None:
-        """Forgets every episode."""
+        """Removes every episode."""
         self.episodes.clear()
 
     def means(self) -> dict[str, float]:
-        """Every metric by its name; those that no episode has had are absent."""
+        """Returns the mean of every metric by name; omits metrics that no episode has."""
         lengths = [episode.length for episode in self.episodes if episode.length]
         columns: dict[str, Sequence[float]] = {REWARD: self.returns, LENGTH: lengths}
         infos = [episode.info for episode in self.episodes]
         for name in dict.fromkeys(name for info in infos for name in info):
             columns[PREFIX + name] = [info[name] for info in infos if name in info]
-        found = {name: sum(each) / len(each) for name, each in columns.items() if each}
-        return {name: mean for name, mean in found.items() if not math.isnan(mean)}
+        means = {name: sum(each) / len(each) for name, each in columns.items() if each}
+        return {name: mean for name, mean in means.items() if not math.isnan(mean)}
 
     def to_dict(self) -> dict[str, Any]:
-        """As the record of a checkpoint holds it."""
+        """Returns the entries for the record of a checkpoint."""
         return {
             "window": self.size,
             "episode_returns": self.returns,
@@ -169,7 +169,7 @@ class Window:
         }
 
     def load(self, record: Mapping[str, Any]) -> None:
-        """Adds the episodes of a record; one of earlier versions holds their returns alone."""
+        """Adds the episodes of a record; records of earlier versions hold only their returns."""
         returns = record["episode_returns"]
         lengths = record.get("episode_lengths", [0] * len(returns))
         infos = record.get("episode_infos", [{}] * len(returns))
@@ -177,26 +177,26 @@ class Window:
 
 
 def record_means(record: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics over the episodes in the record of a checkpoint, by name."""
+    """Returns the mean metrics over the episodes in a checkpoint's record, by name."""
     window = Window(max(1, len(record["episode_returns"])))
     window.load(record)
     return window.means()
 
 
 def pause_matters(ended: Sequence[int], running: Sequence[int], window: int) -> bool:
-    """Whether a mean over episodes would be wrong if those that are running were cut off.
+    """Whether cutting off the running episodes would bias a mean over episodes.
 
-    Of a copy that is stopped after a while the running episode is more likely a long one (the
-    inspection paradox), so that means over those that ended in time favour the short ones. In a
-    mean that grows with the length of an episode it makes a share of about ``CV^2 / k``, for ``k``
-    episodes a copy whose lengths have the coefficient of variation CV (renewal theory). That
-    matters where it is more than half of the standard error of the mean, ``CV / sqrt(window)``.
+    When a copy is stopped, its running episode is more likely a long one (the inspection paradox),
+    so means over the finished episodes favour short ones. For a mean that grows with the length of
+    an episode, the relative bias is about ``CV^2 / k``, with ``k`` episodes per copy whose lengths
+    have the coefficient of variation CV (renewal theory). It matters if it is more than half of
+    the standard error of the mean, ``CV / sqrt(window)``.
 
     Args:
         ended: lengths of the episodes that ended since the last pause.
-        running: steps so far of the episode of each copy; one that is not longer than those that
-            ended says nothing about lengths.
-        window: episodes that the mean is over.
+        running: steps so far of the running episode of each copy; those no longer than the mean
+            of the finished ones carry no information on lengths.
+        window: number of episodes in the mean.
     """
     if not any(running):
         return False
@@ -208,7 +208,7 @@ def pause_matters(ended: Sequence[int], running: Sequence[int], window: int) -> 
 
 
 def reported(result: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics of a trial's result beside its return, by name."""
+    """Returns the metrics of a trial's result other than its return, by name."""
     return {
         name: float(value)
         for name, value in result.items()

@@ -1,4 +1,4 @@
-"""Noise of exploring actions that is correlated from one step to the next."""
+"""Exploration noise that is correlated over time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 class CorrelatedNoise:
     """Standard normal noise ``z' = rho z + sqrt(1 - rho^2) w``, ``w`` white.
 
-    A stationary Ornstein-Uhlenbeck process. Each draw by itself is standard normal; together they
-    push one way for about ``1 / (1 - rho)`` steps, and reach what takes momentum (coloured noise:
-    Eberhard et al. 2023 for SAC, Hollenstein et al. 2024 for PPO).
+    A stationary Ornstein-Uhlenbeck process. Each draw is standard normal; successive draws keep
+    their direction for about ``1 / (1 - rho)`` steps, which explores tasks that need momentum
+    (coloured noise: Eberhard et al. 2023 for SAC, Hollenstein et al. 2024 for PPO).
 
     Args:
-        rho: correlation of a draw with the one before, in [0, 1).
+        rho: correlation of a draw with the previous one, in [0, 1).
     """
 
     def __init__(self, rho: float) -> None:
@@ -23,7 +23,7 @@ class CorrelatedNoise:
         self._last: torch.Tensor | None = None
 
     def sample(self, like: torch.Tensor) -> torch.Tensor:
-        """The next draw, in the shape, dtype and device of a tensor."""
+        """Draws noise with the shape, dtype and device of a tensor."""
         noise = torch.randn_like(like)
         if self._last is not None:
             noise = self.rho * self._last + math.sqrt(1 - self.rho**2) * noise

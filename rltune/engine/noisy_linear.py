@@ -12,12 +12,12 @@ from torch.nn import functional
 class NoisyLinear(nn.Linear):
     """A linear layer with factorised Gaussian noise on its weights.
 
-    The noise is drawn anew at every call while the layer is in training mode, exploring included;
-    in evaluation mode the mean weights act.
+    In training mode, which includes exploration, every call draws new noise; in evaluation mode the
+    layer uses the mean weights.
 
     Args:
-        layer: whose sizes and place it takes.
-        sigma0: noise at the start, divided by the square root of the number of inputs.
+        layer: the layer to replace, for its sizes.
+        sigma0: initial noise, divided by the square root of the number of inputs.
     """
 
     def __init__(self, layer: nn.Linear, sigma0: float) -> None:
@@ -29,7 +29,7 @@ class NoisyLinear(nn.Linear):
         self.bias_sigma = nn.Parameter(torch.full_like(self.bias, sigma0 * bound))
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Shape (..., in_features) to (..., out_features)."""
+        """Maps inputs of shape (..., in_features) to (..., out_features)."""
         if not self.training:
             return super().forward(inputs)
         noise_in = _scaled(torch.randn(self.in_features, device=inputs.device))

@@ -1,7 +1,7 @@
-"""Observations and rewards brought to one scale, by statistics that the network carries.
+"""Normalises observations and rewards with running statistics that belong to the network.
 
-They are buffers of the RLModule: so they are in every checkpoint and in policy.pt, a clone takes
-its donor's, remote runners get them with the weights, and evaluation uses them as they were.
+The statistics are buffers of the RLModule: they are in every checkpoint and in policy.pt, a clone
+copies its donor's, remote runners get them with the weights, and evaluation uses them unchanged.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from rltune.engine.rollout import Rollout
 
 #: RLlib's name of the column of observations.
 OBS = "obs"
-#: Normalised numbers are clipped to this distance from zero, as is common for both.
+#: Normalised observations and rewards are clipped to [-CLIP, CLIP], as is common.
 CLIP = 10.0
-#: Added to a variance: what never varies is divided by a little.
+#: Added to a variance, so that constants are not divided by zero.
 EPSILON = 1e-8
-#: The rating of an action that a mask forbids: its probability is 0, and it is never the highest.
-#: Finite, so that its product with a probability of 0 is 0.
+#: Logit or value of a masked action: its probability is 0 and it is never the highest. Finite, so
+#: that its product with a probability of 0 is 0.
 ILLEGAL = -1e9
 
 
 class RunningMoments(nn.Module):
-    """Mean and variance of everything seen, by the update of Chan et al. (1979).
+    """Running mean and variance, by the update of Chan et al. (1979).
 
-    Single precision, and a whole number for the count: RLlib's checkpoints keep nothing finer.
+    The moments are float32 and the count is an integer, as RLlib's checkpoints keep them.
 
     Args:
-        shape: of one row.
+        shape: shape of one row.
     """
 
     mean: torch.Tensor
@@ -47,7 +47,7 @@ class RunningMoments(nn.Module):
 
     @torch.no_grad()
     def update(self, rows: torch.Tensor) -> None:
-        """Takes rows of shape (N, ...) into account."""
+        """Adds rows of shape (N, ...)."""
         if not len(rows):
             return
         rows, old, new = rows.double(), int(self.count), len(rows)
@@ -59,10 +59,10 @@ class RunningMoments(nn.Module):
 
 
 class MeanStdFilter(RunningMoments):
-    """Observations with mean 0 and variance 1; none seen yet: as they are.
+    """Scales observations to mean 0 and variance 1; before the first update they stay unchanged.
 
     Args:
-        masked: numbers of an action mask at the end of a row, which stay as they are.
+        masked: length of an action mask at the end of a row, which stays unchanged.
     """
 
     def __init__(self, shape: tuple[int, ...] = (), masked: int = 0) -> None:
@@ -70,7 +70,7 @@ class MeanStdFilter(RunningMoments):
         self._masked = masked
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
-        """Shape (N, ...), clipped to +-10."""
+        """Scales observations of shape (N, ...), clipped to +-10."""
         scaled: torch.Tensor = (obs - self.mean) * (self.var + EPSILON).rsqrt()
         scaled.clamp_(-CLIP, CLIP)
         if self._masked:
@@ -79,11 +79,11 @@ class MeanStdFilter(RunningMoments):
 
 
 class RewardScale(RunningMoments):
-    """Rewards divided by the standard deviation of the discounted return so far.
+    """Divides rewards by the standard deviation of the running discounted return.
 
-    As OpenAI Baselines' VecNormalize and Engstrom et al. (2020, arXiv 2005.12729) describe it. The
-    returns that are under way belong to the environments: they are in no checkpoint, and start
-    anew where the environments do.
+    Described in OpenAI Baselines' VecNormalize and Engstrom et al. (2020, arXiv 2005.12729). The
+    running returns belong to the environments: they are not in checkpoints, and restart when the
+    environments are reset.
     """
 
     def __init__(self) -> None:
@@ -93,10 +93,12 @@ class RewardScale(RunningMoments):
     def scaled(
         self, rewards: list[np.ndarray], rollouts: list[Rollout], gamma: float
     ) -> list[np.ndarray]:
-        """Rewards of shape (T, N), one array a rollout, scaled by these too; clipped to +-10.
+        """Updates the statistics with rewards (T, N), one array per rollout, and scales them.
+
+        Returns the rewards clipped to +-10.
 
         Args:
-            rollouts: one a runner, always in the same order; they say where episodes end.
+            rollouts: one per runner, always in the same order; they say where episodes end.
         """
         returns = [
             self._returns(runner, values, rollout, gamma)[rollout.valid]
@@ -109,26 +111,26 @@ class RewardScale(RunningMoments):
     def _returns(
         self, runner: int, rewards: np.ndarray, rollout: Rollout, gamma: float
     ) -> np.ndarray:
-        """The discounted return of every environment after each step, shape (T, N)."""
+        """Returns the discounted return of every environment after each step, shape (T, N)."""
         running = self._running.get(runner)
         if running is None or not rollout.continues or len(running) != rewards.shape[1]:
             running = np.zeros(rewards.shape[1])
-        goes_on = ~(rollout.terminated | rollout.truncated)
+        continues = ~(rollout.terminated | rollout.truncated)
         returns = np.empty(rewards.shape)
         for t, reward in enumerate(rewards):
             returns[t] = running * gamma + reward
-            running = returns[t] * goes_on[t]
+            running = returns[t] * continues[t]
         self._running[runner] = running
         return returns
 
 
 class NormalisationMixin:
-    """Mixed into RLModules: how the network reads observations.
+    """Mixin of RLModules that normalises the observations of the network.
 
     Attributes:
-        observation_filter: what ``observation_filter`` asks for.
-        divisor: what observations are divided by, see :func:`rltune.engine.codec.divisor`.
-        masked: numbers of an action mask at the end of an observation.
+        observation_filter: the filter of the setting ``observation_filter``, or None.
+        divisor: divisor of observations, see :func:`rltune.engine.codec.divisor`.
+        masked: length of an action mask at the end of an observation.
     """
 
     observation_filter: MeanStdFilter | None
@@ -147,9 +149,9 @@ class NormalisationMixin:
         self.masked = masked(space)
 
     def allow(self, batch: dict[str, Any], ratings: torch.Tensor) -> torch.Tensor:
-        """Ratings of numbered actions, (N, choices), those of illegal ones lowered out of reach.
+        """Replaces the ratings (N, choices) of illegal actions by :data:`ILLEGAL`.
 
-        A mask that allows nothing, as at the end of a game, restricts nothing.
+        A mask without any legal action, as at the end of a game, is ignored.
         """
         if not self.masked:
             return ratings
@@ -158,10 +160,10 @@ class NormalisationMixin:
 
 
 def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
-    """An array as a tensor; on its way to a GPU it goes through pinned memory, unwaited for."""
+    """Converts an array to a tensor; copies to a GPU asynchronously, through pinned memory."""
     if array.dtype == np.float64:
         array = array.astype(np.float32)
-    if not array.flags.writeable:  # it came from another process, and torch warns of it
+    if not array.flags.writeable:  # arrays of other processes, which torch warns about
         array = array.copy()
     tensor = torch.from_numpy(np.ascontiguousarray(array))
     if device.type == "cuda":
@@ -170,13 +172,13 @@ def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def as_numbers(net: Any, obs: torch.Tensor) -> torch.Tensor:
-    """Observations as float32, bytes of a picture scaled to [0, 1]."""
+    """Converts observations to float32, bytes of an image scaled to [0, 1]."""
     divisor = getattr(net, "divisor", 1.0)
     return obs.float() if divisor == 1.0 else obs.float().div_(divisor)
 
 
 def as_input(net: Any, obs: torch.Tensor) -> torch.Tensor:
-    """Observations as a network takes them: numbers, and through its filter where it has one."""
+    """Converts observations to the network's input: float32, filtered if it has a filter."""
     numbers = as_numbers(net, obs)
-    chosen = getattr(net, "observation_filter", None)
-    return numbers if chosen is None else chosen(numbers)
+    its_filter = getattr(net, "observation_filter", None)
+    return numbers if its_filter is None else its_filter(numbers)

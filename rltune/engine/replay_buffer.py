@@ -17,14 +17,14 @@ from rltune.processes import machine
 
 @dataclass(frozen=True)
 class Layout:
-    """What a buffer holds, known before any memory is taken.
+    """Shapes and sizes of a buffer, known before memory is allocated.
 
     Attributes:
-        observation_space: of one environment, frames stacked along the last axis.
+        observation_space: of one environment, with frames stacked along the last axis.
         action_space: of one environment.
-        capacity: transitions; an episode's last observation takes the room of one.
-        num_envs: environments that fill it, over all runners.
-        frame_stack: frames in an observation; the buffer keeps each frame once.
+        capacity: number of transitions; an episode's last observation counts as one.
+        num_envs: number of environments that fill it, over all runners.
+        frame_stack: number of frames in an observation; the buffer keeps each frame once.
     """
 
     observation_space: gym.Space[Any]
@@ -35,12 +35,12 @@ class Layout:
 
     @property
     def rows(self) -> int:
-        """Slots of one environment: its share, and one for the observation that comes next."""
+        """Number of slots per environment: its share, and one for the next observation."""
         return -(-self.capacity // self.num_envs) + 1
 
     @property
     def columns(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-        """Shape of one slot and dtype, by column. Frames of bytes stay bytes."""
+        """Shape of one slot and dtype by column. Frames of bytes stay bytes."""
         *outer, inner = self.observation_space.shape or (1,)
         frame = (*outer, inner // self.frame_stack)
         dtype = np.dtype(self.observation_space.dtype)
@@ -50,23 +50,23 @@ class Layout:
             "actions": (self.action_space.shape or (), _action_dtype(self.action_space)),
             "rewards": ((), np.dtype(np.float32)),
             "terminated": ((), flag),
-            # Nothing of this episode follows: the next slot is its last observation.
+            # Last transition of its episode: the next slot holds its last observation.
             "last": ((), flag),
-            # A transition to learn from. Not: an episode's last observation, the observation
-            # that the next step starts from, a slot never written.
+            # Whether the slot is a transition, and not an episode's last observation, the
+            # observation before the next step, or a slot never written.
             "live": ((), flag),
-            # Earlier frames of the same episode, as far as a stack needs them.
+            # Number of earlier frames of the same episode, at most as many as a stack needs.
             "age": ((), np.dtype(np.uint8)),
         }
 
     @property
     def nbytes(self) -> int:
-        """Memory of the whole buffer, in bytes."""
+        """Memory of the whole buffer in bytes."""
         slot = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self.columns.values())
         return slot * self.rows * self.num_envs
 
     def check_memory(self, trials: int = 1) -> None:
-        """Raises MemoryError where less is free than the buffers of so many trials will take."""
+        """Raises MemoryError if less memory is free than the buffers of all trials take."""
         free = machine.free_memory()
         if self.nbytes * trials > free.amount:
             each = f" in each of {trials} trials" if trials > 1 else ""
@@ -83,27 +83,27 @@ def _action_dtype(space: gym.Space[Any]) -> np.dtype[Any]:
 
 @dataclass(frozen=True)
 class Priorities:
-    """Proportional prioritisation (Schaul et al. 2016): its alpha and its beta."""
+    """Proportional prioritisation (Schaul et al. 2016): alpha and beta."""
 
     alpha: float = 0.6
     beta: float = 0.4
-    #: Added to a TD error, so that no transition is lost for ever.
+    #: Added to a TD error, so that every transition keeps a positive probability.
     EPSILON = 1e-6
 
 
 class ReplayBuffer:
-    """The last transitions of each environment, in the order they were taken.
+    """The newest transitions of each environment, in temporal order.
 
-    Each environment fills a ring of its own, and the observation a step leads to is the next
-    slot's: it is held once. So a sample can look ahead over ``n_step`` rewards with the discount
-    of the moment, and back over the frames of a stack.
+    Each environment fills its own ring, and the observation after a step is stored once, in the
+    next slot. A sample therefore can look ahead over ``n_step`` rewards with the current discount,
+    and back over the frames of a stack.
 
     Args:
-        priorities: None to sample evenly.
-        seed: of the sampling.
+        priorities: None to sample uniformly.
+        seed: seed of the sampling.
 
     Raises:
-        MemoryError: the machine has too little.
+        MemoryError: the machine has too little memory.
     """
 
     def __init__(
@@ -114,15 +114,19 @@ class ReplayBuffer:
         self.priorities = priorities
         self.rng = np.random.default_rng(seed)
         slots = layout.rows * layout.num_envs
-        # Zeroed pages are taken from the machine only when they are written.
+        # Zeroed pages take memory only when they are written.
         self._columns = {
             name: np.zeros((slots, *shape), dtype)
             for name, (shape, dtype) in layout.columns.items()
         }
         self._first = np.arange(layout.num_envs) * layout.rows
         self._head = np.zeros(layout.num_envs, dtype=int)  # slots written to each ring so far
-        self._open = np.zeros(layout.num_envs, dtype=bool)  # an episode goes on at the head
-        self._age = np.zeros(layout.num_envs, dtype=int)  # frames of its episode behind the head
+        self._open = np.zeros(
+            layout.num_envs, dtype=bool
+        )  # whether an episode is running at the head
+        self._age = np.zeros(
+            layout.num_envs, dtype=int
+        )  # number of frames of its episode before the head
         self._size = 0
         self._tree = SumTree(slots) if priorities else None
         self._highest = 1.0
@@ -132,18 +136,18 @@ class ReplayBuffer:
 
     @property
     def row_bytes(self) -> int:
-        """Memory of the observations of one transition in a sample, in bytes."""
+        """Memory of the observations of one sampled transition in bytes."""
         frame = self._columns["obs"]
         return 2 * frame[:1].nbytes * self.layout.frame_stack
 
     # Writing -----------------------------------------------------------------------------------
 
     def add(self, rollouts: list[Rollout]) -> None:
-        """Takes the transitions of one rollout of each runner; the oldest ones give way."""
+        """Adds one rollout per runner; overwrites the oldest transitions."""
         joined = rollouts[0] if len(rollouts) == 1 else Rollout.join(rollouts)
         if not joined.continues:
             self._leave_episodes()
-        # A step fills two slots where an episode ends; no part may run around its ring.
+        # The last step of an episode fills two slots; no part may lap its ring.
         longest = max(1, (self.layout.rows - 1) // 2)
         for start in range(0, len(joined.rewards), longest):
             self._write(joined.steps(start, start + longest))
@@ -170,15 +174,15 @@ class ReplayBuffer:
         if done.any():
             self._write_observations(self._after(at[done]), part.next_obs[done], ages[done] + 1)
         self._head += used.sum(axis=0)
-        # A step that gymnasium spent on a reset leads to the first observation of an episode.
+        # A step that gymnasium used for a reset is followed by an episode's first observation.
         self._open = part.valid[-1] & ~done[-1]
         self._write_observations(self._heads(), part.next_obs[-1], self._age)
-        # Behind the head is the oldest that is left: the frames before it are gone.
+        # After the head comes the oldest slot left, whose earlier frames are overwritten.
         for ahead in range(1, self.layout.frame_stack):
             self._forget(self._first + (self._head + ahead) % self.layout.rows)
 
     def _write_observations(self, slots: np.ndarray, obs: np.ndarray, ages: np.ndarray) -> None:
-        """Observations that are no transitions (yet)."""
+        """Writes observations that are not (yet) transitions."""
         self._forget(slots)
         self._columns["obs"][slots] = self._newest_frame(obs)
         self._columns["age"][slots] = np.minimum(ages, self.layout.frame_stack - 1)
@@ -191,15 +195,15 @@ class ReplayBuffer:
             self._tree.set(slots, 0.0)
 
     def _leave_episodes(self) -> None:
-        """Nothing follows what was going on: the environments were reset."""
+        """Ends the running episodes: the environments were reset."""
         before = self._first + (self._head - 1) % self.layout.rows
         self._columns["last"][before[self._open]] = True
-        self._head += self._open  # what lay at the head stays, as a last observation
+        self._head += self._open  # the observation at the head stays, as the last one
         self._open[:] = False
         self._age[:] = 0
 
     def _ages(self, valid: np.ndarray, done: np.ndarray) -> np.ndarray:
-        """Frames of the same episode before each step, at most what a stack needs."""
+        """Counts the frames of the same episode before each step, at most a stack's."""
         ages = np.zeros(valid.shape, dtype=int)
         if self.layout.frame_stack > 1:
             for t in range(len(valid)):
@@ -215,7 +219,7 @@ class ReplayBuffer:
         return heads
 
     def _after(self, slots: np.ndarray, steps: int | np.ndarray = 1) -> np.ndarray:
-        """The slots that many steps on, around the ring each one is in."""
+        """Returns the slots that are ``steps`` later in the ring of each slot."""
         rows = self.layout.rows
         after: np.ndarray = slots - slots % rows + (slots % rows + steps) % rows
         return after
@@ -229,17 +233,17 @@ class ReplayBuffer:
         gamma: float = 1.0,
         clip: bool | float | None = None,
     ) -> dict[str, np.ndarray]:
-        """Draws transitions, with replacement.
+        """Draws transitions with replacement.
 
         Args:
-            n_step: rewards summed up; fewer where the episode ends or the newest step is reached.
-            gamma: their discount.
-            clip: of each reward, see :func:`rltune.engine.rollout.clip_rewards`.
+            n_step: number of rewards in a sum; fewer if the episode or the data ends earlier.
+            gamma: discount of the rewards.
+            clip: clipping of each reward, see :func:`rltune.engine.rollout.clip_rewards`.
 
         Returns:
-            ``obs``, ``next_obs`` (after the last of the rewards), ``actions``, ``rewards``
-            (discounted sums), ``terminated``, ``n_step`` (rewards in each sum), ``weights`` (of
-            importance sampling, the largest 1) and ``slots``, each with ``batch_size`` rows.
+            ``obs``, ``next_obs`` (after the last reward), ``actions``, ``rewards`` (discounted
+            sums), ``terminated``, ``n_step`` (number of rewards in each sum), ``weights``
+            (importance sampling, at most 1) and ``slots``, each with ``batch_size`` rows.
         """
         slots, weights = self._draw(batch_size)
         rewards, last, counts = self._look_ahead(slots, n_step, gamma, clip)
@@ -260,14 +264,14 @@ class ReplayBuffer:
             slots = self._redraw(np.empty(count, dtype=int), np.ones(count, dtype=bool))
             return slots, np.ones(count, dtype=np.float32)
         slots = self._tree.draw(self.rng, count)
-        # Rounding can lead to a leaf of no weight.
+        # Rounding can select a leaf of weight 0.
         slots = self._redraw(slots, ~self._columns["live"][slots])
         share = self._tree.get(slots) / self._tree.total
         weights = (share * self._size) ** -self.priorities.beta
         return slots, (weights / weights.max()).astype(np.float32)
 
     def _redraw(self, slots: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-        """Replaces the wrong ones by transitions drawn evenly."""
+        """Replaces the wrong slots by uniformly drawn transitions."""
         rows = self.layout.rows
         reach = min(int(self._head.max()) + 1, rows)
         while count := int(wrong.sum()):
@@ -279,21 +283,21 @@ class ReplayBuffer:
     def _look_ahead(
         self, slots: np.ndarray, n_step: int, gamma: float, clip: bool | float | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Discounted sums of rewards, the slot of the last one in each, and how many they are."""
+        """Returns discounted sums of rewards, the slot of the last reward and their number."""
         columns = self._columns
         rewards, last = clip_rewards(columns["rewards"][slots], clip), slots
         counts = np.ones(len(slots), np.float32)
         for step in range(1, n_step):
             following = self._after(last)
-            goes_on = ~columns["last"][last] & columns["live"][following]
+            continues = ~columns["last"][last] & columns["live"][following]
             reward = clip_rewards(columns["rewards"][following], clip)
-            rewards = rewards + goes_on * np.float32(gamma**step) * reward
-            counts += goes_on
-            last = np.where(goes_on, following, last)
+            rewards = rewards + continues * np.float32(gamma**step) * reward
+            counts += continues
+            last = np.where(continues, following, last)
         return rewards, last, counts
 
     def _stack(self, slots: np.ndarray) -> np.ndarray:
-        """Observations as the network takes them, the newest frame last."""
+        """Stacks observations for the network, the newest frame last."""
         obs = self._columns["obs"]
         if self.layout.frame_stack == 1:
             single: np.ndarray = obs[slots]
@@ -312,16 +316,16 @@ class ReplayBuffer:
         self._highest = max(self._highest, float(values.max()))
         self._tree.set(slots, values)
 
-    # Keeping -----------------------------------------------------------------------------------
+    # Saving -----------------------------------------------------------------------------------
 
     @property
     def _signature(self) -> np.ndarray:
-        """What two buffers must have in common, beside the shapes of their columns."""
+        """What two buffers must have in common, besides the shapes of their columns."""
         layout = self.layout
         return np.array([layout.capacity, layout.num_envs, layout.frame_stack])
 
     def save(self, path: Path) -> None:
-        """Writes what is held, oldest first, as ``.npz``: arrays alone, no pickle."""
+        """Writes the contents, oldest first, as ``.npz``: only arrays, no pickle."""
         rows = self.layout.rows
         used = np.minimum(self._head + 1, rows)  # the head's observation too
         order = np.concatenate(
@@ -336,10 +340,10 @@ class ReplayBuffer:
         np.savez(path, layout=self._signature, used=used, open=self._open, **held)
 
     def load(self, path: Path) -> None:
-        """Replaces what is held by what :meth:`save` wrote; its episodes are over.
+        """Replaces the contents by those that :meth:`save` wrote, and ends their episodes.
 
         Raises:
-            ValueError: it was written by a buffer of another layout, and nothing is replaced.
+            ValueError: the file has another layout; the contents stay unchanged.
         """
         with np.load(path, allow_pickle=False) as saved:
             held = {name: saved[name] for name in saved.files}

@@ -1,4 +1,4 @@
-"""A stretch of experience as arrays, and what is computed from it."""
+"""Rollouts as arrays, and the quantities computed from them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ class Rollout:
     """``T`` steps of ``N`` environments stepped together.
 
     Attributes:
-        obs: shape (T, N, ...), what the action was chosen on.
-        next_obs: shape (T, N, ...), what the step led to; at an episode's end its last
+        obs: shape (T, N, ...), observation before the action.
+        next_obs: shape (T, N, ...), observation after the action; at an episode's end its last
             observation, never the first of the next episode.
         actions: shape (T, N, ...), as the policy chose them.
         rewards: shape (T, N), float32.
-        terminated: shape (T, N), the task ended here: nothing follows to bootstrap from.
-        truncated: shape (T, N), the episode was cut here: the value of next_obs still counts.
-        valid: shape (T, N); false where gymnasium's NEXT_STEP autoreset spent the step on a
-            reset. Such rows are no experience.
-        extras: further arrays of shape (T, N, ...), the policy's own (log-probabilities).
-        episodes: those that ended here.
-        running: steps so far, after the last step, of the episode of each environment.
-        events: what happened to the environments meanwhile, each a ``kind`` with its particulars.
-        continues: the first step starts from what the last rollout's last step led to; false
-            after the environments were reset.
+        terminated: shape (T, N), whether the task ended here: no bootstrapping from next_obs.
+        truncated: shape (T, N), whether the episode was cut off here: next_obs is bootstrapped.
+        valid: shape (T, N); false where gymnasium's NEXT_STEP autoreset used the step for a reset.
+            Such rows are not experience.
+        extras: further arrays of the policy, shape (T, N, ...), such as log-probabilities.
+        episodes: episodes that ended in this rollout.
+        running: steps so far of the running episode of each environment, after the last step.
+        events: events of the environments, each a ``kind`` with its details.
+        continues: whether the first step continues the previous rollout; false after the
+            environments were reset.
     """
 
     obs: np.ndarray
@@ -47,7 +47,7 @@ class Rollout:
 
     @classmethod
     def join(cls, rollouts: list[Rollout]) -> Rollout:
-        """The rollouts of several runners side by side, as of one with all their environments."""
+        """Joins the rollouts of several runners, as if one runner had all their environments."""
         columns: dict[str, Any] = {
             name: np.concatenate([getattr(rollout, name) for rollout in rollouts], axis=1)
             for name in STEP_COLUMNS
@@ -55,32 +55,33 @@ class Rollout:
         return cls(**columns, continues=all(rollout.continues for rollout in rollouts))
 
     def steps(self, start: int, stop: int) -> Rollout:
-        """A part of it: its steps alone, without extras and episodes."""
+        """Returns a range of its steps, without extras and episodes."""
         columns: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in STEP_COLUMNS}
         return Rollout(**columns)
 
     @property
     def episode_returns(self) -> list[float]:
-        """Undiscounted return of each episode that ended here."""
+        """Undiscounted return of each episode that ended in this rollout."""
         return [episode.reward for episode in self.episodes]
 
     @property
     def episode_lengths(self) -> list[int]:
-        """Its length in steps."""
+        """Length in steps of each episode that ended in this rollout."""
         return [episode.length for episode in self.episodes]
 
     @property
     def env_steps(self) -> int:
-        """Environment steps taken; steps spent on a reset do not count."""
+        """Environment steps taken; steps used for a reset do not count."""
         return int(self.valid.sum())
 
 
 @dataclass
 class Finished:
-    """Episodes that were played to their end for their return alone.
+    """Episodes that were played to their end for their returns alone.
 
     Attributes:
-        env_steps: that this took, all copies counted.
+        episodes: the finished episodes.
+        env_steps: environment steps taken for this, over all copies.
         events: see :class:`Rollout`.
     """
 
@@ -89,7 +90,7 @@ class Finished:
     events: list[dict[str, Any]]
 
 
-#: The fields of a rollout that hold a row a step.
+#: The fields of a rollout with one row per step.
 STEP_COLUMNS = ("obs", "next_obs", "actions", "rewards", "terminated", "truncated", "valid")
 
 
@@ -102,10 +103,10 @@ def gae(
     gamma: float,
     lambda_: float,
 ) -> np.ndarray:
-    """Generalised advantage estimates (Schulman et al. 2016).
+    """Computes generalised advantage estimates (Schulman et al. 2016).
 
-    All arrays have shape (T, N). ``next_values`` are the values of what each step led to;
-    ``done`` is true where an episode ended, terminated or truncated. Returns float32 (T, N).
+    All arrays have shape (T, N). ``next_values`` are the values of the observations after each
+    step; ``done`` is true where an episode ended, terminated or truncated. Returns float32 (T, N).
     """
     deltas = rewards + gamma * next_values * ~terminated - values
     decay = gamma * lambda_ * ~done
@@ -118,7 +119,7 @@ def gae(
 
 
 def clip_rewards(rewards: np.ndarray, how: bool | float | None) -> np.ndarray:
-    """Rewards to learn from, as RLlib's ``clip_rewards`` has it: True for their signs alone."""
+    """Clips rewards as RLlib's ``clip_rewards`` does: True keeps only their signs."""
     if not how:
         return rewards
     clipped: np.ndarray = np.sign(rewards) if how is True else rewards.clip(-abs(how), abs(how))

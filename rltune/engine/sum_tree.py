@@ -1,4 +1,4 @@
-"""A sum tree: weights that change, and draws in proportion to them, both in O(log n)."""
+"""A sum tree: updates of weights and draws in proportion to them in O(log n)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class SumTree:
-    """``size`` weights, zero at first. Every method works on whole arrays of leaves.
+    """``size`` weights, initially zero. Every method takes whole arrays of leaves.
 
     A complete binary tree in one array: node ``i`` is the sum of ``2 i`` and ``2 i + 1``, and the
     leaves are its second half (Schaul et al. 2016, appendix B.2.1).
@@ -22,21 +22,21 @@ class SumTree:
         return float(self._nodes[1])
 
     def get(self, leaves: np.ndarray) -> np.ndarray:
-        """The weights of leaves."""
+        """Returns the weights of leaves."""
         weights: np.ndarray = self._nodes[self._leaves + leaves]
         return weights
 
     def set(self, leaves: np.ndarray, weights: np.ndarray | float) -> None:
-        """Sets weights. Of a leaf that comes twice, the last one counts."""
+        """Sets weights. If a leaf occurs twice, its last weight counts."""
         nodes = self._leaves + leaves
         self._nodes[nodes] = weights
-        # A parent that comes twice is summed up twice, to the same value.
+        # A parent that occurs twice is computed twice, with the same result.
         while nodes.size and nodes[0] > 1:
             nodes = nodes >> 1
             self._nodes[nodes] = self._nodes[2 * nodes] + self._nodes[2 * nodes + 1]
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Leaves drawn in proportion to their weights, one from each of ``count`` equal strata."""
+        """Draws leaves in proportion to their weights, one from each of ``count`` equal strata."""
         left_of = (np.arange(count) + rng.random(count)) / count * self.total
         nodes = np.ones(count, dtype=int)
         while nodes[0] < self._leaves:

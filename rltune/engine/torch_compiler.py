@@ -1,8 +1,8 @@
-"""Torch without its compiler.
+"""Uses torch without importing its compiler.
 
-Nothing is compiled here, and torch imports its compiler all the same: to say that optimisers are
-not to be compiled, and that what is must be deterministic. That is time and memory in every trial's
-process. Where a later torch does things otherwise, the import is back, and nothing else.
+rltune compiles nothing, but torch imports its compiler to exclude optimisers from compilation and
+to make compiled code deterministic. The import costs time and memory in every trial's process. If a
+later version of torch changes these internals, only the import returns.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import torch
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """A time, or with ``@`` a function, in which building, saving and seeding do not import it."""
+    """A context or decorator in which building, saving and seeding do not import the compiler."""
     for method in vars(torch.optim.Optimizer).values():
         plain = getattr(method, "__wrapped__", None)
-        if plain is not None:  # the mark of what the compiler has been told of (torch._compile)
+        if plain is not None:  # wrapped by torch._compile
             vars(plain).setdefault("__dynamo_disable", plain)
-    whole = torch.use_deterministic_algorithms  # of what is compiled and what is not
+    whole = torch.use_deterministic_algorithms  # sets it for compiled code as well
     if "torch._inductor" not in sys.modules:
         torch.use_deterministic_algorithms = torch._C._set_deterministic_algorithms
     try:
@@ -34,6 +34,6 @@ def without_compiler() -> Iterator[None]:
 
 
 def step_of(optimizer: torch.optim.Optimizer) -> Callable[[], Any]:
-    """Its ``step``, hooks and all, without the layer around it that speaks to the compiler."""
+    """Returns an optimiser's ``step`` with its hooks, without the wrapper for the compiler."""
     hooked = optimizer.profile_hook_step(inspect.unwrap(type(optimizer).step))
     return torch.no_grad()(partial(hooked, optimizer))

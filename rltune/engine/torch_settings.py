@@ -1,4 +1,4 @@
-"""Torch's global settings are ours, whatever an environment that uses torch sets for itself."""
+"""Keeps torch's global settings from environments that use torch themselves."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch
 
 
 class TorchSettingsGuard:
-    """Entered around calls of environments, with another guard inside.
+    """Context around calls of environments, with another guard inside.
 
-    Threads, default dtype and gradients are as before when it is left. Threads that one trial's
-    environment asks for would slow down every trial: more of them than cores wait for each other.
-    An environment that seeds torch, in every reset with the same number perhaps, would have the
-    policy explore in the same way in every episode: we go on from another seed then.
+    On exit it restores threads, default dtype and gradients: more threads than cores, set by the
+    environment of one trial, would slow down every trial. An environment that seeds torch, perhaps
+    with the same number in every reset, would make the policy explore in the same way in every
+    episode: torch is then seeded with another number.
     """
 
     def __init__(self, guard: AbstractContextManager[Any]) -> None:
@@ -40,7 +40,7 @@ class TorchSettingsGuard:
 
 
 def _reseed(before: int) -> None:
-    """Draws from a seed that follows from the one before; the networks' devices too."""
+    """Seeds torch, on every device, with a seed derived from the previous one."""
     seed = int(np.random.SeedSequence(before % 2**64).generate_state(1, np.uint64)[0] >> 1)
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_available():

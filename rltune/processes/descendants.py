@@ -1,4 +1,4 @@
-"""Ends the processes that an environment has started: none outlives who started it."""
+"""Ends the processes that an environment has started, together with their parent."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 
 import psutil
 
-#: Seconds in which a process ends once it is killed or told to.
+#: Seconds to wait for a process to end after it was killed or asked to end.
 PATIENCE = 5.0
-#: The environment variable by which the processes below a Ray of our own are known, also those
-#: that have left their parent, group and session behind; and its value in this process.
+#: Environment variable that marks the processes of rltune's own Ray instance, also those that have
+#: left their parent, group and session; and its value in this process.
 MARK, _OWN = "RLTUNE_STARTED_BY", uuid.uuid4().hex
 
 
@@ -25,7 +25,7 @@ def end(processes: Sequence[psutil.Process]) -> None:
 
 
 def end_descendants() -> None:
-    """Kills every process that this one has started; until none is left, as they start others."""
+    """Kills every process that this one has started, repeatedly, since they may start others."""
     for _ in range(10):
         children = psutil.Process().children(recursive=True)
         if not children:
@@ -35,7 +35,7 @@ def end_descendants() -> None:
 
 @contextmanager
 def marked() -> Iterator[None]:
-    """What is started meanwhile, and by that, is met by :func:`end_orphans`."""
+    """Marks the processes that are started within the context, for :func:`end_orphans`."""
     os.environ[MARK] = _OWN
     try:
         yield
@@ -44,7 +44,7 @@ def marked() -> Iterator[None]:
 
 
 def end_orphans() -> None:
-    """Kills what was started under :func:`marked` and has lost the process that started it."""
+    """Kills the processes started under :func:`marked` whose parent has ended."""
     ours = {process.pid: process for process in psutil.process_iter() if _is_marked(process)}
     known = {*ours, os.getpid()}
     end([process for process in ours.values() if _parent(process) not in known])

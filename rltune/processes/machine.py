@@ -1,6 +1,6 @@
-"""What this process may use of the machine: affinity, control groups and Slurm have a say.
+"""Cores and memory that this process may use, under CPU affinity, control groups and Slurm.
 
-``os.cpu_count`` and ``psutil.virtual_memory`` tell what the machine has, also to a process in a
+``os.cpu_count`` and ``psutil.virtual_memory`` return the resources of the whole machine, also in a
 container, under ``taskset`` or in a batch job that was granted less.
 """
 
@@ -19,11 +19,11 @@ ROOT = Path("/")
 
 @dataclass(frozen=True)
 class Grant:
-    """An amount of a resource.
+    """A granted amount of a resource.
 
     Attributes:
-        amount: cores, or bytes.
-        limit: what keeps it below all that the machine has; empty where nothing does.
+        amount: number of cores, or bytes.
+        limit: name of the limit that keeps it below the machine's total; empty if there is none.
     """
 
     amount: int
@@ -31,13 +31,13 @@ class Grant:
 
 
 def cores(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Grant:
-    """Cores that this process and its children may use, at least 1.
+    """Returns the cores that this process and its children may use, at least 1.
 
     A quota of 1.5 cores counts as 2: two processes share it.
 
     Args:
-        root: of the file system that the control groups are read from.
-        variables: environment variables, for what Slurm has granted.
+        root: root of the file system that control groups are read from.
+        variables: environment variables, for Slurm's grants.
     """
     grants = [Grant(os.cpu_count() or 1)]
     if hasattr(os, "sched_getaffinity"):
@@ -52,7 +52,7 @@ def cores(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Grant
 
 
 def memory(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Grant:
-    """Memory that this process and its children may use, in bytes; see :func:`cores`."""
+    """Returns the memory in bytes that this process and its children may use; see :func:`cores`."""
     grants = [Grant(psutil.virtual_memory().total)]
     grants += [Grant(limit, "cgroup memory limit") for limit, _ in _memory_limits(root)]
     if megabytes := _number(variables.get("SLURM_MEM_PER_NODE", "")):
@@ -65,9 +65,9 @@ def memory(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Gran
 
 
 def free_memory(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Grant:
-    """Memory that this process and its children may still take, in bytes; see :func:`cores`.
+    """Returns the free memory in bytes for this process and its children; see :func:`cores`.
 
-    What the kernel can take back from a control group, pages of files not used lately, is free.
+    Memory that the kernel can reclaim from a control group, inactive file pages, counts as free.
     """
     grants = [memory(root, variables), Grant(psutil.virtual_memory().available)]
     for limit, used in _memory_limits(root):
@@ -76,12 +76,12 @@ def free_memory(root: Path = ROOT, variables: Mapping[str, str] = os.environ) ->
 
 
 def _least(grants: list[Grant]) -> Grant:
-    """The smallest; of equals the first, so that what limits nothing is not named."""
+    """Returns the smallest grant; the first of equal ones, so that only real limits are named."""
     return min(grants, key=lambda grant: grant.amount)
 
 
 def _quota(group: Path) -> float | None:
-    """Cores that a group may use; None where it sets no limit. Versions 2 and 1 of cgroups."""
+    """Returns the cores that a control group (version 2 or 1) may use; None without a limit."""
     quota, _, period = _text(group / "cpu.max").partition(" ")
     quota = quota or _text(group / "cpu.cfs_quota_us")
     period = period or _text(group / "cpu.cfs_period_us")
@@ -90,7 +90,7 @@ def _quota(group: Path) -> float | None:
 
 
 def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:
-    """Limit and use of each group that this process is in, in bytes."""
+    """Yields limit and usage in bytes of each control group of this process."""
     names = ("memory.max", "memory.high", "memory.limit_in_bytes")
     for group in _groups(root, "memory"):
         limits = [limit for name in names if (limit := _number(_text(group / name)))]
@@ -104,12 +104,12 @@ def _memory_limits(root: Path) -> Iterator[tuple[int, int]]:
 
 
 def _groups(root: Path, controller: str) -> Iterator[Path]:
-    """Folders of the control groups this process is in, from its own up to the one mounted."""
+    """Yields the folders of this process's control groups, from its own up to the mount point."""
     mounts = [line.split() for line in _text(root / "proc/self/mountinfo").splitlines()]
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         for fields in mounts:
-            # ID, parent, device, folder that is mounted, place, options ... - type, source, options
+            # ID, parent, device, mounted folder, mount point, options ... - type, source, options
             kind, _, options = fields[fields.index("-") + 1 :][:3]
             if controllers:
                 fits = kind == "cgroup" and controller in controllers.split(",")
@@ -122,14 +122,14 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
 
 
 def _upwards(mounted: Path, path: str) -> Iterator[Path]:
-    # In a container the path may be the host's: those folders are not there, and are passed over.
+    # In a container the path may be the host's: its folders do not exist and are skipped.
     parts = [part for part in path.split("/") if part and part != ".."]
     for depth in range(len(parts), -1, -1):
         yield mounted.joinpath(*parts[:depth])
 
 
 def _text(path: Path) -> str:
-    """What a file says; nothing where it is absent."""
+    """Returns the text of a file; empty if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
@@ -137,5 +137,5 @@ def _text(path: Path) -> str:
 
 
 def _number(text: str) -> int:
-    """A positive whole number; 0 for anything else, such as "max" and -1, which set no limit."""
+    """Parses a positive integer; 0 for anything else, such as "max" and -1 for no limit."""
     return int(text) if text.isascii() and text.isdigit() else 0

@@ -1,4 +1,4 @@
-"""Other people's code in a process of its own, so that a hang or a crash does not take us along."""
+"""Runs environments in a separate process, so that a hang or crash does not affect this one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rltune.processes.descendants import PATIENCE, end_descendants
 from rltune.processes.watchdog import Boundary, collect, watchdog
 
 T = TypeVar("T")
-#: Entered around each call that may hang.
+#: Context around each call that may hang.
 Guard = AbstractContextManager[Any]
 Work = Callable[[Guard], T]
 #: Options of Linux's prctl(2): a signal for when the parent ends, whether a crash leaves a core
@@ -33,11 +33,11 @@ _PDEATHSIG, _DUMPABLE, _CHILD_SUBREAPER = 1, 4, 36
 
 
 def isolated(work: Work[T], timeout: float) -> T:
-    """What ``work(guard)`` returns, done in a forked child; see :func:`each_isolated`.
+    """Runs ``work(guard)`` in a forked child and returns its result; see :func:`each_isolated`.
 
     Raises:
         ProcessEnded: a call took too long, or the child crashed.
-        Exception: any that the work raised.
+        Exception: any exception that the work raised.
     """
     (answer,) = each_isolated([work], timeout, 1)
     if isinstance(answer, Exception):
@@ -46,20 +46,21 @@ def isolated(work: Work[T], timeout: float) -> T:
 
 
 def each_isolated(works: Sequence[Work[T]], timeout: float, at_a_time: int) -> list[T | Exception]:
-    """What each ``work(guard)`` returns or raises, done in a forked child of its own.
+    """Runs each ``work(guard)`` in its own forked child and returns their results or exceptions.
 
-    Nothing else that they do reaches this process, and no process that they start outlives them.
-    Where processes cannot be forked safely (macOS, Windows) they are done here, unguarded and one
+    The children have no other effect on this process, and the processes that they start end with
+    them. Where forking is unsafe (macOS, Windows), the works run in this process, unguarded and one
     after the other.
 
     Args:
-        works: each enters the guard around each call that may hang; returns what can be pickled.
-        timeout: seconds that each of those calls may take.
-        at_a_time: children that run side by side.
+        works: functions that enter the guard around each call that may hang; their results must be
+            picklable.
+        timeout: seconds that each guarded call may take.
+        at_a_time: number of parallel children.
 
     Returns:
-        In the order of the works: what each returned, the exception that it raised, or
-        ProcessEnded where a call took too long or the child crashed.
+        In the order of the works: the result, the exception that was raised, or ProcessEnded if a
+        call took too long or the child crashed.
     """
     if sys.platform != "linux":
         with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
@@ -92,10 +93,10 @@ def _done_here(work: Work[T]) -> T | Exception:
 
 
 class _Child(Generic[T]):
-    """A forked process that does some work, in a child of its own.
+    """A forked process that runs some work in its own child.
 
     Attributes:
-        answer: ready to be read once the process is done, or gone.
+        answer: readable once the process has finished or ended.
     """
 
     def __init__(self, work: Work[T], timeout: float, folder: Path) -> None:
@@ -109,7 +110,7 @@ class _Child(Generic[T]):
         its.close()
 
     def result(self) -> T | Exception:
-        """What its work returned, or raised; waits for it."""
+        """Waits for the work; returns its result or its exception."""
         try:
             answer: T | Exception
             answer, warnings_ = self.answer.recv()
@@ -124,7 +125,7 @@ class _Child(Generic[T]):
         return answer
 
     def end(self) -> None:
-        """Ends the process, done or not, and all that it has started."""
+        """Ends the process and everything that it has started, finished or not."""
         self._process.terminate()
         self._process.join(PATIENCE)
         self._process.kill()
@@ -134,7 +135,7 @@ class _Child(Generic[T]):
 
 @contextmanager
 def _without_sigterm() -> Iterator[None]:
-    """A child must not meet it before it knows what to do with it."""
+    """Blocks SIGTERM: a child must not receive it before its handler is installed."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         yield
@@ -147,13 +148,13 @@ def _how(code: int) -> str:
 
 
 def _oversee(work: Work[Any], timeout: float, folder: Path, answer: Connection) -> None:
-    """Lets a child do the work, and ends whatever it has started and left behind.
+    """Lets a child do the work, and ends the processes that it leaves behind.
 
-    A simulator's processes are adopted by this one when the work hangs or crashes, in whatever
-    session they are. It ends as the work did.
+    When the work hangs or crashes, this process adopts the processes of a simulator, whatever
+    their session. It ends with the exit code or signal of the work.
     """
-    gc.freeze()  # what came along is not ours to clear away: C++ objects may not survive it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it
+    gc.freeze()  # inherited C++ objects may not survive garbage collection here
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
     signal.signal(signal.SIGTERM, _leave)
     _prctl(_CHILD_SUBREAPER, 1)
     _prctl(_PDEATHSIG, signal.SIGTERM)
@@ -166,7 +167,7 @@ def _oversee(work: Work[Any], timeout: float, folder: Path, answer: Connection) 
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     answer.close()
     while True:
-        ended, status = os.wait()  # of the adopted too
+        ended, status = os.wait()  # includes adopted processes
         if ended == worker:
             break
     end_descendants()
@@ -189,14 +190,14 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _do(work: Work[Any], timeout: float, folder: Path, answer: Connection) -> NoReturn:
-    # What environments print would bury ours. A live table that took these over may hold a lock.
+    # Discards the environments' output. A live table that replaced these streams may hold a lock.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     sys.stdout, sys.stderr = os.fdopen(nowhere, "w"), sys.__stderr__
     if store := sys.modules.get("ray.experimental.internal_kv"):
-        store._internal_kv_reset()  # a fork has no connection: a look-up would hang
+        store._internal_kv_reset()  # a fork has no connection to Ray: a look-up would hang
     if torch := sys.modules.get("torch"):
-        torch.set_num_threads(1)  # OpenMP's threads did not come along
+        torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
     logger, said = logging.getLogger("rltune"), _Said()
     logger.handlers, logger.propagate = [said], False
     try:
@@ -205,23 +206,23 @@ def _do(work: Work[Any], timeout: float, folder: Path, answer: Connection) -> No
     except Exception as error:
         result = _portable(error)
     answer.send((result, said.texts))
-    os._exit(0)  # what the parent does when it exits is not the child's to do
+    os._exit(0)  # skips the exit handlers of the parent
 
 
 class _Said(logging.Handler):
-    """Keeps what is logged, for the parent to tell: children would all say the same."""
+    """Collects log messages for the parent, since all children would log the same."""
 
     def __init__(self) -> None:
         super().__init__()
         self.texts: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keeps a message."""
+        """Collects a message."""
         self.texts.append(record.getMessage())
 
 
 def _portable(error: Exception) -> Exception:
-    """An error as it can be sent: a user's own class need not be one that pickle can rebuild."""
+    """Returns an error that pickle can rebuild, which a user's class may not allow."""
     try:
         sent: Exception = pickle.loads(pickle.dumps(error))
     except Exception:  # __reduce__ may raise anything

@@ -1,8 +1,8 @@
-"""The headline of a failure, its own exception with file and line, and a traceback to read.
+"""Headlines of failures (the user's own exception with file and line) and readable tracebacks.
 
-Where the exception is at hand, it is described there: its process leaves the headline as a note,
-which every traceback carries along. Of an exception that is known by its text alone, which is what
-Ray makes of those it does not expect, the text is read.
+The process that catches an exception adds the headline as a note, which every traceback includes.
+If only the text of an exception is known, as for exceptions that Ray does not expect, the headline
+is read from the text.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: Starts the note that holds a headline.
+#: Prefix of the note that holds a headline.
 NOTE = "rltune: "
-#: Characters of an exception's message that a headline shows.
+#: Most characters of an exception's message in a headline.
 LONGEST = 400
-#: Packages that call a user's code, and whose own frames are not where a user looks.
+#: Packages that call a user's code; their own frames do not help the user.
 HOSTS = ("ray", "gymnasium", "torch", "numpy", "rltune")
 
 _OWN = tuple(f"{path}/" for path in (Path(__file__).parent, Path(__file__).parents[1] / "envs"))
@@ -31,19 +31,19 @@ _STANDARD = f"{Path(os.__file__).parent}/"
 
 
 def headline(error: BaseException) -> str:
-    """One line: the user's own exception, and where it was raised.
+    """Returns one line: the user's own exception, and where it was raised.
 
-    Of a chain it is the last exception that passed through the user's code; of a group that holds
-    one exception, that one.
+    In a chain, this is the last exception that passed through the user's code; in a group of one
+    exception, that exception.
     """
-    # Of equals the last one raised.
+    # The last one raised, among equals.
     return max(map(_told, _chain(error)), key=lambda link: link[0])[1]
 
 
 def _told(error: BaseException) -> tuple[int, str]:
-    """One exception of a chain: how much it is the user's own, and its headline."""
+    """Returns how near one exception of a chain is to the user's code, and its headline."""
     if type(error).__name__.startswith(("RayTaskError", "ActorDiedError")):
-        return _read_text(str(error))  # of another process, a runner's
+        return _read_text(str(error))  # from another process, such as a runner
     near, _ = _place(error)
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
@@ -56,15 +56,15 @@ def _told(error: BaseException) -> tuple[int, str]:
 
 def leave_headline(error: BaseException) -> None:
     """Adds the headline to an exception as a note."""
-    with suppress(Exception):  # of the user's own class, which may take none
+    with suppress(Exception):  # a user's class may not accept notes
         error.add_note(NOTE + headline(error))
 
 
 def headlined(method: Callable[P, T]) -> Callable[P, T]:
-    """Makes a method of a Tune trainable leave the headline of whatever it raises.
+    """Makes a method of a Tune trainable add a headline to the exceptions that it raises.
 
-    In a trial alone, whose failure is known by its text: the constructor has the trial's storage
-    among its arguments, and keeps it.
+    Only in a trial, whose failures are known by their text: a trial's constructor gets a storage
+    argument and keeps it.
     """
 
     @wraps(method)
@@ -80,7 +80,7 @@ def headlined(method: Callable[P, T]) -> Callable[P, T]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception and those it came from, the last one first."""
+    """Yields an exception and its causes, the last one raised first."""
     seen = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
@@ -105,7 +105,7 @@ def _shortened(text: str) -> str:
 
 
 def _place(error: BaseException) -> tuple[int, str]:
-    """How much it is the user's own (see :func:`_nearness`), and the line it came from."""
+    """Returns how near an error is to the user's code (see :func:`_nearness`), and its line."""
     best, where = -1, ""
     for frame, line in _frames(error.__traceback__):
         code = frame.f_code
@@ -126,7 +126,7 @@ def _frames(trace: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
 
 
 def _nearness(file: str) -> int:
-    """2: the user's own; 1: of a package that was installed; 0: of a host or of Python itself."""
+    """Returns 2 for the user's own files, 1 for installed packages, 0 for hosts and Python."""
     installed = re.split(r"/(?:site|dist)-packages/", file)
     if len(installed) > 1:
         return 0 if installed[-1].split("/")[0] in HOSTS else 1
@@ -134,7 +134,7 @@ def _nearness(file: str) -> int:
     return 0 if python or file.startswith(_OWN) or file.endswith(".pyx") else 2
 
 
-# Known by its text alone -------------------------------------------------------------------------
+# Exceptions known by their text -----------------------------------------------------------------
 
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 #: Ray's heading of a traceback, which may follow the name of its own exception on the same line.
@@ -149,18 +149,18 @@ _FRAME = re.compile(r'^  File "(.+)", line (\d+), in (.+)$')
 
 
 def plain(text: str) -> str:
-    """A traceback without Ray's wrapping, colours and our notes, that begins with the user's own.
+    """Removes Ray's wrapping, colours and rltune's notes from a traceback.
 
-    Frames of hosts before those of the user's code are left out.
+    Also removes the frames of hosts before those of the user's code.
     """
     text = _RAY.sub(_HEADING, _COLOUR.sub("", text)).replace(_CREATION, "").strip()
     lines: list[str] = []
-    frames: list[str] | None = None  # of the traceback under way
+    frames: list[str] | None = None  # of the current traceback
     for line in text[max(0, text.find(_HEADING)) :].splitlines():
         if frames is not None and line.startswith(" "):
             frames.append(line)
             continue
-        if frames is not None and line == _HEADING:  # it ended in what another process raised
+        if frames is not None and line == _HEADING:  # followed by the traceback of another process
             frames = []
             continue
         lines += _own_frames(frames or [])
@@ -171,14 +171,14 @@ def plain(text: str) -> str:
 
 
 def _own_frames(lines: list[str]) -> list[str]:
-    """The lines of a traceback from the first frame of the user's, or else from the first."""
+    """Returns a traceback from the first frame of the user's code, or from its first frame."""
     frames = [(at, frame[1]) for at, line in enumerate(lines) if (frame := _FRAME.match(line))]
     first = next((at for at, file in frames if _nearness(file) == 2), frames and frames[0][0])
     return lines[first or 0 :]
 
 
 def headline_of(text: str) -> str:
-    """The headline of an exception that is known by its text alone."""
+    """Returns the headline of an exception that is known by its text alone."""
     return _read_text(text)[1]
 
 
@@ -190,8 +190,8 @@ def _read_text(text: str) -> tuple[int, str]:
 
 
 def _read(link: str) -> tuple[int, str]:
-    """One exception of a chain: how much it is the user's own, and its headline."""
-    # What follows the last heading was raised in the innermost process.
+    """Returns how near one exception of a chain is to the user's code, and its headline."""
+    # The text after the last heading was raised in the innermost process.
     lines = link.rpartition(f"{_HEADING}\n")[2].splitlines()
     best, where = -1, ""
     for number, line in enumerate(lines):

@@ -1,8 +1,8 @@
-"""Ends a process whose environment hangs, and keeps where it hung or crashed.
+"""Ends a process whose environment hangs, and records where it hung or crashed.
 
-An environment is other people's code, often C code that holds the interpreter: neither a signal nor
-a thread of ours gets through to it. The timer of :mod:`faulthandler` does, and it writes the Python
-stack down before it ends the process. Whoever started the process picks up the pieces.
+An environment is foreign code, often C code that holds the interpreter lock, so that neither
+signals nor threads can interrupt it. The timer of :mod:`faulthandler` can, and writes the Python
+stack before it ends the process. The parent process reads the report.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from typing import Self
 
 from rltune.errors import EnvironmentExit
 
-#: Seconds that an environment gets for one call, unless told otherwise.
+#: Default limit in seconds for one call of an environment.
 ENV_TIMEOUT = 60.0
-#: Starts the name of a report beside the other files of its trial.
+#: Prefix of a report's file name in the folder of its trial.
 PREFIX = ".crash-"
-#: Starts what :func:`collect` tells of a call that did not return, and of a crash.
+#: Prefixes of what :func:`collect` returns for a call that did not return, and for a crash.
 HUNG, CRASHED = "EnvironmentHung", "Crashed"
-#: Starts what is told where an environment called ``os._exit``.
+#: Prefix of the report if an environment called ``os._exit``.
 EXITED = "the environment ended its process with exit code "
-#: Looks at the calls in the time that one may take.
+#: How often the calls are checked within the limit.
 _LOOKS = 4
-#: Ends a process at once; an environment that calls it is met by :class:`Watchdog`.
+#: Ends a process at once; :class:`Watchdog` replaces it for environments.
 _end_process = os._exit
 
 
 class Boundary(AbstractContextManager["Boundary"]):
-    """``with boundary:`` around the calls of an environment, in a process that it may not end.
+    """Context around the calls of an environment, in a process that it must not end.
 
-    What it raises to end the process (``sys.exit``, KeyboardInterrupt) becomes an exception like
-    any other. A copy of the process that it has forked ends here and never runs our code.
+    Converts exceptions that end a process (``sys.exit``, KeyboardInterrupt) to EnvironmentExit. A
+    process that the environment has forked ends at the exit of the context.
 
     Args:
-        ours: exceptions that are not the environment's doing and pass.
+        ours: exceptions that do not come from the environment and pass unchanged.
 
     Raises:
-        EnvironmentExit: the environment raised what ends a process.
+        EnvironmentExit: the environment tried to end the process.
     """
 
     def __init__(self, *ours: type[BaseException]) -> None:
@@ -73,25 +73,25 @@ class Boundary(AbstractContextManager["Boundary"]):
 
 
 def where(error: BaseException) -> str:
-    """The function and line that raised an error: ``step (mine.py:12)``."""
+    """Formats the function and line that raised an error: ``step (mine.py:12)``."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{last.name} ({last.filename}:{last.lineno})"
 
 
 class Watchdog(Boundary):
-    """``with watchdog:`` around each call that may hang; a microsecond a call.
+    """Context around each call that may hang; costs a microsecond per call.
 
-    A call that returns in time is never cut off, one that takes half as long again always is. The
-    process then ends with exit code 1, and the report tells where it hung. The report also tells
-    where the process crashed, guarded or not, and where the environment ended it by
-    ``os._exit``. It is removed by :meth:`close`.
+    Never interrupts a call that returns in time, and always one that takes 1.5 times the limit. The
+    process then ends with exit code 1, and the report names the line where it hung. The report also
+    names the line of a crash, guarded or not, and of a call of ``os._exit`` by the environment.
+    :meth:`close` removes the report.
 
-    A thread looks at the calls every quarter of the time and puts the timer off, unless it meets
-    the same call twice. Where the interpreter is held, it does not come to put it off either.
+    A thread checks the calls every quarter of the limit and postpones the timer, unless it sees the
+    same call twice. If a call holds the interpreter lock, the thread cannot postpone it either.
 
     Args:
-        timeout: seconds that a call may take.
-        folder: where the report lies.
+        timeout: limit in seconds for a call.
+        folder: folder of the report.
     """
 
     def __init__(self, timeout: float, folder: Path) -> None:
@@ -102,10 +102,10 @@ class Watchdog(Boundary):
         self._report.write(f"{timeout:g} s, thread {threading.get_ident():#x}\n")
         self._report.flush()
         self._timeout = timeout
-        self._count = 0  # odd while a call is under way
+        self._count = 0  # odd during a call
         self._closed = threading.Event()
-        # Where it is enabled already it would leave in place what others, such as Ray, have put
-        # over its handlers since.
+        # If it were already enabled, the handlers that others, such as Ray, have installed since
+        # would stay in place.
         faulthandler.disable()
         faulthandler.enable(self._report)
         os._exit = self._exit  # type: ignore[assignment]
@@ -127,7 +127,7 @@ class Watchdog(Boundary):
         super().__exit__(kind, error, trace)
 
     def _exit(self, code: int) -> None:
-        """Takes the place of ``os._exit``, which leaves no trace; also in forked copies."""
+        """Replaces ``os._exit``, which leaves no trace; also in forked processes."""
         if os.getpid() == self._pid and self._count % 2:
             self._report.write(f"{EXITED}{code}\n")
             self._report.flush()
@@ -147,9 +147,9 @@ class Watchdog(Boundary):
             seen = count
 
     def close(self) -> None:
-        """Guards no more."""
+        """Stops guarding and removes the report."""
         self._closed.set()
-        self._thread.join()  # it must not set the timer once more
+        self._thread.join()  # it must not set the timer again
         faulthandler.cancel_dump_traceback_later()
         faulthandler.enable(2)  # stderr
         if os._exit == self._exit:
@@ -159,10 +159,10 @@ class Watchdog(Boundary):
 
 
 def watchdog(timeout: float, folder: Path | None) -> Boundary | nullcontext[None]:
-    """A watchdog; one that never bites where the time is infinite.
+    """Returns a watchdog, or a context without a time limit if the limit is infinite.
 
     Args:
-        folder: of the process's own; None in a process that is a user's, where nothing is guarded.
+        folder: folder of the report; None in a user's process, where nothing is guarded.
     """
     if folder is None:
         return nullcontext()
@@ -170,16 +170,16 @@ def watchdog(timeout: float, folder: Path | None) -> Boundary | nullcontext[None
 
 
 def collect(folder: Path) -> str:
-    """What the processes that ended left in a folder, for a person to read; the files go.
+    """Reads and removes the reports of ended processes in a folder.
 
-    The first line names what happened and where, the stack follows, most recent call last. Empty
-    if nothing hung or crashed.
+    Returns what happened and where in the first line, and then the stack, most recent call last.
+    Empty if nothing hung or crashed.
     """
-    found = []
+    reports = []
     for path in sorted(folder.glob(f"{PREFIX}*")):
-        found.append(_told(path.read_text(encoding="utf-8", errors="replace")))
+        reports.append(_told(path.read_text(encoding="utf-8", errors="replace")))
         path.unlink()
-    return "\n".join(filter(None, found))
+    return "\n".join(filter(None, reports))
 
 
 _FATAL = re.compile(r"^Fatal Python error: (.+)$", re.MULTILINE)
@@ -194,8 +194,8 @@ def _told(report: str) -> str:
     fatal = _FATAL.search(body)
     exited = body.partition("\n")[0] if body.startswith(EXITED) else ""
     pattern = "Current thread 0x" if fatal or exited else f"Thread 0x{int(thread, 16):016x}"
-    found = _FRAME.findall(body.partition(pattern)[2].partition("\n\n")[0])
-    frames = [frame for frame in found if frame[0] != __file__]
+    stack_text = body.partition(pattern)[2].partition("\n\n")[0]
+    frames = [frame for frame in _FRAME.findall(stack_text) if frame[0] != __file__]
     file, line, function = frames[0] if frames else ("an unknown file", "0", "unknown")
     crash = fatal[1] if fatal else exited
     what = f"{CRASHED}: {crash}" if crash else f"{HUNG}: no answer for {timeout} s"
