@@ -4,6 +4,9 @@ Drop-in subclasses of RLlib's own, for ``rltune.sweep`` and for a user's ``ray.t
 same config keys, networks and losses, on arrays instead of episode objects, with an in-place
 reset, so that ``reuse_actors=True`` works and an exploit costs milliseconds. This package alone
 imports ``ray.rllib``.
+
+One folder an algorithm, named after its row in :mod:`rltune.catalog.algorithms`; what it has to
+contain is the contract of :class:`rltune.algorithms.rl_trainable.RLTrainable`.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rltune import envs
+from rltune.catalog.algorithms import ALGORITHMS
 
 if TYPE_CHECKING:
     from rltune.algorithms.dqn import DQN as DQN
@@ -32,6 +36,7 @@ def register_envs() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name not in {"DQN", "PPO", "SAC"}:
-        raise AttributeError(f"module 'rltune.algorithms' has no attribute {name!r}")
-    return getattr(import_module(f"rltune.algorithms.{name.lower()}"), name)
+    for algorithm in ALGORITHMS.values():
+        if algorithm.class_name == name:
+            return getattr(import_module(f"rltune.algorithms.{algorithm.name}"), name)
+    raise AttributeError(f"module 'rltune.algorithms' has no attribute {name!r}")

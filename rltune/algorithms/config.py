@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
+from rltune.algorithms.config_attributes import Table
 from rltune.algorithms.config_changes import reasons_for_fallback, refusals
 
 
@@ -38,6 +39,7 @@ class FlatConfigMixin:
     learner_subclass: ClassVar[type]
     module_class: ClassVar[type]
     catalog_class: ClassVar[type]
+    config_attributes: ClassVar[Table]
     flat_model_keys: ClassVar[tuple[str, ...]] = (
         "fcnet_hiddens",
         "fcnet_activation",
@@ -102,7 +104,7 @@ class FlatConfigMixin:
         config: Any = self
         if self._train_batch_size_per_learner is not None:  # it wins, as in RLlib
             config.train_batch_size = config.total_train_batch_size
-        if refused := refusals(self.algorithm, self):
+        if refused := refusals(self):
             config._value_error("\n".join(refused))
         self.fallback_reasons = self.not_on_arrays()
         if not self.fallback_reasons:
@@ -135,7 +137,7 @@ class FlatConfigMixin:
         return [
             *(["several agents or policies"] if config.is_multi_agent else []),
             *(["a module of your own"] if own_module else []),
-            *reasons_for_fallback(self.algorithm, config),
+            *reasons_for_fallback(config),
         ]
 
     @property

@@ -1,31 +1,33 @@
-"""What becomes of every attribute of RLlib's configs that a script changes from its default.
+"""How rltune treats the attributes of RLlib's configs that a script changes from their default.
 
-An attribute acts in the array engine, or the trial runs on RLlib's own, or it changes nothing, as
-in RLlib's own engine, or it is refused, where RLlib takes it and does nothing. One that RLlib gains
-is not listed here: the trial then runs on RLlib's engine, and a test asks for its place.
+An attribute acts in the array engine, or the trial falls back to RLlib's own engine, or it changes
+nothing, as in RLlib's own engine, or it is refused, where RLlib accepts it and does nothing. An
+attribute that a later RLlib adds has no place here: the trial then runs on RLlib's engine, and a
+test asks for its place.
+
+The tables below are shared; each algorithm's folder completes them in its ``attributes.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 
 #: Treatments. What acts has a test that sees it act (tests/algorithms/test_config_attributes.py).
-ACTS, STOCK, NOTHING, REFUSED = "acts", "stock", "nothing", "refused"
+ACTS, FALLBACK, NOTHING, REFUSED = "acts", "fallback", "nothing", "refused"
 
 Table = Mapping[str, tuple[str, str]]
 
 
-def _each(treatment: str, why: str, names: str) -> dict[str, tuple[str, str]]:
+def each(treatment: str, why: str, names: str) -> dict[str, tuple[str, str]]:
     return dict.fromkeys(names.split(), (treatment, why))
 
 
 NOT_READ = "RLlib's new API stack takes no notice of it"
-_DEPRECATED = "it is no setting of RLlib's any more"
+DEPRECATED = "it is no setting of RLlib's any more"
 
 #: Of every algorithm: treatment, and what is told or why. An empty text names the attribute itself.
-_COMMON: Table = {
-    **_each(
+COMMON: Table = {
+    **each(
         ACTS,
         "",
         """
@@ -37,8 +39,8 @@ _COMMON: Table = {
         """,
     ),
     # Told in these words.
-    **_each(
-        STOCK,
+    **each(
+        FALLBACK,
         "callbacks",
         """
         callbacks_class callbacks_on_algorithm_init callbacks_on_checkpoint_loaded
@@ -50,8 +52,8 @@ _COMMON: Table = {
         callbacks_on_train_result
         """,
     ),
-    **_each(
-        STOCK,
+    **each(
+        FALLBACK,
         "custom connectors",
         """
         _env_to_module_connector _module_to_env_connector _learner_connector
@@ -60,19 +62,19 @@ _COMMON: Table = {
         add_default_connectors_to_module_to_env_pipeline
         """,
     ),
-    **_each(STOCK, "several agents or policies", "policy_mapping_fn policies_to_train"),
-    **_each(STOCK, "offline data", "input_"),
-    **_each(STOCK, "an env runner of your own", "env_runner_cls"),
-    **_each(STOCK, "a learner of your own", "_learner_class learner_config_dict"),
-    **_each(STOCK, "another framework than torch", "framework_str"),
-    **_each(
-        STOCK,
+    **each(FALLBACK, "several agents or policies", "policy_mapping_fn policies_to_train"),
+    **each(FALLBACK, "offline data", "input_"),
+    **each(FALLBACK, "an env runner of your own", "env_runner_cls"),
+    **each(FALLBACK, "a learner of your own", "_learner_class learner_config_dict"),
+    **each(FALLBACK, "another framework than torch", "framework_str"),
+    **each(
+        FALLBACK,
         "the old API stack",
         "enable_env_runner_and_connector_v2 enable_rl_module_and_learner",
     ),
     # Told by name and value.
-    **_each(
-        STOCK,
+    **each(
+        FALLBACK,
         "",
         """
         observation_space action_space explore batch_mode normalize_actions clip_actions
@@ -88,7 +90,7 @@ _COMMON: Table = {
         algorithm_config_overrides_per_module _per_module_overrides ignore_final_observation
         """,
     ),
-    **_each(
+    **each(
         NOTHING,
         "what it belongs to runs on RLlib's own engine: evaluation, offline data, output",
         """
@@ -120,7 +122,7 @@ _COMMON: Table = {
         output_write_method_kwargs output_write_remaining_data
         """,
     ),
-    **_each(
+    **each(
         NOTHING,
         "RLlib's own code sees to it on both engines: resources, logging, workers that start",
         """
@@ -131,7 +133,7 @@ _COMMON: Table = {
         sync_filters_on_rollout_workers_timeout_s
         """,
     ),
-    **_each(
+    **each(
         NOTHING,
         "it tells how failures, transfers or checkpoints go on, not what is learnt",
         """
@@ -148,7 +150,7 @@ _COMMON: Table = {
         policy_map_capacity policy_states_are_swappable
         """,
     ),
-    **_each(
+    **each(
         NOTHING,
         "of RLlib's episodes, batches and other frameworks, which arrays do without",
         """
@@ -159,7 +161,7 @@ _COMMON: Table = {
         tf_session_args
         """,
     ),
-    **_each(
+    **each(
         NOTHING,
         "RLlib's note to itself",
         """
@@ -167,7 +169,7 @@ _COMMON: Table = {
         _prior_exploration_config _validate_config
         """,
     ),
-    **_each(
+    **each(
         REFUSED,
         NOT_READ,
         """
@@ -177,9 +179,9 @@ _COMMON: Table = {
         render_env replay_sequence_length sample_collector
         """,
     ),
-    **_each(
+    **each(
         REFUSED,
-        _DEPRECATED,
+        DEPRECATED,
         """
         _disable_execution_plan_api _enable_rl_module_api always_attach_evaluation_results
         auto_wrap_old_gym_envs buffer_size collect_metrics_timeout
@@ -194,8 +196,8 @@ _COMMON: Table = {
 
 _EPOCHS = "minibatch_size num_epochs shuffle_batch_per_epoch"
 
-_REPLAY: Table = {
-    **_each(
+REPLAY: Table = {
+    **each(
         ACTS,
         "",
         """
@@ -204,58 +206,13 @@ _REPLAY: Table = {
         prioritized_replay_alpha prioritized_replay_beta
         """,
     ),
-    **_each(NOTHING, "save_buffer decides about it", "store_buffer_in_checkpoints"),
-    **_each(REFUSED, "an off-policy update takes one batch, in RLlib too", _EPOCHS),
-}
-
-_BY_ALGORITHM: Mapping[str, Table] = {
-    "ppo": {
-        **_each(
-            ACTS,
-            "",
-            """
-            clip_param entropy_coeff kl_coeff kl_target lambda_ minibatch_size num_epochs
-            use_critic use_kl_loss vf_clip_param vf_loss_coeff vf_share_layers
-            """,
-        ),
-        **_each(STOCK, "", "rollout_fragment_length shuffle_batch_per_epoch"),
-        **_each(REFUSED, "RLlib's new API stack always estimates with GAE", "use_gae"),
-        **_each(REFUSED, "use minibatch_size", "sgd_minibatch_size"),
-        **_each(REFUSED, "lr takes a schedule", "lr_schedule"),
-        **_each(REFUSED, "entropy_coeff takes a schedule", "entropy_coeff_schedule"),
-        **_each(
-            REFUSED,
-            _DEPRECATED,
-            "prioritized_replay prioritized_replay_alpha prioritized_replay_beta",
-        ),
-    },
-    "dqn": {
-        **_REPLAY,
-        **_each(
-            ACTS, "", "double_q dueling epsilon noisy num_atoms sigma0 td_error_loss_fn v_max v_min"
-        ),
-        **_each(STOCK, "", "burn_in_len"),
-        **_each(REFUSED, "lr takes a schedule", "lr_schedule"),
-        **_each(REFUSED, "use the head_fcnet_hiddens of rl_module(model_config=...)", "hiddens"),
-        **_each(
-            REFUSED,
-            NOT_READ,
-            "adam_epsilon before_learn_on_batch categorical_distribution_temperature",
-        ),
-    },
-    "sac": {
-        **_REPLAY,
-        **_each(ACTS, "", "actor_lr alpha_lr critic_lr initial_alpha target_entropy twin_q"),
-        **_each(REFUSED, "use actor_lr, critic_lr and alpha_lr", "lr optimization"),
-        **_each(REFUSED, "use rl_module(model_config=...)", "policy_model_config q_model_config"),
-        **_each(REFUSED, NOT_READ, "_deterministic_loss _use_beta_distribution"),
-        **_each(REFUSED, _DEPRECATED, "use_state_preprocessor worker_side_prioritization"),
-    },
+    **each(NOTHING, "save_buffer decides about it", "store_buffer_in_checkpoints"),
+    **each(REFUSED, "an off-policy update takes one batch, in RLlib too", _EPOCHS),
 }
 
 #: Keys of a network's config by what becomes of them.
 MODEL_KEYS: Table = {
-    **_each(
+    **each(
         ACTS,
         "",
         """
@@ -268,8 +225,8 @@ MODEL_KEYS: Table = {
         free_log_std log_std_clip_param vf_share_layers
         """,
     ),
-    **_each(STOCK, "a recurrent network", "use_lstm"),
-    **_each(
+    **each(FALLBACK, "a recurrent network", "use_lstm"),
+    **each(
         NOTHING,
         "with use_lstm alone",
         """
@@ -278,7 +235,7 @@ MODEL_KEYS: Table = {
         lstm_bias_initializer_kwargs
         """,
     ),
-    **_each(
+    **each(
         REFUSED,
         NOT_READ,
         """
@@ -288,9 +245,3 @@ MODEL_KEYS: Table = {
         """,
     ),
 }
-
-
-@cache
-def table(algo: str) -> Table:
-    """The treatment of every attribute of an algorithm's config."""
-    return {**_COMMON, **_BY_ALGORITHM[algo]}

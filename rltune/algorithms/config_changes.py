@@ -11,12 +11,11 @@ from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
 
 from rltune.algorithms.config_attributes import (
     ACTS,
+    FALLBACK,
     MODEL_KEYS,
     NOT_READ,
     NOTHING,
     REFUSED,
-    STOCK,
-    table,
 )
 from rltune.errors import did_you_mean
 
@@ -48,26 +47,30 @@ def changed(config: Any) -> dict[str, Any]:
     }
 
 
-def reasons_for_fallback(algo: str, config: Any) -> list[str]:
+def reasons_for_fallback(config: Any) -> list[str]:
     """What the array engine does not do, in words; an attribute without a place here, too."""
     found = []
     for name, value in changed(config).items():
-        treatment, why = table(algo).get(name, (STOCK, ""))
-        if treatment == STOCK:
+        treatment, why = config.config_attributes.get(name, (FALLBACK, ""))
+        if treatment == FALLBACK:
             found.append(why or f"{name}={value!r:.60}")
     model = _model_changes(config)
-    found += [MODEL_KEYS[key][1] for key in model if MODEL_KEYS.get(key, (NOTHING, ""))[0] == STOCK]
+    found += [
+        MODEL_KEYS[key][1] for key in model if MODEL_KEYS.get(key, (NOTHING, ""))[0] == FALLBACK
+    ]
     return list(dict.fromkeys(found))
 
 
-def refusals(algo: str, config: Any) -> list[str]:
+def refusals(config: Any) -> list[str]:
     """Attributes that neither engine acts on, each with the reason."""
     ours, theirs = _defaults(config)
     found = []
     for name in changed(config):
-        treatment, why = table(algo).get(name, (STOCK, ""))
-        if name not in theirs and name not in table(algo):
-            found.append(f"{name}: no setting of {algo}.{did_you_mean(name, {*ours, *theirs})}")
+        treatment, why = config.config_attributes.get(name, (FALLBACK, ""))
+        if name not in theirs and name not in config.config_attributes:
+            found.append(
+                f"{name}: no setting of {config.algorithm}.{did_you_mean(name, {*ours, *theirs})}"
+            )
         elif treatment == REFUSED:
             found.append(f"{name}: {why}")
     found += [f"model_config: {text}" for text in _model_refusals(config)]

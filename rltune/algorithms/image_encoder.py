@@ -11,8 +11,6 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from ray.rllib.algorithms.dqn.dqn_catalog import DQNCatalog
-from ray.rllib.algorithms.ppo.ppo_catalog import PPOCatalog
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.models.base import ENCODER_OUT, Encoder
 from ray.rllib.core.models.configs import ModelConfig
@@ -129,11 +127,3 @@ class ImageEncoderMixin:
             hidden_layer_dims=tuple(model_config_dict["fcnet_hiddens"]),
             hidden_layer_activation=model_config_dict["fcnet_activation"],
         )
-
-
-class PPOImageCatalog(ImageEncoderMixin, PPOCatalog):
-    """PPO's networks."""
-
-
-class DQNImageCatalog(ImageEncoderMixin, DQNCatalog):
-    """DQN's networks."""

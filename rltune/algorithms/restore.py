@@ -14,8 +14,8 @@ from ray.tune.trainable.trainable import _DICT_CHECKPOINT_FILE_NAME
 
 from rltune.algorithms import tensors
 from rltune.algorithms.audit import Reading, asked_for, mismatches
+from rltune.algorithms.fallback import fallback_readings
 from rltune.algorithms.learner import set_learning_rates
-from rltune.algorithms.stock import stock_readings
 from rltune.engine.episodes import Window
 from rltune.engine.torch_compiler import without_compiler
 from rltune.errors import AuditError, BadCheckpoint
@@ -177,7 +177,7 @@ class RestoreMixin:
             for name, value in asked_for(self.name, config).items()
         ]
         if not self.on_arrays:
-            return found + stock_readings(self.learner, self.config)
+            return found + fallback_readings(self.learner, self.config)
         remote = self.env_runner_group.num_remote_env_runners()
         runners = self.env_runner_group.foreach_env_runner(
             lambda runner: runner.acting(), local_env_runner=not remote

@@ -28,8 +28,8 @@ from ray.tune.result import TRIAL_INFO
 
 from rltune.algorithms.audit import asked_for
 from rltune.algorithms.env_creator import tell_rllib
+from rltune.algorithms.fallback import check_metrics
 from rltune.algorithms.restore import RestoreMixin
-from rltune.algorithms.stock import check_metrics
 from rltune.engine.divergence import Divergence, check_rollouts
 from rltune.engine.episodes import LENGTH, PREFIX, REWARD, Episode, Window, pause_matters
 from rltune.engine.rollout import Finished, Rollout

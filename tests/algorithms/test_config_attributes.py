@@ -22,7 +22,14 @@ from stock import stock_config
 from test_losses import SETTINGS, Pair, _close, _stock_update
 
 from rltune import algorithms
-from rltune.algorithms.config_attributes import ACTS, MODEL_KEYS, NOTHING, REFUSED, STOCK, table
+from rltune.algorithms.config_attributes import (
+    ACTS,
+    FALLBACK,
+    MODEL_KEYS,
+    NOTHING,
+    REFUSED,
+    Table,
+)
 from rltune.algorithms.config_changes import changed, refusals
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -107,6 +114,12 @@ def _config(algo: str, **changes: Any) -> Any:
     return config.update_from_dict({"env": ENV[algo], **changes})
 
 
+def _attributes(algo: str) -> Table:
+    """The treatment of every attribute of an algorithm's config."""
+    attributes: Table = getattr(algorithms, algo.upper()).config_class.config_attributes
+    return attributes
+
+
 def _other(value: Any) -> Any:
     """Something that a value is not."""
     return not value if isinstance(value, bool) else "something else"
@@ -116,23 +129,23 @@ def _other(value: Any) -> Any:
 @pytest.mark.parametrize("algo", RLLIB)
 def test_every_attribute_is_classified(algo: str) -> None:
     theirs = set(vars(RLLIB[algo]()))
-    assert theirs - set(table(algo)) == set(), "RLlib has gained these: give each its place"
+    assert theirs - set(_attributes(algo)) == set(), "RLlib has gained these: give each its place"
     ours = {"prioritized_replay", "prioritized_replay_alpha", "prioritized_replay_beta"}
-    assert set(table(algo)) - theirs <= ours, "RLlib has lost these"
+    assert set(_attributes(algo)) - theirs <= ours, "RLlib has lost these"
     assert set(MODEL_KEYS) == {field.name for field in dataclasses.fields(DefaultModelConfig)}
 
 
 @pytest.mark.fault(85)
 @pytest.mark.parametrize("algo", RLLIB)
 def test_every_changed_attribute_is_treated_as_its_class_says(algo: str) -> None:
-    for name, (treatment, why) in table(algo).items():
+    for name, (treatment, why) in _attributes(algo).items():
         config = _config(algo)
         if name in ("model", "_model_config", "replay_buffer_config"):
             continue  # by their keys
         setattr(config, name, _other(getattr(config, name)))
-        reasons, refused = config.not_on_arrays(), refusals(algo, config)
+        reasons, refused = config.not_on_arrays(), refusals(config)
         told = f"{name}: {treatment}, but {reasons} {refused}"
-        if treatment == STOCK:
+        if treatment == FALLBACK:
             assert any(reason == why or name in reason for reason in reasons), told
         elif treatment == REFUSED:
             assert refused == [f"{name}: {why}"], told
@@ -145,7 +158,7 @@ def test_every_changed_attribute_is_treated_as_its_class_says(algo: str) -> None
 @pytest.mark.fault(85)
 def test_new_attributes_of_rllib_run_on_its_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     config = algorithms.PPO.get_default_config()
-    monkeypatch.setattr("rltune.algorithms.config_changes.table", lambda _: {})
+    monkeypatch.setattr(algorithms.PPO.config_class, "config_attributes", {})
     config.lambda_ = 0.5
     assert config.not_on_arrays() == ["lambda_=0.5"]
 
@@ -157,7 +170,12 @@ def test_every_acting_attribute_is_seen_to_act() -> None:
         file, _, function = place.partition("::")
         assert f"def {function}(" in tests[file].read_text(), place
     seen = {name for names in (*SEEN.values(), *COUNTED.values()) for name in names.split()}
-    acts = {n for algo in RLLIB for n, (treatment, _) in table(algo).items() if treatment == ACTS}
+    acts = {
+        name
+        for algo in RLLIB
+        for name, (treatment, _) in _attributes(algo).items()
+        if treatment == ACTS
+    }
     assert acts - seen - set(LOSSES) == set()
 
 
@@ -292,16 +310,16 @@ def test_every_key_of_a_network_is_seen_to_act() -> None:
 @pytest.mark.fault(85)
 def test_keys_of_a_network_that_do_nothing_are_refused() -> None:
     config = _config("ppo").rl_module(model_config={"fcnet_hidden": [8], "max_seq_len": 5})
-    (refused,) = refusals("ppo", config)
+    (refused,) = refusals(config)
     assert refused.startswith("model_config: fcnet_hidden: no key of RLlib's DefaultModelConfig")
     assert "Did you mean 'fcnet_hiddens'?" in refused
     config = _config("ppo").rl_module(model_config=DefaultModelConfig(fusionnet_hiddens=[8]))
-    assert refusals("ppo", config)[0].startswith("model_config: fusionnet_hiddens: ")
+    assert refusals(config)[0].startswith("model_config: fusionnet_hiddens: ")
     config = _config("ppo").rl_module(model_config=DefaultModelConfig(use_lstm=True))
     assert config.not_on_arrays() == ["a recurrent network"]
     assert MODEL_KEYS["max_seq_len"][0] == NOTHING
     config = _config("ppo").training(model={"fcnet_hiddens": [8]})
-    (refused,) = refusals("ppo", config)
+    (refused,) = refusals(config)
     assert refused.startswith("model: fcnet_hiddens: ")
     assert "use rl_module(model_config=...)" in refused
 

@@ -14,7 +14,7 @@ import torch
 from quick import config, exploit, make, optimiser, same, weights
 from trouble import STEPS, trouble
 
-from rltune.algorithms.stock import check_metrics
+from rltune.algorithms.fallback import check_metrics
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.engine.divergence import Divergence, Watch
 from rltune.runs.checkpoints import RECORD_FILE

@@ -1,75 +1,17 @@
-"""PPO (Schulman et al. 2017) on arrays, with RLlib's network and loss."""
+"""PPO's updates."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
-from ray._common.deprecation import DEPRECATED_VALUE
-from ray.rllib.algorithms import ppo as rllib_ppo
-from ray.rllib.algorithms.ppo.torch.default_ppo_torch_rl_module import DefaultPPOTorchRLModule
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
-from ray.rllib.core.distribution.torch.torch_distribution import TorchCategorical
-from ray.rllib.core.models.base import ENCODER_OUT
 
 from rltune.algorithms.audit import Reading
-from rltune.algorithms.categorical import LeanCategorical
-from rltune.algorithms.config import FlatConfigMixin
-from rltune.algorithms.image_encoder import PPOImageCatalog
 from rltune.algorithms.learner import ArrayLearnerMixin
-from rltune.algorithms.rl_trainable import RLTrainable
-from rltune.algorithms.sampling_runner import SamplingRunner
-from rltune.engine.normalisation import NormalisationMixin, RewardScale, as_input, to_device
+from rltune.engine.normalisation import as_input, to_device
 from rltune.engine.rollout import Rollout, clip_rewards, gae
-
-
-class PPOModule(NormalisationMixin, DefaultPPOTorchRLModule):
-    """RLlib's network; to explore, the critic's part of it is left out.
-
-    What an action mask forbids has probability 0 in all of them, in the losses too.
-    """
-
-    def setup(self) -> None:
-        """Builds encoder and heads, and what ``normalize_rewards`` asks for."""
-        super().setup()
-        scales = self.model_config.get("normalize_rewards", False)
-        self.reward_scale = RewardScale() if scales else None
-        self.action_dist_cls: Any
-        if self.action_dist_cls is TorchCategorical:
-            self.action_dist_cls = LeanCategorical
-
-    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return self._allowed(batch, super()._forward(batch, **kwargs))
-
-    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return self._allowed(batch, super()._forward_train(batch, **kwargs))
-
-    @torch.no_grad()
-    def _forward_exploration(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
-        encoder = getattr(self.encoder, "actor_encoder", None)
-        if encoder is None:
-            return self._forward(batch)
-        logits = self.pi(encoder(batch)[ENCODER_OUT])
-        return self._allowed(batch, {Columns.ACTION_DIST_INPUTS: logits})
-
-    def _allowed(self, batch: dict[str, Any], out: dict[str, Any]) -> dict[str, Any]:
-        out[Columns.ACTION_DIST_INPUTS] = self.allow(batch, out[Columns.ACTION_DIST_INPUTS])
-        return out
-
-
-class PPORunner(SamplingRunner):
-    """Samples actions, and keeps what they were drawn from."""
-
-    def act(self, obs: torch.Tensor, env_steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Actions, with their log-probabilities and the distribution's inputs."""
-        inputs, distribution, actions = self.draw(obs)
-        return actions.cpu().numpy(), {
-            Columns.ACTION_LOGP: distribution.logp(actions).cpu().numpy(),
-            Columns.ACTION_DIST_INPUTS: inputs.cpu().numpy(),
-        }
 
 
 class PPOLearner(ArrayLearnerMixin, PPOTorchLearner):
@@ -162,50 +104,3 @@ class PPOLearner(ArrayLearnerMixin, PPOTorchLearner):
         following = np.concatenate([values[1:], values[-1:]])
         following[asked] = found[steps * copies :]
         return values, following
-
-
-class PPOConfig(FlatConfigMixin, rllib_ppo.PPOConfig):
-    """RLlib's PPOConfig; rltune's defaults where RLlib's only serve the stock engine."""
-
-    algorithm = "ppo"
-    runner_class = PPORunner
-    learner_subclass = PPOLearner
-    module_class = PPOModule
-    catalog_class = PPOImageCatalog
-    flat_model_keys = (*FlatConfigMixin.flat_model_keys, "vf_share_layers", "normalize_rewards")
-
-    def __init__(self, algo_class: type | None = None) -> None:
-        super().__init__(algo_class=algo_class or PPO)
-        self.vf_share_layers: Any = None
-        #: Divide rewards by the standard deviation of their discounted sum.
-        self.normalize_rewards = False
-        self.noise_correlation = 0.0
-
-    def validate(self) -> None:
-        """Raises ValueError for settings that cannot be."""
-        if self.vf_share_layers == DEPRECATED_VALUE:  # in a dict of RLlib's own config
-            self.vf_share_layers = None
-        super().validate()
-
-    def on_arrays_alone(self) -> dict[str, Any]:
-        """The scale of rewards and the correlation of the noise too."""
-        return {
-            **super().on_arrays_alone(),
-            "normalize_rewards": self.normalize_rewards,
-            "noise_correlation": self.noise_correlation,
-        }
-
-
-class PPO(RLTrainable, rllib_ppo.PPO):
-    """Drop-in for ``ray.rllib.algorithms.ppo.PPO``."""
-
-    name = "ppo"
-    config_class = PPOConfig
-
-    def array_step(self) -> None:
-        """One batch of ``train_batch_size`` steps, then the updates on it."""
-        rollouts = self.collect(self.steps_per_env(self.config.train_batch_size))
-        self.learner.update_from_rollouts(rollouts)
-        # Not before: the actions were chosen by the filter as it was.
-        self.learner.update_filter(rollouts)
-        self.end_updates()

@@ -29,7 +29,7 @@ def check_metrics(result: dict[str, Any]) -> None:
             raise Divergence("loss", float(loss))
 
 
-def stock_readings(learner: Any, config: Any) -> list[Reading]:
+def fallback_readings(learner: Any, config: Any) -> list[Reading]:
     """The learning rate, read from the optimisers of a learner in this process."""
     if learner is None or config.is_multi_agent or getattr(config, "lr", None) is None:
         return []
