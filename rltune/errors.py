@@ -127,6 +127,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {lowered[near[0]]!r}?" if near else ""
 
 
+def keyword(**options: Any) -> str:
+    """Options and the values to give them, as a Python caller writes them: ```steps=100```.
+
+    The command line shows what stands in backquotes in its own spelling.
+    """
+    return ", ".join(f"`{name}={value!r}`" for name, value in options.items())
+
+
 def unknown(kind: str, word: str, known: Iterable[str], more: str = "") -> BadInput:
     """Builds the error for a name that is not in a table, with the nearest known name."""
     known = sorted(known)

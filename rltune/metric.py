@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rltune.engine.episodes import PREFIX, REWARD, record_means
-from rltune.errors import BadInput, did_you_mean, unknown
-
-#: Directions of a metric: larger or smaller is better.
-MODES = ("max", "min")
+from rltune.errors import BadInput, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -69,13 +66,6 @@ class Metric:
         if value is None or target is None:
             return False
         return self.score(value) >= self.score(target)
-
-    def check(self) -> None:
-        """Raises BadInput for an unknown mode or an empty name."""
-        if self.mode not in MODES:
-            raise unknown("mode", self.mode, MODES)
-        if not self.name.strip():
-            raise BadInput("--metric needs a name, like episode_info/is_success")
 
     def not_reported(self, reported: Iterable[str]) -> BadInput:
         """Builds the error for trials that do not report it, with the names that they report."""

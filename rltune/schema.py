@@ -75,7 +75,7 @@ def _fields(wanted: Any) -> tuple[dict[str, Any], frozenset[str], bool]:
         optional = [name for name, kind in marked.items() if get_origin(kind) is NotRequired]
         return hints, frozenset(optional), False
     given = [f.name for f in fields(wanted) if (f.default, f.default_factory) != (MISSING, MISSING)]
-    return hints, frozenset(given), True
+    return {f.name: hints[f.name] for f in fields(wanted)}, frozenset(given), True
 
 
 def _plain_problems(value: Any, wanted: Any, place: str) -> list[str]:

@@ -8,11 +8,12 @@ from typing import Any, Literal, get_type_hints
 
 import numpy as np
 
-from rltune import schema
+from rltune import options, schema
 from rltune.engine.episodes import REWARD
 from rltune.errors import BadInput
 from rltune.metric import Metric
-from rltune.processes.watchdog import ENV_TIMEOUT
+from rltune.options import Budget, EnvOptions, Goal, Place, Resources, ScoringBudget
+from rltune.options.base import Group
 from rltune.space import Constraint, Space, parse_parameter
 
 #: Four ranges of environment seeds that never meet. They start with: training while a sweep tunes
@@ -25,55 +26,8 @@ FIRST_EVALUATION_SEED = 2 << 30
 MAX_TRIAL_SEED = FIRST_FRESH_SEED // 2
 
 
-@dataclass(frozen=True)
-class Budget:
-    """What a sweep may spend, and when it is done.
-
-    Attributes:
-        steps: environment steps a trial.
-        trials: trials of the sweep; the population's size for a population scheduler.
-        scheduler: name in rltune.schedulers.
-        searcher: name in rltune.searchers.
-        perturb_every: environment steps between two decisions about a trial: the interval of
-            exploits for PB2 and PBT, the first rung of ASHA.
-        target: the sweep ends once a trial's metric gets here; None for never.
-        time_budget: seconds after which the sweep ends; None for no limit.
-        synchronous: a population waits for all its members before it decides about any.
-        burn_in: environment steps of a member before which nothing is decided about it.
-        quantile: share of a population that is replaced, and share that is copied.
-        resample_probability: chance that PBT draws a setting anew instead of moving it.
-        margin: by how much of the metric a donor must be better than whom it replaces.
-    """
-
-    steps: int = 100_000
-    trials: int = 4
-    scheduler: str = "pb2"
-    searcher: str = "random"
-    perturb_every: int = 10_000
-    target: float | None = None
-    time_budget: float | None = None
-    synchronous: bool = False
-    burn_in: int = 0
-    quantile: float = 0.25
-    resample_probability: float = 0.25
-    margin: float = 0.0
-
-
 #: Checkpoints of a sweep that play for being the best.
 CANDIDATES = 5
-
-
-@dataclass(frozen=True)
-class ScoringBudget:
-    """How long policies are scored.
-
-    Attributes:
-        episodes: whole episodes behind the score of a policy, each on a seed of its own.
-        selection_episodes: whole episodes that each candidate plays for being the best.
-    """
-
-    episodes: int = 100
-    selection_episodes: int = 20
 
 
 @dataclass(frozen=True)
@@ -119,19 +73,13 @@ class RunSpec:
             hold from, ``[[env_steps, settings], ...]``, the first from 0 on.
         certificate: where a training run's evidence goes, ``{"file", "preset"}``, the latter as
             :func:`rltune.policies.certificates.contents` has it; None for nowhere.
-        env_args: of the environment, as :mod:`rltune.envs.arguments` encodes them; secrets are
-            placeholders.
+        env_options: how the environment is made and stepped; its ``env_args`` are encoded by
+            :mod:`rltune.envs.arguments`, secrets among them are placeholders, and its
+            ``simulator`` is "gymnasium" or "envpool".
         points: searched settings that the first trials start from.
-        concurrent: trials at a time; None for as many as fit.
-        memory_per_trial: bytes that Ray sets aside for a trial; 0 for none.
-        max_failures: times a trial that fails is tried again from its last checkpoint.
-        env_timeout: seconds that one call of a trial's environments may take; inf for no limit.
         metric: name of what is tuned, selected and scored by; mode: "max" or "min".
-        env_copies: copies of the environment that may exist at any time; None for no limit.
-        simulator: what steps the environments in training, "gymnasium" or "envpool".
         seed: fixes every draw of the sweep, in the driver and in each trial.
         storage: absolute path of the folder that holds runs.
-        address: of a Ray cluster; None to start Ray here.
         command: the command line, without secrets.
         started_in: the folder that it was given in; empty where that is not known.
         versions: of rltune, ray, torch, gymnasium and Python.
@@ -150,21 +98,12 @@ class RunSpec:
     arms: Mapping[str, Sequence[Sequence[Any]]] = field(default_factory=dict)
     certificate: Mapping[str, Any] | None = None
     seed: int = 0
-    env_args: Mapping[str, Any] = field(default_factory=dict)
+    env_options: EnvOptions = EnvOptions(simulator="gymnasium")
     points: tuple[Mapping[str, Any], ...] = ()
-    concurrent: int | None = None
-    cpus_per_trial: float = 1.0
-    gpus_per_trial: float = 0.0
-    memory_per_trial: int = 0
-    max_failures: int = 2
-    env_timeout: float = ENV_TIMEOUT
-    env_copies: int | None = None
+    resources: Resources = Resources()
     evaluation: ScoringBudget = ScoringBudget()
-    simulator: str = "gymnasium"
     metric: str = REWARD
     mode: str = "max"
-    address: str | None = None
-    imports: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     started_in: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -197,7 +136,7 @@ class RunSpec:
     @property
     def cpus_of_a_trial(self) -> float:
         """CPUs of one trial, its environment runners' included."""
-        return self.cpus_per_trial + largest("num_env_runners", self.settings, self.space)
+        return self.resources.cpus_per_trial + largest("num_env_runners", self.settings, self.space)
 
     @property
     def copies_of_a_trial(self) -> int:
@@ -206,18 +145,21 @@ class RunSpec:
         return envs * max(1, largest("num_env_runners", self.settings, self.space))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {
-            **values,
+        """As JSON holds it: flat, the options of a group beside the other entries."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _FLAT}
+        for name in _FLAT:
+            values |= vars(getattr(self, name))
+        values |= {
             "space": self.space.to_dict(),
             "constraints": [c.text for c in self.space.constraints],
             "budget": asdict(self.budget),
             "evaluation": asdict(self.evaluation),
             "points": [dict(point) for point in self.points],
-            "imports": list(self.imports),
+            "imports": list(self.env_options.imports),
             "command": list(self.command),
         }
+        order = {name: place for place, name in enumerate(_ORDER)}
+        return dict(sorted(values.items(), key=lambda item: order.get(item[0], len(order))))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RunSpec:
@@ -231,60 +173,65 @@ class RunSpec:
         values = dict(values)
         constraints = tuple(Constraint.parse(text) for text in values.pop("constraints"))
         space = {name: parse_parameter(name, body) for name, body in values.pop("space").items()}
+        values.setdefault("simulator", "gymnasium")  # what there was before there was a choice
+        groups: dict[str, Any] = {
+            name: kind(**_taken(values, kind)) for name, kind in _FLAT.items()
+        }
         return cls(
             space=Space(space, constraints),
             budget=Budget(**values.pop("budget")),
             evaluation=ScoringBudget(**values.pop("evaluation", {})),
             points=tuple(values.pop("points", ())),
-            imports=tuple(values.pop("imports")),
             command=tuple(values.pop("command")),
+            **groups,
             **values,
         )
 
 
-#: The least that numbers of a request may be, by their place in run.json.
-_LEAST = {
-    "seed": 0,
-    "concurrent": 1,
-    "env_copies": 1,
-    "memory_per_trial": 0,
-    "max_failures": 0,
-    "cpus_per_trial": 0,
-    "gpus_per_trial": 0,
-    "env_timeout": 0,
-    "budget.steps": 1,
-    "budget.trials": 1,
-    "budget.perturb_every": 1,
-    "evaluation.episodes": 1,
-    "evaluation.selection_episodes": 1,
-}
+#: Groups whose options are entries of run.json by themselves, and those that are tables in it.
+_FLAT: dict[str, type[Group]] = {"env_options": EnvOptions, "resources": Resources}
+_TABLES: dict[str, type[Group]] = {"budget": Budget, "evaluation": ScoringBudget}
+#: The order of run.json since its first version; what is not here follows.
+_ORDER = (
+    *("algo", "env", "env_id", "settings", "space", "budget", "name", "storage", "job", "arms"),
+    *("certificate", "seed", "env_args", "points", "concurrent", "cpus_per_trial"),
+    *("gpus_per_trial", "memory_per_trial", "max_failures", "env_timeout", "env_copies"),
+    *("evaluation", "simulator", "metric", "mode", "address", "imports", "command", "started_in"),
+    *("versions", "reading"),
+)
+
+
+def _taken(values: dict[str, Any], group: type[Group]) -> dict[str, Any]:
+    """Takes a group's options out of the entries of run.json."""
+    return {name: values.pop(name) for name in options.options_of(group) if name in values}
 
 
 def _request_problems(values: Any) -> list[str]:
     """What in the contents of a run.json is not as :meth:`RunSpec.to_dict` writes it."""
-    hints = {
-        **get_type_hints(RunSpec),
+    own = {f.name: f for f in fields(RunSpec) if f.name not in _FLAT}
+    hints = {name: hint for name, hint in get_type_hints(RunSpec).items() if name in own}
+    for group in _FLAT.values():
+        kinds = get_type_hints(group)
+        hints |= {name: kinds[name] for name in options.options_of(group)}
+    hints |= {
         "space": Mapping[str, Mapping[str, Any]],
         "constraints": list[str],
         "job": Literal["sweep", "train", "replay"],
-        "mode": Literal["max", "min"],
         "simulator": Literal["gymnasium", "envpool"],
         "arms": Mapping[str, list[tuple[int, Mapping[str, Any]]]],
     }
-    given = {f.name for f in fields(RunSpec) if (f.default, f.default_factory) != (MISSING,) * 2}
-    if found := schema.fields_problems(values, hints, frozenset(given - {"imports", "command"})):
+    missing = (MISSING, MISSING)
+    required = {name for name, f in own.items() if (f.default, f.default_factory) == missing}
+    given = hints.keys() - required - {"constraints", "imports", "command"}
+    if found := schema.fields_problems(values, hints, frozenset(given)):
         return found
-    numbers = {place: _at(values, place) for place in _LEAST}
+    checked = [(group, "", values) for group in (*_FLAT.values(), Goal, Place)]
+    checked += [(group, f"{table}.", values.get(table, {})) for table, group in _TABLES.items()]
     return [
-        f"{place} must be at least {_LEAST[place]}, got {number}"
-        for place, number in numbers.items()
-        if number is not None and not number >= _LEAST[place]
+        place + problem
+        for group, place, entries in checked
+        for problem in options.problems(group, entries).values()
     ]
-
-
-def _at(values: Mapping[str, Any], place: str) -> Any:
-    table, _, name = place.rpartition(".")
-    return (values.get(table, {}) if table else values).get(name)
 
 
 def moved_seed(seed: int, by: int) -> int:

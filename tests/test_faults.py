@@ -20,11 +20,11 @@ import psutil
 import pytest
 from conftest import ROOT, Cli, environment, run_rltune
 
-from rltune import catalog, envs
+from rltune import catalog, envs, options
 from rltune.catalog.algorithms import algorithm
 from rltune.catalog.environments import check_there
 from rltune.errors import BadInput, MachineError
-from rltune.request import capacity, preflight, resume, secrets
+from rltune.request import preflight, resume, secrets
 from rltune.request.notes import short_interval
 from rltune.request.resolve import make_spec
 from rltune.runs import state_file
@@ -298,7 +298,7 @@ def test_an_interval_shorter_than_an_episode_is_reported(cli: Cli) -> None:
 @pytest.mark.fault(42)
 def test_sizes_of_memory_and_points_are_checked(cli: Cli) -> None:
     for text, size in (("2GiB", 2 << 30), ("500MB", 500_000_000), ("1.5k", 1_500), ("7", 7)):
-        assert capacity.as_bytes(text) == size
+        assert options.as_bytes(text) == size
     assert "write it like 2GiB" in _refused(cli, "dqn", "cartpole", "--memory-per-trial", "lots")
     said = _refused(cli, "dqn", "cartpole", "--point", "{lr=5.0, gama=0.9}")
     assert "--point 1: lr = 5.0 lies outside log = [0.0003, 0.003]" in said
@@ -429,7 +429,7 @@ def test_secrets_never_reach_the_disk(tmp_path: Path, monkeypatch: pytest.Monkey
     # What makes the environment sees the secret; a later process is told what it lacks.
     assert envs.reveal(hidden) == env_args
     spec = make_spec("dqn", "cartpole", storage=tmp_path, name="a")
-    needy = replace(spec, env_args=hidden)
+    needy = replace(spec, env_options=replace(spec.env_options, env_args=hidden))
     check_there(needy, "a")
     monkeypatch.delenv("RLTUNE_SECRET_API_KEY")
     with pytest.raises(BadInput, match="a needs a secret again: export RLTUNE_SECRET_API_KEY="):

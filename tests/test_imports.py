@@ -17,6 +17,7 @@ RANKS = [
     {"_version", "errors", "statistics", "schema"},
     {"processes"},
     {"engine"},
+    {"options"},
     {"envs", "space", "metric"},
     {"spec"},
     {"catalog"},

@@ -104,7 +104,7 @@ def load_policy(spec: RunSpec, folder: RunFolder, checkpoint: Path) -> Policy:
     frame_stack = settings.get("frame_stack", 1)
     form = settings.get("observation_form", "auto")
     with TorchSettingsGuard(nullcontext()):
-        env = envs.make(spec.env_id, spec.env_args, frame_stack, form)
+        env = envs.make(spec.env_id, spec.env_options.env_args, frame_stack, form)
     codec = action_codec(envs.authored_actions(env))
     trainable = getattr(algorithms, algorithm(spec.algo).class_name)
     config = trainable.get_default_config().update_from_dict(settings)

@@ -70,12 +70,12 @@ def check_there(spec: RunSpec, shown: str) -> None:
         shown: the run's folder, for messages.
     """
     if missing := [
-        v for v in envs.arguments.secret_variables(spec.env_args) if v not in os.environ
+        v for v in envs.arguments.secret_variables(spec.env_options.env_args) if v not in os.environ
     ]:
         raise BadInput([f"{shown} needs a secret again: export {v}=..." for v in missing])
     try:
-        environment(spec.env_id, spec.imports)
-        for name in envs.arguments.imported(spec.env_args):
+        environment(spec.env_id, spec.env_options.imports)
+        for name in envs.arguments.imported(spec.env_options.env_args):
             guarded(f"{name}, an argument of the environment", partial(_is_there, name))
     except BadInput as error:
         where = f" The run was started in {spec.started_in}" if spec.started_in else ""

@@ -5,21 +5,22 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rltune import envs
+from rltune import envs, options
 from rltune.catalog.algorithms import ALGORITHMS, Algorithm, algorithm
 from rltune.catalog.environments import environment, newer_version
 from rltune.catalog.probe import has_pixels
 from rltune.envs import EnvInfo
-from rltune.errors import BadInput, did_you_mean
+from rltune.errors import BadInput, did_you_mean, keyword
+from rltune.options import Budget, Group, ScoringBudget
 from rltune.space import Constraint, Parameter, Space, parse_parameter
-from rltune.spec import Budget, Preset
+from rltune.spec import Preset
 
 __all__ = ["environment", "has_pixels", "newer_version", "preset"]
 
@@ -31,21 +32,6 @@ PIXELS = "pixels"
 
 _TABLES = ("budget", "evaluation", "settings", "space")
 _TOP_LEVEL = ("env", "constraints", "notes", "points", *_TABLES)
-_BUDGET_TYPES: dict[str, tuple[type, ...]] = {
-    "steps": (int,),
-    "trials": (int,),
-    "perturb_every": (int,),
-    "scheduler": (str,),
-    "searcher": (str,),
-    "target": (int, float),
-    "time_budget": (int, float),
-    "synchronous": (bool,),
-    "burn_in": (int,),
-    "quantile": (int, float),
-    "resample_probability": (int, float),
-    "margin": (int, float),
-}
-_EVALUATION_TYPES: dict[str, tuple[type, ...]] = {"episodes": (int,), "selection_episodes": (int,)}
 
 
 # --- presets ----------------------------------------------------------------------------------
@@ -174,8 +160,8 @@ def _merge(base: Preset, file: _File, algo: Algorithm) -> Preset:
     settings = file.table("settings")
     for name, problem in algo.problems(settings).items():
         file.complain(name, f"{name}: {problem}", "settings")
-    budget = _numbers(file, "budget", _BUDGET_TYPES)
-    scoring = _numbers(file, "evaluation", _EVALUATION_TYPES)
+    budget = _options(file, "budget", Budget)
+    scoring = _options(file, "evaluation", ScoringBudget)
     parameters = _parameters(file, algo)
     constraints = _constraints(file) or base.space.constraints
     inherited = {name: p for name, p in base.space.items() if name not in settings}
@@ -205,52 +191,19 @@ def _points(file: _File, space: Space) -> tuple[Mapping[str, Any], ...]:
     return () if problems else tuple(points)
 
 
-def _numbers(file: _File, table: str, types: Mapping[str, tuple[type, ...]]) -> dict[str, Any]:
+def _options(file: _File, table: str, group: type[Group]) -> dict[str, Any]:
     """The entries of a table that are right; what is wrong with the others is noted."""
-    good = {}
+    known, good = options.options_of(group), {}
     for key, value in file.table(table).items():
-        if key not in types:
-            file.complain(key, f"unknown {table} {key!r}.{did_you_mean(key, types)}", table)
-        elif not _is_a(value, types[key]):
-            wanted = " or ".join(t.__name__ for t in types[key])
+        if key not in known:
+            file.complain(key, f"unknown {table} {key!r}.{did_you_mean(key, known)}", table)
+        elif wanted := known[key].wanted_type(value):
             file.complain(key, f"{table} {key}: expected {wanted}, got {value!r}", table)
+        elif problem := known[key].problem(value):
+            file.complain(key, problem, table)
         else:
             good[key] = value
-    for problem in budget_problems(good):
-        file.complain(problem.split()[0], problem, table)
     return good
-
-
-def _is_a(value: object, types: tuple[type, ...]) -> bool:
-    """Like isinstance, but a bool is no number."""
-    return isinstance(value, types) and (bool in types or not isinstance(value, bool))
-
-
-def budget_problems(budget: Mapping[str, Any]) -> list[str]:
-    """What is wrong with numbers of both budgets, each message starting with its key."""
-    least = {
-        "steps": 1,
-        "trials": 1,
-        "perturb_every": 1,
-        "burn_in": 0,
-        "margin": 0,
-        "episodes": 1,
-        "selection_episodes": 1,
-    }
-    problems = [
-        f"{key} must be at least {low}, got {budget[key]}"
-        for key, low in least.items()
-        if key in budget and budget[key] < low
-    ]
-    if budget.get("time_budget") is not None and not budget["time_budget"] > 0:
-        problems.append(f"time_budget must be above 0 seconds, got {budget['time_budget']}")
-    if not 0 < budget.get("quantile", 0.25) <= 0.5:
-        problems.append(f"quantile must be in (0, 0.5], got {budget['quantile']}")
-    if not 0 <= budget.get("resample_probability", 0.25) <= 1:
-        problems.append(
-            f"resample_probability must be in [0, 1], got {budget['resample_probability']}"
-        )
-    return problems
 
 
 def points_within(
@@ -351,37 +304,36 @@ def override(
     space: Mapping[str, Any],
     budget: Mapping[str, Any],
     points: Sequence[Mapping[str, Any]] = (),
-    evaluation: Mapping[str, int | None] | None = None,
+    evaluation: Mapping[str, int] | None = None,
 ) -> Preset:
     """A preset with settings fixed, parameters searched, points and budget entries replaced.
 
     A setting given a value is searched no more.
 
     Args:
-        evaluation: entries of the scoring budget; None for one that stays.
+        budget: entries to replace; evaluation: those of the scoring budget.
 
     Raises:
         BadInput: with every problem of every override; or a rate is at zero before the budget ends.
     """
     algo = algorithm(preset.algo)
-    problems = [f"--set {name}: {p}" for name, p in algo.problems(settings).items()]
-    scoring = {key: value for key, value in (evaluation or {}).items() if value is not None}
-    numbers = {**budget, **scoring}
-    problems += [f"--{p.replace('_', '-', 1)}" for p in budget_problems(numbers)]
+    scoring = evaluation or {}
+    problems = [f"settings {name}: {p}" for name, p in algo.problems(settings).items()]
     parameters = {name: p for name, p in preset.space.items() if name not in settings}
     for name, body in space.items():
         try:
             parameters[name] = parameter(algo, name, body)
         except BadInput as error:
-            problems += [f"--space {problem}" for problem in error.problems]
-    problems += [f"--{problem}" for problem in points_problems(points, Space(parameters))]
+            problems += [f"space {problem}" for problem in error.problems]
+    problems += points_problems(points, Space(parameters))
+    for group, entries in ((Budget, budget), (ScoringBudget, scoring)):
+        problems += options.problems(group, entries).values()
     if problems:
         raise BadInput(problems)
-    known = {f.name for f in fields(Budget)}
     sources = {
-        **dict.fromkeys(settings, "--set"),
-        **dict.fromkeys(space, "--space"),
-        **{f"budget.{key}": "option" for key in budget if key in known},
+        **dict.fromkeys(settings, "settings"),
+        **dict.fromkeys(space, "space"),
+        **{f"budget.{key}": "option" for key in budget},
         **{f"evaluation.{key}": "option" for key in scoring},
     }
     asked = complete(
@@ -401,7 +353,7 @@ def override(
 
 
 def _spent(algo: Algorithm, settings: Mapping[str, Any], steps: int) -> list[str]:
-    """Rates that are at zero before the budget ends, as where ``--steps`` asks for more of them."""
+    """Rates that are at zero before the budget ends, as where ``steps`` asks for more of them."""
     problems = []
     for name, value in settings.items():
         end = algo.settings[name].zero_from(value)
@@ -409,6 +361,6 @@ def _spent(algo: Algorithm, settings: Mapping[str, Any], steps: int) -> list[str
             stretched = [[int(at * steps / end), rate] for at, rate in value]
             problems.append(
                 f"{name} is 0 from step {end:,} on, and {steps:,} steps are asked for: the rest "
-                f"would teach nothing. --set '{name}={stretched}' stretches it"
+                f"would teach nothing. {keyword(settings={name: stretched})} stretches it"
             )
     return problems

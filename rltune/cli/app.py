@@ -13,48 +13,23 @@ from typer.core import TyperCommand
 from rltune._version import __version__
 from rltune.cli.modules import find_here
 from rltune.cli.options import (
-    MORE,
-    POPULATION,
-    RUN,
-    AddressOption,
+    OF_REPLAYS,
+    OF_TRAINING,
     AlgoArgument,
-    ConcurrentOption,
-    CpusOption,
     DryRunOption,
-    EnvArgOption,
     EnvArgument,
-    EnvCopiesOption,
-    EnvTimeoutOption,
-    EpisodesOption,
-    GpusOption,
-    ImportOption,
     JsonOption,
-    MaxFailuresOption,
-    MemoryOption,
-    MetricOption,
-    ModeOption,
-    NameOption,
-    PresetOption,
     QuietOption,
     RunArgument,
     RunsArgument,
     SaveBufferOption,
-    SeedOption,
-    SelectionEpisodesOption,
-    SetOption,
-    SimulatorOption,
-    SpaceOption,
-    StepsOption,
-    StorageOption,
-    TimeBudgetOption,
     TrustOption,
+    takes,
 )
-from rltune.errors import RltuneError
-from rltune.processes.watchdog import ENV_TIMEOUT
+from rltune.errors import RltuneError, did_you_mean
+from rltune.options import OPTIONS, RUN
 
 MAIN_JOB = "sweep"
-#: What is tuned by default; rltune.metric takes longer to import.
-METRIC = "episode_reward_mean"
 
 app = typer.Typer(
     name="rltune",
@@ -94,189 +69,48 @@ class _MainJob(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Looks at the first word before what follows is taken for the main job's."""
-        if args and not args[0].startswith("-"):
+        if args and not args[0].startswith("-") and did_you_mean(args[0], COMMANDS):
             _call("mistyped", word=args[0])
         return super().parse_args(ctx, args)
 
 
 @app.command(MAIN_JOB, cls=_MainJob, hidden=True, no_args_is_help=True)
+@takes(OPTIONS)
 def _sweep(
     algo: AlgoArgument,
     env: Annotated[
         str | None,
         typer.Argument(metavar="ENV", help="cartpole, CartPole-v1, my_env.py:MyEnv ..."),
     ] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="pb2, pbt, asha or fifo.", rich_help_panel=RUN)
-    ] = None,
-    searcher: Annotated[
-        str | None, typer.Option(help="random or sobol.", rich_help_panel=RUN)
-    ] = None,
-    trials: Annotated[
-        int | None, typer.Option(help="Trials; the population's size.", rich_help_panel=RUN)
-    ] = None,
-    steps: StepsOption = None,
-    time_budget: TimeBudgetOption = None,
-    target: Annotated[
-        float | None,
-        typer.Option(
-            metavar="VALUE",
-            help="Ends the sweep once a trial gets there; inf: never.",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    metric: MetricOption = METRIC,
-    mode: ModeOption = "max",
-    point: Annotated[
-        list[str],
-        typer.Option(
-            metavar="TABLE",
-            help="A trial that starts at '{lr=1e-3}'; again for more.",
-            rich_help_panel=RUN,
-        ),
-    ] = [],  # noqa: B006
-    seed: SeedOption = 0,
-    perturb_every: Annotated[
-        int | None,
-        typer.Option(metavar="STEPS", help="Between two decisions.", rich_help_panel=POPULATION),
-    ] = None,
-    synchronous: Annotated[
-        bool | None,
-        typer.Option(
-            "--synchronous/--asynchronous",
-            help="Whether members wait for each other.",
-            rich_help_panel=POPULATION,
-        ),
-    ] = None,
-    burn_in: Annotated[
-        int | None,
-        typer.Option(
-            metavar="STEPS", help="Before the first decision.", rich_help_panel=POPULATION
-        ),
-    ] = None,
-    quantile: Annotated[
-        float | None,
-        typer.Option(help="Share that is replaced.", rich_help_panel=POPULATION),
-    ] = None,
-    resample_probability: Annotated[
-        float | None,
-        typer.Option(help="Chance of a fresh draw (pbt).", rich_help_panel=POPULATION),
-    ] = None,
-    margin: Annotated[
-        float | None,
-        typer.Option(
-            metavar="VALUE", help="By which a donor is better.", rich_help_panel=POPULATION
-        ),
-    ] = None,
-    set_: SetOption = [],  # noqa: B006
-    space: SpaceOption = [],  # noqa: B006
-    preset: PresetOption = None,
-    env_arg: EnvArgOption = [],  # noqa: B006
-    import_: ImportOption = [],  # noqa: B006
-    storage: StorageOption = Path("runs"),
-    name: NameOption = None,
-    concurrent: ConcurrentOption = None,
-    cpus_per_trial: CpusOption = 1.0,
-    gpus_per_trial: GpusOption = 0.0,
-    memory_per_trial: MemoryOption = "0",
-    max_failures: MaxFailuresOption = 2,
-    env_timeout: EnvTimeoutOption = ENV_TIMEOUT,
-    env_copies: EnvCopiesOption = None,
-    episodes: EpisodesOption = None,
-    selection_episodes: SelectionEpisodesOption = None,
-    simulator: SimulatorOption = "auto",
-    address: AddressOption = None,
     save_buffer: SaveBufferOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     dry_run: DryRunOption = False,
+    **options: Any,
 ) -> None:
     """Sweeps a preset: trains and tunes trials side by side, scores the best on fresh seeds."""
     _call(
         "sweep",
         algo=algo,
         env=env,
+        save_buffer=save_buffer,
         json=json,
         quiet=quiet,
         dry_run=dry_run,
-        settings=set_,
-        save_buffer=save_buffer,
-        space=space,
-        env_args=env_arg,
-        imports=import_,
-        scheduler=scheduler,
-        searcher=searcher,
-        trials=trials,
-        steps=steps,
-        time_budget=time_budget,
-        target=target,
-        metric=metric,
-        mode=mode,
-        points=point,
-        seed=seed,
-        population={
-            "perturb_every": perturb_every,
-            "synchronous": synchronous,
-            "burn_in": burn_in,
-            "quantile": quantile,
-            "resample_probability": resample_probability,
-            "margin": margin,
-        },
-        preset=preset,
-        storage=storage,
-        name=name,
-        concurrent=concurrent,
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
-        memory_per_trial=memory_per_trial,
-        max_failures=max_failures,
-        env_timeout=env_timeout,
-        env_copies=env_copies,
-        episodes=episodes,
-        selection_episodes=selection_episodes,
-        simulator=simulator,
-        address=address,
+        **options,
     )
 
 
 @app.command()
+@takes(OF_TRAINING)
 def train(
     algo: AlgoArgument,
     env: EnvArgument,
     seeds: Annotated[int, typer.Option(min=1, help="Training runs.", rich_help_panel=RUN)] = 5,
-    steps: StepsOption = None,
-    time_budget: TimeBudgetOption = None,
-    target: Annotated[
-        float | None,
-        typer.Option(
-            metavar="VALUE",
-            help="Ends a seed once it gets there; inf: never.",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    metric: MetricOption = METRIC,
-    mode: ModeOption = "max",
-    seed: SeedOption = 0,
-    set_: SetOption = [],  # noqa: B006
-    preset: PresetOption = None,
-    env_arg: EnvArgOption = [],  # noqa: B006
-    import_: ImportOption = [],  # noqa: B006
-    storage: StorageOption = Path("runs"),
-    name: NameOption = None,
-    concurrent: ConcurrentOption = None,
-    cpus_per_trial: CpusOption = 1.0,
-    gpus_per_trial: GpusOption = 0.0,
-    memory_per_trial: MemoryOption = "0",
-    max_failures: MaxFailuresOption = 2,
-    env_timeout: EnvTimeoutOption = ENV_TIMEOUT,
-    env_copies: EnvCopiesOption = None,
-    episodes: EpisodesOption = None,
-    selection_episodes: SelectionEpisodesOption = None,
-    simulator: SimulatorOption = "auto",
-    address: AddressOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     dry_run: DryRunOption = False,
+    **options: Any,
 ) -> None:
     """Trains a preset's settings on several seeds, without a search, and scores each."""
     _call(
@@ -284,53 +118,23 @@ def train(
         algo=algo,
         env=env,
         trials=seeds,
-        steps=steps,
-        time_budget=time_budget,
-        target=target,
-        metric=metric,
-        mode=mode,
-        seed=seed,
-        settings=set_,
-        preset=preset,
-        env_args=env_arg,
-        imports=import_,
-        storage=storage,
-        name=name,
-        concurrent=concurrent,
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
-        memory_per_trial=memory_per_trial,
-        max_failures=max_failures,
-        env_timeout=env_timeout,
-        env_copies=env_copies,
-        episodes=episodes,
-        selection_episodes=selection_episodes,
-        simulator=simulator,
-        address=address,
         json=json,
         quiet=quiet,
         dry_run=dry_run,
+        **options,
     )
 
 
 @app.command()
+@takes(("preset", "simulator", "imports", *OF_REPLAYS))
 def certify(
     algo: AlgoArgument,
     env: EnvArgument,
     seeds: Annotated[int, typer.Option(min=2, help="Training runs.", rich_help_panel=RUN)] = 10,
-    seed: SeedOption = 0,
-    preset: PresetOption = None,
-    import_: ImportOption = [],  # noqa: B006
-    storage: StorageOption = Path("runs"),
-    name: NameOption = None,
-    concurrent: ConcurrentOption = None,
-    cpus_per_trial: CpusOption = 1.0,
-    gpus_per_trial: GpusOption = 0.0,
-    simulator: SimulatorOption = "auto",
-    address: AddressOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     dry_run: DryRunOption = False,
+    **options: Any,
 ) -> None:
     """Trains a preset as it is on fresh seeds and writes what it reached beside it."""
     _call(
@@ -339,19 +143,10 @@ def certify(
         algo=algo,
         env=env,
         trials=seeds,
-        seed=seed,
-        preset=preset,
-        imports=import_,
-        storage=storage,
-        name=name,
-        concurrent=concurrent,
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
-        simulator=simulator,
-        address=address,
         json=json,
         quiet=quiet,
         dry_run=dry_run,
+        **options,
     )
 
 
@@ -387,26 +182,17 @@ def evaluate(
 
 
 @app.command()
+@takes(OF_REPLAYS, inherited=("cpus_per_trial", "gpus_per_trial"))
 def replay(
     run: RunArgument,
     seeds: Annotated[
         int, typer.Option(min=2, help="Training runs an arm.", rich_help_panel=RUN)
     ] = 5,
-    seed: SeedOption = 0,
-    storage: StorageOption = Path("runs"),
-    name: NameOption = None,
-    concurrent: ConcurrentOption = None,
-    cpus_per_trial: Annotated[
-        float | None, typer.Option(help="As the sweep had.", rich_help_panel=MORE)
-    ] = None,
-    gpus_per_trial: Annotated[
-        float | None, typer.Option(help="As the sweep had.", rich_help_panel=MORE)
-    ] = None,
-    address: AddressOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     dry_run: DryRunOption = False,
     trust: TrustOption = False,
+    **options: Any,
 ) -> None:
     """Retrains a sweep's best schedule on fresh seeds, beside constant settings: was it luck?"""
     _call(
@@ -414,16 +200,10 @@ def replay(
         run_path=run,
         trust=trust,
         seeds=seeds,
-        seed=seed,
-        storage=storage,
-        name=name,
-        concurrent=concurrent,
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
-        address=address,
         json=json,
         quiet=quiet,
         dry_run=dry_run,
+        **options,
     )
 
 
@@ -487,6 +267,7 @@ def board(
 
 
 @app.command("list")
+@takes(("storage",))
 def list_(
     kind: Annotated[
         str,
@@ -495,36 +276,18 @@ def list_(
             help="presets, algorithms, environments, schedulers, searchers or runs.",
         ),
     ] = "presets",
-    storage: StorageOption = Path("runs"),
     json: JsonOption = False,
+    **options: Any,
 ) -> None:
     """Lists what there is."""
-    _call("list_", kind=kind, storage=storage, json=json)
+    _call("list_", kind=kind, json=json, **options)
 
 
 @app.command()
-def show(
-    algo: AlgoArgument,
-    env: EnvArgument,
-    set_: SetOption = [],  # noqa: B006
-    space: SpaceOption = [],  # noqa: B006
-    preset: PresetOption = None,
-    env_arg: EnvArgOption = [],  # noqa: B006
-    import_: ImportOption = [],  # noqa: B006
-    json: JsonOption = False,
-) -> None:
+@takes(("settings", "space", "preset", "env_args", "imports"))
+def show(algo: AlgoArgument, env: EnvArgument, json: JsonOption = False, **options: Any) -> None:
     """Shows a preset resolved: settings, space, budget, and where each value comes from."""
-    _call(
-        "show",
-        algo=algo,
-        env=env,
-        settings=set_,
-        space=space,
-        preset=preset,
-        env_args=env_arg,
-        imports=import_,
-        json=json,
-    )
+    _call("show", algo=algo, env=env, json=json, **options)
 
 
 def _print_version(wanted: bool) -> None:

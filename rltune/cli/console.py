@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from rltune.cli.spelling import typed
 from rltune.errors import Interrupted, RltuneError
 from rltune.runs.json_text import dumps
 
@@ -40,7 +41,9 @@ def show_error(error: RltuneError) -> None:
     """What is wrong, where, and how to mend it."""
     word = "interrupted" if isinstance(error, Interrupted) else "error"
     for problem in str(error).splitlines():
-        text = Text.assemble((f"{word}: ", "bold red" if word == "error" else "bold"), problem)
+        text = Text.assemble(
+            (f"{word}: ", "bold red" if word == "error" else "bold"), typed(problem)
+        )
         messages.print(text, soft_wrap=True)
 
 
@@ -73,4 +76,14 @@ def setting(value: Any) -> str:
     return str(value)
 
 
-logging.basicConfig(format="%(name)s: %(message)s", level=logging.WARNING)
+class _Formatter(logging.Formatter):
+    """Shows warnings with options as they are typed."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = typed(record.message)
+        return super().formatMessage(record)
+
+
+_handler = logging.StreamHandler()
+_handler.setFormatter(_Formatter("%(name)s: %(message)s"))
+logging.basicConfig(handlers=[_handler], level=logging.WARNING)

@@ -111,11 +111,11 @@ KINDS = {
 }
 
 
-def run(*, kind: str, storage: Path, json: bool) -> None:
+def run(*, kind: str, storage: str, json: bool) -> None:
     """Prints one kind of thing."""
     if kind not in KINDS:
         raise unknown("kind", kind, KINDS)
-    rows = KINDS[kind](storage)
+    rows = KINDS[kind](Path(storage))
     if json:
         console.print_json({kind: rows})
         return

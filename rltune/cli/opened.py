@@ -23,5 +23,5 @@ def open_run(path: Path, trust: bool, resumes: bool = False) -> RunFolder:
     check_trusted(folder, trust, resumes)
     spec = folder.spec
     if code_of(spec):
-        find_here([*spec.imports, *([spec.env_id] if ":" in spec.env_id else [])])
+        find_here([*spec.env_options.imports, *([spec.env_id] if ":" in spec.env_id else [])])
     return folder

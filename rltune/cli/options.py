@@ -1,15 +1,20 @@
-"""Arguments and options that several commands share. Nothing that takes time to import."""
+"""Options of commands: made from :mod:`rltune.options`, or the command line's own.
+
+Nothing here takes time to import.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args, get_type_hints
 
 import typer
+from typer.models import ArgumentInfo
 
-RUN = "Run"
-POPULATION = "Population (pb2, pbt)"
-MORE = "Machine"
+from rltune.cli.spelling import declared
+from rltune.options import MACHINE, OPTIONS, Option
 
 RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)
@@ -35,100 +40,73 @@ EnvArgument = Annotated[
         show_default=False,
     ),
 ]
-PresetOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A preset file over the shipped one.")
-]
-SetOption = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Fix a setting; again for more.")
-]
-SpaceOption = Annotated[
-    list[str],
-    typer.Option(metavar="KEY=SPEC", help="Search a setting: 'lr={log=[1e-5,1e-2]}'."),
-]
-ImportOption = Annotated[
-    list[str],
-    typer.Option(
-        "--import", metavar="MODULE", help="A module or file.py that registers environments."
-    ),
-]
-EnvArgOption = Annotated[
-    list[str],
-    typer.Option(
-        metavar="K=V",
-        help="An argument of the environment, as TOML has it; secrets stay off the disk.",
-    ),
-]
-StepsOption = Annotated[
-    int | None, typer.Option(help="Environment steps a trial.", rich_help_panel=RUN)
-]
-TimeBudgetOption = Annotated[
-    float | None, typer.Option(metavar="SECONDS", help="Ends the run.", rich_help_panel=RUN)
-]
-MetricOption = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        help="What is tuned and scored by: episode_info/<key> for a number in info.",
-        rich_help_panel=RUN,
-    ),
-]
-ModeOption = Annotated[
-    str, typer.Option(metavar="max|min", help="Which way it is better.", rich_help_panel=RUN)
-]
-SeedOption = Annotated[int, typer.Option(help="Fixes every draw.", rich_help_panel=RUN)]
-StorageOption = Annotated[Path, typer.Option(metavar="DIR", help="Holds run folders.")]
-NameOption = Annotated[str | None, typer.Option(help="Of the run folder.")]
-ConcurrentOption = Annotated[
-    int | None, typer.Option(help="Trials at a time.", rich_help_panel=MORE)
-]
-CpusOption = Annotated[
-    float, typer.Option(help="CPUs set aside for a trial.", rich_help_panel=MORE)
-]
-GpusOption = Annotated[float, typer.Option(help="GPUs; fractions too.", rich_help_panel=MORE)]
-MemoryOption = Annotated[str, typer.Option(metavar="SIZE", help="Like 2GiB.", rich_help_panel=MORE)]
-MaxFailuresOption = Annotated[
-    int, typer.Option(help="Retries of a trial, from its last checkpoint.", rich_help_panel=MORE)
-]
-EnvTimeoutOption = Annotated[
-    float,
-    typer.Option(
-        metavar="SECONDS",
-        help="What one step of the environments may take; inf: for ever.",
-        rich_help_panel=MORE,
-    ),
-]
-EnvCopiesOption = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        help="Environments at any time, in all processes: one a port, one a licence.",
-        rich_help_panel=MORE,
-    ),
-]
-EpisodesOption = Annotated[
-    int | None,
-    typer.Option(help="Behind a score, one a seed; the preset's.", rich_help_panel=RUN),
-]
-SelectionEpisodesOption = Annotated[
-    int | None,
-    typer.Option(help="Of each candidate for being the best.", rich_help_panel=RUN),
-]
-SimulatorOption = Annotated[
-    str,
-    typer.Option(
-        metavar="gymnasium|envpool|auto",
-        help="What steps the environments. auto: EnvPool where installed and faster.",
-        rich_help_panel=MORE,
-    ),
-]
-AddressOption = Annotated[str | None, typer.Option(help="Of a Ray cluster.", rich_help_panel=MORE)]
 SaveBufferOption = Annotated[
     bool | None,
     typer.Option(
         "--save-buffer/--no-save-buffer",
         help="Replay buffers in checkpoints, or a new warm-up after each restore.",
-        rich_help_panel=MORE,
+        rich_help_panel=MACHINE,
     ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything, start nothing.")]
+
+#: Options of a training run: all but those of a search, whose number of trials is its seeds.
+OF_TRAINING = tuple(name for name, option in OPTIONS.items() if not option.searches)
+
+#: Options of a run whose settings are given.
+OF_REPLAYS = (
+    *("seed", "storage", "name"),
+    *("concurrent", "cpus_per_trial", "gpus_per_trial", "address"),
+)
+
+Command = Callable[..., None]
+
+
+def takes(names: Iterable[str], inherited: Iterable[str] = ()) -> Callable[[Command], Command]:
+    """Gives a command the options of some names, in the place of its ``**options``.
+
+    Args:
+        inherited: those whose value comes from elsewhere where none is given.
+    """
+
+    def with_options(command: Command) -> Command:
+        hints = get_type_hints(command, include_extras=True)
+        own = [
+            parameter.replace(annotation=hints[parameter.name], kind=parameter.KEYWORD_ONLY)
+            for parameter in inspect.signature(command).parameters.values()
+            if parameter.kind is not parameter.VAR_KEYWORD
+        ]
+        made = [_parameter(OPTIONS[name], name in inherited) for name in names]
+        every = sorted([*made, *own], key=lambda each: not _is_argument(each))
+        command.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in every}
+        return command
+
+    return with_options
+
+
+def _is_argument(parameter: inspect.Parameter) -> bool:
+    return isinstance(get_args(parameter.annotation)[1], ArgumentInfo)
+
+
+def _parameter(option: Option, inherited: bool) -> inspect.Parameter:
+    """An option as typer reads it."""
+    default = None if option.inherited or inherited else option.default
+    kind, more = option.types[0], ""
+    if kind not in (int, float, str, bool):  # one KEY=VALUE or one name at a time
+        kind, default, more = list[str], [], " Again for more."
+    elif option.read is not None:
+        kind, default = str, str(default)
+    info = typer.Option(
+        *declared(option.name),
+        metavar=option.placeholder,
+        help=option.help + more,
+        rich_help_panel=option.panel,
+    )
+    return inspect.Parameter(
+        option.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind if default is not None else kind | None, info],
+    )

@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rltune.cli.spelling import spelling
 from rltune.errors import BadInput
+
+#: How options of ``KEY=VALUE`` words are written.
+_PAIRS = {
+    "settings": "--set lr=1e-3",
+    "space": "--space 'lr={log=[1e-5,1e-2]}'",
+    "env_args": "--env-arg gravity=9.8",
+}
+
+
+def values(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the command line as Python takes them: dicts in the place of words.
+
+    Raises:
+        BadInput: words that are not written as they should be.
+    """
+    found = dict(options)
+    for name in _PAIRS.keys() & options.keys():
+        found[name] = pairs(spelling(name), options[name], _PAIRS[name])
+    if "points" in options:
+        found["points"] = [table(spelling("points"), text) for text in options["points"]]
+    return found
 
 
 def pairs(option: str, words: Sequence[str], example: str) -> dict[str, Any]:

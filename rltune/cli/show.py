@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,37 +13,27 @@ from rltune.catalog.algorithms import algorithm
 from rltune.catalog.probe import probe_of
 from rltune.cli import console
 from rltune.cli.console import setting
-from rltune.cli.parse import pairs
+from rltune.cli.parse import values
+from rltune.cli.spelling import spelling
 from rltune.envs import EnvInfo
 from rltune.errors import BadInput
+from rltune.options import OPTIONS
 from rltune.policies import certificates
 from rltune.spec import Preset
 
 
-def run(
-    *,
-    algo: str,
-    env: str,
-    settings: list[str],
-    space: list[str],
-    preset: Path | None,
-    env_args: list[str],
-    imports: list[str],
-    json: bool,
-) -> None:
+def run(*, algo: str, env: str, json: bool, **options: Any) -> None:
     """Prints a preset, resolved as a sweep would."""
     algorithm(algo)
-    found = catalog.environment(env, imports)
-    args = pairs("--env-arg", env_args, "--env-arg gravity=9.8")
-    base = catalog.preset(algo, found, None if preset is None else str(preset), args)
-    resolved = catalog.override(
-        base,
-        pairs("--set", settings, "--set lr=1e-3"),
-        pairs("--space", space, "--space 'lr={log=[1e-5,1e-2]}'"),
-        {},
-    )
+    asked = values(options)
+    found = catalog.environment(env, asked["imports"])
+    args, path = asked["env_args"], asked["preset"]
+    base = catalog.preset(algo, found, path, args)
+    resolved = catalog.override(base, asked["settings"], asked["space"], {})
+    sources = {key: spelling(s) if s in OPTIONS else s for key, s in resolved.sources.items()}
+    resolved = replace(resolved, sources=sources)
     # A certificate is of the preset as it is written.
-    standing = certificates.standing(base, preset)
+    standing = certificates.standing(base, None if path is None else Path(path))
     if json:
         console.print_json(
             _as_dict(resolved, standing) | {"reading": _reading(found, args, resolved)}

@@ -9,7 +9,8 @@ from typing import Any
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.catalog.presets import newer_version
 from rltune.cli import console
-from rltune.cli.parse import pairs, table
+from rltune.cli.parse import values
+from rltune.cli.spelling import typed
 from rltune.cli.watch import watcher
 from rltune.errors import BadInput, TrialsFailed, unknown
 from rltune.policies.certificates import REQUIRED_SHARE, passed
@@ -23,35 +24,18 @@ def run(
     *,
     algo: str,
     env: str | None,
+    save_buffer: bool | None,
     json: bool,
     quiet: bool,
     dry_run: bool,
-    settings: list[str],
-    save_buffer: bool | None,
-    space: list[str],
-    env_args: list[str],
-    imports: list[str],
-    points: list[str],
-    population: dict[str, Any],
     **options: Any,
 ) -> None:
     """Checks the request, then runs the sweep."""
     if env is None:
         raise _missing_environment(algo)
     if save_buffer is not None:
-        settings = [*settings, f"save_buffer={str(save_buffer).lower()}"]
-    spec = make_spec(
-        algo,
-        env,
-        settings=pairs("--set", settings, "--set lr=1e-3"),
-        space=pairs("--space", space, "--space 'lr={log=[1e-5,1e-2]}'"),
-        env_args=pairs("--env-arg", env_args, "--env-arg gravity=9.8"),
-        imports=imports,
-        points=[table("--point", text) for text in points],
-        population={key: value for key, value in population.items() if value is not None},
-        command=["rltune", *sys.argv[1:]],
-        **options,
-    )
+        options["settings"] = [*options["settings"], f"save_buffer={str(save_buffer).lower()}"]
+    spec = make_spec(algo, env, command=["rltune", *sys.argv[1:]], **values(options))
     launch(spec, json=json, quiet=quiet, dry_run=dry_run)
 
 
@@ -60,7 +44,7 @@ def launch(spec: RunSpec, *, json: bool, quiet: bool, dry_run: bool) -> None:
     if newer := newer_version(spec.env_id):
         console.messages.print(f"note: {spec.env_id} is out of date; {newer} has replaced it")
     for note in [] if quiet else notes(spec):
-        console.messages.print(f"note: {note}", soft_wrap=True)
+        console.messages.print(f"note: {typed(note)}", soft_wrap=True)
     if dry_run:
         console.print_json(spec.to_dict())
         return

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-#: Metrics of a trial: means over a window of episodes. Each number of ``info`` is reported under
-#: the prefix and its own name.
-REWARD, LENGTH, PREFIX = "episode_reward_mean", "episode_len_mean", "episode_info/"
+from rltune.engine.metric_names import LENGTH as LENGTH
+from rltune.engine.metric_names import PREFIX as PREFIX
+from rltune.engine.metric_names import REWARD as REWARD
+
 #: Most numbers reported per episode (the first ones), and the greatest depth of nested dicts.
 MAX_NUMBERS, MAX_DEPTH = 100, 5
 #: Gymnasium's own entries. Return and length of ``RecordEpisodeStatistics`` are reported as

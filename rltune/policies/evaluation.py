@@ -184,7 +184,8 @@ def compare(
         raise BadInput(f"{goal} and {others.pop()} cannot be compared")
     for folder in folders:
         check_there(folder.spec, folder.shown)
-    names = {(folder.spec.env_id, canonical(folder.spec.env_args)) for folder in folders}
+    specs = [folder.spec for folder in folders]
+    names = {(spec.env_id, canonical(spec.env_options.env_args)) for spec in specs}
     if len(names) > 1:
         shown = ", ".join(sorted(f"{env_id} {args}" for env_id, args in names))
         raise BadInput(f"returns of different environments cannot be compared: {shown}")

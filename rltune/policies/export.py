@@ -105,8 +105,9 @@ def observations(policy: Policy, spec: RunSpec, count: int = OBSERVATIONS) -> np
 def _met(policy: Policy, spec: RunSpec, count: int) -> np.ndarray:
     rng = np.random.default_rng(spec.seed)
     seeds = iter(selection_seeds(spec.seed, count + ENVS))
-    made = partial(envs.make, spec.env_id, spec.env_args, policy.frame_stack, policy.form)
-    copies = [made() for _ in range(min(ENVS, spec.env_copies or ENVS))]
+    env_args = spec.env_options.env_args
+    made = partial(envs.make, spec.env_id, env_args, policy.frame_stack, policy.form)
+    copies = [made() for _ in range(min(ENVS, spec.env_options.env_copies or ENVS))]
     current = [env.reset(seed=next(seeds))[0] for env in copies]
     for env in copies:
         env.action_space.seed(int(rng.integers(2**31)))

@@ -141,12 +141,12 @@ def scores(folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int])
             partial(_work, folder, spec, checkpoints[part.place], part.seeds, copies)
             for part in now
         ]
-        answers = each_isolated(works, spec.env_timeout, processes)
+        answers = each_isolated(works, spec.env_options.env_timeout, processes)
         again = [
             rest
             for part, answer in zip(now, answers, strict=True)
             for rest in _take(found[part.place], part, answer)
-            if rest.tries <= max(1, spec.max_failures)
+            if rest.tries <= max(1, spec.resources.max_failures)
         ]
         if alone and not again and not any(score.returns for score in found):
             break
@@ -161,11 +161,11 @@ def scores(folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int])
 
 def side_by_side(spec: RunSpec) -> tuple[int, int]:
     """Processes that play at a time, and copies of the environment in each."""
-    processes = spec.concurrent or machine.cores().amount
-    if spec.env_copies is None:
+    processes = spec.resources.concurrent or machine.cores().amount
+    if spec.env_options.env_copies is None:
         return processes, TOGETHER
-    processes = min(processes, spec.env_copies)
-    return processes, min(TOGETHER, spec.env_copies // processes)
+    processes = min(processes, spec.env_options.env_copies)
+    return processes, min(TOGETHER, spec.env_options.env_copies // processes)
 
 
 def _work(
@@ -273,7 +273,8 @@ class _Stage:
 
     def __init__(self, policy: ActingPolicy, spec: RunSpec, guard: Guard) -> None:
         self._policy = policy
-        self._make = partial(envs.make, spec.env_id, spec.env_args, policy.frame_stack, policy.form)
+        env_args = spec.env_options.env_args
+        self._make = partial(envs.make, spec.env_id, env_args, policy.frame_stack, policy.form)
         self._guard = guard
         self._goal = spec.goal
         self.running: dict[int, _Episode] = {}

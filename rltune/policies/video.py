@@ -201,7 +201,7 @@ def _opened(spec: RunSpec, policy: Policy, mode: str) -> Iterator[gym.Env[Any, A
     Raises:
         BadInput: it has no such mode, or what draws it is not installed.
     """
-    env = envs.make(spec.env_id, spec.env_args)
+    env = envs.make(spec.env_id, spec.env_options.env_args)
     envs.close(env)
     modes = env.metadata.get("render_modes", [])
     if not {mode, "rgb_array"} & set(modes):
@@ -210,7 +210,7 @@ def _opened(spec: RunSpec, policy: Policy, mode: str) -> Iterator[gym.Env[Any, A
             f"only {', '.join(modes) or 'nothing'}"
         )
     try:
-        args = {**spec.env_args, "render_mode": mode}
+        args = {**spec.env_options.env_args, "render_mode": mode}
         env = envs.make(spec.env_id, args, policy.frame_stack, policy.form)
         env.reset()
         env.render()

@@ -1,11 +1,11 @@
-"""``--env-copies``: at most so many copies of an environment at any time, in all processes."""
+"""``env_copies``: at most so many copies of an environment at any time, in all processes."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import replace
 
-from rltune.errors import BadInput
+from rltune.errors import BadInput, keyword
 from rltune.request import capacity
 from rltune.spec import Preset, RunSpec, largest
 
@@ -29,22 +29,23 @@ def within(preset: Preset, most: int | None) -> Preset:
     envs = largest(ENVS, preset.settings, preset.space)
     if runners * envs <= most:
         return preset
-    option, each = f"--env-copies {most}", most // runners
+    option, each = f"env_copies {most}", most // runners
     if not each:
         fits = most if most > 1 else 0
-        raise BadInput(f"{option}: {RUNNERS} = {runners} hold a copy each: --set {RUNNERS}={fits}")
+        advice = keyword(settings={RUNNERS: fits})
+        raise BadInput(f"{option}: {RUNNERS} = {runners} hold a copy each: {advice}")
     fits = _fitting(preset, each)
-    if ENVS in preset.space or preset.sources.get(ENVS) == "--set":
+    if ENVS in preset.space or preset.sources.get(ENVS) == "settings":
         beside = f" in each of {runners} runners" if runners > 1 else ""
         raise BadInput(
             f"{option}: a trial holds {runners * envs} copies, {ENVS} = {envs}{beside}: "
-            f"--set {ENVS}={fits}"
+            f"{keyword(settings={ENVS: fits})}"
         )
     log.warning("%s: %s is %d instead of the preset's %d", option, ENVS, fits, envs)
     return replace(
         preset,
         settings={**preset.settings, ENVS: fits},
-        sources={**preset.sources, ENVS: "--env-copies"},
+        sources={**preset.sources, ENVS: "env_copies"},
     )
 
 
@@ -58,21 +59,24 @@ def _fitting(preset: Preset, most: int) -> int:
 
 def fewer_at_a_time(spec: RunSpec) -> RunSpec:
     """A request that runs no more trials side by side than their copies allow."""
-    if spec.env_copies is None:
+    if spec.env_options.env_copies is None:
         return spec
-    allowed = spec.env_copies // spec.copies_of_a_trial
-    fits = spec.concurrent
-    if fits is None and spec.address is None:
+    allowed = spec.env_options.env_copies // spec.copies_of_a_trial
+    fits = spec.resources.concurrent
+    if fits is None and spec.resources.address is None:
         fits = capacity.trials_at_a_time(spec)
-    return spec if fits is not None and fits <= allowed else replace(spec, concurrent=allowed)
+    if fits is not None and fits <= allowed:
+        return spec
+    return replace(spec, resources=replace(spec.resources, concurrent=allowed))
 
 
 def note(spec: RunSpec) -> str | None:
     """What a bound on the copies makes of a run, for a person to read."""
-    if spec.env_copies is None:
+    copies = spec.env_options.env_copies
+    if copies is None:
         return None
-    at_a_time = spec.concurrent or capacity.trials_at_a_time(spec)
+    at_a_time = spec.resources.concurrent or capacity.trials_at_a_time(spec)
     return (
-        f"--env-copies {spec.env_copies}: {at_a_time} trials at a time, each with at most "
+        f"env_copies {copies}: {at_a_time} trials at a time, each with at most "
         f"{spec.copies_of_a_trial} copies of the environment"
     )

@@ -33,16 +33,16 @@ def scoring_cost(spec: RunSpec) -> str | None:
         return None
     return (
         f"scoring takes up to {cost:,} environment steps, {episodes:,} episodes of up to "
-        f"{longest:,}; training takes {training:,}. Fewer with --episodes "
-        f"({scored.episodes}) and --selection-episodes ({scored.selection_episodes})"
+        f"{longest:,}; training takes {training:,}. Fewer with `episodes` "
+        f"({scored.episodes}) and `selection_episodes` ({scored.selection_episodes})"
     )
 
 
 def _longest_episode(spec: RunSpec) -> int | None:
-    asked = spec.env_args.get("max_episode_steps")
+    asked = spec.env_options.env_args.get("max_episode_steps")
     if isinstance(asked, int):
         return asked
-    return catalog.environment(spec.env_id, spec.imports).max_episode_steps
+    return catalog.environment(spec.env_id, spec.env_options.imports).max_episode_steps
 
 
 def short_interval(spec: RunSpec) -> str | None:
@@ -50,7 +50,7 @@ def short_interval(spec: RunSpec) -> str | None:
 
     The steps that finish them are for their return alone, see RLTrainable._finish_episodes.
     """
-    longest = catalog.environment(spec.env_id, spec.imports).max_episode_steps
+    longest = catalog.environment(spec.env_id, spec.env_options.imports).max_episode_steps
     if longest == envs.MAX_EPISODE_STEPS:  # a bound of ours: how long its episodes are is not known
         return None
     copies = spec.settings["num_envs_per_env_runner"] * max(1, spec.settings["num_env_runners"])

@@ -18,7 +18,7 @@ from rltune.catalog.algorithms import ALGORITHMS, Algorithm
 from rltune.catalog.probe import Probe, probed
 from rltune.engine.codec import ACTION_MASK, action_codec, flat_mask, has_mask, sample_legal
 from rltune.envs import EnvInfo
-from rltune.errors import BadInput, EnvironmentExit, ProcessEnded, warn_once
+from rltune.errors import BadInput, EnvironmentExit, ProcessEnded, keyword, warn_once
 from rltune.processes.subprocess_guard import Guard, isolated
 from rltune.processes.watchdog import CRASHED, ENV_TIMEOUT, EXITED, HUNG
 
@@ -36,8 +36,8 @@ KINDS = {
 }
 #: Gymnasium's wrappers with running statistics, and what is saved with the policy instead.
 STATISTICS = {
-    "NormalizeObservation": "--set observation_filter=MeanStdFilter",
-    "NormalizeReward": "--set normalize_rewards=true (ppo)",
+    "NormalizeObservation": keyword(settings={"observation_filter": "MeanStdFilter"}),
+    "NormalizeReward": f"{keyword(settings={'normalize_rewards': True})} (ppo)",
 }
 GUIDE = "see https://gymnasium.farama.org/introduction/migration_guide/"
 
@@ -64,8 +64,6 @@ def check_environment(
         BadInput: it cannot be made, reset or stepped, it does not keep to gymnasium's API, or the
             algorithm cannot act in it.
     """
-    if not timeout > 0:
-        raise BadInput(f"--env-timeout must be above 0 seconds, got {timeout:g}")
     try:
         found = isolated(lambda guard: tried(spec, algo, env_args, guard), timeout)
     except ProcessEnded as ended:
@@ -80,7 +78,7 @@ def what_ended(env_id: str, ended: ProcessEnded) -> str:
     told, _, stack = ended.report.partition("\n")
     own = stack.rpartition(Path(__file__).name)[2].partition("\n")[2]
     if told.startswith(HUNG):
-        mend = "Mend it, or allow it more with --env-timeout SECONDS."
+        mend = "Mend it, or allow it more with `env_timeout=SECONDS`."
     else:
         if EXITED not in told:
             told = f"it ended the process it was tried in, {ended.how}. {told}".rstrip(" .")
@@ -104,7 +102,7 @@ def tried(spec: EnvInfo, algo: Algorithm, env_args: Mapping[str, Any], guard: Gu
         advice = (
             f"Install it with: pip install 'rltune[{spec.extra}]'"
             if spec.extra
-            else "Mend it, or give it what it needs with --env-arg KEY=VALUE."
+            else "Mend it, or give it what it needs with `env_args`."
         )
         return f"environment {spec.id} could not be made: {_shown(error)}. {advice}"
     found = probed(env)

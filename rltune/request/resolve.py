@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,10 @@ from rltune.catalog.environments import EnvLike
 from rltune.catalog.probe import Probe
 from rltune.engine.episodes import REWARD
 from rltune.envs import EnvInfo, pool
-from rltune.errors import BadInput, unknown
-from rltune.metric import Metric
+from rltune.errors import BadInput, keyword
 from rltune.policies import certificates
-from rltune.processes.watchdog import ENV_TIMEOUT
 from rltune.request import capacity, preflight, secrets
+from rltune.request.asked import Request
 from rltune.request.env_copies import fewer_at_a_time, within
 from rltune.runs.folder import check_name, default_name
 from rltune.space import Space
@@ -31,130 +31,68 @@ from rltune.spec import Preset, RunSpec
 
 #: Checkpoints of a trial that is only trained: the points of its greedy policy's curve.
 CHECKPOINTS = 20
-#: What may step the environments; "auto" chooses.
-SIMULATORS = ("auto", "gymnasium", "envpool")
 
 
 def make_spec(
     algo: str,
     env: EnvLike,
     *,
-    scheduler: str | None = None,
-    searcher: str | None = None,
-    trials: int | None = None,
-    steps: int | None = None,
-    time_budget: float | None = None,
-    target: float | None = None,
-    metric: str = REWARD,
-    mode: str = "max",
-    concurrent: int | None = None,
-    cpus_per_trial: float = 1.0,
-    gpus_per_trial: float = 0.0,
-    memory_per_trial: int | str = 0,
-    max_failures: int = 2,
-    env_timeout: float = ENV_TIMEOUT,
-    env_copies: int | None = None,
-    episodes: int | None = None,
-    selection_episodes: int | None = None,
-    simulator: str = "auto",
-    seed: int = 0,
-    population: Mapping[str, Any] | None = None,
-    points: Sequence[Mapping[str, Any]] = (),
-    settings: Mapping[str, Any] | None = None,
-    space: Mapping[str, Any] | None = None,
-    preset: str | Path | None = None,
-    env_args: Mapping[str, Any] | None = None,
-    imports: Sequence[str] = (),
-    storage: str | Path = "runs",
-    name: str | None = None,
-    address: str | None = None,
-    command: Sequence[str] = (),
     job: str = "sweep",
     certify: bool = False,
+    command: Sequence[str] = (),
+    **options: Any,
 ) -> RunSpec:
-    """A whole request, resolved and checked; see :func:`rltune.sweep` for the arguments.
+    """A whole request, resolved and checked.
 
     Args:
         job: "sweep" or "train"; see :class:`rltune.spec.RunSpec`.
         certify: whether a training run writes the certificate of its preset.
+        command: the command line that it comes from.
+        options: by name, see :mod:`rltune.options` and :func:`rltune.sweep`.
 
     Raises:
         BadInput: with every problem that was found.
     """
     algorithm(algo)
-    env_spec = catalog.environment(env, imports)
-    if name is not None:
-        check_name(name)
-    asked = {
-        "scheduler": scheduler,
-        "searcher": searcher,
-        "trials": trials,
-        "steps": steps,
-        "time_budget": time_budget,
-        "target": target,
-        **(population or {}),
-    }
-    goal = Metric(metric, mode)
-    goal.check()
-    hidden = secrets.hide(env_args or {})
-    probe = preflight.check_environment(env_spec, algorithm(algo), hidden, env_timeout)
-    pixels = probe.shows_pictures if env_spec.pixels is None else env_spec.pixels
-    base = catalog.preset(algo, env_spec, None if preset is None else str(preset), pixels=pixels)
-    resolved = catalog.override(
-        base,
-        settings or {},
-        space or {},
-        {key: value for key, value in asked.items() if value is not None},
-        points,
-        {"episodes": episodes, "selection_episodes": selection_episodes},
+    asked = Request.of(options)
+    env_info = catalog.environment(env, asked.env_options.imports)
+    if asked.place.name is not None:
+        check_name(asked.place.name)
+    env_args = secrets.hide(asked.env_options.env_args)
+    probe = preflight.check_environment(
+        env_info, algorithm(algo), env_args, asked.env_options.env_timeout
     )
-    if not goal.is_return and target is None:
-        # A preset's target is a return.
-        resolved = replace(resolved, budget=replace(resolved.budget, target=None))
-    certificate = None
-    if certify:
-        place = certificates.place(algo, env_spec.name, None if preset is None else Path(preset))
-        certificate = {
-            "file": str(certificates.writable(place.absolute())),
-            "preset": certificates.contents(base),
-        }
+    base, resolved = _presets(algo, env_info, asked, probe)
     if job == "train":
         resolved = without_search(resolved)
-    if env_copies is not None and env_copies < 1:
-        raise BadInput(f"--env-copies must be at least 1, got {env_copies}")
-    resolved = within(resolved, env_copies)
-    memory = capacity.as_bytes(memory_per_trial)
-    simulator = simulator_of(simulator, env_spec, resolved.settings, hidden)
-    _check(resolved, concurrent, cpus_per_trial, gpus_per_trial, seed, max_failures)
-    folder = Path(storage).expanduser().resolve()
+    resolved = within(resolved, asked.env_options.env_copies)
+    simulator = simulator_of(asked.env_options.simulator, env_info, resolved.settings, env_args)
+    _check(resolved)
+    storage = Path(asked.place.storage).expanduser().resolve()
+    title = algo if job == "sweep" else f"{job}-{algo}"
     spec = RunSpec(
         algo=algo,
-        env=env_spec.name,
-        env_id=env_spec.id,
+        env=env_info.name,
+        env_id=env_info.id,
         settings=resolved.settings,
         space=resolved.space,
         budget=resolved.budget,
         evaluation=resolved.evaluation,
-        name=name
-        or default_name(algo if job == "sweep" else f"{job}-{algo}", env_spec.name, folder),
-        storage=str(folder),
+        name=asked.place.name or default_name(title, env_info.name, storage),
+        storage=str(storage),
         job=job,
-        certificate=certificate,
-        seed=seed,
-        env_args=hidden,
+        certificate=_certificate(base, asked.start.preset) if certify else None,
+        seed=asked.place.seed,
+        env_options=replace(
+            asked.env_options,
+            env_args=env_args,
+            imports=tuple(map(envs.places.whole, asked.env_options.imports)),
+            simulator=simulator,
+        ),
         points=resolved.points,
-        concurrent=concurrent,
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=gpus_per_trial,
-        memory_per_trial=memory,
-        max_failures=max_failures,
-        env_timeout=env_timeout,
-        env_copies=env_copies,
-        simulator=simulator,
-        metric=metric,
-        mode=mode,
-        address=address,
-        imports=tuple(map(envs.places.whole, imports)),
+        resources=asked.resources,
+        metric=asked.goal.metric,
+        mode=asked.goal.mode,
         command=tuple(secrets.redact(command)),
         started_in=str(Path.cwd()),
         versions=versions(simulator),
@@ -166,17 +104,43 @@ def make_spec(
     return spec
 
 
+def _presets(algo: str, env: EnvInfo, asked: Request, probe: Probe) -> tuple[Preset, Preset]:
+    """The preset of an environment as it is written, and with what was asked for laid over it."""
+    path = asked.start.preset
+    pixels = probe.shows_pictures if env.pixels is None else env.pixels
+    base = catalog.preset(algo, env, None if path is None else str(path), pixels=pixels)
+    resolved = catalog.override(
+        base,
+        asked.start.settings,
+        asked.start.space,
+        asked.budget,
+        asked.start.points,
+        asked.evaluation,
+    )
+    if asked.goal.metric != REWARD and "target" not in asked.budget:
+        # A preset's target is a return.
+        resolved = replace(resolved, budget=replace(resolved.budget, target=None))
+    return base, resolved
+
+
+def _certificate(preset: Preset, path: str | Path | None) -> dict[str, Any]:
+    """Where the certificate of a preset goes, and what it is of."""
+    place = certificates.place(preset.algo, preset.env, None if path is None else Path(path))
+    return {
+        "file": str(certificates.writable(place.absolute())),
+        "preset": certificates.contents(preset),
+    }
+
+
 def simulator_of(
     asked: str, env: EnvInfo, settings: Mapping[str, Any], env_args: Mapping[str, Any]
 ) -> str:
     """The simulator that will step an environment; BadInput for one that cannot."""
-    if asked not in SIMULATORS:
-        raise unknown("simulator", asked, SIMULATORS)
     if asked == "gymnasium":
         return asked
     problem = pool.problem(env, settings["frame_stack"], env_args)
     if asked == "envpool" and problem:
-        raise BadInput(f"--simulator envpool: {problem}")
+        raise BadInput(f"simulator envpool: {problem}")
     few = settings["num_envs_per_env_runner"] < envs.VECTORISED_FROM
     return "gymnasium" if problem or (asked == "auto" and few) else "envpool"
 
@@ -195,8 +159,8 @@ def _check_noise(spec: RunSpec, probe: Probe) -> None:
 
 def check_simulator(spec: RunSpec) -> None:
     """Raises BadInput where what stepped a run's environments elsewhere is not here."""
-    env = catalog.environment(spec.env_id, spec.imports)
-    simulator_of(spec.simulator, env, spec.settings, spec.env_args)
+    env = catalog.environment(spec.env_id, spec.env_options.imports)
+    simulator_of(spec.env_options.simulator, env, spec.settings, spec.env_options.env_args)
 
 
 def without_search(preset: Preset) -> Preset:
@@ -212,20 +176,14 @@ def without_search(preset: Preset) -> Preset:
     return replace(preset, space=space, budget=budget, points=())
 
 
-def _check(
-    preset: Preset,
-    concurrent: int | None,
-    cpus: float,
-    gpus: float,
-    seed: int,
-    max_failures: int,
-) -> None:
-    problems = capacity.number_problems(concurrent, cpus, gpus, seed, max_failures)
-    try:
-        _check_scheduler(preset)
-        searchers.check(preset.budget.searcher)
-    except BadInput as error:
-        problems += error.problems
+def _check(preset: Preset) -> None:
+    problems: list[str] = []
+    checks = partial(_check_scheduler, preset), partial(searchers.check, preset.budget.searcher)
+    for check in checks:
+        try:
+            check()
+        except BadInput as error:
+            problems += error.problems
     if problems:
         raise BadInput(problems)
 
@@ -235,7 +193,7 @@ def _check_scheduler(preset: Preset) -> None:
     if schedulers.row(name).population and not algorithm(preset.algo).mutable(preset.space):
         raise BadInput(
             f"{name} has nothing to change while it trains: every searched setting is structural. "
-            "Search another with --space, or use --scheduler fifo."
+            f"Search another with `space`, or use {keyword(scheduler='fifo')}."
         )
 
 

@@ -19,7 +19,7 @@ from rltune.spec import RunSpec
 
 def fingerprint(spec: RunSpec) -> dict[str, Any]:
     """What must not change between two parts of a run, flat and as JSON holds it."""
-    probe = probe_of(spec.env_id, spec.env_args)
+    probe = probe_of(spec.env_id, spec.env_options.env_args)
     seen, _ = probe.spaces(spec.settings)
     found: dict[str, Any] = {
         "algo": spec.algo,

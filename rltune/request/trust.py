@@ -89,10 +89,11 @@ def adopt(folder: RunFolder) -> None:
 
 def code_of(spec: RunSpec) -> list[str]:
     """What in a request is code that is found by its name, in words that follow "it"."""
-    found = [f"imports the module {name}" for name in spec.imports]
+    found = [f"imports the module {name}" for name in spec.env_options.imports]
     if not is_known(spec.env_id):
         found.append(f"makes the environment {spec.env_id}")
-    found += [f"passes its environment {place}" for place in _objects(dict(spec.env_args))]
+    env_args = dict(spec.env_options.env_args)
+    found += [f"passes its environment {place}" for place in _objects(env_args)]
     return found
 
 
@@ -121,8 +122,8 @@ def _objects(value: Any) -> Iterator[str]:
 def _reaches(spec: RunSpec) -> list[str]:
     """Where a resumed run reaches out of its folder."""
     found = []
-    if spec.address is not None:
-        found.append(f"connects to the Ray cluster {spec.address}")
+    if spec.resources.address is not None:
+        found.append(f"connects to the Ray cluster {spec.resources.address}")
     if spec.certificate is not None:
         found.append(f"writes the certificate {spec.certificate.get('file')}")
     return found

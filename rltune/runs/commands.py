@@ -29,20 +29,21 @@ def with_preset(spec: RunSpec, preset: str | Path, train: bool = False) -> str:
 def environment(spec: RunSpec) -> str:
     """The words that name a run's environment, with all that it needs."""
     words = [spec.env if spec.env in envs.INFOS else spec.env_id]
-    for name, value in spec.env_args.items():
+    for name, value in spec.env_options.env_args.items():
         if (word := _argument(name, value)) is not None:
             words += ["--env-arg", word]
-    for module in spec.imports:
+    for module in spec.env_options.imports:
         words += ["--import", module]
     known = envs.known(spec.env_id)
     if known is not None and known.pooled:  # elsewhere there is no choice
-        words += ["--simulator", spec.simulator]
+        words += ["--simulator", spec.env_options.simulator]
     return " ".join(map(shlex.quote, words))
 
 
 def unsayable(spec: RunSpec) -> list[str]:
     """Names of arguments that no command line can hold."""
-    return [name for name, value in spec.env_args.items() if _argument(name, value) is None]
+    args = spec.env_options.env_args.items()
+    return [name for name, value in args if _argument(name, value) is None]
 
 
 def _argument(name: str, value: Any) -> str | None:

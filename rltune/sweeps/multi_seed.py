@@ -75,7 +75,7 @@ def threshold(spec: RunSpec) -> float | None:
     """Mean return from which a policy counts as good enough; None for another metric."""
     if not spec.goal.is_return:
         return None
-    return catalog.environment(spec.env_id, spec.imports).threshold
+    return catalog.environment(spec.env_id, spec.env_options.imports).threshold
 
 
 def _first_over(curve: list[tuple[int, float]], wanted: float | None) -> int | None:

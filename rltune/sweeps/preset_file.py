@@ -8,10 +8,11 @@ from typing import Any
 
 from rltune.catalog.algorithms import algorithm
 from rltune.catalog.toml import written
+from rltune.options import ScoringBudget
 from rltune.policies.evaluation import Evaluation
 from rltune.runs import commands
 from rltune.space import Parameter
-from rltune.spec import RunSpec, ScoringBudget
+from rltune.spec import RunSpec
 
 
 def preset_toml(spec: RunSpec, settings: Mapping[str, Any], result: Evaluation | None) -> str:

@@ -29,7 +29,7 @@ from rltune.sweeps.surroundings import (
 
 @contextmanager
 def ray_session(spec: RunSpec) -> Iterator[int]:
-    """Starts Ray here, connects to ``spec.address``, or joins the one this process is connected to.
+    """Starts Ray here, connects to the address asked for, or joins the Ray of this process.
 
     Yields the number of trials that run at a time. What was started or connected to is left on the
     way out; a Ray that was joined stays as it is.
@@ -42,11 +42,11 @@ def ray_session(spec: RunSpec) -> Iterator[int]:
         BadInput: the Ray that is used can never hold one trial, or is not the one asked for.
     """
     joined = ray.is_initialized()
-    with surroundings(own_ray=not joined and spec.address is None):
+    with surroundings(own_ray=not joined and spec.resources.address is None):
         if joined:
             _check_joined(spec)
-        elif spec.address is not None:
-            _connect(spec, spec.address)
+        elif spec.resources.address is not None:
+            _connect(spec, spec.resources.address)
         else:
             _start(spec)
         try:
@@ -84,9 +84,10 @@ def _check_joined(spec: RunSpec) -> None:
     if ray_client.is_connected():
         raise BadInput(_NO_CLIENT)
     here = ray.get_runtime_context().gcs_address
-    if spec.address not in (None, "auto", here):
+    address = spec.resources.address
+    if address not in (None, "auto", here):
         raise BadInput(
-            f"this process is connected to the Ray at {here} already, and {spec.address} was asked "
+            f"this process is connected to the Ray at {here} already, and {address} was asked "
             "for: leave out the address to use that Ray, or call ray.shutdown() first"
         )
 
@@ -172,8 +173,8 @@ def needs(spec: RunSpec) -> dict[str, float]:
     """What Ray sets aside for one trial, by Ray's name of the resource."""
     wanted = {
         "CPU": spec.cpus_of_a_trial,
-        "GPU": spec.gpus_per_trial,
-        "memory": float(spec.memory_per_trial),
+        "GPU": spec.resources.gpus_per_trial,
+        "memory": float(spec.resources.memory_per_trial),
     }
     return {resource: amount for resource, amount in wanted.items() if amount}
 
@@ -182,7 +183,7 @@ def _slots(spec: RunSpec) -> int:
     """Trials that run at a time."""
     has = ray.cluster_resources()
     fit = min(int(has.get(resource, 0) / amount) for resource, amount in needs(spec).items())
-    return max(1, min(fit, spec.concurrent or fit, spec.budget.trials))
+    return max(1, min(fit, spec.resources.concurrent or fit, spec.budget.trials))
 
 
 def check_fits(spec: RunSpec) -> None:
@@ -193,7 +194,7 @@ def check_fits(spec: RunSpec) -> None:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     together = ray.cluster_resources()
     options = {"CPU": "--cpus-per-trial", "GPU": "--gpus-per-trial", "memory": "--memory-per-trial"}
-    own = {**needs(spec), "CPU": spec.cpus_per_trial}
+    own = {**needs(spec), "CPU": spec.resources.cpus_per_trial}
     for resource, wanted in own.items():
         most = max((node.get(resource, 0.0) for node in nodes), default=0.0)
         if wanted > most:

@@ -25,7 +25,7 @@ def rehearse(spec: RunSpec) -> None:
         BadInput: something in it raises, hangs or crashes; with its own exception and place.
     """
     try:
-        problem = isolated(lambda guard: _problem(spec, guard), spec.env_timeout)
+        problem = isolated(lambda guard: _problem(spec, guard), spec.env_options.env_timeout)
     except ProcessEnded as ended:
         problem = what_ended(spec.env_id, ended)
     if problem:
@@ -37,8 +37,8 @@ def _problem(spec: RunSpec, guard: Guard) -> str | None:
     values = {
         **spec.settings,
         "env": spec.env_id,
-        "env_config": dict(spec.env_args),
-        "simulator": spec.simulator,
+        "env_config": dict(spec.env_options.env_args),
+        "simulator": spec.env_options.simulator,
         "seed": spec.trial_seed(0),
         "num_env_runners": 0,  # the same environments, all of them here
     }

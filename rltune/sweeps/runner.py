@@ -219,7 +219,7 @@ def _run_tune(
         scheduler=scheduler,
         num_samples=spec.budget.trials,
         stop=stopper,
-        max_failures=spec.max_failures,
+        max_failures=spec.resources.max_failures,
         callbacks=callbacks,
         reuse_actors=True,
         raise_on_failed_trial=False,
@@ -256,14 +256,14 @@ def base_config(spec: RunSpec) -> dict[str, Any]:
     """The part of a trial's RLlib config that no searcher chooses."""
     return {
         "env": spec.env_id,
-        "env_config": arguments.packed(spec.env_args),
+        "env_config": arguments.packed(spec.env_options.env_args),
         "num_cpus_for_main_process": cpus_per_trial(spec),
-        "threads": max(1, int(spec.cpus_per_trial)),
-        "num_gpus_per_learner": spec.gpus_per_trial,
-        "memory_per_trial": spec.memory_per_trial,
-        "env_timeout": spec.env_timeout,
+        "threads": max(1, int(spec.resources.cpus_per_trial)),
+        "num_gpus_per_learner": spec.resources.gpus_per_trial,
+        "memory_per_trial": spec.resources.memory_per_trial,
+        "env_timeout": spec.env_options.env_timeout,
         "ends_processes": True,
-        "simulator": spec.simulator,
+        "simulator": spec.env_options.simulator,
         "pauses": schedulers.pauses(spec),
         "min_sample_timesteps_per_iteration": spec.settings["min_sample_timesteps_per_iteration"],
     }
@@ -272,12 +272,13 @@ def base_config(spec: RunSpec) -> dict[str, Any]:
 def cpus_per_trial(spec: RunSpec) -> float:
     """CPUs that Ray sets aside for a trial, its environment runners' not counted.
 
-    ``--concurrent`` is kept by asking for a larger share each, so that no more of them fit.
+    ``concurrent`` is kept by asking for a larger share each, so that no more of them fit.
     """
-    if not spec.concurrent:
-        return spec.cpus_per_trial
-    runners = spec.cpus_of_a_trial - spec.cpus_per_trial
-    return max(spec.cpus_per_trial, ray_session.cluster_cpus() / spec.concurrent - runners)
+    asked = spec.resources
+    if not asked.concurrent:
+        return asked.cpus_per_trial
+    runners = spec.cpus_of_a_trial - asked.cpus_per_trial
+    return max(asked.cpus_per_trial, ray_session.cluster_cpus() / asked.concurrent - runners)
 
 
 def checkpoint_frequency(spec: RunSpec) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rltune import catalog
 from rltune.catalog.algorithms import algorithm
 from rltune.errors import BadInput
+from rltune.options import Place
 from rltune.request import capacity, env_copies, preflight, resolve, secrets
 from rltune.runs import lineage
 from rltune.runs.folder import RunFolder, check_name, default_name
@@ -42,11 +44,18 @@ def replay_spec(
     if source.job != "sweep":
         raise BadInput(f"{folder.shown} is no sweep: there is no schedule to replay")
     if seeds < 2:
-        raise BadInput(f"--seeds must be at least 2, got {seeds}")
+        raise BadInput(f"seeds must be at least 2, got {seeds}")
     if name is not None:
         check_name(name)
     arms, env_steps = lineage.arms(folder)
-    place = Path(storage).expanduser().resolve()
+    place = Path(Place(seed, storage, name).storage).expanduser().resolve()
+    given: dict[str, Any] = {"cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial}
+    resources = replace(
+        source.resources,
+        concurrent=concurrent,
+        address=address,
+        **{option: value for option, value in given.items() if value is not None},
+    )
     report = source.settings["min_sample_timesteps_per_iteration"]
     spec = replace(
         source,
@@ -66,16 +75,14 @@ def replay_spec(
         seed=seed,
         name=name or default_name(f"replay-{source.algo}", source.env, place),
         storage=str(place),
-        concurrent=concurrent,
-        cpus_per_trial=cpus_per_trial or source.cpus_per_trial,
-        gpus_per_trial=source.gpus_per_trial if gpus_per_trial is None else gpus_per_trial,
-        address=address,
+        resources=resources,
         command=tuple(secrets.redact(command)),
-        versions=resolve.versions(source.simulator),
+        versions=resolve.versions(source.env_options.simulator),
     )
     spec = env_copies.fewer_at_a_time(spec)
-    capacity.check_machine(spec)
+    capacity.check_fits_here(spec)
     resolve.check_simulator(spec)
-    env = catalog.environment(spec.env_id, spec.imports)
-    preflight.check_environment(env, algorithm(spec.algo), spec.env_args, spec.env_timeout)
+    env = catalog.environment(spec.env_id, spec.env_options.imports)
+    asked = spec.env_options
+    preflight.check_environment(env, algorithm(spec.algo), asked.env_args, asked.env_timeout)
     return spec

@@ -10,8 +10,8 @@ from ray.tune import Stopper
 
 from rltune.errors import RltuneError
 from rltune.metric import Metric
+from rltune.options import Budget
 from rltune.schedulers.base import TIME
-from rltune.spec import Budget
 
 #: Trials that fail one after the other, with nothing achieved in between, before a sweep ends.
 FAILURES_IN_A_ROW = 5

@@ -126,7 +126,7 @@ def for_other_machines(spec: RunSpec) -> dict[str, str]:
 
 def secrets(spec: RunSpec) -> dict[str, str]:
     """Secret arguments of the environment, which trials find in their variables."""
-    names = arguments.secret_variables(spec.env_args)
+    names = arguments.secret_variables(spec.env_options.env_args)
     return {name: os.environ[name] for name in names}
 
 

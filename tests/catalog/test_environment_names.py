@@ -110,7 +110,7 @@ def test_a_relative_path_works_from_any_folder(
     )
     spec = make_spec("ppo", "Near-v0", imports=["registering.py"], storage=tmp_path)
     assert spec.env_id == f"{tmp_path}/registering.py:Near-v0"
-    assert spec.imports == (f"{tmp_path}/registering.py",)
+    assert spec.env_options.imports == (f"{tmp_path}/registering.py",)
     spec = catalog.environment("near_envs.py:Maze")
     assert (spec.id, spec.name) == (f"{tmp_path}/near_envs.py:Maze", "near_envs.py:Maze")
     assert catalog.environment("./near_envs.py:Maze").id == spec.id

@@ -121,7 +121,7 @@ def test_a_setting_given_a_value_is_no_longer_searched() -> None:
     assert "tau" in fixed.space
     assert fixed.settings["lr"] == 1e-3
     assert fixed.budget.trials == 2
-    assert fixed.sources["lr"] == "--set"
+    assert fixed.sources["lr"] == "settings"
 
 
 def test_the_threshold_is_the_default_target() -> None:
@@ -154,7 +154,7 @@ def test_a_rate_that_is_spent_before_the_budget_is_refused() -> None:
     with pytest.raises(BadInput, match="lr is 0 from step 150,000 on, and 300,000") as refused:
         catalog.override(preset, {}, {}, longer)
     stretched = [[0, 1e-3], [300_000, 0.0]]
-    assert f"--set 'lr={stretched}'" in str(refused.value)
+    assert f"`settings={{'lr': {stretched}}}`" in str(refused.value)
     assert catalog.override(preset, {"lr": stretched}, {}, longer).settings["lr"] == stretched
     assert catalog.override(preset, {"lr": 1e-3}, {}, longer).settings["lr"] == 1e-3
     assert catalog.override(preset, {}, {}, {"steps": 50_000}).budget.steps == 50_000

@@ -209,8 +209,8 @@ def test_a_run_saves_its_arguments(tmp_path: Path) -> None:
     spec = make_spec("ppo", "shapes:Loose", env_args=asked, storage=tmp_path, name="a")
     RunFolder.create(spec).lock.release()
     kept = RunFolder.open(tmp_path / "a").spec
-    assert kept.env_args == spec.env_args
-    env = envs.make(kept.env_id, kept.env_args)
+    assert kept.env_options.env_args == spec.env_options.env_args
+    env = envs.make(kept.env_id, kept.env_options.env_args)
     assert same(env.unwrapped.kwargs, asked)  # type: ignore[attr-defined]
     json.loads((tmp_path / "a" / "run.json").read_text())
 
@@ -225,7 +225,7 @@ def test_run_folders_of_earlier_versions_are_read_as_before(tmp_path: Path) -> N
     before["settings"]["grad_clip"] = "inf"
     path.write_text(json.dumps(before))
     kept = RunFolder.open(tmp_path / "a").spec
-    assert kept.env_args == before["env_args"]
+    assert kept.env_options.env_args == before["env_args"]
     assert kept.settings["grad_clip"] == math.inf
 
 

@@ -81,7 +81,7 @@ class TestEveryPooled:
 
 
 def _chosen(env: str, **options: Any) -> str:
-    return resolve.make_spec("ppo", env, **options).simulator
+    return resolve.make_spec("ppo", env, **options).env_options.simulator
 
 
 def test_auto_takes_it_where_it_is_faster() -> None:

@@ -18,6 +18,7 @@ from warm import run_rltune
 from rltune.callbacks.base import Callbacks
 from rltune.callbacks.run_writer import RunWriter
 from rltune.errors import EnvironmentExit, EnvironmentFailed, NothingUsable
+from rltune.options import EnvOptions
 from rltune.policies import evaluation, video
 from rltune.policies.evaluation import best_policy, evaluate, evaluation_seeds
 from rltune.policies.scoring import Lost, play
@@ -263,7 +264,7 @@ def test_each_episode_has_its_own_copy_within_the_limit(tmp_path: Path, policy: 
             return np.zeros(len(obs), dtype=np.int64)
 
     args = {"folder": str(tmp_path), "most": 3}
-    spec = replace(policy.spec, env_id="faulty:Counted", env_args=args)
+    spec = replace(policy.spec, env_id="faulty:Counted", env_options=EnvOptions(env_args=args))
     assert play(Right(), spec, evaluation_seeds(0, 10), copies=3) == [10.0] * 10
     assert len(re.findall("made", (tmp_path / "log").read_text())) == 10
     assert list(tmp_path.glob("*.copy")) == [], "all of them are closed"

@@ -33,8 +33,8 @@ def test_wrappers_with_running_statistics_are_warned_of(caplog: pytest.LogCaptur
     spec = catalog.environment("authors:normalised")
     check_environment(spec, algorithm("ppo"), {"reward": True})
     assert "wrapped in NormalizeObservation: each copy has its own" in caplog.text
-    assert "use --set observation_filter=MeanStdFilter" in caplog.text
-    assert "use --set normalize_rewards=true" in caplog.text
+    assert "use `settings={'observation_filter': 'MeanStdFilter'}`" in caplog.text
+    assert "use `settings={'normalize_rewards': True}`" in caplog.text
 
 
 @pytest.mark.fault(25)
@@ -74,7 +74,7 @@ def test_a_hang_is_refused_with_the_line_where_it_hung(name: str, where: str) ->
     assert "no answer for 1 s" in said
     assert f"in {where}" in said
     assert f"{Path(faulty.__file__).name}" in said
-    assert "--env-timeout SECONDS" in said
+    assert "`env_timeout=SECONDS`" in said
 
 
 @pytest.mark.fault(21)
@@ -101,5 +101,5 @@ def test_an_environment_that_ends_its_process_is_refused_with_what_it_did(
 
 
 def test_a_timeout_of_zero_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="--env-timeout must be above 0 seconds, got 0"):
+    with pytest.raises(BadInput, match="env_timeout must be above 0 seconds, got 0"):
         make_spec("ppo", "cartpole", storage=tmp_path, env_timeout=0)

@@ -57,19 +57,24 @@ def words_of(command: str) -> dict[str, list[str]]:
     return found
 
 
+def with_args(spec: RunSpec, env_args: dict[str, Any]) -> RunSpec:
+    """A request with other arguments of its environment."""
+    return replace(spec, env_options=replace(spec.env_options, env_args=encode(env_args)))
+
+
 @pytest.mark.fault(79)
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), plain, max_size=3))
 def test_any_argument_can_be_typed_again(spec: RunSpec, env_args: dict[str, Any]) -> None:
-    asked = replace(spec, env_args=encode(env_args))
+    asked = with_args(spec, env_args)
     typed = words_of(commands.environment(asked)).get("--env-arg", [])
-    assert encode(pairs("--env-arg", typed, "")) == asked.env_args
+    assert encode(pairs("--env-arg", typed, "")) == asked.env_options.env_args
     assert commands.unsayable(asked) == []
 
 
 @pytest.mark.fault(79)
 def test_arguments_that_cannot_be_typed_are_named(spec: RunSpec) -> None:
-    asked = replace(spec, env_args=encode({"a=b": 1, "table": "x" * 200_000, "half": "\ud800"}))
+    asked = with_args(spec, {"a=b": 1, "table": "x" * 200_000, "half": "\ud800"})
     assert commands.unsayable(asked) == ["a=b", "table", "half"]
     assert "--env-arg" not in commands.environment(asked)
 
@@ -77,7 +82,8 @@ def test_arguments_that_cannot_be_typed_are_named(spec: RunSpec) -> None:
 @pytest.mark.fault(79)
 def test_imports_files_simulators_and_folders_are_in_the_command(tmp_path: Path) -> None:
     lander = make_spec("ppo", "lunarlander", simulator="gymnasium", storage=tmp_path / "my runs")
-    mine = replace(lander, env="my env.py:Mine", env_id="/a b/my env.py:Mine", imports=("c", "d"))
+    imports = replace(lander.env_options, imports=("c", "d"))
+    mine = replace(lander, env="my env.py:Mine", env_id="/a b/my env.py:Mine", env_options=imports)
     assert words_of(commands.with_preset(lander, "x y.toml")) == {
         "--simulator": ["gymnasium"],
         "--preset": ["x y.toml"],
@@ -89,7 +95,7 @@ def test_imports_files_simulators_and_folders_are_in_the_command(tmp_path: Path)
 
 @pytest.mark.fault(79)
 def test_commands_are_not_cut_in_a_narrow_window(spec: RunSpec) -> None:
-    asked = replace(spec, env_args=encode({"words": ["long " * 30]}), job="sweep")
+    asked = with_args(spec, {"words": ["long " * 30]})
     score = {"mean": 1.0, "iqm": 1.0, "ci95": [0.0, 2.0], "episodes": 3}
     summary = {
         "best": {"trial": "t00", "config": dict(spec.settings)},
@@ -212,7 +218,7 @@ def test_every_command_under_next_trains_the_same_environment(tmp_path: Path) ->
     done = run_rltune(tmp_path, *again, variables=paths)
     assert done.returncode == 0, done.stderr
     repeated = RunFolder.open(tmp_path / "runs" / "b")
-    assert repeated.spec.env_args == spec.env_args
+    assert repeated.spec.env_options.env_args == spec.env_options.env_args
     assert repeated.spec.settings == spec.settings
     assert repeated.spec.budget.steps == 512
     assert repeated.summary is not None

@@ -1,0 +1,302 @@
+"""What a user may ask of a run: each option is a field of one group, with its bounds and its help.
+
+The command line, the checks of presets, of run folders and of Python keywords follow from these
+fields; tests hold the signatures and docstrings of :mod:`rltune.api` against them. Nothing here
+takes time to import.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rltune.engine.metric_names import REWARD
+from rltune.errors import BadInput
+from rltune.options.base import Group, Option, option, options_of, problems
+from rltune.processes.watchdog import ENV_TIMEOUT
+
+__all__ = [
+    "GROUPS",
+    "OPTIONS",
+    "Budget",
+    "EnvOptions",
+    "Goal",
+    "Group",
+    "Option",
+    "Place",
+    "Resources",
+    "ScoringBudget",
+    "Start",
+    "options_of",
+    "problems",
+]
+
+#: Headings that help shows options under.
+RUN, POPULATION, MACHINE = "Run", "Population (pb2, pbt)", "Machine"
+
+
+def as_bytes(size: int | str) -> int:
+    """A size in bytes, from a number or a text like ``2GiB`` or ``500MB``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(size, str):
+        return size
+    found = re.fullmatch(r"([\d.]+)\s*([KMGT]?)(i?)B?", size.strip(), re.IGNORECASE)
+    try:
+        amount = float(found[1]) if found else -1.0
+    except ValueError:
+        amount = -1.0
+    if found is None or amount < 0:
+        raise ValueError(f"{size!r} is no size: write it like 2GiB or 500MB")
+    return int(amount * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " "))
+
+
+def as_table(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """A dict as it is; an empty one for None.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not isinstance(value, Mapping | None):
+        raise ValueError(f"must be a dict, got {value!r}")
+    return value or {}
+
+
+def as_names(value: Sequence[str]) -> tuple[str, ...]:
+    """Names as a tuple.
+
+    Raises:
+        ValueError: it is one text, or holds something else.
+    """
+    if isinstance(value, str) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"must be a list of names, got {value!r}")
+    return tuple(value)
+
+
+@dataclass(frozen=True)
+class Budget(Group):
+    """What a sweep may spend, how it is spent, and when the sweep is done."""
+
+    panel = RUN
+    inherited = True
+
+    steps: int = option(100_000, "Environment steps of a trial.", least=1)
+    trials: int = option(
+        4, "Trials of the sweep; the population's size for pb2 and pbt.", least=1, searches=True
+    )
+    scheduler: str = option("pb2", "pb2, pbt, asha or fifo.", searches=True)
+    searcher: str = option("random", "random or sobol.", searches=True)
+    perturb_every: int = option(
+        10_000,
+        "Environment steps between two decisions about a trial.",
+        least=1,
+        placeholder="STEPS",
+        panel=POPULATION,
+        searches=True,
+    )
+    target: float | None = option(
+        None, "Value of the metric at which the run ends; inf for never.", placeholder="VALUE"
+    )
+    time_budget: float | None = option(
+        None,
+        "Seconds after which the run ends.",
+        above=0,
+        unit=" seconds",
+        placeholder="SECONDS",
+    )
+    synchronous: bool = option(
+        False,
+        "Whether members wait for each other before a decision.",
+        panel=POPULATION,
+        searches=True,
+    )
+    burn_in: int = option(
+        0,
+        "Environment steps of a member before the first decision about it.",
+        least=0,
+        placeholder="STEPS",
+        panel=POPULATION,
+        searches=True,
+    )
+    quantile: float = option(
+        0.25,
+        "Share of the population that is replaced, and share that is copied.",
+        above=0,
+        most=0.5,
+        panel=POPULATION,
+        searches=True,
+    )
+    resample_probability: float = option(
+        0.25,
+        "Probability that pbt samples a setting again instead of moving it.",
+        least=0,
+        most=1,
+        panel=POPULATION,
+        searches=True,
+    )
+    margin: float = option(
+        0.0,
+        "Minimum lead in the metric of a donor over the member it replaces.",
+        least=0,
+        placeholder="VALUE",
+        panel=POPULATION,
+        searches=True,
+    )
+
+
+@dataclass(frozen=True)
+class ScoringBudget(Group):
+    """How long policies are scored."""
+
+    panel = RUN
+    inherited = True
+
+    episodes: int = option(100, "Whole episodes behind a score, each on its own seed.", least=1)
+    selection_episodes: int = option(
+        20, "Whole episodes that each candidate checkpoint plays for being the best.", least=1
+    )
+
+
+@dataclass(frozen=True)
+class Goal(Group):
+    """What is tuned, selected and scored by."""
+
+    panel = RUN
+
+    metric: str = option(
+        REWARD,
+        "Metric to tune, select and score by: episode_info/<key> for a number in info.",
+        placeholder="NAME",
+    )
+    mode: str = option(
+        "max",
+        "Whether a larger or a smaller metric is better: max or min.",
+        choices=("max", "min"),
+        placeholder="max|min",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.metric.strip():
+            raise BadInput("metric needs a name, like episode_info/is_success")
+
+
+@dataclass(frozen=True)
+class Start(Group):
+    """Where settings come from: the preset, and what is laid over it."""
+
+    settings: Mapping[str, Any] = option(
+        None, "Settings to fix, by RLlib's name.", placeholder="KEY=VALUE", read=as_table
+    )
+    space: Mapping[str, Any] = option(
+        None,
+        "Settings to search, as in a preset: lr={log=[1e-5,1e-2]}.",
+        read=as_table,
+        placeholder="KEY=SPEC",
+        searches=True,
+    )
+    points: Sequence[Mapping[str, Any]] = option(
+        (),
+        "Searched settings that the first trials start from, as {lr=1e-3}.",
+        placeholder="TABLE",
+        panel=RUN,
+        searches=True,
+    )
+    preset: str | Path | None = option(
+        None, "Preset file that overrides the shipped one.", placeholder="FILE"
+    )
+
+
+@dataclass(frozen=True)
+class EnvOptions(Group):
+    """How the environment is made and stepped.
+
+    In a :class:`rltune.spec.RunSpec`, ``env_args`` are encoded by :mod:`rltune.envs.arguments`,
+    secrets are placeholders, and ``simulator`` is no longer "auto".
+    """
+
+    panel = MACHINE
+
+    env_args: Mapping[str, Any] = option(
+        None,
+        "Arguments of the environment, by name; secrets stay off the disk.",
+        read=as_table,
+        placeholder="K=V",
+        panel=None,
+    )
+    imports: Sequence[str] = option(
+        (),
+        "Modules or files that register environments.",
+        placeholder="MODULE",
+        panel=None,
+        read=as_names,
+    )
+    env_timeout: float = option(
+        ENV_TIMEOUT,
+        "Seconds that one call of a trial's environments may take; inf for no limit.",
+        above=0,
+        unit=" seconds",
+        placeholder="SECONDS",
+    )
+    env_copies: int | None = option(
+        None,
+        "Copies of the environment at any time, in all processes: one a port, one a licence.",
+        least=1,
+        placeholder="N",
+    )
+    simulator: str = option(
+        "auto",
+        "What steps the environments; auto: EnvPool where it is installed and faster.",
+        choices=("auto", "gymnasium", "envpool"),
+        placeholder="gymnasium|envpool|auto",
+    )
+
+
+@dataclass(frozen=True)
+class Resources(Group):
+    """What trials may take of the machine or the cluster."""
+
+    panel = MACHINE
+
+    concurrent: int | None = option(
+        None, "Trials at a time; as many as fit by default.", least=1, placeholder="N"
+    )
+    cpus_per_trial: float = option(1.0, "CPUs reserved for a trial.", above=0, finite=True)
+    gpus_per_trial: float = option(
+        0.0, "GPUs reserved for a trial; fractions too.", least=0, finite=True
+    )
+    memory_per_trial: int = option(
+        0, "Memory reserved for a trial, like 2GiB.", least=0, placeholder="SIZE", read=as_bytes
+    )
+    max_failures: int = option(
+        2, "Retries of a trial that fails, from its last checkpoint.", least=0
+    )
+    address: str | None = option(None, "Address of a Ray cluster to run on.")
+
+
+@dataclass(frozen=True)
+class Place(Group):
+    """Where a run is kept, and the seed of all its draws."""
+
+    seed: int = option(0, "Seed of every random draw.", least=0, panel=RUN)
+    storage: str | Path = option("runs", "Folder that holds run folders.", placeholder="DIR")
+    name: str | None = option(None, "Name of the run folder.")
+
+
+GROUPS: tuple[type[Group], ...] = (
+    Budget,
+    Goal,
+    ScoringBudget,
+    Start,
+    EnvOptions,
+    Resources,
+    Place,
+)
+
+#: Every option by its name.
+OPTIONS = {name: one for group in GROUPS for name, one in options_of(group).items()}
