@@ -14,12 +14,12 @@ from rltune.envs import places
 from rltune.policies import evaluation
 from rltune.policies.evaluation import Evaluation
 from rltune.processes.watchdog import ENV_TIMEOUT
-from rltune.request.resolve import make_spec
+from rltune.request.replay import replay_spec
+from rltune.request.resolve import make_request, make_spec
 from rltune.request.trust import adopt, check_trusted
 from rltune.runs import checkpoints
 from rltune.runs.folder import RunFolder
 from rltune.sweeps import runner
-from rltune.sweeps.schedule_replay import replay_spec
 
 log = logging.getLogger("rltune")
 
@@ -215,7 +215,8 @@ def train(
     """
     options = {k: v for k, v in locals().items() if k not in {"algo", "env", "callbacks", "seeds"}}
     places.starts()
-    return Run(runner.run(make_spec(algo, env, trials=seeds, job="train", **options), callbacks))
+    spec, job = make_request(algo, env, trials=seeds, job="train", **options)
+    return Run(runner.run(spec, callbacks, job))
 
 
 def replay(
@@ -244,7 +245,8 @@ def replay(
     places.starts()
     folder = RunFolder.open(path)
     check_trusted(folder)
-    return Run(runner.run(replay_spec(folder, seeds, **options), callbacks))
+    spec, job = replay_spec(folder, seeds, **options)
+    return Run(runner.run(spec, callbacks, job))
 
 
 def load(path: str | Path, *, trust: bool = False) -> Run:

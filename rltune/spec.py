@@ -63,16 +63,46 @@ def largest(name: str, settings: Mapping[str, Any], space: Space) -> int:
 
 
 @dataclass(frozen=True)
-class RunSpec:
-    """The whole request of a run, resolved: what run.json holds.
+class JobSpec:
+    """What is done with the trials of a run: run.json holds it beside the :class:`RunSpec`.
 
     Attributes:
         job: "sweep"; "train": every trial trains the same settings on a fresh seed of its own; or
-            "replay": the same for each of several arms.
+            "replay": the same for each of several schedules.
         arms: of a replay, schedules by name: the searched settings by the environment step they
             hold from, ``[[env_steps, settings], ...]``, the first from 0 on.
         certificate: where a training run's evidence goes, ``{"file", "preset"}``, the latter as
             :func:`rltune.policies.certificates.contents` has it; None for nowhere.
+    """
+
+    job: Literal["sweep", "train", "replay"] = "sweep"
+    arms: Mapping[str, Sequence[Sequence[Any]]] = field(default_factory=dict)
+    certificate: Mapping[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> JobSpec:
+        """The inverse of :meth:`to_dict`; entries of other parts of a request are ignored.
+
+        Raises:
+            BadInput: with every entry that is wrong.
+        """
+        names = [f.name for f in fields(cls)]
+        own = {name: values[name] for name in names if name in values}
+        hints = {**get_type_hints(cls), "arms": Mapping[str, list[tuple[int, Mapping[str, Any]]]]}
+        if problems := schema.fields_problems(own, hints, frozenset(names)):
+            raise BadInput(problems)
+        return cls(**own)
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """The whole request of a run, resolved: what run.json holds.
+
+    Attributes:
         env_options: how the environment is made and stepped; its ``env_args`` are encoded by
             :mod:`rltune.envs.arguments`, secrets among them are placeholders, and its
             ``simulator`` is "gymnasium" or "envpool".
@@ -94,9 +124,6 @@ class RunSpec:
     budget: Budget
     name: str
     storage: str
-    job: str = "sweep"
-    arms: Mapping[str, Sequence[Sequence[Any]]] = field(default_factory=dict)
-    certificate: Mapping[str, Any] | None = None
     seed: int = 0
     env_options: EnvOptions = EnvOptions(simulator="gymnasium")
     points: tuple[Mapping[str, Any], ...] = ()
@@ -114,24 +141,9 @@ class RunSpec:
         """What is tuned, selected and scored by."""
         return Metric(self.metric, self.mode)
 
-    def trial_seed(self, index: int) -> int:
-        """The training seed of the trial of a number: the arms of a replay share theirs."""
-        number = self.seed_number(index)
-        drawn = int(np.random.default_rng([self.seed, 5, number]).integers(MAX_TRIAL_SEED))
-        return drawn if self.job == "sweep" else FIRST_FRESH_SEED + drawn
-
-    def seed_number(self, index: int) -> int:
-        """Which of the run's seeds the trial of a number trains on."""
-        return index // max(1, len(self.arms))
-
-    def arm(self, index: int) -> str:
-        """The arm that the trial of a number belongs to: they take turns, seed by seed."""
-        return list(self.arms)[index % len(self.arms)]
-
-    def due(self, index: int, env_steps: int) -> dict[str, Any]:
-        """The searched settings that an arm's trial of a number has from its age on."""
-        schedule = self.arms[self.arm(index)]
-        return dict([settings for at, settings in schedule if at <= env_steps][-1])
+    def trial_seed(self, number: int) -> int:
+        """Training seed number ``number`` of the run, in [0, MAX_TRIAL_SEED)."""
+        return int(np.random.default_rng([self.seed, 5, number]).integers(MAX_TRIAL_SEED))
 
     @property
     def cpus_of_a_trial(self) -> float:
@@ -168,9 +180,9 @@ class RunSpec:
         Raises:
             BadInput: the values are none of a request: with every entry that is wrong.
         """
+        values = {name: body for name, body in values.items() if name not in _OF_JOB}
         if problems := _request_problems(values):
             raise BadInput(problems)
-        values = dict(values)
         constraints = tuple(Constraint.parse(text) for text in values.pop("constraints"))
         space = {name: parse_parameter(name, body) for name, body in values.pop("space").items()}
         values.setdefault("simulator", "gymnasium")  # what there was before there was a choice
@@ -188,13 +200,15 @@ class RunSpec:
         )
 
 
+#: What of a run.json is the job's.
+_OF_JOB = {f.name for f in fields(JobSpec)}
 #: Groups whose options are entries of run.json by themselves, and those that are tables in it.
 _FLAT: dict[str, type[Group]] = {"env_options": EnvOptions, "resources": Resources}
 _TABLES: dict[str, type[Group]] = {"budget": Budget, "evaluation": ScoringBudget}
 #: The order of run.json since its first version; what is not here follows.
 _ORDER = (
-    *("algo", "env", "env_id", "settings", "space", "budget", "name", "storage", "job", "arms"),
-    *("certificate", "seed", "env_args", "points", "concurrent", "cpus_per_trial"),
+    *("algo", "env", "env_id", "settings", "space", "budget", "name", "storage"),
+    *("seed", "env_args", "points", "concurrent", "cpus_per_trial"),
     *("gpus_per_trial", "memory_per_trial", "max_failures", "env_timeout", "env_copies"),
     *("evaluation", "simulator", "metric", "mode", "address", "imports", "command", "started_in"),
     *("versions", "reading"),
@@ -216,9 +230,7 @@ def _request_problems(values: Any) -> list[str]:
     hints |= {
         "space": Mapping[str, Mapping[str, Any]],
         "constraints": list[str],
-        "job": Literal["sweep", "train", "replay"],
         "simulator": Literal["gymnasium", "envpool"],
-        "arms": Mapping[str, list[tuple[int, Mapping[str, Any]]]],
     }
     missing = (MISSING, MISSING)
     required = {name for name, f in own.items() if (f.default, f.default_factory) == missing}

@@ -140,7 +140,7 @@ def rltune_sweep(task: Task, scheduler: str, seed: int, storage: str) -> Outcome
 
 def stock_sweep(task: Task, side: str, seed: int, storage: str) -> Outcome:
     """A sweep of a ``tune.Tuner`` with one of Tune's own schedulers."""
-    from rltune import algorithms, searchers
+    from rltune import algorithms, schedulers, searchers
     from rltune.request.resolve import make_spec
     from rltune.sweeps import ray_session, runner
 
@@ -159,7 +159,7 @@ def stock_sweep(task: Task, side: str, seed: int, storage: str) -> Outcome:
         tune.Tuner(
             algorithms.PPO,
             param_space={
-                **runner.base_config(spec),
+                **runner.base_config(spec, schedulers.pauses(spec)),
                 **spec.settings,
                 **{name: tune.choice([point[name] for point in points]) for name in searched},
             },

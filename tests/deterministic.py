@@ -157,6 +157,7 @@ def climb(spec: RunSpec, trainable: type = Climber, die: str = "") -> None:
             one is to start from another's checkpoint ("exploit").
     """
     from rltune.sweeps import runner
+    from rltune.sweeps.jobs import job_in
 
     logging.disable(logging.CRITICAL)
     if die:
@@ -166,7 +167,7 @@ def climb(spec: RunSpec, trainable: type = Climber, die: str = "") -> None:
     folder.acquire()
     try:
         callbacks = Callbacks(RunWriter(spec, folder), [TensorBoardWriter(spec, folder)])
-        statuses, reason, _ = runner.train(spec, folder, callbacks, trainable)
+        statuses, reason, _ = runner.train(job_in(folder), folder, callbacks, trainable)
         (path / "outcome.json").write_text(json.dumps({"statuses": statuses, "reason": reason}))
     except RltuneError as error:
         (path / "outcome.json").write_text(json.dumps({"error": str(error)}))

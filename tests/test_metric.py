@@ -27,7 +27,7 @@ from rltune.runs.records import Report
 from rltune.schedulers import asha
 from rltune.schedulers.base import SchedulerContext
 from rltune.spec import RunSpec
-from rltune.sweeps.multi_seed import across, threshold
+from rltune.sweeps.jobs.multi_seed import across, threshold
 from rltune.sweeps.preset_file import preset_toml
 from rltune.sweeps.stopping import SweepStopper
 

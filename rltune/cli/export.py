@@ -46,7 +46,7 @@ def run(
         with output_files.whole(preset) as part:
             part.write_text(text, encoding="utf-8")
         spec, done["preset"] = folder.spec, str(preset)
-        command = commands.with_preset(spec, preset, train=spec.job != "sweep")
+        command = commands.with_preset(spec, preset, train=folder.job.job != "sweep")
         out.print(f"{preset}: {command}", soft_wrap=True, markup=False)
     if onnx is not None:
         done["onnx"] = {"path": str(onnx), **_write_policy(folder, onnx, out)}

@@ -13,13 +13,13 @@ from rltune.cli.console import clock, number, setting
 from rltune.envs import INFOS
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
-from rltune.spec import RunSpec
+from rltune.spec import JobSpec, RunSpec
 
 
-def outcome(spec: RunSpec, summary: Mapping[str, Any]) -> RenderableType:
+def outcome(spec: RunSpec, job: JobSpec, summary: Mapping[str, Any]) -> RenderableType:
     """What came out, with its interval, and what to type next."""
     of_job = {"sweep": _best, "train": _seeds, "replay": _arms}
-    found = of_job[spec.job](spec, summary)
+    found = of_job[job.job](spec, summary)
     if note := unscored(summary):
         found = [*found, Text(note, style="yellow")]
     return Group(
@@ -30,17 +30,17 @@ def outcome(spec: RunSpec, summary: Mapping[str, Any]) -> RenderableType:
             style="dim",
         ),
         Text("\nNext", style="bold"),
-        *(Text(command, no_wrap=True, overflow="ignore") for command in _next(spec)),
+        *(Text(command, no_wrap=True, overflow="ignore") for command in _next(spec, job)),
         *_left_out(spec),
     )
 
 
-def _next(spec: RunSpec) -> list[str]:
+def _next(spec: RunSpec, job: JobSpec) -> list[str]:
     """Commands to type next."""
     folder = RunFolder(f"{spec.storage}/{spec.name}")
     train = commands.with_preset(spec, f"{folder.relative}/best/preset.toml", train=True)
     # A sweep trains each of its settings once: whether they were lucky, fresh seeds tell.
-    seed = "" if spec.job == "sweep" else f" --seed {spec.seed + 1}"
+    seed = "" if job.job == "sweep" else f" --seed {spec.seed + 1}"
     return [
         f"rltune board {folder.shown}",
         f"rltune evaluate {folder.shown} --episodes 500",

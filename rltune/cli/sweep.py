@@ -15,9 +15,9 @@ from rltune.cli.watch import watcher
 from rltune.errors import BadInput, TrialsFailed, unknown
 from rltune.policies.certificates import REQUIRED_SHARE, passed
 from rltune.request.notes import notes
-from rltune.request.resolve import make_spec
+from rltune.request.resolve import make_request
 from rltune.runs.folder import RunFolder
-from rltune.spec import RunSpec
+from rltune.spec import JobSpec, RunSpec
 
 
 def run(
@@ -35,25 +35,25 @@ def run(
         raise _missing_environment(algo)
     if save_buffer is not None:
         options["settings"] = [*options["settings"], f"save_buffer={str(save_buffer).lower()}"]
-    spec = make_spec(algo, env, command=["rltune", *sys.argv[1:]], **values(options))
-    launch(spec, json=json, quiet=quiet, dry_run=dry_run)
+    spec, job = make_request(algo, env, command=["rltune", *sys.argv[1:]], **values(options))
+    launch(spec, job, json=json, quiet=quiet, dry_run=dry_run)
 
 
-def launch(spec: RunSpec, *, json: bool, quiet: bool, dry_run: bool) -> None:
+def launch(spec: RunSpec, job: JobSpec, *, json: bool, quiet: bool, dry_run: bool) -> None:
     """Runs what was asked for to its end."""
     if newer := newer_version(spec.env_id):
         console.messages.print(f"note: {spec.env_id} is out of date; {newer} has replaced it")
-    for note in [] if quiet else notes(spec):
+    for note in [] if quiet else notes(spec, job):
         console.messages.print(f"note: {typed(note)}", soft_wrap=True)
     if dry_run:
-        console.print_json(spec.to_dict())
+        console.print_json({**spec.to_dict(), **job.to_dict()})
         return
     with watcher(json=json, quiet=quiet) as watch:
         # Imported under the display: Ray and RLlib take seconds.
         watch.waiting("loading Ray and RLlib")
         from rltune.sweeps import runner
 
-        folder = runner.run(spec, [watch])
+        folder = runner.run(spec, [watch], job)
     conclude(folder, json)
 
 
@@ -69,7 +69,7 @@ def conclude(folder: RunFolder, json: bool) -> None:
     if problems := [*_failed(folder, summary), *_unscored(folder, summary)]:
         raise TrialsFailed("\n".join(problems))
     share = (summary.get("across_seeds") or {}).get("share_over_threshold")
-    if folder.spec.certificate and not passed(share):
+    if folder.job.certificate and not passed(share):
         raise TrialsFailed(
             f"{folder.spec.algo} on {folder.spec.env} is not certified: {share:.0%} of the seeds "
             f"are over the threshold, {REQUIRED_SHARE:.0%} must be"

@@ -7,10 +7,10 @@ from typing import Any
 
 from rltune.cli.parse import values
 from rltune.cli.sweep import launch
-from rltune.request.resolve import make_spec
+from rltune.request.resolve import make_request
 
 
 def run(*, json: bool, quiet: bool, dry_run: bool, **options: Any) -> None:
     """Checks the request, then trains every seed."""
-    spec = make_spec(job="train", command=["rltune", *sys.argv[1:]], **values(options))
-    launch(spec, json=json, quiet=quiet, dry_run=dry_run)
+    spec, job = make_request(job="train", command=["rltune", *sys.argv[1:]], **values(options))
+    launch(spec, job, json=json, quiet=quiet, dry_run=dry_run)

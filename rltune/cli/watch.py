@@ -27,7 +27,7 @@ from rltune.cli.outcome import outcome
 from rltune.metric import Metric
 from rltune.request.capacity import replay_layout
 from rltune.runs.records import Report
-from rltune.spec import RunSpec
+from rltune.spec import JobSpec, RunSpec
 
 #: Seconds between two lines where there is no terminal to draw on.
 LINE_EVERY = 10.0
@@ -49,6 +49,7 @@ class Watcher(Callback):
     def __init__(self, console: Console) -> None:
         self.console = console
         self.spec: RunSpec | None = None
+        self.job = JobSpec()
         self.rows: dict[str, Report] = {}
         self.statuses: dict[str, str] = {}
         self.best: Report | None = None
@@ -65,6 +66,7 @@ class Watcher(Callback):
 
     def on_start(self, event: SweepStarted) -> None:
         self.spec, folder = event.spec, event.folder
+        self.job = folder.job
         earlier = [row for trial in folder.trials() for row in folder.reports(trial)]
         self.clocks = {row.trial: row.env_steps for row in earlier}
         self.before = self.done
@@ -104,7 +106,7 @@ class Watcher(Callback):
         self.waiting("")
         if summary["best"] is not None and self.spec is not None:
             # Commands are whole in a window of any width.
-            self.console.print(outcome(self.spec, summary), crop=False)
+            self.console.print(outcome(self.spec, self.job, summary), crop=False)
 
     @property
     def goal(self) -> Metric:

@@ -5,25 +5,25 @@ from __future__ import annotations
 from rltune import catalog, envs, schedulers
 from rltune.request import env_copies
 from rltune.request.resolve import CHECKPOINTS
-from rltune.spec import CANDIDATES, RunSpec
+from rltune.spec import CANDIDATES, JobSpec, RunSpec
 
 #: Share of training's steps from which scoring's are told.
 WORTH_TELLING = 0.1
 
 
-def notes(spec: RunSpec) -> list[str]:
+def notes(spec: RunSpec, job: JobSpec) -> list[str]:
     """Each a sentence or two."""
-    found = (short_interval(spec), scoring_cost(spec), env_copies.note(spec))
+    found = (short_interval(spec), scoring_cost(spec, job), env_copies.note(spec))
     return [note for note in found if note]
 
 
-def scoring_cost(spec: RunSpec) -> str | None:
+def scoring_cost(spec: RunSpec, job: JobSpec) -> str | None:
     """What scoring may cost; None where that is little beside training."""
     longest = _longest_episode(spec)
     budget, scored = spec.budget, spec.evaluation
     if longest is None:
         return None
-    if spec.job == "sweep":
+    if job.job == "sweep":
         episodes = CANDIDATES * scored.selection_episodes + scored.episodes
     else:
         each = min(CHECKPOINTS, max(1, budget.steps // budget.perturb_every))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 
@@ -27,25 +27,25 @@ from rltune.request.asked import Request
 from rltune.request.env_copies import fewer_at_a_time, within
 from rltune.runs.folder import check_name, default_name
 from rltune.space import Space
-from rltune.spec import Preset, RunSpec
+from rltune.spec import JobSpec, Preset, RunSpec
 
 #: Checkpoints of a trial that is only trained: the points of its greedy policy's curve.
 CHECKPOINTS = 20
 
 
-def make_spec(
+def make_request(
     algo: str,
     env: EnvLike,
     *,
-    job: str = "sweep",
+    job: Literal["sweep", "train"] = "sweep",
     certify: bool = False,
     command: Sequence[str] = (),
     **options: Any,
-) -> RunSpec:
+) -> tuple[RunSpec, JobSpec]:
     """A whole request, resolved and checked.
 
     Args:
-        job: "sweep" or "train"; see :class:`rltune.spec.RunSpec`.
+        job: "sweep" or "train"; see :class:`rltune.spec.JobSpec`.
         certify: whether a training run writes the certificate of its preset.
         command: the command line that it comes from.
         options: by name, see :mod:`rltune.options` and :func:`rltune.sweep`.
@@ -80,8 +80,6 @@ def make_spec(
         evaluation=resolved.evaluation,
         name=asked.place.name or default_name(title, env_info.name, storage),
         storage=str(storage),
-        job=job,
-        certificate=_certificate(base, asked.start.preset) if certify else None,
         seed=asked.place.seed,
         env_options=replace(
             asked.env_options,
@@ -101,7 +99,13 @@ def make_spec(
     _check_noise(spec, probe)
     spec = fewer_at_a_time(spec)
     capacity.check_fits_here(spec, probe)
-    return spec
+    certificate = _certificate(base, asked.start.preset) if certify else None
+    return spec, JobSpec(job, certificate=certificate)
+
+
+def make_spec(algo: str, env: EnvLike, **options: Any) -> RunSpec:
+    """The request of a sweep, see :func:`make_request` for its options."""
+    return make_request(algo, env, **options)[0]
 
 
 def _presets(algo: str, env: EnvInfo, asked: Request, probe: Probe) -> tuple[Preset, Preset]:

@@ -55,7 +55,7 @@ def check_trusted(folder: RunFolder, trust: bool = False, resumes: bool = False)
     own = is_own(folder)
     asks = [] if own else code_of(folder.spec)
     if resumes:
-        asks += [] if own else _reaches(folder.spec)
+        asks += [] if own else _reaches(folder)
         asks += [f"opens the pickles in {name}" for name in _unsigned_pickles(folder)]
         asks += _links(folder.path)
     if asks:
@@ -119,13 +119,13 @@ def _objects(value: Any) -> Iterator[str]:
             yield from _objects(item)
 
 
-def _reaches(spec: RunSpec) -> list[str]:
+def _reaches(folder: RunFolder) -> list[str]:
     """Where a resumed run reaches out of its folder."""
-    found = []
+    found, spec = [], folder.spec
     if spec.resources.address is not None:
         found.append(f"connects to the Ray cluster {spec.resources.address}")
-    if spec.certificate is not None:
-        found.append(f"writes the certificate {spec.certificate.get('file')}")
+    if (certificate := folder.job.certificate) is not None:
+        found.append(f"writes the certificate {certificate.get('file')}")
     return found
 
 

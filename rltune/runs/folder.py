@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -28,7 +29,7 @@ from rltune.runs import checkpoints, records, signatures
 from rltune.runs.checkpoints import RECORD_FILE
 from rltune.runs.json_text import dumps, loads
 from rltune.runs.records import Report
-from rltune.spec import RunSpec
+from rltune.spec import JobSpec, RunSpec
 
 log = logging.getLogger("rltune")
 
@@ -45,6 +46,12 @@ def rank(record: Mapping[str, Any] | None, goal: Metric) -> tuple[bool, float, i
     value = goal.of_record(record)
     score = -math.inf if value is None else goal.score(value)
     return (len(record["episode_returns"]) >= record["window"], score, record["env_steps"])
+
+
+def number_of(trial: str) -> int:
+    """The number of a trial ``t00``, ``t01`` ... ``t100``, by which trials are ordered."""
+    digits = trial[1:]
+    return int(digits) if digits.isdecimal() else sys.maxsize
 
 
 def check_name(name: str) -> None:
@@ -95,8 +102,11 @@ class RunFolder:
     # Making ------------------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, spec: RunSpec) -> RunFolder:
+    def create(cls, spec: RunSpec, job: JobSpec | None = None) -> RunFolder:
         """Makes the folder, locks it and writes run.json, before anything starts.
+
+        Args:
+            job: what is done with the trials; None for a sweep.
 
         Raises:
             BadInput: the name is taken.
@@ -109,7 +119,7 @@ class RunFolder:
             folder.path.mkdir(parents=True)
             folder._made, folder._made_storage = True, storage_is_new
             folder.acquire()
-            folder._write("run.json", spec.to_dict())
+            folder._write("run.json", {**spec.to_dict(), **(job or JobSpec()).to_dict()})
             signatures.sign_file(folder.path / "run.json")
         except FileExistsError as error:
             raise folder._taken() from error
@@ -284,12 +294,18 @@ class RunFolder:
         values, problems = self._read("run.json", Mapping[str, Any]), []
         try:
             asked = RunSpec.from_dict(values)
-            problems = request_problems(asked)
+            problems = request_problems(asked, JobSpec.from_dict(values))
         except BadInput as error:
             problems = error.problems
         if problems:
             raise BadInput([f"{self.shown}/run.json: {problem}" for problem in problems])
         return replace(asked, storage=str(self.path.parent), name=self.path.name)
+
+    @property
+    def job(self) -> JobSpec:
+        """What is done with the trials. Raises BadInput as :attr:`spec` does."""
+        _ = self.spec
+        return JobSpec.from_dict(self._read("run.json", Mapping[str, Any]))
 
     @property
     def summary(self) -> dict[str, Any] | None:
@@ -322,8 +338,9 @@ class RunFolder:
         return self._read(str(checkpoint / RECORD_FILE), records.Record)
 
     def trials(self) -> list[str]:
-        """Ids of the trials that have reported, in order."""
-        return sorted(path.parent.name for path in self.path.glob("trials/*/progress.jsonl"))
+        """Ids of the trials that have reported, in the order of their numbers."""
+        names = [path.parent.name for path in self.path.glob("trials/*/progress.jsonl")]
+        return sorted(names, key=number_of)
 
     def reports(self, trial: str) -> list[Report]:
         """The reports of a trial. A line that is none is left out, with a warning."""

@@ -49,8 +49,6 @@ def row(name: str) -> SchedulerRow:
 
 def pauses(spec: RunSpec) -> Sequence[int]:
     """Environment steps of a trial at whose first report, or later, it may be paused."""
-    if spec.arms:
-        return sorted({at for schedule in spec.arms.values() for at, _ in schedule if at > 0})
     every = spec.budget.perturb_every
     return (
         range(every, spec.budget.steps + 1, every) if row(spec.budget.scheduler).population else ()
@@ -60,5 +58,4 @@ def pauses(spec: RunSpec) -> Sequence[int]:
 def build(context: SchedulerContext) -> Any:
     """The Tune scheduler that a run asks for."""
     row(context.spec.budget.scheduler)
-    name = "schedule_replay" if context.spec.arms else context.spec.budget.scheduler
-    return import_module(f"rltune.schedulers.{name}").build(context)
+    return import_module(f"rltune.schedulers.{context.spec.budget.scheduler}").build(context)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from ray.tune.schedulers import FIFOScheduler
 
 from rltune.runs.checkpoints import RECORD_FILE
 from rltune.runs.json_text import loads
-from rltune.schedulers import pauses
 from rltune.schedulers.base import TIME, Decision, SchedulerContext
 from rltune.schedulers.reuse_actors import ReuseActorsMixin
+
+#: Searched settings, by name.
+Settings = Mapping[str, Any]
 
 
 class ScheduleReplay(ReuseActorsMixin, FIFOScheduler):
@@ -27,10 +29,13 @@ class ScheduleReplay(ReuseActorsMixin, FIFOScheduler):
     resume or a failure: there is nothing to save.
     """
 
-    def __init__(self, context: SchedulerContext) -> None:
+    def __init__(
+        self, context: SchedulerContext, changes: Sequence[int], due: Callable[[int, int], Settings]
+    ) -> None:
         super().__init__()
         self._context = context
-        self._changes = pauses(context.spec)
+        self._changes = changes
+        self._due = due
         #: The checkpoint that a trial goes on from, and its age there.
         self._starts: dict[str, tuple[str, int]] = {}
 
@@ -60,7 +65,7 @@ class ScheduleReplay(ReuseActorsMixin, FIFOScheduler):
             return
         age = int(loads((Path(path) / RECORD_FILE).read_text())["env_steps"]) if path else 0
         self._starts[trial.trial_id] = (path, age)
-        due = self._context.spec.due(int(trial.trial_id[1:]), age)
+        due = dict(self._due(int(trial.trial_id[1:]), age))
         if all(trial.config[name] == value for name, value in due.items()):
             return
         trial.set_config({**trial.config, **due})
@@ -74,6 +79,13 @@ class ScheduleReplay(ReuseActorsMixin, FIFOScheduler):
         """Nothing was kept."""
 
 
-def build(context: SchedulerContext) -> ScheduleReplay:
-    """The scheduler of a replay."""
-    return ScheduleReplay(context)
+def build(
+    context: SchedulerContext, changes: Sequence[int], due: Callable[[int, int], Settings]
+) -> ScheduleReplay:
+    """The scheduler of a replay.
+
+    Args:
+        changes: environment steps at which any schedule changes, in rising order.
+        due: the searched settings of trial number ``index`` at an age in environment steps.
+    """
+    return ScheduleReplay(context, changes, due)

@@ -55,11 +55,9 @@ def build(spec: RunSpec) -> Searcher:
 def starting_point(spec: RunSpec, searcher: Searcher, index: int) -> dict[str, Any]:
     """Settings and seed of a new trial.
 
-    Those of its arm, or a given point while there is one, then the searcher's.
+    A given point while there is one, then the searcher's.
     """
-    if spec.arms:
-        searched = spec.due(index, 0)
-    elif index < len(spec.points):
+    if index < len(spec.points):
         defaults = {name: spec.settings[name] for name in spec.space}
         searched = {**defaults, **spec.points[index]}
     else:

@@ -15,16 +15,24 @@ from rltune.space import Parameter
 from rltune.spec import RunSpec
 
 
-def preset_toml(spec: RunSpec, settings: Mapping[str, Any], result: Evaluation | None) -> str:
+def preset_toml(
+    spec: RunSpec,
+    settings: Mapping[str, Any],
+    result: Evaluation | None,
+    trained: bool = False,
+) -> str:
     """Settings, space, constraints and budget of a run, as a preset file has them.
 
     A time budget is the run's alone: it would end another one early without a word. So is a target
     that is no return: whoever starts from the file need not ask for the same metric.
+
+    Args:
+        trained: whether the run trained settings that were given, and searched none.
     """
     own = algorithm(spec.algo).constraints
     constraints = [c.text for c in spec.space.constraints if c not in own]
     budget = {key: value for key, value in asdict(spec.budget).items() if value is not None}
-    kept = {"steps", "target"} if spec.job != "sweep" else set(budget) - {"time_budget"}
+    kept = {"steps", "target"} if trained else set(budget) - {"time_budget"}
     if not spec.goal.is_return:
         kept -= {"target"}
     lines = [

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from rltune import algorithms, schedulers, searchers
+from rltune import algorithms, schedulers
 from rltune.callbacks.base import Callback, Callbacks, SweepStarted
 from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
@@ -22,8 +22,10 @@ from rltune.processes.watchdog import collect
 from rltune.request.resume import check_resumable
 from rltune.runs.folder import RunFolder, is_finished
 from rltune.schedulers.base import Decision, SchedulerContext
-from rltune.spec import RunSpec
+from rltune.spec import JobSpec, RunSpec
 from rltune.sweeps import ray_session
+from rltune.sweeps.jobs import job_in, job_of
+from rltune.sweeps.jobs.base import Job
 from rltune.sweeps.open_decisions import OpenDecisions
 from rltune.sweeps.rehearsal import rehearse
 from rltune.sweeps.signals import Signals
@@ -41,11 +43,14 @@ from ray.tune.progress_reporter import TrialProgressCallback
 __all__ = ["resume", "run"]
 
 
-def run(spec: RunSpec, callbacks: Sequence[Callback] = ()) -> RunFolder:
+def run(
+    spec: RunSpec, callbacks: Sequence[Callback] = (), asked: JobSpec | None = None
+) -> RunFolder:
     """Runs a sweep to its end and returns its folder.
 
     Args:
         callbacks: notified of the sweep, after the run folder's own writer and TensorBoard.
+        asked: what is done with the trials; None for a sweep.
 
     Raises:
         BadInput: before anything starts.
@@ -55,10 +60,11 @@ def run(spec: RunSpec, callbacks: Sequence[Callback] = ()) -> RunFolder:
     """
     with _alone():
         rehearse(spec)
-        folder = RunFolder.create(spec)
+        job = job_of(spec, asked or JobSpec())
+        folder = RunFolder.create(spec, job.asked)
         try:
             with _notifying(spec, folder, callbacks) as notified:
-                _sweep(spec, folder, notified)
+                _sweep(job, folder, notified)
         except BaseException:
             folder.discard_unstarted()  # the name is free again
             raise
@@ -86,9 +92,9 @@ def resume(folder: RunFolder, callbacks: Sequence[Callback] = (), force: bool = 
             check_resumable(folder, force)
             with _notifying(folder.spec, folder, callbacks) as notified:
                 if folder.summary is None:
-                    _sweep(folder.spec, folder, notified)
+                    _sweep(job_in(folder), folder, notified)
                 else:
-                    score_again(folder, notified)
+                    score_again(job_in(folder), folder, notified)
         finally:
             folder.lock.release()
         return folder
@@ -122,16 +128,17 @@ def _alone() -> Iterator[None]:
         _running.release()
 
 
-def _sweep(spec: RunSpec, folder: RunFolder, callbacks: Callbacks) -> None:
+def _sweep(job: Job, folder: RunFolder, callbacks: Callbacks) -> None:
+    spec = job.spec
     if spec.reading:
         callbacks.notice(spec.reading)
     trainable = getattr(algorithms, algorithm(spec.algo).class_name)
-    statuses, reason, seconds = train(spec, folder, callbacks, trainable)
-    finish(spec, folder, callbacks, statuses, reason, seconds)
+    statuses, reason, seconds = train(job, folder, callbacks, trainable)
+    finish(job, folder, callbacks, statuses, reason, seconds)
 
 
 def train(
-    spec: RunSpec, folder: RunFolder, callbacks: Callbacks, trainable: type
+    job: Job, folder: RunFolder, callbacks: Callbacks, trainable: type
 ) -> tuple[dict[str, str], str, float]:
     """Runs the trials of a sweep that are left to run.
 
@@ -143,23 +150,23 @@ def train(
         The status of every trial by its id, why the sweep ended, and the seconds it took.
     """
     with Signals(callbacks, folder) as signals:
-        return _train(spec, folder, callbacks, trainable, signals)
+        return _train(job, folder, callbacks, trainable, signals)
 
 
 def _train(
-    spec: RunSpec, folder: RunFolder, callbacks: Callbacks, trainable: type, signals: Signals
+    job: Job, folder: RunFolder, callbacks: Callbacks, trainable: type, signals: Signals
 ) -> tuple[dict[str, str], str, float]:
+    spec = job.spec
     clock = Clock(_seconds_spent(folder))
-    trials = TrialTable(spec, folder)
+    trials = TrialTable(spec, folder, job.keeps_every_policy)
     decisions = OpenDecisions(folder.decisions())
     stopper = SweepStopper(
         spec.budget,
         spec.goal,
         rescues=schedulers.row(spec.budget.scheduler).population,
         seconds_before=clock.seconds,
-        first_wins=spec.job == "sweep",
+        first_wins=job.first_wins,
     )
-    searcher = searchers.build(spec)
     seed_everything(spec.seed)
 
     def decided(new: Sequence[Decision]) -> None:
@@ -167,18 +174,18 @@ def _train(
         trials.changed = True  # saved before the trials that are decided about report again
 
     with ray_session.ray_session(spec) as slots:
-        scheduler = schedulers.build(
+        scheduler = job.scheduler(
             SchedulerContext(spec, decided, slots, trials.checkpoint_of, callbacks.notice)
         )
         parts = {
             "scheduler": scheduler,
-            "searcher": searcher,
+            "searcher": job.searcher,
             "ending": stopper,
             "recorder": decisions,
         }
         state = SweepState(spec, folder, trials, parts)
         state.restore()
-        source = TrialSource(spec, searcher, trials)
+        source = TrialSource(spec, job, trials)
         state.write()
         signals.check()
         if not source.is_finished():
@@ -186,7 +193,7 @@ def _train(
                 spec, folder, callbacks, clock, stopper, scheduler, trials, decisions, state
             )
             _run_tune(
-                spec,
+                job,
                 folder,
                 trainable,
                 source,
@@ -202,7 +209,7 @@ def _train(
 
 
 def _run_tune(
-    spec: RunSpec,
+    job: Job,
     folder: RunFolder,
     trainable: type,
     source: TrialSource,
@@ -210,11 +217,12 @@ def _run_tune(
     stopper: SweepStopper,
     callbacks: list[tune.Callback],
 ) -> None:
+    spec = job.spec
     tune.run(
         trainable,
         name="trials",
         storage_path=str(folder.path),
-        config=base_config(spec),
+        config=base_config(spec, job.pauses()),
         search_alg=source,
         scheduler=scheduler,
         num_samples=spec.budget.trials,
@@ -252,8 +260,12 @@ class Quiet(TrialProgressCallback):
         """Nothing: callbacks show what there is to see."""
 
 
-def base_config(spec: RunSpec) -> dict[str, Any]:
-    """The part of a trial's RLlib config that no searcher chooses."""
+def base_config(spec: RunSpec, pauses: Sequence[int]) -> dict[str, Any]:
+    """The part of a trial's RLlib config that no searcher chooses.
+
+    Args:
+        pauses: environment steps at whose first report, or later, a trial may be paused.
+    """
     return {
         "env": spec.env_id,
         "env_config": arguments.packed(spec.env_options.env_args),
@@ -264,7 +276,7 @@ def base_config(spec: RunSpec) -> dict[str, Any]:
         "env_timeout": spec.env_options.env_timeout,
         "ends_processes": True,
         "simulator": spec.env_options.simulator,
-        "pauses": schedulers.pauses(spec),
+        "pauses": pauses,
         "min_sample_timesteps_per_iteration": spec.settings["min_sample_timesteps_per_iteration"],
     }
 

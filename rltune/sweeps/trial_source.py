@@ -12,8 +12,8 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from rltune.schedulers import row
 from rltune.schedulers.population import start_from
-from rltune.searchers import Searcher, starting_point
 from rltune.spec import RunSpec
+from rltune.sweeps.jobs.base import Job
 from rltune.sweeps.trial_table import Entry, TrialTable
 
 
@@ -26,9 +26,9 @@ class TrialSource(SearchAlgorithm):
     TuneController._maybe_cache_trial_actor). That can go together with ReuseActorsMixin.
     """
 
-    def __init__(self, spec: RunSpec, searcher: Searcher, trials: TrialTable) -> None:
+    def __init__(self, spec: RunSpec, job: Job, trials: TrialTable) -> None:
         self._spec = spec
-        self._searcher = searcher
+        self._job = job
         self._trials = trials
         self._restored = list(trials.unfinished)
         self._count = trials.handed_out
@@ -55,7 +55,7 @@ class TrialSource(SearchAlgorithm):
             return self._again(self._restored.pop(0))
         if self._count >= self._spec.budget.trials:
             return None
-        settings = starting_point(self._spec, self._searcher, self._count)
+        settings = self._job.starting_point(self._count)
         trial = self._make(f"t{self._count:02d}", settings)
         self._count += 1
         self._trials.added(trial)
@@ -90,7 +90,7 @@ class TrialSource(SearchAlgorithm):
         """One more has ended."""
         config = self._running.pop(trial_id, {})
         values = {name: config.get(name) for name in self._spec.space}
-        self._searcher.completed(values, self._spec.goal.score_of(result or {}))
+        self._job.searcher.completed(values, self._spec.goal.score_of(result or {}))
 
     def is_finished(self) -> bool:
         """Whether every trial has been handed out and has ended, or Tune ends the sweep."""

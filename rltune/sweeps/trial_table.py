@@ -14,7 +14,7 @@ from rltune.errors import BadCheckpoint
 from rltune.request.trust import saved_trials
 from rltune.runs import checkpoints
 from rltune.runs.checkpoints import POLICY_FILE, RECORD_FILE
-from rltune.runs.folder import RunFolder
+from rltune.runs.folder import RunFolder, number_of
 from rltune.schedulers.base import TIME
 from rltune.schedulers.population import start_from
 from rltune.spec import RunSpec
@@ -54,11 +54,14 @@ class Entry:
     @property
     def number(self) -> int:
         """The trial's place in the order in which trials were made."""
-        return int(self.id[1:])
+        return number_of(self.id)
 
 
 class TrialTable:
     """Knows every trial that was ever made: where it is, and what its next start loads.
+
+    Args:
+        keeps_every_policy: whether a checkpoint that no trial continues from keeps its policy.
 
     Attributes:
         unfinished: trials of a saved state that continue, those that ran first.
@@ -66,9 +69,10 @@ class TrialTable:
         changed: whether there is something new to save.
     """
 
-    def __init__(self, spec: RunSpec, folder: RunFolder) -> None:
+    def __init__(self, spec: RunSpec, folder: RunFolder, keeps_every_policy: bool) -> None:
         self._spec = spec
         self._folder = folder
+        self._keeps_every_policy = keeps_every_policy
         entries = [Entry(**body) for body in saved_trials(folder)]
         self.unfinished = sorted(
             (entry for entry in entries if not entry.finished),
@@ -191,10 +195,7 @@ class TrialTable:
         return str(Path(path).relative_to(self._folder.path))
 
     def prune(self) -> None:
-        """Keeps each trial's last checkpoints, and what this state or the last speaks of.
-
-        Of a trial that is only trained every policy is kept: they are its curve.
-        """
+        """Keeps each trial's last checkpoints, and what this state or the last speaks of."""
         used = {
             path
             for entry in self._entries.values()
@@ -206,10 +207,10 @@ class TrialTable:
             for path in paths[:-CHECKPOINTS_KEPT]:
                 if self._relative(str(path)) in used | self._used:
                     continue
-                if self._spec.job == "sweep":
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
+                if self._keeps_every_policy:
                     checkpoints.strip(path, (POLICY_FILE, RECORD_FILE))
+                else:
+                    shutil.rmtree(path, ignore_errors=True)
         self._used = used
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +17,10 @@ from rltune.spec import (
     FIRST_FRESH_SEED,
     FIRST_SELECTION_SEED,
     MAX_TRIAL_SEED,
+    JobSpec,
     moved_seed,
 )
+from rltune.sweeps.jobs import job_of
 
 
 class Left:
@@ -62,8 +63,8 @@ def test_training_selection_and_evaluation_never_share_a_seed(tmp_path: object) 
     training = [starting_point(spec, searcher, index)["seed"] for index in range(50)]
     # Environments count on from their trial's seed: far less than the gap between the ranges.
     assert max(training) < MAX_TRIAL_SEED < FIRST_FRESH_SEED
-    again = replace(spec, job="train")
-    fresh = [starting_point(again, searcher, index)["seed"] for index in range(50)]
+    job = job_of(spec, JobSpec("train"))
+    fresh = [job.starting_point(index)["seed"] for index in range(50)]
     assert FIRST_FRESH_SEED <= min(fresh) < max(fresh) < FIRST_SELECTION_SEED - MAX_TRIAL_SEED
     # A restore moves a seed on within its range.
     for seed in (*training, *fresh):

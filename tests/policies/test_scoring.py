@@ -25,6 +25,7 @@ from rltune.policies.scoring import Lost, play
 from rltune.request.trust import adopt
 from rltune.runs.folder import RunFolder, is_finished
 from rltune.runs.records import Report
+from rltune.sweeps.jobs import job_in
 from rltune.sweeps.runner import resume
 from rltune.sweeps.summary import finish
 
@@ -66,7 +67,7 @@ def ask(folder: RunFolder, **changes: Any) -> None:
 def done(folder: RunFolder) -> dict[str, Any]:
     """The summary of a run's end."""
     finish(
-        folder.spec,
+        job_in(folder),
         folder,
         Callbacks(RunWriter(folder.spec, folder)),
         {"t00": "TERMINATED"},
@@ -171,7 +172,7 @@ def test_statistics_cover_the_seeds_that_could_be_scored(run: Any, tmp_path: Pat
         shutil.copytree(folder.path / "trials/t00", folder.path / "trials" / trial)
     (folder.path / "trials/t01/checkpoints/checkpoint_000000/policy.pt").write_bytes(b"")
     finish(
-        folder.spec,
+        job_in(folder),
         folder,
         Callbacks(RunWriter(folder.spec, folder)),
         dict.fromkeys(folder.trials(), "TERMINATED"),

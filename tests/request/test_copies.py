@@ -10,8 +10,9 @@ from rltune.errors import BadInput
 from rltune.policies.scoring import side_by_side
 from rltune.processes import machine
 from rltune.request.notes import notes
-from rltune.request.resolve import make_spec
+from rltune.request.resolve import make_request, make_spec
 from rltune.runs.folder import RunFolder
+from rltune.spec import JobSpec
 
 
 @pytest.mark.fault(74)
@@ -26,7 +27,7 @@ def test_copies_of_a_preset_are_lowered_and_reported(
     assert "env_copies 3: num_envs_per_env_runner is 2 instead of the preset's" in caplog.text
     assert (
         "env_copies 3: 1 trials at a time, each with at most 2 copies of the environment"
-        in notes(spec)
+        in notes(spec, JobSpec())
     )
     assert RunFolder.create(spec).spec == spec
 
@@ -84,7 +85,9 @@ def test_options_override_the_scoring_budget_of_a_preset(tmp_path: Path) -> None
     preset = tmp_path / "own.toml"
     spec = make_spec("ppo", "acrobot", storage=tmp_path, preset=preset)
     assert (spec.evaluation.episodes, spec.evaluation.selection_episodes) == (30, 20)
-    spec = make_spec("ppo", "acrobot", storage=tmp_path, preset=preset, episodes=9, job="train")
+    spec, _ = make_request(
+        "ppo", "acrobot", storage=tmp_path, preset=preset, episodes=9, job="train"
+    )
     assert (spec.evaluation.episodes, spec.evaluation.selection_episodes) == (9, 20)
     with pytest.raises(BadInput, match="selection_episodes must be at least 1, got 0"):
         make_spec("ppo", "acrobot", storage=tmp_path, selection_episodes=0)
@@ -102,7 +105,7 @@ def test_options_override_the_scoring_budget_of_a_preset(tmp_path: Path) -> None
 def test_scoring_costs_above_a_tenth_of_training_are_reported(tmp_path: Path) -> None:
     def told(**options: object) -> list[str]:
         asked = {"steps": 100_000, "trials": 4, **options}
-        return notes(make_spec("ppo", "acrobot", storage=tmp_path, **asked))
+        return notes(*make_request("ppo", "acrobot", storage=tmp_path, **asked))
 
     (note,) = told()
     assert note == (

@@ -25,7 +25,7 @@ from rltune.cli.parse import pairs, value
 from rltune.request.resolve import make_spec
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
-from rltune.spec import RunSpec
+from rltune.spec import JobSpec, RunSpec
 from rltune.sweeps.preset_file import preset_toml
 
 texts = st.text() | st.sampled_from(
@@ -105,7 +105,7 @@ def test_commands_are_not_cut_in_a_narrow_window(spec: RunSpec) -> None:
         "stop_reason": "the end",
     }
     console = Console(width=40, record=True, file=Path("/dev/null").open("w"))  # noqa: SIM115
-    console.print(outcome(asked, summary), crop=False)
+    console.print(outcome(asked, JobSpec(), summary), crop=False)
     console.file.close()
     folder = RunFolder(f"{spec.storage}/a")
     command = commands.with_preset(asked, f"{folder.relative}/best/preset.toml", train=True)

@@ -23,6 +23,8 @@ from rltune.request.trust import adopt
 from rltune.runs import records
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Report
+from rltune.spec import JobSpec
+from rltune.sweeps.jobs import job_in
 from rltune.sweeps.summary import finish
 
 #: Of each type that JSON has.
@@ -75,7 +77,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> RunFol
     spec["evaluation"] = {"episodes": 2, "selection_episodes": 1}
     (folder.path / "run.json").write_text(json.dumps(spec))
     finish(
-        folder.spec,
+        job_in(folder),
         folder,
         Callbacks(RunWriter(folder.spec, folder)),
         {"t00": "TERMINATED"},
@@ -109,7 +111,7 @@ def use(folder: RunFolder) -> None:
     if folder.best_record is None or summary is None:
         return
     if summary["best"] is not None:
-        outcome(spec, summary)
+        outcome(spec, JobSpec(), summary)
     conclude(folder, json=False)
     spec.trial_seed(0)
     assert spec.cpus_of_a_trial > 0

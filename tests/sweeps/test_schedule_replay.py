@@ -12,6 +12,8 @@ from warm import run_rltune
 from rltune.runs import lineage
 from rltune.runs.folder import RunFolder
 from rltune.spec import FIRST_FRESH_SEED, FIRST_SELECTION_SEED
+from rltune.sweeps.jobs import job_in
+from rltune.sweeps.jobs.schedule_replay import ScheduleReplay
 
 pytestmark = pytest.mark.slow
 
@@ -39,17 +41,18 @@ def replayed(folder: Path) -> RunFolder:
 
 
 def test_every_arm_has_its_settings_at_every_report(replayed: RunFolder) -> None:
-    spec = replayed.spec
-    assert [spec.arm(index) for index in range(3)] == ["schedule", "final", "initial"]
-    changes = [at for at, _ in spec.arms["schedule"][1:]]
+    spec, job = replayed.spec, job_in(replayed)
+    assert isinstance(job, ScheduleReplay)
+    assert [job.arm(index) for index in range(3)] == ["schedule", "final", "initial"]
+    changes = [at for at, _ in job.asked.arms["schedule"][1:]]
     assert changes
     for index, trial in enumerate(replayed.trials()):
         rows = replayed.reports(trial)
         assert rows[-1].env_steps >= spec.budget.steps
-        assert dict(rows[0].settings) == spec.due(index, 0)
+        assert dict(rows[0].settings) == job.due(index, 0)
         # A report's settings are those due when its iteration began.
         for before, row in pairwise(rows):
-            assert dict(row.settings) == spec.due(index, before.env_steps)
+            assert dict(row.settings) == job.due(index, before.env_steps)
     lines = [line for line in replayed.decisions() if line["kind"] == "change"]
     assert {line["trial"] for line in lines} == {"t00", "t03"}
     assert len(lines) == 2 * len(changes)

@@ -140,6 +140,6 @@ def test_waiting_trials_are_reported_and_wait_a_limited_time(
 
 def test_trials_with_several_cpus_do_not_use_them_all(ray_session: None, tmp_path: Path) -> None:
     """Small networks are several times slower on threads that wait for each other."""
-    config = runner.base_config(make_spec("ppo", "cartpole", storage=tmp_path, concurrent=1))
+    config = runner.base_config(make_spec("ppo", "cartpole", storage=tmp_path, concurrent=1), ())
     assert config["num_cpus_for_main_process"] == 2.0
     assert config["threads"] == 1

@@ -11,7 +11,7 @@ from rltune.catalog.algorithms.dqn import DQN
 from rltune.catalog.algorithms.ppo import PPO
 from rltune.catalog.algorithms.sac import SAC
 from rltune.errors import unknown
-from rltune.spec import RunSpec
+from rltune.spec import JobSpec, RunSpec
 
 __all__ = ["ALGORITHMS", "Algorithm", "algorithm", "request_problems"]
 
@@ -39,14 +39,14 @@ _NEEDED = (
 )
 
 
-def request_problems(spec: RunSpec) -> list[str]:
+def request_problems(spec: RunSpec, job: JobSpec) -> list[str]:
     """What in a request's settings its algorithm does not know or allow, each with its place."""
     algo = algorithm(spec.algo)
     tables = [
         ("settings", spec.settings),
         *(("space", {name: value}) for name, p in spec.space.items() for value in p.ends()),
         *(("points", point) for point in spec.points),
-        *((f"arms {arm}", dict(s)) for arm, of in spec.arms.items() for _, s in of),
+        *((f"arms {arm}", dict(s)) for arm, of in job.arms.items() for _, s in of),
     ]
     return [
         f"{place}: {name}: {problem}"

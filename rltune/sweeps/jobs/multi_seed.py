@@ -1,22 +1,88 @@
-"""The end of a run that trains the same settings on several seeds: each scored by itself."""
+"""Several seeds of the same settings, without a search: each scored by itself."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rltune import catalog
+from rltune.callbacks.base import Callbacks
+from rltune.errors import NothingUsable
 from rltune.policies import certificates, evaluation
 from rltune.policies.certificates import Certificate
-from rltune.policies.evaluation import Candidate, Chosen
-from rltune.runs.folder import RunFolder
-from rltune.spec import RunSpec
-from rltune.statistics import better, interval, iqm
+from rltune.policies.evaluation import Candidate, Chosen, Evaluation
+from rltune.runs.folder import RunFolder, can_be_finished
+from rltune.spec import FIRST_FRESH_SEED, RunSpec
+from rltune.statistics import interval, iqm
+from rltune.sweeps.jobs.base import Job
+from rltune.sweeps.outcome import best_of, check_any_score
+
+
+class MultiSeed(Job):
+    """Trains the preset's settings on several seeds, each scored by itself."""
+
+    first_wins = False
+    keeps_every_policy = True
+
+    def starting_point(self, index: int) -> dict[str, Any]:
+        """The preset's settings, on a seed that no sweep draws."""
+        return {**self.spec.settings, "seed": self.seed(index)}
+
+    def number(self, index: int) -> int:
+        """Which of the run's seeds trial number ``index`` trains on."""
+        return index
+
+    def seed(self, index: int) -> int:
+        """The training seed of trial number ``index``."""
+        return FIRST_FRESH_SEED + self.spec.trial_seed(self.number(index))
+
+    def conclude(
+        self, folder: RunFolder, trials: Sequence[str], callbacks: Callbacks
+    ) -> Mapping[str, Any]:
+        """Every seed's score, and what they come to."""
+        spec = self.spec
+        found, every = [], []
+        for index, trial in enumerate(trials):
+            callbacks.notice(f"scoring the policies of {trial}, {index + 1} of {len(trials)}")
+            chosen = choose(folder, self.number(index), trial)
+            if chosen is None:
+                raise NothingUsable(f"{trial} left no policy behind")
+            every.append(chosen)
+            if chosen.evaluation is not None:
+                found.append(score(folder, self.seed(index), trial, chosen))
+        check_any_score(*every)
+        scored = [seed["trial"] for seed in found]
+        outcome: dict[str, Any] = {
+            "seeds": found,
+            "unscored": [body for chosen in every for body in chosen.unscored],
+            "unscored_seeds": [trial for trial in trials if trial not in scored],
+        }
+        if not found:
+            return outcome
+        best = max(found, key=lambda seed: spec.goal.score(seed["selection_score"]))
+        folder.keep_best(folder.inside(best["checkpoint"]), best["trial"])
+        result = Evaluation(**best["evaluation"])
+        outcome |= best_of(spec, folder, best["selection_score"], result, trained=True)
+        return outcome | self.compare(found, whole=not can_be_finished(outcome))
+
+    def compare(self, scored: list[dict[str, Any]], whole: bool) -> dict[str, Any]:
+        """What the seeds come to together.
+
+        Args:
+            scored: of each trial that has a score, what :func:`score` says.
+            whole: whether every seed has its score.
+        """
+        together = across(self.spec, scored)
+        return {
+            "across_seeds": together,
+            # Of fewer seeds or episodes than it states it would be no evidence.
+            "certificate": certify(self.spec, self.asked.certificate, together) if whole else None,
+        }
 
 
 @dataclass(frozen=True)
@@ -30,14 +96,13 @@ class ChosenOfSeed(Chosen):
     curve: list[Candidate]
 
 
-def choose(folder: RunFolder, index: int, trial: str) -> ChosenOfSeed | None:
-    """The best policy of a seed, evaluated; None where it has left none.
+def choose(folder: RunFolder, number: int, trial: str) -> ChosenOfSeed | None:
+    """The best policy of seed number ``number``, evaluated; None where it has left none.
 
     Each of its checkpoints plays on selection seeds; the best of them is scored on seeds of its
     own. A trial that diverged is scored as it was last saved: leaving it out would flatter.
     """
     spec = folder.spec
-    number = spec.seed_number(index)
     chosen_on = evaluation.selection_seeds(spec.seed, spec.evaluation.selection_episodes, number)
     curve = evaluation.score_checkpoints(folder, folder.checkpoints_of(trial), chosen_on)
     if not curve:
@@ -47,7 +112,7 @@ def choose(folder: RunFolder, index: int, trial: str) -> ChosenOfSeed | None:
     return ChosenOfSeed(chosen.candidate, chosen.evaluation, chosen.unscored, curve)
 
 
-def score(folder: RunFolder, index: int, trial: str, chosen: ChosenOfSeed) -> dict[str, Any]:
+def score(folder: RunFolder, seed: int, trial: str, chosen: ChosenOfSeed) -> dict[str, Any]:
     """What a seed came to whose best policy has a score."""
     spec = folder.spec
     best, result = chosen.candidate, chosen.evaluation
@@ -58,7 +123,7 @@ def score(folder: RunFolder, index: int, trial: str, chosen: ChosenOfSeed) -> di
     solved = _first_over(curve, threshold(spec))
     return {
         "trial": trial,
-        "seed": spec.trial_seed(index),
+        "seed": seed,
         "score": result.mean,
         "selection_score": best.score,
         "checkpoint": str(best.checkpoint.relative_to(folder.path)),
@@ -116,33 +181,17 @@ def _median(values: list[float | None]) -> float | None:
     return median if math.isfinite(median) else None
 
 
-def compare_arms(spec: RunSpec, found: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the arms of a replay came to, each with its schedule, and every pair beside each other.
-
-    An arm of which no seed could be scored is left out.
+def certify(
+    spec: RunSpec, asked: Mapping[str, Any] | None, statistics: dict[str, Any]
+) -> str | None:
+    """Writes the certificate that a run was asked for. Returns its file; None where none was.
 
     Args:
-        found: of each trial that has a score, what :func:`score` says.
+        asked: see :attr:`rltune.spec.JobSpec.certificate`.
     """
-    of_arm: dict[str, list[dict[str, Any]]] = {name: [] for name in spec.arms}
-    for seed in found:
-        of_arm[spec.arm(int(seed["trial"][1:]))].append(seed)
-    together = {name: across(spec, seeds) for name, seeds in of_arm.items() if seeds}
-    scores = {name: spec.goal.scores(arm["scores"]) for name, arm in together.items()}
-    return {
-        "arms": {name: {"schedule": spec.arms[name], **arm} for name, arm in together.items()},
-        "comparisons": [
-            {"arm": a, "over": b, **better(scores[a], scores[b])}
-            for a, b in combinations(together, 2)
-        ],
-    }
-
-
-def certify(spec: RunSpec, statistics: dict[str, Any]) -> str | None:
-    """Writes the certificate that a run was asked for. Returns its file; None where none was."""
-    if spec.certificate is None:
+    if asked is None:
         return None
-    tables = spec.certificate["preset"]
+    tables = asked["preset"]
     certificate = Certificate(
         algo=spec.algo,
         env=spec.env,
@@ -153,5 +202,5 @@ def certify(spec: RunSpec, statistics: dict[str, Any]) -> str | None:
         preset=tables,
         seed=spec.seed,
     )
-    certificate.write(Path(spec.certificate["file"]))
-    return str(spec.certificate["file"])
+    certificate.write(Path(asked["file"]))
+    return str(asked["file"])

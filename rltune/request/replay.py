@@ -14,7 +14,7 @@ from rltune.options import Place
 from rltune.request import capacity, env_copies, preflight, resolve, secrets
 from rltune.runs import lineage
 from rltune.runs.folder import RunFolder, check_name, default_name
-from rltune.spec import RunSpec
+from rltune.spec import JobSpec, RunSpec
 
 
 def replay_spec(
@@ -29,7 +29,7 @@ def replay_spec(
     name: str | None = None,
     address: str | None = None,
     command: Sequence[str] = (),
-) -> RunSpec:
+) -> tuple[RunSpec, JobSpec]:
     """The request of a replay: every arm on the same fresh seeds, for the champion's steps.
 
     Args:
@@ -41,7 +41,7 @@ def replay_spec(
         BadInput: the run cannot be replayed, see :func:`rltune.runs.lineage.arms`.
     """
     source = folder.spec
-    if source.job != "sweep":
+    if folder.job.job != "sweep":
         raise BadInput(f"{folder.shown} is no sweep: there is no schedule to replay")
     if seeds < 2:
         raise BadInput(f"seeds must be at least 2, got {seeds}")
@@ -59,8 +59,6 @@ def replay_spec(
     report = source.settings["min_sample_timesteps_per_iteration"]
     spec = replace(
         source,
-        job="replay",
-        arms=arms,
         budget=replace(
             source.budget,
             scheduler="fifo",
@@ -85,4 +83,4 @@ def replay_spec(
     env = catalog.environment(spec.env_id, spec.env_options.imports)
     asked = spec.env_options
     preflight.check_environment(env, algorithm(spec.algo), asked.env_args, asked.env_timeout)
-    return spec
+    return spec, JobSpec("replay", arms)

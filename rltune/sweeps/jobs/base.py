@@ -1,0 +1,56 @@
+"""What is done with the trials of a run: one class for each kind of job."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from rltune import schedulers, searchers
+from rltune.callbacks.base import Callbacks
+from rltune.runs.folder import RunFolder
+from rltune.schedulers.base import SchedulerContext
+from rltune.spec import JobSpec, RunSpec
+
+
+class Job(ABC):
+    """Owns where the trials of a run start from, what decides about them, and what they come to.
+
+    Attributes:
+        first_wins: whether the first trial at the target ends the run, or itself alone.
+        keeps_every_policy: whether the policies of all checkpoints are kept: they are a curve.
+        searcher: suggests settings, and is notified of trials that have ended.
+    """
+
+    first_wins: ClassVar[bool]
+    keeps_every_policy: ClassVar[bool]
+
+    def __init__(self, spec: RunSpec, job: JobSpec) -> None:
+        self.spec = spec
+        self.asked = job
+        self.searcher = searchers.build(spec)
+
+    @abstractmethod
+    def starting_point(self, index: int) -> dict[str, Any]:
+        """Settings and training seed of trial number ``index``. Called once for each, in order."""
+
+    def pauses(self) -> Sequence[int]:
+        """Environment steps of a trial at whose first report, or later, it may be paused."""
+        return schedulers.pauses(self.spec)
+
+    def scheduler(self, context: SchedulerContext) -> Any:
+        """The scheduler of the trials."""
+        return schedulers.build(context)
+
+    @abstractmethod
+    def conclude(
+        self, folder: RunFolder, trials: Sequence[str], callbacks: Callbacks
+    ) -> Mapping[str, Any]:
+        """What summary.json says beside what it says of every run.
+
+        Args:
+            trials: their ids, in the order of their numbers.
+
+        Raises:
+            NothingUsable: no trial left a policy that could be scored.
+        """

@@ -1,0 +1,65 @@
+"""Schedules of settings beside each other on the same fresh seeds: was it the schedule, or luck?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+from rltune.schedulers import schedule_replay
+from rltune.schedulers.base import SchedulerContext
+from rltune.statistics import better
+from rltune.sweeps.jobs.multi_seed import MultiSeed, across
+
+
+class ScheduleReplay(MultiSeed):
+    """Trains several schedules; they take turns, seed by seed, and share their seeds."""
+
+    def starting_point(self, index: int) -> dict[str, Any]:
+        """The first settings of the trial's schedule."""
+        return {**self.spec.settings, **self.due(index, 0), "seed": self.seed(index)}
+
+    def number(self, index: int) -> int:
+        """Which of the run's seeds trial number ``index`` trains on."""
+        return index // len(self.asked.arms)
+
+    def arm(self, index: int) -> str:
+        """The name of the schedule that trial number ``index`` follows."""
+        return list(self.asked.arms)[index % len(self.asked.arms)]
+
+    def due(self, index: int, env_steps: int) -> dict[str, Any]:
+        """The searched settings of trial number ``index`` from an age in environment steps on."""
+        schedule = self.asked.arms[self.arm(index)]
+        return dict([settings for at, settings in schedule if at <= env_steps][-1])
+
+    def pauses(self) -> Sequence[int]:
+        """Environment steps at which any schedule changes.
+
+        All trials pause there: a pause cuts episodes and adds a checkpoint, and the schedules
+        shall differ in nothing but their settings.
+        """
+        schedules = self.asked.arms.values()
+        return sorted({at for schedule in schedules for at, _ in schedule if at > 0})
+
+    def scheduler(self, context: SchedulerContext) -> Any:
+        """Changes the settings when they are due."""
+        return schedule_replay.build(context, self.pauses(), self.due)
+
+    def compare(self, scored: list[dict[str, Any]], whole: bool) -> dict[str, Any]:
+        """What each schedule came to, and every pair beside each other.
+
+        A schedule of which no seed could be scored is left out.
+        """
+        spec, schedules = self.spec, self.asked.arms
+        of_arm: dict[str, list[dict[str, Any]]] = {name: [] for name in schedules}
+        for seed in scored:
+            of_arm[self.arm(int(seed["trial"][1:]))].append(seed)
+        together = {name: across(spec, seeds) for name, seeds in of_arm.items() if seeds}
+        scores = {name: spec.goal.scores(arm["scores"]) for name, arm in together.items()}
+        return {
+            "arms": {name: {"schedule": schedules[name], **arm} for name, arm in together.items()},
+            "comparisons": [
+                {"arm": a, "over": b, **better(scores[a], scores[b])}
+                for a, b in combinations(together, 2)
+            ],
+        }
