@@ -155,6 +155,34 @@ def test_a_window_shows_the_same_episodes(
     assert seen == filmed
 
 
+WINDOW = """
+import sys
+sys.modules["imageio_ffmpeg"] = None
+from rltune.cli import main
+main(["play", *sys.argv[1:]])
+"""
+
+
+def test_a_window_does_without_the_video_extra(cartpole: RunFolder, tmp_path: Path) -> None:
+    """Where imageio-ffmpeg cannot be imported: of the extra, a video alone needs it."""
+    play = [sys.executable, "-c", WINDOW, str(cartpole.path)]
+    shown, filmed = (
+        subprocess.run(
+            words,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            env={**environment(), "SDL_VIDEODRIVER": "dummy"},
+        )
+        for words in (play, [*play, "--video", "a.mp4"])
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "of CartPole-v1, seed" in shown.stdout
+    assert filmed.returncode == 2
+    assert "pip install 'rltune[video]'" in filmed.stderr
+
+
 MUJOCO = """
 import json, sys
 from pathlib import Path
