@@ -25,7 +25,7 @@ _game = partial(
     family="atari",
     max_episode_steps=MAX_FRAMES // FRAMESKIP,
     extra="atari",
-    pixels=True,
+    images=True,
 )
 _HUMAN = "the score of a human tester (Mnih et al. 2015)"
 

@@ -21,8 +21,8 @@ def make(env_id: str, **kwargs: Any) -> gym.Env[Any, Any]:
     env = gym.make(env_id, **kwargs)
     if not env_id.startswith("CarRacing"):
         return env
-    picture = gym.spaces.Box(0, 255, (84, 84, 3), env.observation_space.dtype)
-    cut = TransformObservation(env, lambda frame: frame[:84, 6:90], picture)
+    image = gym.spaces.Box(0, 255, (84, 84, 3), env.observation_space.dtype)
+    cut = TransformObservation(env, lambda frame: frame[:84, 6:90], image)
     return GrayscaleObservation(cut, keep_dim=True)
 
 
@@ -57,7 +57,7 @@ FAMILY = Family(
             "carracing",
             threshold=900.0,
             max_episode_steps=1000,
-            pixels=True,
+            images=True,
         ),
     ),
     make=make,

@@ -22,7 +22,7 @@ class EnvInfo:
         threshold_reason: reason for a threshold that is rltune's and not gymnasium's.
         max_episode_steps: step at which an episode is truncated; None if unknown.
         extra: optional dependency group of rltune that installs it; None if none is needed.
-        pixels: whether observations are pictures; None for not known before it is made.
+        images: whether observations are images; None for not known before it is made.
         pooled: whether EnvPool steps it faster with the same returns, as measured by
             scripts/bench_envpool.py.
     """
@@ -34,7 +34,7 @@ class EnvInfo:
     threshold_reason: str | None = None
     max_episode_steps: int | None = None
     extra: str | None = None
-    pixels: bool | None = False
+    images: bool | None = False
     pooled: bool = False
 
 

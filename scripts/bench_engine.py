@@ -198,7 +198,7 @@ TASKS = {
         },
     ),
 }
-#: Those that people train on a laptop; pictures are for a GPU.
+#: Those that people train on a laptop; images are for a GPU.
 VECTORS = ("ppo", "dqn", "sac")
 #: Images that a network sees together.
 FRAMES = {"pong": 4}
@@ -226,12 +226,12 @@ def stock_side(task: Task, gpu: bool) -> Run:
 
     config = stock_config(task.algo, task.env, task.settings, seed=0)
     if task.env in FRAMES:
-        _reads_pictures(config, task)
+        _reads_images(config, task)
     return _trains(config.learners(num_gpus_per_learner=int(gpu)).build_algo())
 
 
-def _reads_pictures(config: Any, task: Task) -> None:
-    """RLlib wants pictures as floating-point numbers, and convolutions in their own setting."""
+def _reads_images(config: Any, task: Task) -> None:
+    """RLlib wants images as floating-point numbers, and convolutions in their own setting."""
     import gymnasium as gym
     from ray.tune import register_env
 
@@ -242,11 +242,11 @@ def _reads_pictures(config: Any, task: Task) -> None:
         shape = env.observation_space.shape or ()
         floats = gym.spaces.Box(0.0, 1.0, shape, np.float32)
         return gym.wrappers.TransformObservation(
-            env, lambda picture: np.float32(picture / 255.0), floats
+            env, lambda image: np.float32(image / 255.0), floats
         )
 
-    register_env("pictures", make)
-    config.environment("pictures").rl_module(
+    register_env("images", make)
+    config.environment("images").rl_module(
         model_config={
             "conv_filters": [[32, 8, 4], [64, 4, 2], [64, 3, 1]],
             "head_fcnet_hiddens": task.settings["fcnet_hiddens"],

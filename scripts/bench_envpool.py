@@ -102,7 +102,7 @@ def train(names: list[str], seeds: int) -> None:
 def main() -> None:
     """Prints a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    vectors = [n for n, s in envs.INFOS.items() if not s.pixels and s.family not in WRAPPED]
+    vectors = [n for n, s in envs.INFOS.items() if not s.images and s.family not in WRAPPED]
     parser.add_argument("names", nargs="*", default=vectors, metavar="ENV")
     parser.add_argument("--episodes", type=int, default=240, help="of each side")
     parser.add_argument("--train", action="store_true", help="train in those that are pooled")

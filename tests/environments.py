@@ -6,7 +6,7 @@ import pytest
 
 from rltune import envs
 
-#: One of each kind of picture is enough for every day; the games differ in their actions alone.
-HEAVY = {name for name, spec in envs.INFOS.items() if spec.pixels} - {"pong"} | {"humanoid"}
+#: One of each kind of image is enough for every day; the games differ in their actions alone.
+HEAVY = {name for name, spec in envs.INFOS.items() if spec.images} - {"pong"} | {"humanoid"}
 
 ALL = [pytest.param(name, marks=pytest.mark.slow) if name in HEAVY else name for name in envs.INFOS]

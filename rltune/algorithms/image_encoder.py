@@ -1,7 +1,7 @@
-"""The network for pictures: convolutions, then the hidden layers of ``fcnet_hiddens``.
+"""The network for images: convolutions, then the hidden layers of ``fcnet_hiddens``.
 
-RLlib's own, for pictures of a few sizes alone, has no layer between its convolutions and the heads
-by default, and none that takes an action beside the picture.
+RLlib's own, for images of a few sizes alone, has no layer between its convolutions and the heads
+by default, and none that takes an action beside the image.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rltune.algorithms.config_changes import beyond_layers
 NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 #: The least height and width that they take.
 NATURE_FROM = 36
-#: For smaller pictures (Young & Tian 2019, MinAtar).
+#: For smaller images (Young & Tian 2019, MinAtar).
 SMALL = ((16, 3, 1),)
 #: Height and width that the convolutions' outcome is brought to: what NATURE makes of 84 x 84.
 POOLED = 7
@@ -38,7 +38,7 @@ class ImageEncoderConfig(ModelConfig):
         input_dims: (height, width, channels).
         hidden_layer_dims: sizes of the layers behind the convolutions.
         hidden_layer_activation: of those layers; the convolutions' is always ReLU.
-        actions: numbers in an action that is read beside the picture; 0 for none.
+        actions: numbers in an action that is read beside the image; 0 for none.
     """
 
     hidden_layer_dims: tuple[int, ...] = (512,)
@@ -72,7 +72,7 @@ class AveragePool(nn.AdaptiveAvgPool2d):
 
 
 class ImageEncoder(TorchModel, Encoder):
-    """Reads pictures of shape (N, height, width, channels), any size from 3 x 3."""
+    """Reads images of shape (N, height, width, channels), any size from 3 x 3."""
 
     def __init__(self, config: ImageEncoderConfig) -> None:
         TorchModel.__init__(self, config)
@@ -103,7 +103,7 @@ class ImageEncoder(TorchModel, Encoder):
 
 
 class ImageEncoderMixin:
-    """Mixed into RLlib's catalogs: pictures are read by :class:`ImageEncoder`.
+    """Mixed into RLlib's catalogs: images are read by :class:`ImageEncoder`.
 
     ``conv_filters``, initializers and norms in the model config ask for RLlib's own network.
     """

@@ -122,7 +122,7 @@ def load_policy(spec: RunSpec, folder: RunFolder, checkpoint: Path) -> Policy:
     net = module.build()
     net.load_state_dict(weights, strict=False)  # a critic and target networks are left out
     if "observation_form" not in settings and not envs.known(spec.env_id):
-        # Trained by a version that divided all bytes by 255, those that are no picture too.
+        # Trained by a version that divided all bytes by 255, those that are no image too.
         net.divisor = 255.0 if env.observation_space.dtype == np.uint8 else 1.0
     net.eval()
     return Policy(net, codec, frame_stack, form)

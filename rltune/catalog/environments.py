@@ -148,7 +148,7 @@ def _find(name: str, place: str | None, candidates: Sequence[str] = ()) -> EnvIn
     try:
         if envs.own_creator(known.id if known else name) is not None:
             return EnvInfo(
-                name, _short(name), max_episode_steps=envs.MAX_EPISODE_STEPS, pixels=None
+                name, _short(name), max_episode_steps=envs.MAX_EPISODE_STEPS, images=None
             )
         spec = gym.spec(envs.bare(name))
     except ModuleNotFoundError as error:
@@ -167,7 +167,7 @@ def _find(name: str, place: str | None, candidates: Sequence[str] = ()) -> EnvIn
         _short(name),
         threshold=spec.reward_threshold,
         max_episode_steps=spec.max_episode_steps or envs.MAX_EPISODE_STEPS,
-        pixels=None,
+        images=None,
     )
 
 

@@ -15,20 +15,20 @@ import numpy as np
 from rltune import envs, options
 from rltune.catalog.algorithms import ALGORITHMS, Algorithm, algorithm
 from rltune.catalog.environments import environment, newer_version
-from rltune.catalog.probe import has_pixels
+from rltune.catalog.probe import has_images
 from rltune.envs import EnvInfo
 from rltune.errors import BadInput, did_you_mean, keyword
 from rltune.options import Budget, Group, ScoringBudget
 from rltune.space import Constraint, Parameter, Space, parse_parameter
 from rltune.spec import Preset
 
-__all__ = ["environment", "has_pixels", "newer_version", "preset"]
+__all__ = ["environment", "has_images", "newer_version", "preset"]
 
 #: A preset is a page of text; anything larger is something else.
 MAX_PRESET_BYTES = 1 << 20
 
-#: The preset for observations that are pictures, of any environment.
-PIXELS = "pixels"
+#: Name of the preset for observations that are images, of any environment.
+IMAGE_PRESET = "pixels"
 
 _TABLES = ("budget", "evaluation", "settings", "space")
 _TOP_LEVEL = ("env", "constraints", "notes", "points", *_TABLES)
@@ -92,7 +92,7 @@ def _line_of(text: str, key: str, table: str) -> int | None:
 
 def preset_names() -> list[tuple[str, str]]:
     """(algorithm, environment) of every preset that ships, those for many environments left out."""
-    general = {"default", PIXELS, *(spec.family for spec in envs.INFOS.values())}
+    general = {"default", IMAGE_PRESET, *(spec.family for spec in envs.INFOS.values())}
     return sorted(
         (algo, name) for algo in ALGORITHMS for name in _files(algo) if name not in general
     )
@@ -109,12 +109,12 @@ def preset(
     env: EnvInfo,
     path: str | None = None,
     env_args: Mapping[str, Any] | None = None,
-    pixels: bool | None = None,
+    images: bool | None = None,
 ) -> Preset:
     """The preset of an algorithm for an environment.
 
     Each of these that there is goes over those before it: the algorithm's default.toml,
-    pixels.toml where observations are pictures, that of the environment's family, the
+    pixels.toml where observations are images, that of the environment's family, the
     environment's own, and a file of the user's. A later [space] takes the place of an earlier
     one; settings and budget are taken over key by key, and a setting given a value is searched
     no more.
@@ -122,15 +122,15 @@ def preset(
     Args:
         path: a preset file of the user's.
         env_args: of the environment, which may have to be made to see what its observations are.
-        pixels: whether they are pictures; None to find out.
+        images: whether they are images; None to find out.
 
     Raises:
         BadInput: with every problem of every file, each with its line.
     """
     algo = algorithm(algo_name)
     shipped = _files(algo.name)
-    pixels = has_pixels(env, env_args) if pixels is None else pixels
-    wanted = ["default", *([PIXELS] if pixels else []), env.family, env.name]
+    images = has_images(env, env_args) if images is None else images
+    wanted = ["default", *([IMAGE_PRESET] if images else []), env.family, env.name]
     read = [_shipped(algo.name, name) for name in wanted if name in shipped]
     if path is not None:
         read.append(_File.read(Path(path), path))

@@ -71,8 +71,8 @@ class Probe:
         return "" if plain else f"observations {codec.why}"
 
     @property
-    def shows_pictures(self) -> bool:
-        """Whether a preset for pictures is for it: bytes, or numbers of a picture's size."""
+    def shows_images(self) -> bool:
+        """Whether the preset for images is for it: bytes, or numbers of an image's size."""
         codec = self.reading()
         sides = codec.ours.shape[:2]
         return codec.form != "vector" and (divisor(codec.ours) > 1 or min(sides) >= GREY_FROM)
@@ -103,11 +103,11 @@ def probed(env: gym.Env[Any, Any]) -> Probe:
     return Probe(seen.observation_space, env.action_space, limit)
 
 
-def has_pixels(env: EnvInfo, env_args: Mapping[str, Any] | None = None) -> bool:
-    """Whether observations are pictures; False where the environment cannot be made or read."""
-    if env.pixels is not None:
-        return env.pixels
+def has_images(env: EnvInfo, env_args: Mapping[str, Any] | None = None) -> bool:
+    """Whether observations are images; False where the environment cannot be made or read."""
+    if env.images is not None:
+        return env.images
     try:
-        return probe_of(env.id, env_args).shows_pictures
+        return probe_of(env.id, env_args).shows_images
     except (BadInput, UnsupportedSpace):  # preflight tells of it
         return False

@@ -17,7 +17,7 @@ FORMS = ("auto", "vector", "picture", "channels_first")
 OBSERVATIONS, ACTION_MASK = "observations", "action_mask"
 #: The least height and width that convolutions of 3 x 3 take.
 LEAST_SIDE = 3
-#: Height and width from which a plane of bytes without channels is a grey picture and no table.
+#: Height and width from which a plane of bytes without channels is a grey image and no table.
 GREY_FROM = 36
 
 _NUMBERS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
@@ -42,8 +42,8 @@ class PolicyInput(spaces.Box):  # type: ignore[misc]
 
 
 def divisor(space: gym.Space[Any]) -> float:
-    """What numbers of a policy's observation space are divided by: 255 for pictures of bytes."""
-    return 255.0 if isinstance(space, spaces.Box) and _is_picture_of_bytes(space) else 1.0
+    """What numbers of a policy's observation space are divided by: 255 for images of bytes."""
+    return 255.0 if isinstance(space, spaces.Box) and _is_image_of_bytes(space) else 1.0
 
 
 def masked(space: gym.Space[Any]) -> int:
@@ -76,7 +76,7 @@ def sample_legal(action_space: gym.Space[Any], mask: np.ndarray) -> Any:
     return action_space.sample(mask=tuple(np.split(allowed, np.cumsum(action_space.nvec)[:-1])))
 
 
-def _is_picture_of_bytes(space: spaces.Box) -> bool:
+def _is_image_of_bytes(space: spaces.Box) -> bool:
     return len(space.shape) == 3 and _has_all_bytes(space)
 
 
@@ -88,8 +88,8 @@ def _has_all_bytes(space: spaces.Box) -> bool:
 class ObservationCodec:
     """From an environment's observations to what a policy reads.
 
-    A vector stays a vector. Three axes are a picture: rows, columns and channels, the channels last
-    or, where the first axis is smaller than both others, first. Bytes from 0 to 255 in a picture
+    A vector stays a vector. Three axes are an image: rows, columns and channels, the channels last
+    or, where the first axis is smaller than both others, first. Bytes from 0 to 255 in an image
     are divided by 255, all other numbers are read as they are. Everything else, Dict and Tuple too,
     is flattened by gymnasium's rules: numbered options become vectors of zeros and ones. An action
     mask comes behind the observation, as numbers of the same vector.
@@ -225,7 +225,7 @@ def _form(space: gym.Space[Any], asked: str) -> tuple[str, str]:
     if asked == "vector":
         return "vector", "are read as a vector, as asked for"
     if asked != "auto":
-        _check_picture(space, shape, asked)
+        _check_image(space, shape, asked)
         return asked, f"are read as a picture of shape {shape}, as asked for"
     if shape is None:
         return "vector", f"of a {type(space).__name__} are flattened to one vector"
@@ -246,7 +246,7 @@ def _form(space: gym.Space[Any], asked: str) -> tuple[str, str]:
     )
 
 
-def _check_picture(space: gym.Space[Any], shape: tuple[int, ...] | None, asked: str) -> None:
+def _check_image(space: gym.Space[Any], shape: tuple[int, ...] | None, asked: str) -> None:
     axes = (2, 3) if asked == "picture" else (3,)
     if shape is None or len(shape) not in axes:
         raise UnsupportedSpace(f"observation_form = {asked}: {space} has not the axes of a picture")

@@ -111,8 +111,8 @@ def make_spec(algo: str, env: EnvLike, **options: Any) -> RunSpec:
 def _presets(algo: str, env: EnvInfo, asked: Request, probe: Probe) -> tuple[Preset, Preset]:
     """The preset of an environment as it is written, and with what was asked for laid over it."""
     path = asked.start.preset
-    pixels = probe.shows_pictures if env.pixels is None else env.pixels
-    base = catalog.preset(algo, env, None if path is None else str(path), pixels=pixels)
+    images = probe.shows_images if env.images is None else env.images
+    base = catalog.preset(algo, env, None if path is None else str(path), images=images)
     resolved = catalog.override(
         base,
         asked.start.settings,

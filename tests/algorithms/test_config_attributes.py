@@ -212,7 +212,7 @@ def test_a_loss_follows_a_setting_as_rllibs_does(name: str) -> None:
 
 # Networks ----------------------------------------------------------------------------------------
 
-NUMBERS, PICTURE = gym.spaces.Box(-1, 1, (4,)), gym.spaces.Box(0, 1, (12, 12, 3))
+NUMBERS, IMAGE = gym.spaces.Box(-1, 1, (4,)), gym.spaces.Box(0, 1, (12, 12, 3))
 DISCRETE, BOX = gym.spaces.Discrete(2), gym.spaces.Box(-1, 1, (2,))
 _INIT = {"kernel": ("normal_", {"std": 0.3}), "bias": ("constant_", {"val": 0.2})}
 
@@ -225,8 +225,8 @@ def _networks() -> dict[str, tuple[str, Any, Any, dict[str, Any]]]:
         "fcnet_hiddens": ("ppo", NUMBERS, DISCRETE, {"fcnet_hiddens": [8]}),
         "fcnet_activation": ("ppo", NUMBERS, DISCRETE, {"fcnet_activation": "relu"}),
         "fcnet_use_layernorm": ("ppo", NUMBERS, DISCRETE, {"fcnet_use_layernorm": True}),
-        "conv_filters": ("ppo", PICTURE, DISCRETE, conv),
-        "conv_activation": ("ppo", PICTURE, DISCRETE, {**conv, "conv_activation": "tanh"}),
+        "conv_filters": ("ppo", IMAGE, DISCRETE, conv),
+        "conv_activation": ("ppo", IMAGE, DISCRETE, {**conv, "conv_activation": "tanh"}),
         "head_fcnet_hiddens": ("ppo", NUMBERS, DISCRETE, head),
         "head_fcnet_activation": (
             "ppo",
@@ -255,7 +255,7 @@ def _networks() -> dict[str, tuple[str, Any, Any, dict[str, Any]]]:
     }
     for part, space, needed in (
         ("fcnet", NUMBERS, {}),
-        ("conv", PICTURE, conv),
+        ("conv", IMAGE, conv),
         ("head_fcnet", NUMBERS, head),
     ):
         for what, (initializer, options) in _INIT.items():

@@ -49,8 +49,8 @@ for _mode in AutoresetMode:
     )
 
 
-class Pixels(gym.Env[np.ndarray, int]):
-    """A picture as bright as its step."""
+class Images(gym.Env[np.ndarray, int]):
+    """An image as bright as its step."""
 
     observation_space = gym.spaces.Box(0, 255, (42, 42, 1), np.uint8)
     action_space = gym.spaces.Discrete(3)
@@ -66,7 +66,7 @@ class Pixels(gym.Env[np.ndarray, int]):
         return np.full((42, 42, 1), self.count, np.uint8), 1.0, self.count == 9, False, {}
 
 
-gym.register("Pixels-v0", Pixels)
+gym.register("Images-v0", Images)
 
 
 def _sample(env: str, steps: int, **config: Any) -> Rollout:
@@ -141,9 +141,9 @@ def test_joined_frames_are_the_newest_of_their_episode() -> None:
 
 
 @pytest.mark.parametrize("algo", ["DQN", "PPO"])
-def test_pictures_stay_bytes_until_the_network(algo: str) -> None:
+def test_images_stay_bytes_until_the_network(algo: str) -> None:
     config: dict[str, Any] = {
-        "env": "Pixels-v0",
+        "env": "Images-v0",
         "seed": 0,
         "frame_stack": 4,
         "min_sample_timesteps_per_iteration": 64,

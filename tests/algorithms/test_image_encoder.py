@@ -48,9 +48,9 @@ def test_it_accepts_any_size_without_growing(shape: tuple[int, ...]) -> None:
 
 
 def test_a_critic_reads_the_action_too() -> None:
-    encoder, picture = _encoder((84, 84, 1), actions=3), torch.rand(2, 84, 84, 1)
+    encoder, image = _encoder((84, 84, 1), actions=3), torch.rand(2, 84, 84, 1)
     low, high = (
-        encoder({Columns.OBS: picture, Columns.ACTIONS: torch.full((2, 3), a)})[ENCODER_OUT]
+        encoder({Columns.OBS: image, Columns.ACTIONS: torch.full((2, 3), a)})[ENCODER_OUT]
         for a in (-1.0, 1.0)
     )
     assert not torch.equal(low, high)
@@ -75,8 +75,8 @@ def test_a_checkpoint_evaluates_to_what_was_trained(algo: str, env: str, tmp_pat
     kept = policy.net.state_dict()
     assert same(kept, {name: weights(member)[name] for name in kept})
     space = member.learner.net.observation_space
-    pictures = np.random.default_rng(0).integers(0, 256, (3, *space.shape), dtype=np.uint8)
-    acted = policy.act(pictures)
+    images = np.random.default_rng(0).integers(0, 256, (3, *space.shape), dtype=np.uint8)
+    acted = policy.act(images)
     assert len(acted) == 3
     assert all(policy.codec.theirs.contains(action) for action in acted)
     member.cleanup()

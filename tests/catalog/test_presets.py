@@ -15,7 +15,7 @@ from rltune.space import Space
 #: Presets of many environments, each with what is known of one of them.
 GENERAL = {
     "default": envs.EnvInfo("Any-v0", "Any-v0"),
-    "pixels": envs.EnvInfo("Any-v0", "Any-v0", pixels=True),
+    "pixels": envs.EnvInfo("Any-v0", "Any-v0", images=True),
     **{spec.family: envs.EnvInfo("Any-v0", "Any-v0", spec.family) for spec in envs.INFOS.values()},
 }
 SHIPPED = Path(envs.__file__).parents[1] / "presets"
@@ -103,7 +103,7 @@ def test_a_file_fixes_what_an_earlier_one_searches(tmp_path: Path) -> None:
     assert narrowed.settings["gamma"] == shipped.settings["gamma"] == 0.98
 
 
-def test_pictures_and_families_have_presets_of_their_own() -> None:
+def test_images_and_families_have_presets_of_their_own() -> None:
     atari = catalog.preset("ppo", catalog.environment("pong"))
     assert atari.settings["frame_stack"] == 4
     assert atari.settings["clip_rewards"] is True

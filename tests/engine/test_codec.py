@@ -159,7 +159,7 @@ def test_open_dimensions_pass_through_unscaled() -> None:
     ],
     ids=str,
 )
-def test_pictures_are_told_from_vectors(
+def test_images_are_told_from_vectors(
     space: spaces.Box, form: str, shape: tuple[int, ...], scale: float
 ) -> None:
     codec = ObservationCodec(space)

@@ -205,11 +205,11 @@ def test_rllibs_own_engine_refuses_it(algo: str) -> None:
         asked.validate()
 
 
-def test_pictures_are_read_as_numbers_from_0_to_1() -> None:
-    pixels, vector = torch.arange(256, dtype=torch.uint8), torch.tensor([-3.0, 400.0])
-    picture, table = (SimpleNamespace(divisor=divisor) for divisor in (255.0, 1.0))
-    assert torch.equal(as_numbers(picture, pixels), torch.arange(256) / 255.0)
-    assert torch.equal(as_numbers(table, pixels), torch.arange(256).float())
+def test_images_are_read_as_numbers_from_0_to_1() -> None:
+    values, vector = torch.arange(256, dtype=torch.uint8), torch.tensor([-3.0, 400.0])
+    image, table = (SimpleNamespace(divisor=divisor) for divisor in (255.0, 1.0))
+    assert torch.equal(as_numbers(image, values), torch.arange(256) / 255.0)
+    assert torch.equal(as_numbers(table, values), torch.arange(256).float())
     assert torch.equal(as_numbers(table, vector), torch.tensor([-3.0, 400.0]))
-    assert torch.equal(pixels, torch.arange(256, dtype=torch.uint8)), "a buffer's are left alone"
+    assert torch.equal(values, torch.arange(256, dtype=torch.uint8)), "a buffer's are left alone"
     assert torch.equal(vector, torch.tensor([-3.0, 400.0]))

@@ -201,7 +201,7 @@ def test_whatever_is_added_transitions_stay_whole(
 # Frames ------------------------------------------------------------------------------------------
 
 
-def _picture(number: int) -> np.ndarray:
+def _image(number: int) -> np.ndarray:
     return np.full((3, 3, 1), number % 256, np.uint8)
 
 
@@ -216,7 +216,7 @@ def test_frames_are_kept_once_as_bytes_and_stacked_within_their_episode() -> Non
     for episode in range(8):
         frames = [20 * episode] * (stack - 1) + [20 * episode + k for k in range(8)]
         stacks = [frames[k : k + stack] for k in range(8)]
-        obs = np.stack([np.concatenate([_picture(f) for f in s], axis=-1) for s in stacks])
+        obs = np.stack([np.concatenate([_image(f) for f in s], axis=-1) for s in stacks])
         ends = np.zeros((7, 1), bool)
         ends[-1] = True
         rewards = np.array([[20 * episode + k] for k in range(7)], np.float32)
@@ -250,13 +250,13 @@ def test_frames_are_kept_once_as_bytes_and_stacked_within_their_episode() -> Non
 
 
 def test_memory_is_estimated_before_it_is_allocated() -> None:
-    picture = gym.spaces.Box(0, 255, (84, 84, 4), np.uint8)
-    atari = Layout(picture, gym.spaces.Discrete(6), 1_000_000, 1, frame_stack=4)
+    image = gym.spaces.Box(0, 255, (84, 84, 4), np.uint8)
+    atari = Layout(image, gym.spaces.Discrete(6), 1_000_000, 1, frame_stack=4)
     assert 7.0e9 < atari.nbytes < 7.2e9, "each frame once, as bytes"
     small = Layout(NUMBERS, DISCRETE, 1_000)
     held = ReplayBuffer(small)._columns.values()
     assert small.nbytes == sum(column.nbytes for column in held)
-    huge = Layout(picture, DISCRETE, 100_000_000)
+    huge = Layout(image, DISCRETE, 100_000_000)
     before = psutil.Process().memory_info().rss
     with pytest.raises(
         MemoryError, match=r"100,000,000 transitions takes .* lower buffer_capacity"

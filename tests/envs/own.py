@@ -27,7 +27,7 @@ class Endless(gym.Env[Any, Any]):
         return self.at.copy(), -float(abs(self.at[0, 0])), False, False, {}
 
     class Within(gym.Env[Any, Any]):
-        """A class in a class; its observations are small pictures and its actions two."""
+        """A class in a class; its observations are small images and its actions two."""
 
         observation_space = gym.spaces.Box(0, 255, (10, 12, 2), np.uint8)
         action_space = gym.spaces.Discrete(2)

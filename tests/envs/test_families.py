@@ -76,7 +76,7 @@ class TestEveryEnvironment:
         spec = envs.INFOS[name]
         assert env.spec is not None
         assert env.spec.max_episode_steps == spec.max_episode_steps
-        assert spec.pixels == (len(env.observation_space.shape or ()) == 3)
+        assert spec.images == (len(env.observation_space.shape or ()) == 3)
         registered = gym.spec(envs.bare(spec.id)).reward_threshold
         if spec.threshold_reason is None:
             assert registered == spec.threshold

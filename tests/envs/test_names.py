@@ -60,7 +60,7 @@ def test_every_extra_can_be_installed() -> None:
 
 def test_an_unlisted_id_belongs_to_its_family() -> None:
     spec = catalog.environment("ALE/Zaxxon-v5")
-    assert (spec.family, spec.extra, spec.pixels) == ("atari", "atari", True)
+    assert (spec.family, spec.extra, spec.images) == ("atari", "atari", True)
     assert catalog.environment("ale_py:ALE/Zaxxon-v5") == spec
     assert catalog.preset("ppo", spec).settings["clip_rewards"] is True
     env = envs.make("ALE/Zaxxon-v5")
@@ -118,7 +118,7 @@ def test_a_view_of_minigrid_is_one_hot() -> None:
 )
 def test_a_class_is_an_environment(given: Any, name: str) -> None:
     spec = catalog.environment(given)
-    assert (spec.id, spec.name, spec.pixels) == (name, name, None)
+    assert (spec.id, spec.name, spec.images) == (name, name, None)
     env = envs.make(spec.id)
     assert type(env.unwrapped).__qualname__ == name.partition(":")[2]
     env.close()
@@ -177,7 +177,7 @@ def test_observations_choose_the_preset() -> None:
     assert "pixels" not in "".join(flat.sources.values())
     assert catalog.preset("ppo", catalog.environment("Blackjack-v1")).settings["frame_stack"] == 1
     # A family's preset is not for whoever bears its name.
-    assert not probe.has_pixels(envs.EnvInfo("Nowhere-v0", "Nowhere-v0", pixels=None))
+    assert not probe.has_images(envs.EnvInfo("Nowhere-v0", "Nowhere-v0", images=None))
 
 
 @pytest.mark.parametrize("given", ["own:Endless", "own:Endless.Within"])

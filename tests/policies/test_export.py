@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 from gymnasium import spaces
-from pictures import SEEDS
+from images import SEEDS
 from trained import trained
 
 from rltune import __version__
@@ -32,7 +32,7 @@ RAINBOW = {"dueling": True, "noisy": True, "num_atoms": 11, "v_min": 0.0, "v_max
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "dqn": ("dqn", "cartpole", {}),
     "rainbow": ("dqn", "cartpole", RAINBOW),
-    "pictures": ("dqn", "pictures:Clock-v0", CNN),
+    "images": ("dqn", "images:Clock-v0", CNN),
     "ppo": ("ppo", "cartpole", {"frame_stack": 2, "observation_filter": "MeanStdFilter"}),
     "ppo-continuous": ("ppo", "pendulum", {}),
     "sac": ("sac", "pendulum", {"observation_filter": "MeanStdFilter"}),
@@ -150,7 +150,7 @@ def test_a_file_that_acts_differently_is_deleted(
 
 
 def test_observations_vary_and_avoid_evaluation_seeds(tmp_path: Path) -> None:
-    run = trained(tmp_path, "dqn", "pictures:Clock-v0", **CNN)
+    run = trained(tmp_path, "dqn", "images:Clock-v0", **CNN)
     SEEDS.clear()
     obs = export.observations(best_policy(run), run.spec, 900)
     assert len(np.unique(obs.reshape(900, -1), axis=0)) == 900

@@ -13,7 +13,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from conftest import environment
-from pictures import SHADE
+from images import SHADE
 from trained import trained
 
 from rltune.errors import BadInput, MachineError
@@ -34,7 +34,7 @@ def cartpole(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 @pytest.fixture(scope="module")
 def clock(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """40 steps an episode; each step's picture is lighter by SHADE."""
-    return trained(tmp_path_factory.mktemp("clock"), "ppo", "pictures:Clock-v0", num_epochs=1)
+    return trained(tmp_path_factory.mktemp("clock"), "ppo", "images:Clock-v0", num_epochs=1)
 
 
 def _frames(path: Path) -> tuple[float, np.ndarray]:
@@ -105,7 +105,7 @@ def test_an_unfinished_film_is_deleted(clock: RunFolder, tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
     failing = trained(
-        tmp_path / "runs", "ppo", "pictures:Clock-v0", num_epochs=1, env_args={"fails_at": 9}
+        tmp_path / "runs", "ppo", "images:Clock-v0", num_epochs=1, env_args={"fails_at": 9}
     )
     (tmp_path / "b.mp4").write_text("of yesterday")
     with pytest.raises(RuntimeError, match="boom"):
@@ -128,7 +128,7 @@ def test_an_error_of_ffmpeg_is_quoted(tmp_path: Path) -> None:
 
 
 def test_an_environment_that_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
-    blind = trained(tmp_path, "ppo", "pictures:Blind-v0", num_epochs=1)
+    blind = trained(tmp_path, "ppo", "images:Blind-v0", num_epochs=1)
     with pytest.raises(BadInput, match=r"draws no pictures.*only ansi"):
         list(record(blind, tmp_path / "a.mp4"))
     empty = RunFolder.create(make_spec("ppo", "cartpole", storage=tmp_path, name="empty"))

@@ -28,7 +28,7 @@ class ObsActionEncoder(TorchMLPEncoder):
 
 
 class ObsActionCatalog(ImageEncoderMixin, SACCatalog):
-    """The paper's critics: one plain network on both inputs, pictures after convolutions.
+    """The paper's critics: one plain network on both inputs, images after convolutions.
 
     RLlib's own encode observation and action each by itself and join them in a third network,
     which is three times the work. Initializers and norms in the model config ask for those.

@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 
-#: The shade of the clock's picture grows by this much a step.
+#: The shade of the clock's image grows by this much a step.
 SHADE = 5
 #: Seeds that environments of this module were reset with, in this process.
 SEEDS: list[int | None] = []
 
 
 class Clock(gym.Env[np.ndarray, int]):
-    """40 steps; it sees, and draws, a plain grey picture that gets lighter. Its sides are odd.
+    """40 steps; it sees, and draws, a plain grey image that gets lighter. Its sides are odd.
 
     Args:
         fails_at: the step that raises.
