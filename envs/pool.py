@@ -41,7 +41,7 @@ def _envpool() -> Any:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "EnvPool is not installed on the machine of this trial, as it is where the run was "
-            "started: pip install 'rltune[envpool]' there, or run with --simulator gymnasium",
+            "started: pip install 'rltune[envpool]' there, or run with `simulator='gymnasium'`",
             name=error.name,
         ) from error
 

@@ -118,43 +118,43 @@ def sweep(
         scheduler: "pb2", "pbt", "asha" or "fifo".
         searcher: "random" or "sobol".
         trials: trials of the sweep; the population's size for pb2 and pbt.
-        steps: environment steps a trial.
-        time_budget: seconds after which the sweep ends.
-        target: ends the sweep once a trial's metric gets there; inf for never. Without one the
-            preset's is taken, which is a return.
-        metric: what is tuned, selected and scored by: "episode_reward_mean", "episode_len_mean",
-            or "episode_info/<key>" for a number that the environment leaves in ``info`` at an
-            episode's end.
-        mode: "max" or "min": which way the metric is better.
-        concurrent: trials at a time; None for as many as fit.
-        cpus_per_trial: CPUs Ray sets aside for a trial.
-        gpus_per_trial: GPUs, fractions too.
-        memory_per_trial: bytes, or a text like "2GiB", that Ray sets aside for a trial.
-        max_failures: times a trial that fails is tried again from its last checkpoint.
-        env_timeout: seconds that one call of a trial's environments may take, all their copies
-            together, before its process is ended and the trial tried again; inf for no limit.
-        env_copies: copies of the environment that may exist at any time, in all processes: one a
-            port, one a licence. Trials at a time and a preset's ``num_envs_per_env_runner`` are
-            lowered to it.
-        episodes: whole episodes behind a score, a seed each; the preset's, or 100.
-        selection_episodes: whole episodes that each candidate checkpoint plays for being the best;
-            the preset's, or 20.
-        simulator: what steps the environments in training: "gymnasium", "envpool", or "auto" for
-            EnvPool where it is installed and was measured faster. Scores are gymnasium's always.
-        seed: fixes every draw of the sweep.
-        population: how pb2 and pbt work, by name: ``perturb_every``, ``synchronous``,
+        steps: environment steps of a trial.
+        time_budget: seconds after which the run ends.
+        target: value of the metric at which the run ends; inf for never. The preset's by default,
+            which is a return.
+        metric: metric to tune, select and score by: "episode_info/<key>" for a number in ``info``
+            at an episode's end, "episode_reward_mean" or "episode_len_mean".
+        mode: whether a larger or a smaller metric is better: "max" or "min".
+        concurrent: trials at a time; as many as fit by default.
+        cpus_per_trial: CPUs reserved for a trial.
+        gpus_per_trial: GPUs reserved for a trial; fractions too.
+        memory_per_trial: memory reserved for a trial, like "2GiB", or in bytes.
+        max_failures: retries of a trial that fails, from its last checkpoint.
+        env_timeout: seconds that one call of a trial's environments may take; inf for no limit.
+            All their copies are stepped in one call. After it the trial's process is ended, and
+            the trial tried again.
+        env_copies: copies of the environment at any time, in all processes: one a port, one a
+            licence. Trials at a time and a preset's ``num_envs_per_env_runner`` are lowered to it.
+        episodes: whole episodes behind a score, each on its own seed. The preset's, or 100.
+        selection_episodes: whole episodes that each candidate checkpoint plays for being the best.
+            The preset's, or 20.
+        simulator: what steps the environments; "auto": EnvPool where it is installed and faster.
+            "gymnasium" or "envpool" otherwise. Scores are always gymnasium's.
+        seed: seed of every random draw.
+        population: options of pb2 and pbt, by name: ``perturb_every``, ``synchronous``,
             ``burn_in``, ``quantile``, ``resample_probability``, ``margin``; see
-            :class:`rltune.spec.Budget`.
-        points: searched settings that the first trials start from, the rest of each the preset's.
-        settings: settings to fix, by RLlib's name; they are searched no more.
+            :class:`rltune.options.Budget`.
+        points: searched settings that the first trials start from, as {"lr": 1e-3}. The others
+            have the preset's values.
+        settings: settings to fix, by RLlib's name. They are no longer searched.
         space: settings to search, as in a preset: ``{"lr": {"log": [1e-5, 1e-2]}}``.
-        preset: a preset file laid over the shipped one.
-        env_args: arguments of the environment, by name, which keep their types; an environment
-            with one ``config`` argument gets them as a dict. Secrets stay off the disk.
-        imports: modules that register environments.
-        storage: the folder that holds runs.
-        name: of the run folder; made from algorithm, environment and time by default.
-        address: of a Ray cluster; None starts Ray here, for this sweep alone.
+        preset: preset file that overrides the shipped one.
+        env_args: arguments of the environment, by name; secrets stay off the disk. They keep their
+            types; an environment with one ``config`` argument gets them as a dict.
+        imports: modules or files that register environments.
+        storage: folder that holds run folders.
+        name: name of the run folder. Made from algorithm, environment and time by default.
+        address: address of a Ray cluster to run on. None starts Ray here, for this sweep alone.
         callbacks: notified of the sweep as it runs, see :class:`rltune.Callback`.
 
     Raises:
@@ -202,9 +202,8 @@ def train(
 
     Args:
         seeds: training runs, each on a seed that no sweep draws.
-        target: ends a seed once its metric gets there; inf for never.
 
-    The other arguments are those of :func:`sweep`.
+    The other arguments are those of :func:`sweep`; a target ends the seed that reaches it.
 
     Returns:
         A run whose summary also holds ``seeds``, a table, and ``across_seeds``, their IQM with its

@@ -34,11 +34,6 @@ class Metric:
     def __str__(self) -> str:
         return f"{self.name} ({self.mode})"
 
-    @property
-    def options(self) -> list[str]:
-        """Command-line options that select it; empty for the return."""
-        return [] if self == RETURN else ["--metric", self.name, "--mode", self.mode]
-
     def of(self, values: Mapping[str, Any]) -> float | None:
         """Returns its value from metrics by name; None if absent."""
         value = values.get(self.name)

@@ -364,7 +364,7 @@ def test_a_storage_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     # Permissions do not bind root, under which the tests may run: a file in the way binds all.
     (tmp_path / "runs").write_text("not a folder")
     spec = make_spec("dqn", "cartpole", storage=tmp_path / "runs", name="a")
-    with pytest.raises(MachineError, match=r"cannot be written.*--storage") as caught:
+    with pytest.raises(MachineError, match=r"cannot be written.*`storage`") as caught:
         RunFolder.create(spec)
     assert caught.value.exit_code == 3
 

@@ -56,7 +56,7 @@ def environment(given: EnvLike, imports: Sequence[str] = ()) -> EnvInfo:
         return envs.INFOS[name]
     if not isinstance(given, str) or name in gym.registry:  # what this process has loaded itself
         if imports:
-            guarded("--import", partial(_import_all, imports, name))
+            guarded("imports", partial(_import_all, imports, name))
         return _find(name, None, imports)
     if not imports and (":" not in name or envs.known(name)):
         return _find(name, None)
@@ -206,7 +206,7 @@ def _unknown(name: str) -> BadInput:
     if beside and place:
         return unknown("environment", name, beside)
     hint = did_you_mean(name, [*envs.INFOS, *gym.registry]) or (
-        " Where a module of yours registers it, add --import MODULE; a class or a function is "
+        " Where a module of yours registers it, add `imports=['MODULE']`; a class or a function is "
         "named path/to/file.py:NAME."
     )
     return BadInput(f"Unknown environment {name!r}.{hint} See `rltune list environments`.")
@@ -258,13 +258,13 @@ def _import_all(modules: Sequence[str], env_name: str) -> str | None:
             places.load(module)
         except ModuleNotFoundError as error:
             if error.name != module:
-                raise BadInput(f"--import {module}: {told(error)}") from error
+                raise BadInput(f"imports {module}: {told(error)}") from error
             raise BadInput(
-                f"--import {module}: {error}. Run rltune in the folder that holds it, or put that "
+                f"imports {module}: {error}. Run rltune in the folder that holds it, or put that "
                 "folder on PYTHONPATH"
             ) from error
         except (Exception, SystemExit) as error:
-            raise BadInput(f"--import {module}: {told(error)}") from error
+            raise BadInput(f"imports {module}: {told(error)}") from error
         if not known_before and env_name in gym.registry:
             found_in = module
     spec = gym.registry.get(env_name)

@@ -146,7 +146,7 @@ def place(algo: str, env: str, path: Path | None = None) -> Path:
     if path is None and (algo, env) not in catalog.preset_names():
         raise BadInput(
             f"{algo} has no preset of its own for {env} that a certificate could stand beside: "
-            "write one and name it with --preset FILE"
+            "write one and name it with `preset=FILE`"
         )
     preset = path or catalog.shipped_path(algo, env)
     return preset.with_name(preset.name.removesuffix(".toml") + ".certificate.json")
@@ -160,7 +160,7 @@ def writable(path: Path) -> Path:
     """
     if not os.access(path.parent, os.W_OK):
         raise BadInput(
-            f"{path.parent} cannot be written to: certify a copy of the preset with --preset FILE"
+            f"{path.parent} cannot be written to: certify a copy of the preset with `preset=FILE`"
         )
     return path
 

@@ -34,7 +34,9 @@ def check(option: str, path: Path, suffixes: Collection[str], overwrite: bool = 
     if path.is_dir():
         raise BadInput(f"{place}: that is a folder. Name a file.")
     if path.exists() and not overwrite:
-        raise BadInput(f"{place} exists already. Choose another name, or replace it with --force.")
+        raise BadInput(
+            f"{place} exists already. Choose another name, or replace it with `force=True`."
+        )
     try:
         with tempfile.TemporaryFile(dir=path.parent):
             pass

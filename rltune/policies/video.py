@@ -144,7 +144,7 @@ def watch(folder: RunFolder, episodes: int = 1, seed: int | None = None) -> Iter
         BadInput: there is no display, the run has no policy, or its environment cannot be drawn.
     """
     if not (_has_display() or os.environ.get("SDL_VIDEODRIVER")):
-        raise BadInput("there is no display to open a window on. Make a film: --video out.mp4")
+        raise BadInput("there is no display to open a window on. Make a film: `video='out.mp4'`")
     spec, policy = folder.spec, best_policy(folder)
     with _opened(spec, policy, "human") as env:
         for one in _seeds(folder, seed, episodes):

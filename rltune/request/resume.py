@@ -59,7 +59,7 @@ def check_resumable(folder: RunFolder, force: bool = False) -> None:
         if before.get(name) != now.get(name)
     ]
     if changed:
-        raise BadInput([*changed, "put it back, or go on all the same with --force"])
+        raise BadInput([*changed, "put it back, or go on all the same with `force=True`"])
 
 
 def _as_now(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

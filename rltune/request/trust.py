@@ -64,8 +64,8 @@ def check_trusted(folder: RunFolder, trust: bool = False, resumes: bool = False)
                 f"{folder.shown} is not signed by this user: somebody else or an earlier rltune "
                 "made it, or it was changed since. It is not used as it is, because it",
                 *(f"  {each}" for each in asks),
-                "If you trust who made it, add --trust (in Python: rltune.trust(path)): that signs "
-                "it as yours, once and for all.",
+                "If you trust who made it, add `trust=True` (in Python: rltune.trust(path)): that "
+                "signs it as yours, once and for all.",
             ]
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 from rltune import envs
 from rltune.catalog import toml
 from rltune.envs.arguments import FLOAT, NONE, TAG
+from rltune.metric import RETURN
 from rltune.spec import RunSpec
 
 #: Linux takes no longer word on a command line.
@@ -22,7 +23,9 @@ def with_preset(spec: RunSpec, preset: str | Path, train: bool = False) -> str:
         train: trains its settings on several seeds; else they are where a search starts.
     """
     verb = "rltune train" if train else "rltune"
-    words = ["--preset", str(preset), *spec.goal.options]
+    words = ["--preset", str(preset)]
+    if spec.goal != RETURN:
+        words += ["--metric", spec.metric, "--mode", spec.mode]
     return " ".join([verb, spec.algo, environment(spec), shlex.join(words)])
 
 

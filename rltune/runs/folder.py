@@ -126,7 +126,7 @@ class RunFolder:
         except OSError as error:
             raise MachineError(
                 f"storage {spec.storage} cannot be written: {error.strerror or error}. "
-                "Choose another with --storage."
+                "Choose another `storage`."
             ) from error
         return folder
 
@@ -141,7 +141,7 @@ class RunFolder:
         except Timeout as error:
             raise BadInput(
                 f"run {self.path} is in use by another rltune process. Wait for it, or give this "
-                "one another --name."
+                "one another `name`."
             ) from error
 
     def _taken(self) -> BadInput:
@@ -151,7 +151,7 @@ class RunFolder:
             return error
         self.lock.release()
         mend = f"Go on with it: rltune resume {self.shown}" if self.has("run.json") else "Remove it"
-        return BadInput(f"run {self.path} exists already. {mend}, or choose another --name.")
+        return BadInput(f"run {self.path} exists already. {mend}, or choose another `name`.")
 
     # Appending ---------------------------------------------------------------------------------
 

@@ -90,7 +90,7 @@ def _checked(text: str, place: str) -> str:
     if not _KEY.fullmatch(key := text.strip()):
         raise MachineError(
             f"{place} is no key of rltune: 64 hexadecimal digits. Remove it, and another is made; "
-            "what was signed with it will ask for --trust."
+            "what was signed with it will ask for `trust=True`."
         )
     return key
 

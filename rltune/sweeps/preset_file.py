@@ -1,4 +1,4 @@
-"""The best settings as a preset file: ``rltune ALGO ENV --preset`` starts from them."""
+"""The best settings as a preset file, which a later sweep can start from."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def _check_joined(spec: RunSpec) -> None:
 
 _NO_CLIENT = (
     "a sweep cannot run through Ray Client (ray://): run it on a machine of the cluster, with the "
-    "address of the cluster itself, such as --address auto or --address HOST:6379"
+    "address of the cluster itself, such as `address='auto'` or `address='HOST:6379'`"
 )
 
 
@@ -193,7 +193,7 @@ def check_fits(spec: RunSpec) -> None:
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     together = ray.cluster_resources()
-    options = {"CPU": "--cpus-per-trial", "GPU": "--gpus-per-trial", "memory": "--memory-per-trial"}
+    options = {"CPU": "cpus_per_trial", "GPU": "gpus_per_trial", "memory": "memory_per_trial"}
     own = {**needs(spec), "CPU": spec.resources.cpus_per_trial}
     for resource, wanted in own.items():
         most = max((node.get(resource, 0.0) for node in nodes), default=0.0)

@@ -147,5 +147,5 @@ def test_trains() -> None:
 
 def test_a_worker_without_envpool_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "envpool", None)  # what Python takes for "not there"
-    with pytest.raises(ModuleNotFoundError, match=r"rltune\[envpool\].*--simulator gymnasium"):
+    with pytest.raises(ModuleNotFoundError, match=r"rltune\[envpool\].*`simulator='gymnasium'`"):
         envs.make_vec("acrobot", 4, simulator="envpool")

@@ -141,7 +141,7 @@ def test_a_window_needs_a_display(cartpole: RunFolder, monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(BadInput, match=r"no display.*--video out\.mp4"):
+    with pytest.raises(BadInput, match=r"no display.*`video='out\.mp4'`"):
         list(watch(cartpole))
 
 

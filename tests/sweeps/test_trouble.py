@@ -134,7 +134,7 @@ def test_waiting_trials_are_reported_and_wait_a_limited_time(
     idle.look(waiting)
     assert len(notices) == 2
     huge = replace(spec, resources=replace(spec.resources, memory_per_trial=1 << 50))
-    with pytest.raises(MachineError, match=r"--memory-per-trial 1048576.0 GiB.*could ever start"):
+    with pytest.raises(MachineError, match=r"memory_per_trial 1048576.0 GiB.*could ever start"):
         StallWatch(huge, notices.append, patience=0.0).look(waiting)
 
 
