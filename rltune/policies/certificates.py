@@ -1,7 +1,7 @@
-"""The evidence that stands behind a preset: written beside it by ``rltune certify``, read by lists.
+"""Certificates: the evidence for a preset, written beside it by ``rltune certify``.
 
-A certificate is a JSON file, ``presets/<algo>/<env>.certificate.json``. It holds the preset that
-was run, value by value, so that one that has changed since is told from it.
+A certificate is a JSON file, ``presets/<algo>/<env>.certificate.json``. It contains the values of
+the certified preset, so that a later change of the preset is detected.
 """
 
 from __future__ import annotations
@@ -20,28 +20,31 @@ from rltune.errors import BadInput, MachineError
 from rltune.runs.json_text import dumps, loads
 from rltune.spec import Preset
 
-#: Share of the seeds that must be over the threshold.
+#: Share of the seeds whose score must be over the threshold.
 REQUIRED_SHARE = 0.9
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a preset reached over several training seeds, each policy scored on seeds of its own.
+    """Results of a preset over several training seeds, each policy scored on separate seeds.
 
     Attributes:
         scores: mean return of each seed's policy over ``episodes`` evaluation episodes.
-        iqm: interquartile mean of the scores; ci95: its 95 % bootstrap interval.
-        share_over_threshold: of the scores; None where the environment has no threshold.
-        env_steps_to_threshold: median over the seeds, counted to the first checkpoint whose
-            greedy policy is over the threshold on selection seeds; None where half never were.
+        iqm: interquartile mean of the scores.
+        ci95: 95 % bootstrap interval of the IQM.
+        share_over_threshold: share of the scores over it; None if there is no threshold.
+        env_steps_to_threshold: median over the seeds of the environment steps to the first
+            checkpoint whose greedy policy is over the threshold on selection seeds; None if half
+            of the seeds never were. Seeds that never reach the threshold count as infinite.
         seconds_to_threshold: the same in seconds of training.
-        env_steps: median that a seed was trained for; train_seconds: the same in seconds.
-        optimism_gap: mean of selection score minus score: what a choice by few episodes promises
-            too much.
-        preset_hash: of ``preset``, the settings, space and budget that were run.
-        versions: of rltune and what it stands on.
-        seed: of the run: who asks for the same one trains and scores on the same seeds. The first
-            certificates do not hold it, and are of seed 0.
+        env_steps: median of the environment steps per seed.
+        train_seconds: the same in seconds.
+        optimism_gap: mean selection score minus mean score: the bias of a choice by few episodes.
+        versions: versions of rltune and its dependencies.
+        preset_hash: hash of ``preset``.
+        preset: the certified settings, space and budget.
+        seed: seed of the run; the same seed gives the same training and evaluation seeds. The first
+            certificates lack it and have seed 0.
     """
 
     algo: str
@@ -68,7 +71,7 @@ class Certificate:
     def stale(self, preset: Preset) -> bool:
         """Whether the preset has changed since.
 
-        A setting that did not exist then counts as unchanged: its default is what was done before.
+        A setting that did not exist then counts as unchanged: its default keeps the old behaviour.
         """
         now = contents(preset)
         for table in ("settings", "budget"):
@@ -76,7 +79,7 @@ class Certificate:
         return preset_hash(now) != self.preset_hash
 
     def write(self, path: Path) -> None:
-        """Writes it, whole or not at all.
+        """Writes the certificate, completely or not at all.
 
         Raises:
             MachineError: it cannot be written.
@@ -90,10 +93,10 @@ class Certificate:
 
 
 def standing(preset: Preset, path: Path | None = None) -> dict[str, Any] | None:
-    """A preset's certificate as JSON has it, with whether it is ``stale``; None where none is.
+    """Returns a preset's certificate as a dict with ``stale``; None if there is none.
 
     Args:
-        path: of a preset file of the user's; None for the shipped preset.
+        path: preset file of the user; None for the shipped preset.
     """
     if path is None and (preset.algo, preset.env) not in catalog.preset_names():
         return None
@@ -104,7 +107,7 @@ def standing(preset: Preset, path: Path | None = None) -> dict[str, Any] | None:
 
 
 def in_words(standing: Mapping[str, Any] | None) -> str:
-    """How many seeds a certificate has over the threshold."""
+    """Words how many seeds of a certificate are over the threshold."""
     if standing is None:
         return "not certified here"
     seeds, share = standing["seeds"], standing["share_over_threshold"]
@@ -113,12 +116,12 @@ def in_words(standing: Mapping[str, Any] | None) -> str:
 
 
 def passed(share: float | None) -> bool:
-    """Whether enough seeds are over the threshold, or there is none."""
+    """Whether enough seeds are over the threshold, or there is no threshold."""
     return share is None or share >= REQUIRED_SHARE
 
 
 def contents(preset: Preset) -> dict[str, dict[str, Any]]:
-    """What a preset holds, as JSON has it: tables of settings, space and budget."""
+    """Returns a preset's settings, space and budget as tables for JSON."""
     tables = {
         "settings": dict(preset.settings),
         "space": preset.space.to_dict(),
@@ -129,16 +132,16 @@ def contents(preset: Preset) -> dict[str, dict[str, Any]]:
 
 
 def preset_hash(tables: Mapping[str, Any]) -> str:
-    """SHA-256 of a preset's contents."""
+    """Computes the SHA-256 of a preset's contents."""
     text = json.dumps(json.loads(dumps(tables)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def place(algo: str, env: str, path: Path | None = None) -> Path:
-    """The file of a preset's certificate.
+    """Returns the path of a preset's certificate.
 
     Args:
-        path: of a preset file of the user's; None for the shipped preset.
+        path: preset file of the user; None for the shipped preset.
 
     Raises:
         BadInput: there is no such preset.
@@ -153,10 +156,10 @@ def place(algo: str, env: str, path: Path | None = None) -> Path:
 
 
 def writable(path: Path) -> Path:
-    """The same file, in a folder that can be written to.
+    """Returns a path unchanged if its folder can be written to.
 
     Raises:
-        BadInput: it cannot.
+        BadInput: the folder cannot be written to.
     """
     if not os.access(path.parent, os.W_OK):
         raise BadInput(
@@ -166,10 +169,10 @@ def writable(path: Path) -> Path:
 
 
 def read(path: Path) -> Certificate | None:
-    """The certificate of a file; None where there is none.
+    """Reads the certificate of a file; None if the file does not exist.
 
     Raises:
-        BadInput: it is none.
+        BadInput: the file is not a certificate.
     """
     if not path.exists():
         return None
@@ -180,5 +183,5 @@ def read(path: Path) -> Certificate | None:
 
 
 def today() -> str:
-    """The date, as a certificate has it."""
+    """Returns the current date for a certificate."""
     return f"{datetime.now(UTC):%Y-%m-%d}"

@@ -1,4 +1,4 @@
-"""Honest scores: fresh seeds, whole episodes, intervals."""
+"""Scores policies on fresh seeds, over whole episodes, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from rltune.statistics import better, interval, iqm
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What whole episodes came to, one a seed: their returns, or the metric that the run tuned.
+    """Statistics of whole episodes, one per seed: of their returns, or of the tuned metric.
 
     Attributes:
-        mean: of the undiscounted returns, or of the metric.
+        mean: mean of the undiscounted returns, or of the metric.
         iqm: interquartile mean (Agarwal et al. 2021, arXiv 2108.13264).
         ci95: 95 % percentile bootstrap interval of the mean, [low, high].
+        episodes: number of scored episodes.
         seeds: seed of each episode; none was used in training or selection.
-        returns: of each episode, in the order of the seeds, or its metric; episodes without it
-            are left out.
-        unscored: episodes that the environment did not let come to an end, with their seeds.
-        metric: what it is of, by name.
+        returns: return or metric of each episode, in the order of the seeds; omits episodes
+            without the metric.
+        unscored: episodes that the environment did not finish, with their seeds.
+        metric: name of the metric.
     """
 
     mean: float
@@ -46,12 +47,12 @@ class Evaluation:
     metric: str = REWARD
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Returns a dict for JSON."""
         return asdict(self)
 
 
 def summarise(returns: Sequence[float], seeds: Sequence[int]) -> Evaluation:
-    """The statistics of returns; shapes ``(episodes,)``."""
+    """Computes the statistics of returns; both arguments have shape ``(episodes,)``."""
     values = np.asarray(returns, dtype=float)
     return Evaluation(
         mean=float(values.mean()),
@@ -64,26 +65,26 @@ def summarise(returns: Sequence[float], seeds: Sequence[int]) -> Evaluation:
 
 
 def evaluated(score: Score, seeds: Sequence[int], metric: str) -> Evaluation | None:
-    """The statistics of a policy's returns, or of another metric; None where it has no score."""
+    """Computes the statistics of a policy's score; None if it has none."""
     if score.mean is None:
         return None
     played = [seed for seed in seeds if not math.isnan(score.returns.get(seed, math.nan))]
-    found = summarise([score.returns[seed] for seed in played], played)
-    return replace(found, unscored=score.unscored(), metric=metric)
+    result = summarise([score.returns[seed] for seed in played], played)
+    return replace(result, unscored=score.unscored(), metric=metric)
 
 
 def evaluation_seeds(seed: int, count: int, trial: int | None = None) -> list[int]:
-    """``count`` distinct seeds that neither training nor selection can draw.
+    """Draws ``count`` distinct seeds that neither training nor selection can draw.
 
     Args:
-        seed: of the run.
-        trial: its number, where every trial of a run is scored by itself.
+        seed: seed of the run.
+        trial: number of the trial, if every trial of the run is scored separately.
     """
     return _seeds([seed, 2], trial, FIRST_EVALUATION_SEED, count)
 
 
 def selection_seeds(seed: int, count: int, trial: int | None = None) -> list[int]:
-    """``count`` distinct seeds for choosing between checkpoints."""
+    """Draws ``count`` distinct seeds for the selection among checkpoints."""
     return _seeds([seed, 3], trial, FIRST_SELECTION_SEED, count)
 
 
@@ -97,12 +98,12 @@ def evaluate(folder: RunFolder, episodes: int | None = None, seed: int | None = 
     """Evaluates a run's best policy, without Ray.
 
     Args:
-        episodes: whole ones, a seed each; None for as many as the run's score has.
-        seed: of the evaluation; None for the run's own.
+        episodes: number of whole episodes, one per seed; None for as many as the run's score.
+        seed: seed of the evaluation; None for the run's seed.
 
     Raises:
         BadInput: the run has no policy, or its checkpoint cannot be read.
-        EnvironmentFailed: there is no score: no episode came to an end, or a return is not finite.
+        EnvironmentFailed: there is no score: no episode finished, or a return is not finite.
     """
     check_has_policy(folder)
     spec = folder.spec
@@ -116,7 +117,7 @@ def evaluate(folder: RunFolder, episodes: int | None = None, seed: int | None = 
 
 
 def what_is_missing(result: Evaluation) -> str:
-    """Of an evaluation that lacks episodes, how many and why."""
+    """Words how many episodes an evaluation lacks, and why."""
     seeds = [seed for body in result.unscored for seed in body["seeds"]]
     return (
         f"{len(seeds)} of {result.episodes + len(seeds)} episodes have no return: the environment "
@@ -125,7 +126,7 @@ def what_is_missing(result: Evaluation) -> str:
 
 
 def score_of(folder: RunFolder, checkpoint: Path, seeds: Sequence[int]) -> Score:
-    """Plays with the policy of one checkpoint, see :func:`rltune.policies.scoring.scores`.
+    """Scores the policy of one checkpoint, see :func:`rltune.policies.scoring.scores`.
 
     Raises:
         BadInput, BadCheckpoint: it cannot be read.
@@ -145,7 +146,7 @@ def _no_score(folder: RunFolder, score: Score) -> EnvironmentFailed:
 
 
 def best_policy(folder: RunFolder) -> Policy:
-    """A run's best policy.
+    """Loads a run's best policy.
 
     Raises:
         BadInput: the run has none, or its checkpoint cannot be read.
@@ -155,7 +156,7 @@ def best_policy(folder: RunFolder) -> Policy:
 
 
 def check_has_policy(folder: RunFolder) -> None:
-    """Raises BadInput for a run that has left none, or whose environment is not here."""
+    """Raises BadInput for a run without a policy, or whose environment cannot be found."""
     if folder.best_record is None:
         raise BadInput(f"{folder.shown} has no policy yet: no trial has left a checkpoint")
     check_there(folder.spec, folder.shown)
@@ -164,11 +165,11 @@ def check_has_policy(folder: RunFolder) -> None:
 def compare(
     folders: Sequence[RunFolder], episodes: int | None = None, seed: int | None = None
 ) -> dict[str, Any]:
-    """Runs beside each other, every policy on the same fresh seeds.
+    """Compares runs, with every policy on the same fresh seeds.
 
-    A run of several seeds is as many scores, each the mean return of a seed's policy. Any other
-    run has one policy, and its scores are its episodes: they tell how it varies from episode to
-    episode, not from training to training.
+    A run of several seeds has one score per seed, the mean return of that seed's policy. Any other
+    run has one policy, and its scores are the returns of its episodes: they vary between episodes,
+    not between trainings.
 
     Returns:
         ``episodes`` and ``runs``, each with ``run, unit, scores, mean, iqm, ci95`` (of the IQM)
@@ -219,23 +220,23 @@ def compare(
 def _all_returns(
     folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int]
 ) -> list[list[float]]:
-    """Of each policy, every return: runs are compared on the same episodes, or not at all.
+    """Returns every return of each policy: runs are compared on the same episodes, or not at all.
 
-    Those of another metric that lack it are left out.
+    If the run tunes another metric, omits episodes without it.
     """
-    found = scores(folder, checkpoints, seeds)
-    for score in found:
+    results = scores(folder, checkpoints, seeds)
+    for score in results:
         if score.broken is not None:
             raise score.broken
         if score.lost:
             raise _no_score(folder, score)
-    every = [[score.returns[seed] for seed in seeds] for score in found]
+    every = [[score.returns[seed] for seed in seeds] for score in results]
     return [[value for value in values if not math.isnan(value)] for values in every]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A checkpoint and how its policy played on selection seeds."""
+    """A checkpoint and the score of its policy on selection seeds."""
 
     checkpoint: Path
     env_steps: int
@@ -243,17 +244,17 @@ class Candidate:
 
     @property
     def score(self) -> float | None:
-        """Its mean return, or metric; None where it has none."""
+        """Mean return or metric; None if there is no score."""
         return self.played.mean
 
 
 def score_checkpoints(
     folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int]
 ) -> list[Candidate]:
-    """Lets the policies of checkpoints play on the same seeds, as they are and without exploring.
+    """Scores the policies of checkpoints on the same seeds, without exploration.
 
-    The record of a trial is behind its weights: the episodes in it were played while they were
-    still being changed.
+    The training record of a trial lags behind its weights: its episodes were played while the
+    weights were still changing.
     """
     return [
         Candidate(score.checkpoint, folder.record(score.checkpoint)["env_steps"], score)
@@ -261,11 +262,11 @@ def score_checkpoints(
     ]
 
 
-def ranked(folder: RunFolder, found: Sequence[Candidate]) -> list[Candidate]:
-    """Those with a score, the best first.
+def ranked(folder: RunFolder, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Sorts the candidates that have a score, the best first.
 
-    Means over other episodes are not the same: whose episodes all came to an end goes before whose
-    did not. The better record decides between equals.
+    Means over different episodes are not comparable: candidates with more finished episodes come
+    first. The better training record decides between equals.
     """
 
     goal = folder.spec.goal
@@ -274,11 +275,11 @@ def ranked(folder: RunFolder, found: Sequence[Candidate]) -> list[Candidate]:
         score = goal.score(one.score or 0.0)
         return (len(one.played.returns), score, rank(folder.record(one.checkpoint), goal))
 
-    return sorted((one for one in found if one.score is not None), key=place, reverse=True)
+    return sorted((one for one in candidates if one.score is not None), key=place, reverse=True)
 
 
 def unscored(folder: RunFolder, phase: str, score: Score) -> list[dict[str, Any]]:
-    """What summary.json says of the episodes without a return of one policy.
+    """Returns the entries of summary.json on one policy's episodes without a return.
 
     Args:
         phase: "selection" or "evaluation".
@@ -292,12 +293,12 @@ def unscored(folder: RunFolder, phase: str, score: Score) -> list[dict[str, Any]
 
 @dataclass(frozen=True)
 class Chosen:
-    """The best of some candidates.
+    """The best of several candidates.
 
     Attributes:
-        candidate: None where none has a score.
-        evaluation: on seeds that its choice did not see; None where they gave no score.
-        unscored: what could not be scored on the way, as summary.json holds it.
+        candidate: the best candidate; None if none has a score.
+        evaluation: its evaluation on seeds that were not used to choose it; None without a score.
+        unscored: episodes that could not be scored, as in summary.json.
     """
 
     candidate: Candidate | None
@@ -305,10 +306,10 @@ class Chosen:
     unscored: list[dict[str, Any]]
 
 
-def choose(folder: RunFolder, found: Sequence[Candidate], seeds: Sequence[int]) -> Chosen:
-    """The best candidate, evaluated. One whose returns are not finite is passed over."""
-    lost = [body for one in found for body in unscored(folder, "selection", one.played)]
-    for candidate in ranked(folder, found):
+def choose(folder: RunFolder, candidates: Sequence[Candidate], seeds: Sequence[int]) -> Chosen:
+    """Chooses and evaluates the best candidate; skips one whose returns are not finite."""
+    lost = [body for one in candidates for body in unscored(folder, "selection", one.played)]
+    for candidate in ranked(folder, candidates):
         score = score_of(folder, candidate.checkpoint, seeds)
         lost += unscored(folder, "evaluation", score)
         if not score.final:

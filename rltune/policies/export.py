@@ -1,4 +1,4 @@
-"""The best policy as an ONNX file, checked against the policy it comes from."""
+"""Exports the best policy to ONNX and checks that the file acts the same."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ from rltune.processes.watchdog import Boundary, where
 from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
 
-#: Observations on which both must act the same.
+#: Number of observations on which both must act the same.
 OBSERVATIONS = 1_000
-#: Share by which they may differ: a sum of float32 depends on its order.
+#: Accepted relative difference: a float32 sum depends on its order.
 TOLERANCE = 1e-5
-#: Share of random actions while observations are collected: the policy alone sees few states.
+#: Share of random actions while collecting observations: the policy alone visits few states.
 RANDOM_SHARE = 0.2
-#: Environments that observations are collected from, so that they are of several episodes.
+#: Number of environments that observations are collected from, for several episodes.
 ENVS = 10
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How an exported policy acts, beside the one it comes from.
+    """Comparison of an exported policy with its original.
 
     Attributes:
-        observations: on which both acted.
-        equal: observations with the same action, within :data:`TOLERANCE`.
-        difference: the largest; of continuous actions as a share of their range, of numbered ones
-            how much higher the policy rates its own, as a share of the rating.
+        observations: number of compared observations.
+        equal: number of observations with the same action, within :data:`TOLERANCE`.
+        difference: largest difference; for continuous actions as a share of their range, for
+            discrete ones how much higher the policy rates its own action, as a share of the rating.
     """
 
     observations: int
@@ -51,22 +51,21 @@ class Agreement:
     difference: float
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Returns a dict for JSON."""
         return asdict(self)
 
 
 def to_onnx(folder: RunFolder, path: Path) -> Agreement:
     """Writes a run's best policy, acting greedily, as ONNX.
 
-    Input ``obs``: (N, ...) as :func:`rltune.envs.make` gives them: flattened, turned and with a
-    mask of legal actions behind them where the environment's are so read, frames stacked as the
-    policy takes them; float32, bytes uint8. Output ``action``: (N, ...) as the environment takes
-    them, in its space. N is free. The file's metadata
-    name ``env_id``, ``algo``, ``frame_stack`` and ``rltune``, the version.
+    Input ``obs``: (N, ...), observations of :func:`rltune.envs.make` in float32 (bytes in uint8):
+    flattened, with channels last, followed by a mask of legal actions and with frames stacked, as
+    the policy reads them. Output ``action``: (N, ...), actions in the environment's space. N is
+    free. The file's metadata are ``env_id``, ``algo``, ``frame_stack`` and ``rltune``, the version.
 
     Raises:
         BadInput: the run has no policy.
-        NothingUsable: the file acts otherwise than the policy; it is not kept.
+        NothingUsable: the file acts differently from the policy; it is deleted.
         MachineError: the storage failed.
     """
     spec = folder.spec
@@ -85,12 +84,12 @@ def to_onnx(folder: RunFolder, path: Path) -> Agreement:
 
 
 def observations(policy: Policy, spec: RunSpec, count: int = OBSERVATIONS) -> np.ndarray:
-    """``(count, ...)`` that the policy meets, some of its actions replaced by random ones.
+    """Collects observations ``(count, ...)`` of the policy, with some random actions.
 
-    Their episodes start from selection's seeds: evaluation's stay unseen.
+    The episodes start from selection seeds, so that evaluation seeds stay unused.
 
     Raises:
-        EnvironmentFailed: the environment raises, with its own exception and line.
+        EnvironmentFailed: the environment raises; the message has its exception and line.
     """
     try:
         with Boundary(KeyboardInterrupt):
@@ -129,7 +128,7 @@ def _met(policy: Policy, spec: RunSpec, count: int) -> np.ndarray:
 
 
 def compare(policy: Policy, path: Path, obs: np.ndarray) -> Agreement:
-    """Lets an ONNX file and the policy act on the same observations ``(N, ...)``."""
+    """Compares the actions of an ONNX file and the policy on observations ``(N, ...)``."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (exported,) = session.run(["action"], {"obs": obs})
     actions = policy.codec.decode(policy.act(obs))
@@ -147,10 +146,10 @@ def compare(policy: Policy, path: Path, obs: np.ndarray) -> Agreement:
 
 
 def _passed_over(policy: Policy, obs: np.ndarray, exported: np.ndarray) -> np.ndarray:
-    """By how much the policy rates another action higher, shape (N, numbers in an action).
+    """Returns by how much the policy rates another action higher, shape (N, numbers in an action).
 
-    0 where the actions are equal. Where two are rated alike, the last bit of a sum decides, and
-    torch itself turns with the size of its batch: that is no difference.
+    It is 0 for equal actions. If two actions have the same rating, the last bit of a sum decides,
+    which in torch depends on the batch size: that does not count as a difference.
     """
     rated, codec = policy.ratings(obs), policy.codec
     first = codec.decode(np.zeros((len(obs), *codec.ours.shape), np.int64))
@@ -165,7 +164,7 @@ def _passed_over(policy: Policy, obs: np.ndarray, exported: np.ndarray) -> np.nd
 
 
 def _apart(policy: Policy, actions: np.ndarray, exported: np.ndarray) -> np.ndarray:
-    """Distances between actions as a share of their range, or of the largest, shape (N, ...)."""
+    """Returns distances of actions as a share of their range or largest value, (N, ...)."""
     space = policy.codec.theirs
     range_ = space.high.astype(float) - space.low
     largest = np.abs(actions.astype(float)).max(axis=0)
@@ -175,9 +174,9 @@ def _apart(policy: Policy, actions: np.ndarray, exported: np.ndarray) -> np.ndar
 
 
 def _write(policy: Policy, spec: RunSpec, obs: np.ndarray, path: Path) -> None:
-    # Not torch's newer exporter: it takes eight times as long, needs onnxscript, and gives the
-    # same operators. It is there for the day this one is removed: dynamo=True.
-    with warnings.catch_warnings(action="ignore"):  # the file is judged by how it acts
+    # torch's newer exporter (dynamo=True) takes eight times as long, needs onnxscript and writes
+    # the same operators. Use it when this one is removed.
+    with warnings.catch_warnings(action="ignore"):  # the comparison above decides
         torch.onnx.export(
             policy.module(),
             (torch.from_numpy(obs),),
@@ -190,7 +189,7 @@ def _write(policy: Policy, spec: RunSpec, obs: np.ndarray, path: Path) -> None:
     model = onnx.load(path)
     shape = model.graph.output[0].type.tensor_type.shape
     for dim, size in zip(shape.dim[1:], policy.codec.theirs.shape, strict=True):
-        dim.dim_value = size  # which the exporter leaves open
+        dim.dim_value = size  # the exporter leaves it undefined
     about = {
         "env_id": spec.env_id,
         "algo": spec.algo,

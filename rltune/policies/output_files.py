@@ -1,4 +1,4 @@
-"""Files that a user asked for by name: checked before any work, written whole or not at all."""
+"""Output files that a user named: checked before any work, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 
 from rltune.errors import BadInput, MachineError
 
-#: What a video may be, here and not in rltune.policies.video, whose import takes seconds.
+#: Suffixes of videos; here because the import of rltune.policies.video takes seconds.
 VIDEO_SUFFIXES = (".mp4", ".gif")
 
 
 def check(option: str, path: Path, suffixes: Collection[str], overwrite: bool = False) -> None:
-    """Whether a file can be written.
+    """Checks that a file can be written.
 
     Args:
-        option: that named it.
-        suffixes: that it may have.
-        overwrite: whether a file that is there already may be replaced.
+        option: command-line option that named it, for messages.
+        suffixes: accepted suffixes.
+        overwrite: whether an existing file may be replaced.
 
     Raises:
-        BadInput: another suffix, no such folder, or a file that is there already.
+        BadInput: the suffix is not accepted, the folder does not exist, or the file exists.
         MachineError: its folder cannot be written.
     """
     place = f"{option} {path}"
@@ -46,7 +46,7 @@ def check(option: str, path: Path, suffixes: Collection[str], overwrite: bool = 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A path to write to, beside the real one, which it replaces if nothing was raised.
+    """Yields a temporary path, which replaces the real one unless an exception is raised.
 
     Raises:
         MachineError: the storage failed.

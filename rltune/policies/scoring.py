@@ -1,4 +1,4 @@
-"""Whole episodes of trained policies, in processes of their own; what goes wrong is tried again."""
+"""Plays whole episodes with trained policies, in separate processes, and retries failures."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ from rltune.processes.watchdog import where
 from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
 
-#: Episodes that a process plays together.
+#: Number of episodes that a process plays together.
 TOGETHER = 20
 
 
 class ActingPolicy(Protocol):
-    """Chooses actions, without exploring.
+    """A policy that acts greedily.
 
     Attributes:
-        frame_stack: observations joined to the one it acts on.
-        form: how it reads them.
+        frame_stack: number of observations joined into its input.
+        form: how it reads observations.
     """
 
     frame_stack: int
     form: str
 
     def act(self, obs: np.ndarray) -> np.ndarray:
-        """Actions for observations of shape (N, ...), as :func:`rltune.envs.make` has both."""
+        """Returns actions for observations (N, ...), both as in :func:`rltune.envs.make`."""
 
 
 @dataclass(frozen=True)
 class Lost:
-    """An episode that has no return.
+    """An episode without a return.
 
     Attributes:
         error: what happened.
-        final: whether another try would bring the same: a reward or an observation is not finite,
-            or the policy cannot be loaded. Then the policy has no score.
+        final: whether a retry would fail in the same way: a reward or an observation is not finite,
+            or the policy cannot be loaded. The policy then has no score.
     """
 
     error: str
@@ -61,13 +61,14 @@ class Lost:
 
 @dataclass
 class Score:
-    """What the episodes of one policy came to.
+    """Results of the episodes of one policy.
 
     Attributes:
-        returns: undiscounted, by seed, of the episodes that were played to their end; where the
-            run tunes another metric it is that one, NaN for an episode without it.
-        lost: the others, by seed.
-        broken: why the policy cannot be loaded.
+        checkpoint: checkpoint of the policy.
+        returns: undiscounted returns of the finished episodes by seed; the values of the tuned
+            metric if it is another one, NaN for an episode without it.
+        lost: the other episodes by seed.
+        broken: error that prevented loading the policy.
     """
 
     checkpoint: Path
@@ -77,17 +78,17 @@ class Score:
 
     @property
     def final(self) -> bool:
-        """Whether there is no score, whatever the other returns are, and never will be one."""
+        """Whether the policy has no score and a retry cannot give it one."""
         return any(lost.final for lost in self.lost.values())
 
     @property
     def mean(self) -> float | None:
-        """Of the returns; None where there is no score."""
+        """Mean of the returns; None if there is no score."""
         values = [value for value in self.returns.values() if not math.isnan(value)]
         return None if self.final or not values else float(np.mean(values))
 
     def unscored(self) -> list[dict[str, Any]]:
-        """The episodes that were lost, as JSON holds them: ``error``, ``seeds``, ``final``."""
+        """Returns the lost episodes for JSON: ``error``, ``seeds``, ``final``."""
         return [
             {
                 "error": lost.error,
@@ -100,11 +101,12 @@ class Score:
 
 @dataclass(frozen=True)
 class _Part:
-    """Episodes that a process plays.
+    """Episodes that one process plays.
 
     Attributes:
-        place: of the policy among those that are scored.
-        tries: how often they were played in vain.
+        place: index of the policy among those that are scored.
+        seeds: seeds of the episodes.
+        tries: number of failed attempts so far.
     """
 
     place: int
@@ -112,22 +114,22 @@ class _Part:
     tries: int = 0
 
     def again(self, seeds: Sequence[int], size: int) -> list[_Part]:
-        """Those of its episodes that are played once more, so many a process."""
+        """Splits some of its episodes into parts of ``size`` for another attempt."""
         chunks = [seeds[first : first + size] for first in range(0, len(seeds), size)]
         return [_Part(self.place, chunk, self.tries + 1) for chunk in chunks]
 
 
 def scores(folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int]) -> list[Score]:
-    """Plays an episode a seed with the policy of each of a run's checkpoints.
+    """Plays one episode per seed with the policy of each of a run's checkpoints.
 
-    They play in processes of their own, as many as cores. An episode in which the environment
-    raises is played again, up to ``max_failures`` times and at least once; so are all of a process
-    that hung or crashed, half as many in each, so that in the end few are lost with the one that
-    it was. Where nothing at all comes through, one part is tried again, and not all: each try may
-    take a minute.
+    The episodes run in as many separate processes as there are cores. An episode in which the
+    environment raises is retried up to ``max_failures`` times and at least once. So are all
+    episodes of a process that hung or crashed, with half as many per process, so that few are lost
+    together with the one at fault. If every episode fails, only one part is retried: each attempt
+    may take a minute.
     """
     spec = folder.spec
-    found = [Score(checkpoint) for checkpoint in checkpoints]
+    results = [Score(checkpoint) for checkpoint in checkpoints]
     parts = [
         _Part(place, seeds[first : first + TOGETHER])
         for place in range(len(checkpoints))
@@ -135,7 +137,7 @@ def scores(folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int])
     ]
     processes, copies = side_by_side(spec)
     while parts:
-        alone = parts[0].tries > 0 and not any(score.returns for score in found)
+        alone = parts[0].tries > 0 and not any(score.returns for score in results)
         now, parts = (parts[:1], parts[1:]) if alone else (parts, [])
         works = [
             partial(_work, folder, spec, checkpoints[part.place], part.seeds, copies)
@@ -145,22 +147,22 @@ def scores(folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int])
         again = [
             rest
             for part, answer in zip(now, answers, strict=True)
-            for rest in _take(found[part.place], part, answer)
+            for rest in _take(results[part.place], part, answer)
             if rest.tries <= max(1, spec.resources.max_failures)
         ]
-        if alone and not again and not any(score.returns for score in found):
+        if alone and not again and not any(score.returns for score in results):
             break
         parts = again + parts
-    for score in found:
+    for score in results:
         if score.returns and all(map(math.isnan, score.returns.values())):
             none = Lost(f"no episode had {spec.metric} in its last info", final=True)
             score.lost |= dict.fromkeys(score.returns, none)
             score.returns.clear()
-    return found
+    return results
 
 
 def side_by_side(spec: RunSpec) -> tuple[int, int]:
-    """Processes that play at a time, and copies of the environment in each."""
+    """Returns the number of parallel processes, and of environment copies in each."""
     processes = spec.resources.concurrent or machine.cores().amount
     if spec.env_options.env_copies is None:
         return processes, TOGETHER
@@ -180,7 +182,7 @@ def _work(
 
 
 def _take(score: Score, part: _Part, answer: list[float | Lost] | Exception) -> list[_Part]:
-    """Adds what a part came to. Returns what is to be tried again."""
+    """Adds the results of a part. Returns the parts to retry."""
     if isinstance(answer, BadInput | BadCheckpoint):
         score.broken = answer
         score.lost |= dict.fromkeys(part.seeds, Lost(str(answer), final=True))
@@ -209,17 +211,17 @@ def play(
     guard: Guard | None = None,
     copies: int = TOGETHER,
 ) -> list[float | Lost]:
-    """The undiscounted return of one episode a seed, some of them side by side.
+    """Returns the undiscounted return of one episode per seed, some of them in parallel.
 
-    Where the run tunes another metric it is that one, NaN for an episode without it.
+    If the run tunes another metric, returns its values, NaN for an episode without it.
 
-    Each has a copy of the environment to itself, which is closed before another takes its place.
-    ``reset(seed)`` should be all that an episode depends on; where something is carried over from
-    one to the next all the same, the score must not depend on which of them shared a process.
+    Each episode has its own copy of the environment, which is closed before the next one is made.
+    An episode should depend on ``reset(seed)`` alone; if an environment carries over state to the
+    next episode, the score must not depend on which episodes shared a process.
 
     Args:
-        guard: entered around each call of an environment.
-        copies: of the environment, at most, at any time.
+        guard: context around each call of an environment.
+        copies: greatest number of copies of the environment at any time.
     """
     stage = _Stage(policy, spec, TorchSettingsGuard(guard or nullcontext()))
     waiting = deque(enumerate(seeds))
@@ -258,17 +260,17 @@ class _Episode:
         return bool(terminated or truncated)
 
     def value(self, goal: Metric) -> float:
-        """The metric of an episode that is over; NaN where it lacks it."""
+        """Returns the metric of a finished episode; NaN if it lacks it."""
         ended = Episode(self.total, self.steps, numbers(self.info))
         return ended.measured.get(goal.name, math.nan)
 
 
 class _Stage:
-    """Where episodes are played side by side.
+    """Plays episodes in parallel, with one batch of actions per step.
 
     Attributes:
-        running: episodes under way, by number.
-        outcomes: of those that are over, by number.
+        running: running episodes by number.
+        outcomes: outcomes of the finished episodes by number.
     """
 
     def __init__(self, policy: ActingPolicy, spec: RunSpec, guard: Guard) -> None:
@@ -286,7 +288,7 @@ class _Stage:
         self._attempt(number, partial(episode.begin, self._make, seed))
 
     def step(self) -> None:
-        """One step of every episode under way."""
+        """Takes one step in every running episode."""
         if not self.running:
             return
         obs = np.stack([episode.obs for episode in self.running.values()])
@@ -299,7 +301,7 @@ class _Stage:
                 self._end(number, episode.value(self._goal))
 
     def _attempt(self, number: int, call: Callable[[], bool | None]) -> bool:
-        """What a call of the environment returns; an episode in which it raises is lost."""
+        """Calls the environment and returns its result; an episode in which it raises is lost."""
         try:
             with self._guard:
                 return bool(call())
@@ -310,7 +312,7 @@ class _Stage:
         return False
 
     def _end_blind(self) -> None:
-        """Ends the episodes that a policy can see nothing of."""
+        """Ends the episodes whose observation is not finite."""
         for number, episode in list(self.running.items()):
             if not np.isfinite(episode.obs).all():
                 told = f"an observation is not finite after step {episode.steps} of an episode"

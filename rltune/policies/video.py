@@ -1,4 +1,4 @@
-"""The best policy at play: filmed, or in a window."""
+"""Shows the best policy in a video or in a window."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
 
 _H264 = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
-#: How ffmpeg writes each kind of file. H.264 wants even sides; a GIF colours of its own, here those
-#: of its first frames, since ffmpeg holds all of what it takes them from in memory.
+#: Options of ffmpeg by suffix. H.264 needs even sides. A GIF needs a palette, taken from its first
+#: frames because ffmpeg keeps all frames of the palette in memory.
 FORMATS = {
     ".mp4": [*_H264, "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"],
     ".gif": ["-vf", "split[a][b];[a]trim=end_frame=50,palettegen[p];[b][p]paletteuse"],
 }
-#: Frames a second of an environment that names none.
+#: Frames per second of an environment without a rate.
 FPS = 30
-#: Frames a second above which browsers slow a GIF down; frames are left out instead.
+#: Frames per second above which browsers slow a GIF down; frames are skipped instead.
 MAX_GIF_FPS = 50
-#: Without a display, drawing goes to memory: pygame's by SDL, MuJoCo's by one of these libraries.
+#: Without a display, pygame renders to memory with SDL, and MuJoCo with one of these libraries.
 HEADLESS = {"SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
 OFFSCREEN = {"egl": "EGL", "osmesa": "OSMesa"}
 
@@ -47,9 +47,9 @@ class Episode:
     """One whole episode that was shown.
 
     Attributes:
-        seed: of the environment.
-        env_steps: its length.
-        episode_return: undiscounted.
+        seed: seed of the environment.
+        env_steps: length in steps.
+        episode_return: undiscounted return.
     """
 
     seed: int
@@ -57,7 +57,7 @@ class Episode:
     episode_return: float
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Returns a dict for JSON."""
         return asdict(self)
 
 
@@ -68,12 +68,12 @@ def record(
     seed: int | None = None,
     fps: int | None = None,
 ) -> Iterator[Episode]:
-    """Films a run's best policy on evaluation seeds, one episode after the other.
+    """Records a video of a run's best policy on evaluation seeds; yields each episode.
 
     Args:
-        path: ends in .mp4 or .gif; it is there, whole, once the last episode was given.
-        seed: draws evaluation seeds; None for those of the run's score.
-        fps: environment steps a second; None for the environment's own rate.
+        path: .mp4 or .gif file; complete after the last episode.
+        seed: seed for drawing evaluation seeds; None for those of the run's score.
+        fps: environment steps per second; None for the environment's own rate.
 
     Raises:
         BadInput: the run has no policy, or its environment cannot be drawn.
@@ -97,13 +97,13 @@ def record(
 def video_file(
     path: Path, picture: np.ndarray, fps: float
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """Takes pictures (height, width, 3), bytes, of the size of the first, into a file.
+    """Yields a function that adds images (height, width, 3), uint8, of equal size to a video.
 
     Raises:
-        MachineError: in ffmpeg's words.
+        MachineError: with ffmpeg's message.
     """
     height, width, _ = picture.shape
-    # Of an extra: a window does without it.
+    # From the extra `video`, which a window does not need.
     ffmpeg_path = import_module("imageio_ffmpeg").get_ffmpeg_exe()
     pictures = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps)]
     words = [
@@ -119,7 +119,7 @@ def video_file(
         [ffmpeg_path, "-y", *words],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for us
+        start_new_session=True,  # Ctrl-C is handled by this process
     )
     stdin = cast(IO[bytes], ffmpeg.stdin)
 
@@ -127,7 +127,7 @@ def video_file(
         stdin.write(np.ascontiguousarray(picture, dtype=np.uint8).tobytes())
 
     try:
-        with suppress(BrokenPipeError):  # it has ended, and says why
+        with suppress(BrokenPipeError):  # ffmpeg has ended with a message
             yield add
         said = ffmpeg.communicate()[1].decode(errors="replace").strip()
     finally:
@@ -138,7 +138,7 @@ def video_file(
 
 
 def watch(folder: RunFolder, episodes: int = 1, seed: int | None = None) -> Iterator[Episode]:
-    """Shows the same in a window, at the environment's own pace.
+    """Shows a run's best policy in a window, at the environment's own rate.
 
     Raises:
         BadInput: there is no display, the run has no policy, or its environment cannot be drawn.
@@ -152,7 +152,7 @@ def watch(folder: RunFolder, episodes: int = 1, seed: int | None = None) -> Iter
 
 
 def _seeds(folder: RunFolder, seed: int | None, count: int) -> list[int]:
-    """Those behind the run's score first, so that what is shown is what was scored."""
+    """Returns seeds, first those of the run's score, so that scored episodes are shown."""
     if seed is not None:
         return evaluation_seeds(seed, count)
     scored = ((folder.summary or {}).get("evaluation") or {}).get("seeds", [])
@@ -186,20 +186,20 @@ def _has_display() -> bool:
 
 
 def _draw_to_memory() -> None:
-    """What libraries need to draw without a display, where the user has not set it."""
+    """Sets the variables for rendering without a display, unless the user has set them."""
     if _has_display():
         return
-    found = [name for name, library in OFFSCREEN.items() if find_library(library)]
-    for name, value in {**HEADLESS, "MUJOCO_GL": (*found, "egl")[0]}.items():
+    installed = [name for name, library in OFFSCREEN.items() if find_library(library)]
+    for name, value in {**HEADLESS, "MUJOCO_GL": (*installed, "egl")[0]}.items():
         os.environ.setdefault(name, value)
 
 
 @contextmanager
 def _opened(spec: RunSpec, policy: Policy, mode: str) -> Iterator[gym.Env[Any, Any]]:
-    """The environment of a run, drawn in a render mode of gymnasium's.
+    """Opens the environment of a run in a render mode of gymnasium.
 
     Raises:
-        BadInput: it has no such mode, or what draws it is not installed.
+        BadInput: it lacks the mode, or a rendering library is not installed.
     """
     env = envs.make(spec.env_id, spec.env_options.env_args)
     envs.close(env)

@@ -1,4 +1,4 @@
-"""What a person should know of a request before it starts."""
+"""Notes on a valid request that a user should read before it starts."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from rltune.request import env_copies
 from rltune.request.resolve import CHECKPOINTS
 from rltune.spec import CANDIDATES, JobSpec, RunSpec
 
-#: Share of training's steps from which scoring's are told.
+#: Share of the training steps above which the steps of scoring are noted.
 WORTH_TELLING = 0.1
 
 
 def notes(spec: RunSpec, job: JobSpec) -> list[str]:
-    """Each a sentence or two."""
-    found = (short_interval(spec), scoring_cost(spec, job), env_copies.note(spec))
-    return [note for note in found if note]
+    """Returns the notes on a request, each one or two sentences."""
+    candidates = (short_interval(spec), scoring_cost(spec, job), env_copies.note(spec))
+    return [note for note in candidates if note]
 
 
 def scoring_cost(spec: RunSpec, job: JobSpec) -> str | None:
-    """What scoring may cost; None where that is little beside training."""
+    """Returns a note on the cost of scoring; None if it is small compared with training."""
     longest = _longest_episode(spec)
     budget, scored = spec.budget, spec.evaluation
     if longest is None:
@@ -46,12 +46,12 @@ def _longest_episode(spec: RunSpec) -> int | None:
 
 
 def short_interval(spec: RunSpec) -> str | None:
-    """What to tell of a population whose members pause before their longest episodes are over.
+    """Returns a note on a population that pauses within its longest episodes, or None.
 
-    The steps that finish them are for their return alone, see RLTrainable._finish_episodes.
+    The steps that finish them only complete their returns, see RLTrainable._finish_episodes.
     """
     longest = catalog.environment(spec.env_id, spec.env_options.imports).max_episode_steps
-    if longest == envs.MAX_EPISODE_STEPS:  # a bound of ours: how long its episodes are is not known
+    if longest == envs.MAX_EPISODE_STEPS:  # rltune's default limit: the length of its episodes is unknown
         return None
     copies = spec.settings["num_envs_per_env_runner"] * max(1, spec.settings["num_env_runners"])
     each = spec.budget.perturb_every // copies

@@ -1,4 +1,4 @@
-"""An environment tried before anything starts: what is wrong with it, and how to mend it."""
+"""Tries an environment before anything starts, and reports what is wrong and how to fix it."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from rltune.errors import BadInput, EnvironmentExit, ProcessEnded, keyword, warn
 from rltune.processes.subprocess_guard import Guard, isolated
 from rltune.processes.watchdog import CRASHED, ENV_TIMEOUT, EXITED, HUNG
 
-#: Random steps that an environment is tried for, and the seconds after which it is enough.
+#: Number of random steps that an environment is tried for, and a limit in seconds.
 STEPS = 32
 SECONDS = 0.2
-#: How far past its bounds an observation may lie: rounding, as a share of the bound.
+#: How far an observation may exceed its bounds by rounding, as a share of the bound.
 ROUNDING = 1e-4
-#: The kinds of action space, by the name in rltune.catalog.algorithms.
+#: Kinds of action space by their name in rltune.catalog.algorithms.
 KINDS = {
     "discrete": "Discrete",
     "multidiscrete": "MultiDiscrete",
     "multibinary": "MultiBinary",
     "box": "Box",
 }
-#: Gymnasium's wrappers with running statistics, and what is saved with the policy instead.
+#: Gymnasium's wrappers with running statistics, and the settings that replace them.
 STATISTICS = {
     "NormalizeObservation": keyword(settings={"observation_filter": "MeanStdFilter"}),
     "NormalizeReward": f"{keyword(settings={'normalize_rewards': True})} (ppo)",
@@ -50,31 +50,31 @@ def check_environment(
 ) -> Probe:
     """Makes the environment, resets it and takes some random steps, before anything starts.
 
-    It is tried in a process of its own, see :func:`rltune.processes.subprocess_guard.isolated`.
-    What may happen to a good environment once in a while (an exception in a later step, a reward
-    that is not finite) is no reason to refuse it: trials can cope with that.
+    It runs in a separate process, see :func:`rltune.processes.subprocess_guard.isolated`. Failures
+    that a good environment may have occasionally (an exception in a later step, a reward that is
+    not finite) are accepted, because trials can handle them.
 
     Args:
-        timeout: seconds that each call of the environment may take.
+        timeout: limit in seconds for each call of the environment.
 
     Returns:
-        What it is like.
+        The spaces and other properties of the environment.
 
     Raises:
-        BadInput: it cannot be made, reset or stepped, it does not keep to gymnasium's API, or the
-            algorithm cannot act in it.
+        BadInput: it cannot be made, reset or stepped, it violates gymnasium's API, or the algorithm
+            cannot act in it.
     """
     try:
-        found = isolated(lambda guard: tried(spec, algo, env_args, guard), timeout)
+        outcome = isolated(lambda guard: tried(spec, algo, env_args, guard), timeout)
     except ProcessEnded as ended:
-        found = what_ended(spec.id, ended)
-    if isinstance(found, str):
-        raise BadInput(found)
-    return found
+        outcome = what_ended(spec.id, ended)
+    if isinstance(outcome, str):
+        raise BadInput(outcome)
+    return outcome
 
 
 def what_ended(env_id: str, ended: ProcessEnded) -> str:
-    """Worded from the watchdog's report, its stack from our call on."""
+    """Words the watchdog's report for the user, with the stack above rltune's call."""
     told, _, stack = ended.report.partition("\n")
     own = stack.rpartition(Path(__file__).name)[2].partition("\n")[2]
     if told.startswith(HUNG):
@@ -88,10 +88,10 @@ def what_ended(env_id: str, ended: ProcessEnded) -> str:
 
 
 def tried(spec: EnvInfo, algo: Algorithm, env_args: Mapping[str, Any], guard: Guard) -> str | Probe:
-    """What is wrong with an environment, and what helps; what it is like if nothing is.
+    """Returns an environment's problem with its fix, or its properties if there is none.
 
     Args:
-        guard: entered around each call of the environment's.
+        guard: context around each call of the environment.
     """
     try:
         with guard:
@@ -105,23 +105,23 @@ def tried(spec: EnvInfo, algo: Algorithm, env_args: Mapping[str, Any], guard: Gu
             else "Mend it, or give it what it needs with `env_args`."
         )
         return f"environment {spec.id} could not be made: {_shown(error)}. {advice}"
-    found = probed(env)
+    probe = probed(env)
     _warn_of_statistics(spec, env)
     wrong = space_problem(spec, algo, env)
     if wrong is None:
         try:
-            found.reading()
+            probe.reading()
         except BadInput as error:
             wrong = f"environment {spec.id}: {error}"
     if wrong is None and (wrong := api_problem(env, guard)):
         wrong = f"environment {spec.id}: {wrong}"
     with guard:
         envs.close(env)
-    return wrong or found
+    return wrong or probe
 
 
 def _warn_of_statistics(spec: EnvInfo, env: gym.Env[Any, Any]) -> None:
-    """Warns of wrappers that scale by statistics of their own, which no policy is saved with."""
+    """Warns about wrappers with running statistics, which are not saved with the policy."""
     layer = env
     while isinstance(layer, gym.Wrapper):
         if (instead := STATISTICS.get(type(layer).__name__)) is not None:
@@ -134,7 +134,7 @@ def _warn_of_statistics(spec: EnvInfo, env: gym.Env[Any, Any]) -> None:
 
 
 def _shown(error: Exception) -> str:
-    """An error and the line that raised it."""
+    """Formats an error and the line that raised it."""
     if isinstance(error, EnvironmentExit):
         return str(error)
     last = traceback.extract_tb(error.__traceback__)[-1]
@@ -142,7 +142,7 @@ def _shown(error: Exception) -> str:
 
 
 def space_problem(spec: EnvInfo, algo: Algorithm, env: gym.Env[Any, Any]) -> str | None:
-    """Why an algorithm cannot act in an environment, and which one could; None if it can."""
+    """Returns why an algorithm cannot act in an environment, and which can; None if it can."""
     kind = type(env.action_space).__name__.lower()
     if kind in algo.actions:
         return _unbounded(spec, algo, env.action_space)
@@ -161,7 +161,7 @@ def space_problem(spec: EnvInfo, algo: Algorithm, env: gym.Env[Any, Any]) -> str
 
 
 def _unbounded(spec: EnvInfo, algo: Algorithm, space: gym.Space[Any]) -> str | None:
-    """Why SAC cannot act in a Box: its policy is squashed into bounds."""
+    """Returns why SAC cannot act in a Box without bounds; None if it can."""
     if algo.name != "sac" or space.is_bounded():
         return None
     return (
@@ -171,10 +171,10 @@ def _unbounded(spec: EnvInfo, algo: Algorithm, space: gym.Space[Any]) -> str | N
 
 
 def api_problem(env: gym.Env[Any, Any], guard: Guard) -> str | None:
-    """What in an environment's answers is not as gymnasium has it, and the mend; None if nothing.
+    """Returns how an environment violates gymnasium's API, with the fix; None if it does not.
 
     Args:
-        guard: entered around each call of the environment's.
+        guard: context around each call of the environment.
     """
     own = _own(env)
     choose = _Chooser(own)
@@ -202,7 +202,7 @@ def api_problem(env: gym.Env[Any, Any], guard: Guard) -> str | None:
 
 
 def _moved(env: gym.Env[Any, Any], before: Mapping[str, gym.Space[Any]]) -> str | None:
-    """That a space is no longer what it was: a policy is built once, for one of them."""
+    """Returns the problem of a space that has changed: a policy is built once, for one space."""
     for name, space in before.items():
         if (now := getattr(env, name)) != space:
             return (
@@ -213,7 +213,7 @@ def _moved(env: gym.Env[Any, Any], before: Mapping[str, gym.Space[Any]]) -> str 
 
 
 class _Chooser:
-    """Random actions of an environment's own, legal where it has a mask."""
+    """Chooses random actions of an environment, legal ones if it has a mask."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         self._env, self._codec = env, action_codec(env.action_space)
@@ -233,7 +233,7 @@ class _Chooser:
 
 
 def _own(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    """The environment as its author wrote it, beneath the wrappers that ``gymnasium.make`` adds."""
+    """Returns the author's environment, without the wrappers that ``gymnasium.make`` adds."""
     layer = env
     while isinstance(layer, gym.Wrapper):
         if isinstance(layer, PassiveEnvChecker):
@@ -243,7 +243,7 @@ def _own(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
 
 
 def _later_problem(env: gym.Env[Any, Any], choose: _Chooser, guard: Guard) -> str | None:
-    """Of the steps after the first; what is raised there is no reason to refuse."""
+    """Returns a problem of the steps after the first; exceptions there are accepted."""
     done, until = True, time.monotonic() + SECONDS
     answer: Any = None
     with suppress(Exception):
@@ -297,7 +297,7 @@ def _is_scalar(value: Any, kinds: str) -> bool:
 
 
 def _kind(value: Any) -> str:
-    """What a value is, for a message."""
+    """Describes a value for a message."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
     if isinstance(value, tuple):

@@ -1,9 +1,9 @@
-"""Secret environment arguments: known by their names, kept in environment variables.
+"""Secret environment arguments: recognised by their names, kept in environment variables.
 
-Workers inherit the variables; run.json, checkpoints and Ray's own files see placeholders,
-``$RLTUNE_SECRET_X``. An argument is a secret where the last words of its name are one of
-:data:`NAMES`, and it holds something: ``api_key``, ``dbPassword``, ``AUTH_TOKEN``, also within a
-table or a dataclass. ``max_tokens``, ``author`` and ``passwords`` are none.
+Workers inherit the variables; run.json, checkpoints and Ray's files contain placeholders,
+``$RLTUNE_SECRET_X``. An argument is a secret if the last words of its name are in :data:`NAMES` and
+its value is not empty: ``api_key``, ``dbPassword``, ``AUTH_TOKEN``, also within a table or a
+dataclass. ``max_tokens``, ``author`` and ``passwords`` are not secrets.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ NAMES = frozenset(
         *((word, "keys") for word in _KEYS),
     }
 )
-#: First words that make a number of it: ``max_token``.
+#: First words that mark a number: ``max_token``.
 _QUANTITIES = {"max", "min", "num", "n", "count", "total"}
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 def is_secret(name: str) -> bool:
-    """Whether an argument of a name is a secret."""
+    """Whether the argument of this name is a secret."""
     words = [word.lower() for word in _WORD.findall(name)]
     last = {tuple(words[-1:]), tuple(words[-2:])}
     return bool(last & NAMES) and words[0] not in _QUANTITIES
 
 
 def hide(env_args: Mapping[str, Any]) -> dict[str, Any]:
-    """Encoded arguments, the secrets among them moved to environment variables.
+    """Encodes arguments and moves the secrets among them to environment variables.
 
-    A text is its variable as it is, so that a person can export it again; any other value is JSON
-    in a variable whose name ends in ``_JSON``.
+    The variable of a string holds the string itself, so that a user can export it again; other
+    values are JSON in a variable whose name ends in ``_JSON``.
 
     Raises:
-        BadInput: an argument cannot be kept, see :func:`rltune.envs.arguments.encode`.
+        BadInput: an argument cannot be encoded, see :func:`rltune.envs.arguments.encode`.
     """
     taken: dict[str, str] = {}
     hidden: dict[str, Any] = _hidden(encode(env_args), (), taken)
@@ -58,24 +58,24 @@ def _hidden(value: Any, path: tuple[str, ...], taken: dict[str, str]) -> Any:
         return [_hidden(item, path, taken) for item in value]
     if not isinstance(value, dict):
         return value
-    if value.get(TAG) in ("dict", "ordereddict"):  # pairs: some keys are no texts
+    if value.get(TAG) in ("dict", "ordereddict"):  # pairs, for keys that are not strings
         pairs = [[key, _kept(key, item, path, taken)] for key, item in value["value"]]
         return {**value, "value": pairs}
     return {key: _kept(key, item, path, taken) for key, item in value.items()}
 
 
 def _kept(key: Any, value: Any, path: tuple[str, ...], taken: dict[str, str]) -> Any:
-    """What a value under a key is kept as."""
+    """Returns what is saved for a value under a key."""
     if not isinstance(key, str):
         return _hidden(value, path, taken)
     if is_secret(key) and _holds(value):
         return _placeholder((*path, key), value, taken)
-    form = TAG, "value", "fields"  # of an encoded value, and no names of the user's
+    form = TAG, "value", "fields"  # keys of an encoded value, not of the user's
     return _hidden(value, path if key in form else (*path, key), taken)
 
 
 def _holds(value: Any) -> bool:
-    """Whether a value could be a secret: a flag, nothing, and a placeholder are none."""
+    """Whether a value can be secret: flags, empty values and placeholders cannot."""
     if isinstance(value, str) and value.startswith("$" + SECRET_PREFIX):
         return False
     return not isinstance(value, bool | None) and value not in ("", [], {})
@@ -93,7 +93,7 @@ def _placeholder(path: tuple[str, ...], value: Any, taken: dict[str, str]) -> st
 
 
 def redact(command: Sequence[str]) -> list[str]:
-    """A command line with the values of secret environment arguments replaced by ``***``."""
+    """Replaces the values of secret environment arguments in a command line by ``***``."""
     return [_redacted(word) for word in command]
 
 

@@ -1,8 +1,8 @@
-"""Whose a run folder is, and what in another's would run code or reach out of it.
+"""Checks whether a run folder is the user's own, and what in another one would run code.
 
 A folder that this user made on this machine is signed with their key, see
-:mod:`rltune.runs.signatures`. Any other is data: it is read, shown, scored and resumed, but nothing
-in it is imported or unpickled until the user says so, see docs/security.md.
+:mod:`rltune.runs.signatures`. Any other folder is data: it is read, shown, scored and resumed, but
+nothing in it is imported or unpickled until the user trusts it, see docs/security.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rltune.runs import checkpoints, signatures, state_file
 from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
 
-#: Ids of gymnasium's whose arguments name another environment to import.
+#: Gymnasium's ids whose arguments name another environment to import.
 _SHIMS = re.compile(r"GymV\d+Environment-v\d+")
 #: Kinds of environment arguments that are found by import path.
 _CODE = {
@@ -39,15 +39,15 @@ _CODE = {
 
 
 def check_trusted(folder: RunFolder, trust: bool = False, resumes: bool = False) -> None:
-    """Whether a run's environment may be made, and where it is resumed its checkpoints opened.
+    """Checks that a run's environment may be made and, for a resume, its checkpoints opened.
 
     Args:
-        trust: the user vouches for whoever made the folder: it is signed as their own from now on.
+        trust: whether the user trusts the folder: it is then signed as their own.
         resumes: whether its trials are to continue.
 
     Raises:
-        BadInput: it is not this user's own, and would run code or reach out of the folder; the
-            message says what.
+        BadInput: the folder is not this user's own, and would run code or access files outside it;
+            the message lists what.
     """
     if trust:
         adopt(folder)
@@ -71,14 +71,14 @@ def check_trusted(folder: RunFolder, trust: bool = False, resumes: bool = False)
 
 
 def is_own(folder: RunFolder) -> bool:
-    """Whether this user's rltune made a run folder; it may have been moved or copied since."""
+    """Whether this user made a run folder, which may have been moved or copied since."""
     return signatures.is_signed_file(folder.path / "run.json")
 
 
 def adopt(folder: RunFolder) -> None:
-    """Signs a run folder as this user's own, and every checkpoint in it that holds pickles.
+    """Signs a run folder as this user's own, and every checkpoint in it that contains pickles.
 
-    Where it cannot be written to, it is trusted this time alone.
+    A folder that cannot be written to is trusted only this time.
     """
     if not os.access(folder.path, os.W_OK):
         return
@@ -88,17 +88,17 @@ def adopt(folder: RunFolder) -> None:
 
 
 def code_of(spec: RunSpec) -> list[str]:
-    """What in a request is code that is found by its name, in words that follow "it"."""
-    found = [f"imports the module {name}" for name in spec.env_options.imports]
+    """Lists what in a request is code that is imported by name, in words that follow "it"."""
+    actions = [f"imports the module {name}" for name in spec.env_options.imports]
     if not is_known(spec.env_id):
-        found.append(f"makes the environment {spec.env_id}")
+        actions.append(f"makes the environment {spec.env_id}")
     env_args = dict(spec.env_options.env_args)
-    found += [f"passes its environment {place}" for place in _objects(env_args)]
-    return found
+    actions += [f"passes its environment {place}" for place in _objects(env_args)]
+    return actions
 
 
 def is_known(env_id: str) -> bool:
-    """Whether an environment is of the catalog, or an installed package has registered it."""
+    """Whether an environment is in the catalog, or registered by an installed package."""
     if env_id in envs.INFOS:
         return True
     known = envs.known(env_id)
@@ -108,7 +108,7 @@ def is_known(env_id: str) -> bool:
 
 
 def _objects(value: Any) -> Iterator[str]:
-    """What encoded arguments name by import path."""
+    """Yields the import paths in encoded arguments."""
     if isinstance(value, Mapping):
         if value.get(arguments.TAG) in _CODE:
             yield str(value.get("value"))[:200]
@@ -120,13 +120,13 @@ def _objects(value: Any) -> Iterator[str]:
 
 
 def _reaches(folder: RunFolder) -> list[str]:
-    """Where a resumed run reaches out of its folder."""
-    found, spec = [], folder.spec
+    """Lists what a resumed run accesses outside its folder."""
+    actions, spec = [], folder.spec
     if spec.resources.address is not None:
-        found.append(f"connects to the Ray cluster {spec.resources.address}")
+        actions.append(f"connects to the Ray cluster {spec.resources.address}")
     if (certificate := folder.job.certificate) is not None:
-        found.append(f"writes the certificate {certificate.get('file')}")
-    return found
+        actions.append(f"writes the certificate {certificate.get('file')}")
+    return actions
 
 
 def _links(path: Path) -> list[str]:
@@ -139,11 +139,10 @@ def _links(path: Path) -> list[str]:
 
 
 def saved_trials(folder: RunFolder) -> list[dict[str, Any]]:
-    """The trials of a run's saved state, their settings and paths checked like any input.
+    """Returns the trials of a run's saved state, after checks of their settings and paths.
 
     Raises:
-        BadInput: a setting is none of the algorithm's or out of range, or a path leads out of the
-            run folder.
+        BadInput: a setting is unknown or out of range, or a path leads out of the run folder.
     """
     saved = state_file.read(folder.path) or {}
     spec = folder.spec
@@ -171,7 +170,7 @@ def _checked(folder: RunFolder, spec: RunSpec, body: dict[str, Any]) -> dict[str
 
 
 def _unsigned_pickles(folder: RunFolder) -> list[str]:
-    """Checkpoints that an unfinished run would continue from and that hold another's pickles."""
+    """Lists checkpoints with another user's pickles that an unfinished run would load."""
     names = {
         name
         for body in saved_trials(folder)
@@ -186,4 +185,4 @@ def _has_unsigned_pickles(checkpoint: Path) -> bool:
     try:
         return not checkpoints.is_data(checkpoint) and not checkpoints.is_signed(checkpoint)
     except BadCheckpoint:
-        return False  # it is not whole: whoever needs it is told so
+        return False  # a damaged checkpoint is reported when it is loaded
