@@ -25,10 +25,16 @@ log = logging.getLogger("rltune")
 
 
 class Run:
-    """A run: what was asked for and what came out.
+    """A run: its request and its results.
+
+    >>> run = rltune.load("runs/finished")
+    >>> run.best["trial"]
+    't01'
+    >>> run.evaluate(episodes=2).episodes
+    2
 
     Attributes:
-        folder: the run folder behind it.
+        folder: the run folder.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -44,7 +50,7 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """summary.json; empty while the run is not finished."""
+        """Contents of summary.json; empty while the run is not finished."""
         return self.folder.summary or {}
 
     @property
@@ -58,12 +64,12 @@ class Run:
         return list(self.summary.get("trials", []))
 
     def evaluate(self, episodes: int | None = None, seed: int | None = None) -> Evaluation:
-        """The best policy's returns on fresh seeds; see rltune.policies.evaluation.evaluate.
+        """Evaluates the best policy on fresh seeds; see rltune.policies.evaluation.evaluate.
 
-        Where the environment did not let every episode come to an end, a warning says so.
+        Logs a warning if the environment did not finish every episode.
 
         Raises:
-            BadInput: the run is somebody else's and would run their code, see :func:`trust`.
+            BadInput: the run is another user's and would run their code, see :func:`trust`.
         """
         check_trusted(self.folder)
         result = evaluation.evaluate(self.folder, episodes, seed)
@@ -107,7 +113,11 @@ def sweep(
     address: str | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Run:
-    """Tunes an algorithm on an environment. What is left out comes from the preset.
+    """Tunes an algorithm on an environment. Omitted arguments come from the preset.
+
+    >>> run = rltune.sweep("ppo", "cartpole", scheduler="pbt", trials=3, steps=50_000, seed=0)
+    >>> run.best["trial"]
+    't01'
 
     Args:
         algo: "dqn", "ppo" or "sac".
@@ -200,8 +210,10 @@ def train(
 ) -> Run:
     """Trains a preset's settings on several seeds, without a search, and scores each of them.
 
+    >>> run = rltune.train("ppo", "cartpole", seeds=3, steps=50_000)
+
     Args:
-        seeds: training runs, each on a seed that no sweep draws.
+        seeds: number of training runs, each on a seed that no sweep draws.
 
     The other arguments are those of :func:`sweep`; a target ends the seed that reaches it.
 
@@ -223,22 +235,24 @@ def replay(
 ) -> Run:
     """Retrains the best policy of a sweep on fresh seeds: was it the schedule, or luck?
 
-    Three arms on the same seeds, for as many steps as the best policy was trained: its schedule of
+    Trains three arms on the same seeds, for as many steps as the best policy: its schedule of
     settings, its final settings held constant, and the best of the initial settings.
 
+    >>> run = rltune.replay("runs/finished", seeds=3)
+
     Args:
-        path: of a finished sweep.
-        seeds: training runs of each arm.
+        path: folder of a finished sweep.
+        seeds: number of training runs of each arm.
         options: ``seed, concurrent, cpus_per_trial, gpus_per_trial, storage, name, address``, as
-            for :func:`sweep`; what is not given is as the sweep had it.
+            for :func:`sweep`; the defaults are those of the sweep.
 
     Returns:
-        A run whose summary also holds ``arms``, what each came to, and ``comparisons``: the
+        A run whose summary also holds ``arms``, the results of each, and ``comparisons``: the
         probability that a seed of one arm beats one of another, with its 95 % interval.
 
     Raises:
         BadInput: the sweep is not finished, its best policy had the same settings throughout, or
-            it is somebody else's and would run their code, see :func:`trust`.
+            it is another user's and would run their code, see :func:`trust`.
         As :func:`sweep`.
     """
     places.starts()
@@ -249,13 +263,16 @@ def replay(
 
 
 def load(path: str | Path, *, trust: bool = False) -> Run:
-    """A run from its folder.
+    """Loads a run from its folder.
+
+    >>> rltune.load("runs/finished").summary["stop_reason"]
+    'steps'
 
     Args:
-        trust: whoever made it is trusted; see :func:`trust`.
+        trust: whether to trust the author of the folder; see :func:`trust`.
 
     Raises:
-        BadInput: it is no run folder.
+        BadInput: the path is not a run folder.
     """
     folder = RunFolder.open(path)
     if trust:
@@ -264,13 +281,15 @@ def load(path: str | Path, *, trust: bool = False) -> Run:
 
 
 def trust(path: str | Path) -> None:
-    """Signs a run folder, or a checkpoint, of somebody you trust as your own.
+    """Signs the run folder or checkpoint of a person whom you trust as your own.
 
-    What this user's rltune has not made is data: the modules and environments that a run names are
-    not imported, and pickles not opened, until they are signed.
+    Files that this user has not made are data: the modules and environments that a run names are
+    not imported, and pickles not opened, until the folder is signed.
+
+    >>> rltune.trust("runs/finished")
 
     Raises:
-        BadInput: it is neither.
+        BadInput: the path is neither.
         BadCheckpoint: the checkpoint is damaged.
     """
     if (Path(path) / checkpoints.MANIFEST).is_file():

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import doctest
+import shutil
 from importlib import import_module
+from pathlib import Path
 
 import pytest
+from conftest import ROOT
+
+import rltune
+from rltune import api
+from rltune.runs.folder import RunFolder
 
 MODULES = ("rltune.errors", "rltune.space", "rltune.statistics", "rltune.envs")
 
@@ -15,3 +22,17 @@ def test_examples_in_docstrings_work(name: str) -> None:
     outcome = doctest.testmod(import_module(name))
     assert outcome.attempted > 0
     assert outcome.failed == 0
+
+
+def test_examples_of_the_api_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are made and checked as a user writes them; what would train is not run."""
+    shutil.copytree(ROOT / "tests/data/runs_0_1/finished", tmp_path / "runs/finished")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(api.runner, "run", lambda *_: RunFolder.open("runs/finished"))
+    tests = doctest.DocTestFinder().find(api, "api", globs={"rltune": rltune})
+    runner = doctest.DocTestRunner()
+    for test in tests:
+        runner.run(test, clear_globs=False)
+    with_examples = {test.name.partition(".")[2] for test in tests if test.examples}
+    assert with_examples == {*rltune.__all__} - {"__version__", "RltuneError", "Callback"}
+    assert runner.summarize().failed == 0

@@ -51,9 +51,7 @@ def short_interval(spec: RunSpec) -> str | None:
     The steps that finish them only complete their returns, see RLTrainable._finish_episodes.
     """
     longest = catalog.environment(spec.env_id, spec.env_options.imports).max_episode_steps
-    if (
-        longest == envs.MAX_EPISODE_STEPS
-    ):  # rltune's default limit: the length of its episodes is unknown
+    if longest == envs.MAX_EPISODE_STEPS:  # rltune's default: the longest episode is unknown
         return None
     copies = spec.settings["num_envs_per_env_runner"] * max(1, spec.settings["num_env_runners"])
     each = spec.budget.perturb_every // copies
