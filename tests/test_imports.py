@@ -37,9 +37,12 @@ RANKS = [
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 DOORS = {
     "ray.rllib": {"algorithms"},
-    "ray.tune": {"algorithms", "schedulers", "sweeps"},
-    "ray": {"algorithms", "schedulers", "sweeps"},
+    "ray": {"algorithms", "sweeps"},
 }
+#: What alone may use what Ray and Tune keep private.
+RAY_ADAPTERS = ("rltune/sweeps/ray_adapter", "rltune/algorithms")
+#: Parts of Tune that are private without an underscore.
+INTERNALS = {"run_metadata", "temporary_state", "ray.tune.execution", "ray.tune.progress_reporter"}
 
 
 def _files() -> list[Path]:
@@ -52,8 +55,12 @@ def _room(path: Path) -> str:
 
 
 def _imports(path: Path) -> list[str]:
+    return _imported(ast.parse(path.read_text()))
+
+
+def _imported(tree: ast.AST) -> list[str]:
     found = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -78,6 +85,91 @@ def test_ray_enters_through_its_doors(path: Path) -> None:
         for package, rooms in DOORS.items():
             if name == package or name.startswith(package + "."):
                 assert _room(path) in rooms, f"{path} imports {name}"
+
+
+def private_uses(source: str) -> list[str]:
+    """What a module uses of Ray's that Ray keeps private; nothing where it does not import Ray.
+
+    Private are modules and names with an underscore in front, attributes like that of anything but
+    the object itself, options like that of a call, and :data:`INTERNALS`.
+    """
+    tree = ast.parse(source)
+    names = [name for name in _imported(tree) if name.split(".")[0] == "ray"]
+    if not names:
+        return []
+    found = [name for name in names if "._" in name or name.startswith(tuple(INTERNALS))]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            private = node.attr.startswith("_") and not node.attr.startswith("__")
+            if node.attr in INTERNALS or (private and not own):
+                found.append(ast.unparse(node))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).startswith("ray."):
+            found += [key.arg for key in node.keywords if key.arg and key.arg.startswith("_")]
+    return found
+
+
+@pytest.mark.parametrize("path", _files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_ray_keeps_private_is_used_at_one_door(path: Path) -> None:
+    if not str(path.relative_to(ROOT)).startswith(RAY_ADAPTERS):
+        assert private_uses(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from ray._private import worker",
+        "import ray._private.worker",
+        "from ray.tune.experiment.config_parser import _make_parser",
+        "from ray.tune.execution import class_cache",
+        "ray._private.worker._global_node",
+        "ray.init(_temp_dir='/tmp')",
+        "trial.run_metadata.checkpoint_manager.latest_checkpoint_result",
+        "controller._actor_cache.increase_max(group)",
+        "trial.checkpoints._latest_checkpoint_result = None",
+    ],
+)
+def test_a_private_use_is_found(line: str) -> None:
+    assert private_uses(f"import ray\nself._own = cls._own = 1\n{line}\n")
+
+
+IMPORT_WATCHED = """\
+import importlib, os, sys
+
+def watched(change):
+    def recorded(self, name, *value):
+        frame = sys._getframe(1)
+        while frame.f_globals["__name__"] in ("os", "_collections_abc", "contextlib"):
+            frame = frame.f_back
+        if frame.f_globals["__name__"].split(".")[0] == "rltune":
+            print(frame.f_globals["__name__"], "changes", name)
+        return change(self, name, *value)
+    return recorded
+
+variables = type(os.environ)
+variables.__setitem__ = watched(variables.__setitem__)
+variables.__delitem__ = watched(variables.__delitem__)
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+import ray
+print("Ray runs" if ray.is_initialized() else "imported")
+"""
+
+
+def test_an_import_changes_no_variable_and_starts_no_ray() -> None:
+    """What packages of others set when they are imported is theirs."""
+    files = [path.relative_to(ROOT).with_suffix("") for path in _files()]
+    modules = [".".join(path.parts).removesuffix(".__init__") for path in files]
+    modules = [f"rltune.{name}" if name.startswith("envs") else name for name in modules]
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_WATCHED, *modules],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env=environment(),
+    )
+    assert done.stdout.splitlines() == ["imported"]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from rltune.runs import commands, lineage
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Report
 from rltune.schedulers import asha
-from rltune.schedulers.base import SchedulerContext
+from rltune.schedulers.base import Action, SchedulerContext
 from rltune.spec import RunSpec
 from rltune.sweeps.jobs.multi_seed import across, threshold
 from rltune.sweeps.preset_file import preset_toml
@@ -106,9 +106,14 @@ def test_a_population_copies_the_better_member(mode: str, tmp_path: Path) -> Non
 
 
 def test_asha_stops_the_worse_trials(spec: RunSpec) -> None:
-    scheduler = asha.build(SchedulerContext(spec, lambda _: None, 1))
-    assert scheduler.metric == COST.name
-    assert scheduler._metric_op == -1.0
+    scheduler = asha.build(SchedulerContext(spec))
+    first = {"env_steps": spec.budget.perturb_every, "episode_reward_mean": 0.0}
+    costs = {"t00": 2.0, "t01": 3.0, "t02": 1.0}
+    answers = {
+        name: scheduler.reported(name, first | {COST.name: cost}, others_wait=True)
+        for name, cost in costs.items()
+    }
+    assert answers == {"t00": Action.CONTINUE, "t01": Action.STOP, "t02": Action.CONTINUE}
 
 
 def test_checkpoints_and_leaders_are_ordered_by_the_metric(spec: RunSpec) -> None:

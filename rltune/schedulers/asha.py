@@ -1,73 +1,115 @@
-"""Asynchronous successive halving (Li et al. 2020): weak trials stop early."""
+"""Asynchronous successive halving (Li et al. 2020, arXiv 1810.05934): weak trials stop early."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from ray.tune.schedulers import ASHAScheduler
+import numpy as np
 
-from rltune.schedulers.base import TIME, Decision, SchedulerContext
-from rltune.schedulers.reuse_actors import ReuseActorsMixin
+from rltune.schedulers.base import TIME, Action, SchedulerContext
+from rltune.schedulers.fifo import Fifo
+
+#: A rung is this many times as old as the one below it, and one trial in so many passes it.
+REDUCTION_FACTOR = 3
 
 
-class Asha(ReuseActorsMixin, ASHAScheduler):
-    """Tune's own, with its decisions told and its rungs kept over a resume."""
+@dataclass
+class Rung:
+    """An age at which trials are compared, with the scores of those that have reached it.
+
+    Attributes:
+        milestone: environment steps of a trial.
+        scores: by trial, larger is better.
+    """
+
+    milestone: int
+    scores: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def cutoff(self) -> float:
+        """The score that the best third has; NaN, which nothing is below, without any score."""
+        scores = [score for score in self.scores.values() if not math.isnan(score)]
+        share = (1 - 1 / REDUCTION_FACTOR) * 100
+        return float(np.percentile(scores, share)) if scores else math.nan
+
+
+class Asha(Fifo):
+    """Stops a trial whose score, when it gets to a rung, is below those of the best third there.
+
+    Decides as Tune's ASHAScheduler does with one bracket, ``reduction_factor=3`` and
+    ``stop_last_trials=False``: a trial at its last rung ends by its own budget, not as a stopped
+    one.
+    """
 
     def __init__(self, context: SchedulerContext) -> None:
         budget = context.spec.budget
-        super().__init__(
-            time_attr=TIME,
-            metric=context.spec.metric,
-            mode=context.spec.mode,
-            max_t=budget.steps,
-            grace_period=min(budget.perturb_every, budget.steps),
-            reduction_factor=3,
-            # A trial at its last rung ends by its own budget, not as a stopped one.
-            stop_last_trials=False,
-        )
-        self._context = context
-        #: Rungs that a trial has got to since its last checkpoint.
+        self._goal = context.spec.goal
+        #: The highest comes first.
+        self._rungs = rungs(min(budget.perturb_every, budget.steps), budget.steps)
+        #: Milestones that a trial has got to since its last checkpoint.
         self._since_saved: dict[str, set[int]] = {}
 
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Tune's answer; a stop is told."""
-        before = self._rungs_of(trial.trial_id)
-        answer: str = super().on_trial_result(tune_controller, trial, result)
-        new = self._rungs_of(trial.trial_id) - before
-        self._since_saved.setdefault(trial.trial_id, set()).update(new)
-        if answer == self.STOP:
-            self._context.decided([Decision("stop", str(trial), result[TIME], None, {})])
-        return answer
+    def reported(self, trial: str, report: Mapping[str, Any], others_wait: bool) -> Action:
+        """Stops a weak trial at a rung."""
+        rung = self._next_rung(trial, report)
+        score = self._goal.score_of(report)
+        if rung is None or score is None:
+            return Action.CONTINUE
+        weak = score < rung.cutoff
+        rung.scores[trial] = score
+        self._since_saved.setdefault(trial, set()).add(rung.milestone)
+        return Action.STOP if weak else Action.CONTINUE
 
-    def saved(self, trial: Any) -> None:
-        """A resume goes on behind these rungs."""
-        self._since_saved.pop(trial.trial_id, None)
+    def saved(self, trial: str) -> None:
+        """Counts the trial's rungs: a resumed trial continues behind them."""
+        self._since_saved.pop(trial, None)
 
-    def _rungs_of(self, trial_id: str) -> set[int]:
-        rungs = self._brackets[0]._rungs
-        return {n for n, (_, recorded) in enumerate(rungs) if trial_id in recorded}
+    def ended(self, trial: str, report: Mapping[str, Any] | None) -> None:
+        """Records the last score of a trial that ended at its budget."""
+        if report is None:
+            return
+        rung = self._next_rung(trial, report)
+        score = self._goal.score_of(report)
+        if rung is not None and score is not None:
+            rung.scores[trial] = score
+
+    def _next_rung(self, trial: str, report: Mapping[str, Any]) -> Rung | None:
+        """The highest rung that a trial is old enough for; None where it has a score there."""
+        age = report.get(TIME, 0)
+        reached = next((rung for rung in self._rungs if age >= rung.milestone), None)
+        return None if reached is None or trial in reached.scores else reached
 
     def get_state(self) -> dict[str, Any]:
-        """The scores recorded on each rung, by trial: Tune saves no scheduler itself.
-
-        What a trial reported since its last checkpoint, it will report again after a resume.
-        """
+        """The scores recorded on each rung, by trial."""
         return {
             "rungs": [
                 {
-                    name: score
-                    for name, score in recorded.items()
-                    if number not in self._since_saved.get(name, ())
+                    trial: score
+                    for trial, score in rung.scores.items()
+                    if rung.milestone not in self._since_saved.get(trial, ())
                 }
-                for number, (_, recorded) in enumerate(self._brackets[0]._rungs)
+                for rung in self._rungs
             ]
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Puts the recorded scores back."""
-        for (_, recorded), saved in zip(self._brackets[0]._rungs, state["rungs"], strict=True):
-            recorded.update(saved)
+        for rung, scores in zip(self._rungs, state["rungs"], strict=True):
+            rung.scores.update(scores)
+
+
+def rungs(first: int, last: int) -> list[Rung]:
+    """Rungs at ``first`` environment steps, three times as many and so on up to ``last``.
+
+    Returns:
+        The highest first.
+    """
+    # As Tune counts them, rounding included.
+    count = int(np.log(last / first) / np.log(REDUCTION_FACTOR) + 1)
+    return [Rung(first * REDUCTION_FACTOR**k) for k in reversed(range(count))]
 
 
 def build(context: SchedulerContext) -> Asha:

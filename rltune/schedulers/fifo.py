@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ray.tune.schedulers import FIFOScheduler
-
-from rltune.schedulers.base import SchedulerContext
-from rltune.schedulers.reuse_actors import ReuseActorsMixin
+from rltune.schedulers.base import Action, SchedulerContext, Turn
 
 
-class Fifo(ReuseActorsMixin, FIFOScheduler):
-    """Tune's own."""
+class Fifo:
+    """Starts trials in the order in which they wait, and lets them train."""
 
-    def __init__(self, context: SchedulerContext) -> None:
-        super().__init__()
-        self._context = context
+    def added(self, trial: str, settings: Mapping[str, Any]) -> None:
+        """Keeps nothing."""
+
+    def reported(self, trial: str, report: Mapping[str, Any], others_wait: bool) -> Action:
+        """Lets the trial continue."""
+        return Action.CONTINUE
+
+    def saved(self, trial: str) -> None:
+        """Keeps nothing."""
+
+    def ended(self, trial: str, report: Mapping[str, Any] | None) -> None:
+        """Keeps nothing."""
+
+    def choose(self, waiting: Sequence[str]) -> Turn:
+        """Starts the first in line."""
+        return Turn(waiting[0] if waiting else None)
 
     def get_state(self) -> dict[str, Any]:
-        """Nothing to keep."""
+        """No state."""
         return {}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -27,5 +37,5 @@ class Fifo(ReuseActorsMixin, FIFOScheduler):
 
 
 def build(context: SchedulerContext) -> Fifo:
-    """Trials in the order they were made."""
-    return Fifo(context)
+    """First in, first out."""
+    return Fifo()

@@ -13,22 +13,17 @@ How to explore is another question, answered by an :class:`Explorer`. Source: Ja
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from ray.train._internal.checkpoint_manager import _TrainingResult
-from ray.tune import Checkpoint
-from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler
 
 from rltune.errors import BadCheckpoint
 from rltune.runs import checkpoints
 from rltune.runs.checkpoints import REPLAY_FILE
-from rltune.schedulers.base import TIME, Decision, SchedulerContext
-from rltune.schedulers.reuse_actors import ReuseActorsMixin
+from rltune.runs.folder import number_of
+from rltune.schedulers.base import TIME, Action, Change, Decision, SchedulerContext, Turn
 
 
 class Explorer(Protocol):
@@ -52,7 +47,7 @@ class Explorer(Protocol):
         """Everything that later choices depend on, as JSON holds it."""
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on exactly where :meth:`get_state` was called."""
+        """Continues exactly where :meth:`get_state` was called."""
 
 
 @dataclass
@@ -94,158 +89,116 @@ class MemberState:
         return 0.0 if mine == other else mine - other
 
 
-class Population(ReuseActorsMixin, FIFOScheduler):
+class Population:
     """PBT in both its modes. A member keeps its own clock: weights move, time does not.
 
     Structural settings (the network's, the environments') go with the weights, unchanged.
     """
 
     def __init__(self, context: SchedulerContext, explorer: Explorer) -> None:
-        super().__init__()
         self._context = context
         self._budget = context.spec.budget
         self._goal = context.spec.goal
         self.explorer = explorer
         self.members: dict[str, MemberState] = {}
-        self._trials: dict[str, Trial] = {}
+        #: The whole configuration of every trial that was ever added.
+        self._settings: dict[str, Mapping[str, Any]] = {}
+        self._ended: set[str] = set()
         #: Reports that end an interval, until the checkpoint that belongs to them is written.
         self._reported: dict[str, Mapping[str, Any]] = {}
-        #: Those of them whose member goes on at once, with nothing to decide.
+        #: Those of them whose member continues at once, with nothing to decide.
         self._alone: set[str] = set()
         self.rng = np.random.default_rng([context.spec.seed, 4])
 
-    # What Tune tells --------------------------------------------------------------------------
+    # What happens to a member -----------------------------------------------------------------
 
-    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """A new member, one of before a resume, or one that is tried again after a failure."""
-        super().on_trial_add(tune_controller, trial)
-        self._trials[trial.trial_id] = trial
-        first = MemberState(next_due=self._budget.perturb_every)
-        self.members.setdefault(trial.trial_id, first)
+    def added(self, trial: str, settings: Mapping[str, Any]) -> None:
+        """Takes in a new member, a resumed one, or one that is tried again after a failure."""
+        self._settings[trial] = settings
+        self._ended.discard(trial)
+        self.members.setdefault(trial, MemberState(next_due=self._budget.perturb_every))
 
-    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+    def reported(self, trial: str, report: Mapping[str, Any], others_wait: bool) -> Action:
         """Ends the interval where it is over: the member is saved, and waits."""
-        member = self.members[trial.trial_id]
-        diverged = "diverged/what" in result
-        if result[TIME] < member.next_due and not diverged:
-            return str(self.CONTINUE)
-        self._reported[trial.trial_id] = result
-        if self._goes_on_alone(trial, result):
-            self._alone.add(trial.trial_id)
-            tune_controller._schedule_trial_save(trial, result)
-            return str(self.CONTINUE)
-        return str(self.PAUSE)
+        if report[TIME] < self.members[trial].next_due and not _diverged(report):
+            return Action.CONTINUE
+        self._reported[trial] = report
+        if not others_wait and self._continues_alone(trial, report):
+            self._alone.add(trial)
+            return Action.SAVE
+        return Action.PAUSE
 
-    def saved(self, trial: Trial) -> None:
-        """The checkpoint is written that belongs to a member's last report."""
-        result = self._reported.pop(trial.trial_id, None)
-        if result is None:
+    def saved(self, trial: str) -> None:
+        """Counts a member's last report: the checkpoint that belongs to it is written."""
+        report = self._reported.pop(trial, None)
+        if report is None:
             return
-        member = self.members[trial.trial_id]
-        member.env_steps = result[TIME]
-        member.scores.append(self._goal.score_of(result))
-        member.diverged = "diverged/what" in result
+        member = self.members[trial]
+        member.env_steps = report[TIME]
+        member.scores.append(self._goal.score_of(report))
+        member.diverged = _diverged(report)
         every = self._budget.perturb_every
         member.next_due = (member.env_steps // every + 1) * every
         if _finite(member.score) and not member.diverged:
-            self.explorer.observe(
-                trial.trial_id, member.env_steps, float(member.score or 0.0), trial.config
-            )
-        member.waits = trial.trial_id not in self._alone
-        self._alone.discard(trial.trial_id)
+            score = float(member.score or 0.0)
+            self.explorer.observe(trial, member.env_steps, score, self._settings[trial])
+        member.waits = trial not in self._alone
+        self._alone.discard(trial)
 
-    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: Any) -> None:
-        """Its budget is spent: it is neither donor nor clone any more."""
-
-    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """It failed; where it is tried again, it is added again."""
-        self._reported.pop(trial.trial_id, None)
-        self._alone.discard(trial.trial_id)
-
-    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        """It was ended while it waited."""
-
-    def debug_string(self) -> str:
-        """For Tune."""
-        return type(self).__name__
+    def ended(self, trial: str, report: Mapping[str, Any] | None) -> None:
+        """Makes the member neither donor nor clone any more; one that failed may come back."""
+        self._ended.add(trial)
+        self._reported.pop(trial, None)
+        self._alone.discard(trial)
 
     # Whose turn it is -------------------------------------------------------------------------
 
-    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """The member that is furthest behind, once a slot is free: nobody starves."""
+    def choose(self, waiting: Sequence[str]) -> Turn:
+        """The member that is furthest behind: nobody starves."""
         live = self._live()
-        if live and all(self.members[trial.trial_id].diverged for trial in live):
-            for trial in live:  # nobody is left whom they could copy
-                tune_controller.stop_trial(trial)
-            return None
-        if self._budget.synchronous:
-            self._pass_barrier()
-        return next((t for t in self._in_line(tune_controller) if self._may_start(t)), None)
+        if live and all(self.members[trial].diverged for trial in live):
+            return Turn(stops=live)  # nobody is left whom they could copy
+        changes: list[Change] = []
+        if self._budget.synchronous and all(self.members[trial].waits for trial in live):
+            changes = self._settle(live)
+        for trial in sorted(waiting, key=lambda t: (self.members[t].env_steps, number_of(t))):
+            if self.members[trial].waits and not self._budget.synchronous:
+                changes += self._settle([trial])
+            # A diverged member waits on, for somebody to copy.
+            if not self.members[trial].waits:
+                return Turn(trial, changes)
+        return Turn(None, changes)
 
-    def _in_line(self, controller: Any) -> list[Trial]:
-        """Those who may start now, the one furthest behind first."""
-        busy = {t for t in self._trials.values() if t.status == Trial.RUNNING}
-        busy |= controller._resetting_trials
-        if not controller._actor_cache.num_cached_objects:
-            # Without an idle process, one that is being started for a trial takes its slot.
-            busy |= {t for t in self._trials.values() if t in controller._trial_to_actor}
-        if len(busy) >= self._context.slots:
-            return []
-        waiting = [
-            trial
-            for trial in self._trials.values()
-            if trial.status in (Trial.PENDING, Trial.PAUSED) and trial not in busy
-        ]
-        return sorted(waiting, key=lambda t: (self.members[t.trial_id].env_steps, t.trial_id))
-
-    def _may_start(self, trial: Trial) -> bool:
-        """Decides about a member. False for one that waits for the others, or, diverged, for
-        somebody to copy.
-        """
-        member = self.members[trial.trial_id]
-        if member.waits and not self._budget.synchronous:
-            self._settle({trial: self._donor(trial)})
-        return not member.waits
-
-    def _pass_barrier(self) -> None:
-        """Decides about all members at once, when each of them waits at the end of its interval."""
-        live = self._live()
-        if live and all(self.members[trial.trial_id].waits for trial in live):
-            self._settle({trial: self._donor(trial) for trial in live})
-
-    def _settle(self, donors: Mapping[Trial, Trial | None]) -> None:
-        """What members go on from is decided: their own weights, or a donor's."""
+    def _settle(self, trials: Sequence[str]) -> list[Change]:
+        """Decides what members continue from: their own weights, or a donor's."""
+        donors = {trial: self._donor(trial) for trial in trials}
         # A donor's configuration is what it ran at, also where it becomes a clone itself.
-        configs = {trial.trial_id: trial.config for trial in self._trials.values()}
-        decisions = [
-            self._exploit(trial, donor, configs[donor.trial_id])
+        settings = dict(self._settings)
+        changes = [
+            self._exploit(trial, donor, settings[donor])
             for trial, donor in donors.items()
             if donor is not None
         ]
-        for trial in donors:
-            member = self.members[trial.trial_id]
-            member.waits = member.diverged
-        if decisions:
-            self._context.decided(decisions)
+        for trial in trials:
+            self.members[trial].waits = self.members[trial].diverged
+        return changes
 
-    def _goes_on_alone(self, trial: Trial, result: Mapping[str, Any]) -> bool:
-        """Whether a member may go on in its process: nobody waits, and it keeps its weights."""
-        if self._budget.synchronous or "diverged/what" in result:
+    def _continues_alone(self, trial: str, report: Mapping[str, Any]) -> bool:
+        """Whether a member, for which nobody waits, keeps its weights and so its process."""
+        if self._budget.synchronous or _diverged(report):
             return False
-        if any(t.status in (Trial.PENDING, Trial.PAUSED) for t in self._live()):
-            return False
-        member = self.members[trial.trial_id]
-        now = replace(member, scores=[*member.scores, self._goal.score_of(result)])
-        return not self._is_low(trial.trial_id, now)
+        member = self.members[trial]
+        now = replace(member, scores=[*member.scores, self._goal.score_of(report)])
+        return not self._is_low(trial, now)
 
     # Whose weights ----------------------------------------------------------------------------
 
-    def _live(self) -> list[Trial]:
-        return [trial for trial in self._trials.values() if not trial.is_finished()]
+    def _live(self) -> list[str]:
+        return [trial for trial in self._settings if trial not in self._ended]
 
     def _ranked(self) -> dict[str, MemberState]:
         """Every live member that has a return, and is old enough to be counted."""
-        members = {trial.trial_id: self.members[trial.trial_id] for trial in self._live()}
+        members = {trial: self.members[trial] for trial in self._live()}
         return {
             name: member
             for name, member in members.items()
@@ -262,23 +215,26 @@ class Population(ReuseActorsMixin, FIFOScheduler):
         others = {other: body for other, body in self._ranked().items() if other != name}
         low = self._quantile(len(others) + 1)
         leads = {other: body.lead(member) for other, body in others.items()}
-        above = sum(lead > 0 or (lead == 0 and other < name) for other, lead in leads.items())
+        above = sum(
+            lead > 0 or (lead == 0 and number_of(other) < number_of(name))
+            for other, lead in leads.items()
+        )
         return low > 0 and above > len(others) - low
 
-    def _donor(self, trial: Trial) -> Trial | None:
+    def _donor(self, trial: str) -> str | None:
         """One of the best at random; the next best where its checkpoint is damaged."""
-        clone = self.members[trial.trial_id]
+        clone = self.members[trial]
         ranked = self._ranked()
-        if trial.trial_id not in ranked or not (
-            clone.diverged or self._is_low(trial.trial_id, clone)
-        ):
+        if trial not in ranked or not (clone.diverged or self._is_low(trial, clone)):
             return None
-        order = sorted(ranked, key=lambda name: (_as_score(ranked[name].score), name), reverse=True)
+        order = sorted(
+            ranked, key=lambda name: (_as_score(ranked[name].score), number_of(name)), reverse=True
+        )
         able = [name for name in order if self._gives(ranked[name], clone)]
         best = [name for name in order[: max(1, self._quantile(len(order)))] if name in able]
         shuffled = [best[i] for i in self.rng.permutation(len(best))]
         others = [name for name in able if name not in best]
-        return next((self._trials[n] for n in shuffled + others if self._intact(n)), None)
+        return next(filter(self._intact, shuffled + others), None)
 
     def _gives(self, donor: MemberState, clone: MemberState) -> bool:
         """Whether a member is a donor for another: healthy, and better by more than the margin."""
@@ -299,26 +255,24 @@ class Population(ReuseActorsMixin, FIFOScheduler):
             return False
         return True
 
-    def _exploit(self, trial: Trial, donor: Trial, config: Mapping[str, Any]) -> Decision:
-        """The member's next start is a changed copy of the donor, which ran at ``config``."""
-        member, other = self.members[trial.trial_id], self.members[donor.trial_id]
-        source, memory = (self._context.checkpoint_of(t.trial_id) for t in (donor, trial))
-        changed = self.explorer.explore(
-            trial.trial_id, member.env_steps, float(other.score or 0.0), config
-        )
+    def _exploit(self, trial: str, donor: str, settings: Mapping[str, Any]) -> Change:
+        """Makes the member's next start a changed copy of the donor, which ran at ``settings``."""
+        member, other = self.members[trial], self.members[donor]
+        source, memory = map(self._context.checkpoint_of, (donor, trial))
+        score = float(other.score or 0.0)
+        changed = self.explorer.explore(trial, member.env_steps, score, settings)
         exploit = {
-            "donor": donor.trial_id,
+            "donor": donor,
             "env_steps": member.env_steps,
             "own_checkpoint": None if memory is None else str(memory),
         }
-        trial.set_config({**config, **changed, "seed": trial.config["seed"], "exploit": exploit})
-        start_from(trial, source)
+        own = {"seed": self._settings[trial]["seed"], "exploit": exploit}
+        self._settings[trial] = {**settings, **changed, **own}
         member.cloned_at = len(member.scores)
         member.diverged = False
-        searched = {name: trial.config[name] for name in self._context.spec.space}
-        return Decision(
-            "exploit", str(trial), member.env_steps, str(donor), searched, other.env_steps
-        )
+        searched = {name: self._settings[trial][name] for name in self._context.spec.space}
+        decision = Decision("exploit", trial, member.env_steps, donor, searched, other.env_steps)
+        return Change(decision, self._settings[trial], source)
 
     # A resume ---------------------------------------------------------------------------------
 
@@ -331,19 +285,14 @@ class Population(ReuseActorsMixin, FIFOScheduler):
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on where :meth:`get_state` was called; trials are added afterwards."""
+        """Continues where :meth:`get_state` was called; trials are added afterwards."""
         self.members = {name: MemberState(**body) for name, body in state["members"].items()}
         self.explorer.set_state(state["explorer"])
         self.rng.bit_generator.state = state["rng"]
 
 
-def start_from(trial: Trial, path: Path | None) -> None:
-    """The trial's next start loads this checkpoint, and counts its iterations on."""
-    metrics = {"training_iteration": trial.last_result.get("training_iteration", 0)}
-    checkpoint = None if path is None else Checkpoint.from_directory(str(path))
-    trial.run_metadata.checkpoint_manager._latest_checkpoint_result = (
-        None if checkpoint is None else _TrainingResult(checkpoint=checkpoint, metrics=metrics)
-    )
+def _diverged(report: Mapping[str, Any]) -> bool:
+    return "diverged/what" in report
 
 
 def _finite(score: float | None) -> bool:

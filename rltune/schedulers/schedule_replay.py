@@ -3,80 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from ray.tune.experiment import Trial
-from ray.tune.schedulers import FIFOScheduler
-
 from rltune.runs.checkpoints import RECORD_FILE
+from rltune.runs.folder import number_of
 from rltune.runs.json_text import loads
-from rltune.schedulers.base import TIME, Decision, SchedulerContext
-from rltune.schedulers.reuse_actors import ReuseActorsMixin
+from rltune.schedulers.base import TIME, Action, Change, Decision, SchedulerContext, Turn
+from rltune.schedulers.fifo import Fifo
 
 #: Searched settings, by name.
 Settings = Mapping[str, Any]
 
 
-class ScheduleReplay(ReuseActorsMixin, FIFOScheduler):
+class ScheduleReplay(Fifo):
     """Every trial runs to its end, at the settings that its arm's schedule has for its age.
 
-    At the first report at or past a change a trial is saved, and goes on from that checkpoint at
+    At the first report at or past a change a trial is saved, and continues from that checkpoint at
     the new settings. All arms pause where any of them changes: a pause cuts episodes and adds a
     checkpoint, and the arms shall differ in nothing but their settings.
 
-    What is due follows from the age of the checkpoint that a trial goes on from, also after a
+    What is due follows from the age of the checkpoint that a trial continues from, also after a
     resume or a failure: there is nothing to save.
     """
 
     def __init__(
         self, context: SchedulerContext, changes: Sequence[int], due: Callable[[int, int], Settings]
     ) -> None:
-        super().__init__()
         self._context = context
         self._changes = changes
         self._due = due
-        #: The checkpoint that a trial goes on from, and its age there.
-        self._starts: dict[str, tuple[str, int]] = {}
+        self._settings: dict[str, Mapping[str, Any]] = {}
+        #: Age of the checkpoint that a trial continues from.
+        self._ages: dict[str, int] = {}
+        self._pausing: set[str] = set()
+        #: Trials whose next start has not been decided yet; the values say nothing.
+        self._open: dict[str, None] = {}
 
-    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Pauses where a change is due."""
-        _, since = self._starts.get(trial.trial_id, ("", 0))
-        due = any(since < at <= result[TIME] for at in self._changes)
-        return str(self.PAUSE if due else self.CONTINUE)
+    def added(self, trial: str, settings: Mapping[str, Any]) -> None:
+        """Keeps the trial's settings."""
+        self._settings[trial] = settings
+        self._open[trial] = None
 
-    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """One that paused goes on before another begins."""
-        waiting = [
-            trial
-            for trial in tune_controller.get_trials()
-            if trial.status in (Trial.PENDING, Trial.PAUSED)
-        ]
-        for trial in waiting:
-            self._set_due(trial)
-        waiting.sort(key=lambda trial: (trial.status != Trial.PAUSED, trial.trial_id))
-        return next(iter(waiting), None)
+    def reported(self, trial: str, report: Mapping[str, Any], others_wait: bool) -> Action:
+        """Pauses the trial where a change is due."""
+        since = self._ages[trial]
+        if not any(since < at <= report[TIME] for at in self._changes):
+            return Action.CONTINUE
+        self._pausing.add(trial)
+        return Action.PAUSE
 
-    def _set_due(self, trial: Trial) -> None:
-        """Sets what is due at the age of the checkpoint that a trial goes on from."""
-        latest = trial.run_metadata.checkpoint_manager.latest_checkpoint_result
-        path = "" if latest is None else latest.checkpoint.path
-        if self._starts.get(trial.trial_id, ("", 0))[0] == path:
-            return
-        age = int(loads((Path(path) / RECORD_FILE).read_text())["env_steps"]) if path else 0
-        self._starts[trial.trial_id] = (path, age)
-        due = dict(self._due(int(trial.trial_id[1:]), age))
-        if all(trial.config[name] == value for name, value in due.items()):
-            return
-        trial.set_config({**trial.config, **due})
-        self._context.decided([Decision("change", str(trial), age, None, due)])
+    def saved(self, trial: str) -> None:
+        """Counts a pause: the checkpoint that the trial continues from is written."""
+        if trial in self._pausing:
+            self._pausing.discard(trial)
+            self._open[trial] = None
 
-    def get_state(self) -> dict[str, Any]:
-        """Nothing to keep."""
-        return {}
+    def ended(self, trial: str, report: Mapping[str, Any] | None) -> None:
+        """Forgets that the trial waits."""
+        self._pausing.discard(trial)
+        self._open.pop(trial, None)
 
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Nothing was kept."""
+    def choose(self, waiting: Sequence[str]) -> Turn:
+        """Starts a trial that has begun before another begins, at the settings that are due."""
+        changes = [change for trial in self._open if (change := self._change(trial))]
+        self._open.clear()
+        order = sorted(waiting, key=lambda trial: (not self._ages[trial], number_of(trial)))
+        return Turn(order[0] if order else None, changes)
+
+    def _change(self, trial: str) -> Change | None:
+        """Brings the trial to the settings due at the age of the checkpoint it continues from."""
+        path = self._context.checkpoint_of(trial)
+        age = 0 if path is None else int(loads((path / RECORD_FILE).read_text())["env_steps"])
+        self._ages[trial] = age
+        due = dict(self._due(number_of(trial), age))
+        settings = self._settings[trial]
+        if all(settings[name] == value for name, value in due.items()):
+            return None
+        self._settings[trial] = {**settings, **due}
+        return Change(Decision("change", trial, age, None, due), self._settings[trial])
 
 
 def build(

@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import psutil
 import ray
@@ -16,6 +15,7 @@ from rltune.errors import BadInput, MachineError
 from rltune.processes import descendants, machine
 from rltune.request import capacity
 from rltune.spec import RunSpec
+from rltune.sweeps.ray_adapter import driver
 from rltune.sweeps.surroundings import (
     QUIET,
     changed,
@@ -67,12 +67,8 @@ def ray_session(spec: RunSpec) -> Iterator[int]:
 
 def _shut_down() -> None:
     """Ends Ray, and every process below a Ray of our own: no environment is left alive."""
-    node = ray._private.worker._global_node  # None where a callback has ended Ray already
-    raylets = node.all_processes.get("raylet", []) if node else []
     below = [
-        child
-        for raylet in raylets
-        for child in psutil.Process(raylet.process.pid).children(recursive=True)
+        child for pid in driver.raylets() for child in psutil.Process(pid).children(recursive=True)
     ]
     ray.shutdown()
     descendants.end(psutil.wait_procs(below, timeout=descendants.PATIENCE)[1])
@@ -121,15 +117,13 @@ def _start(spec: RunSpec) -> None:
     before = _children()
     try:
         with descendants.marked():
-            ray.init(
-                address="local",
-                num_cpus=_cpus_here(spec),
-                include_dashboard=False,
+            driver.start(
+                cpus=_cpus_here(spec),
+                memory=_memory_here(),
+                folder=temporary_folder(),
                 log_to_driver=False,
                 logging_level=QUIET,
-                _temp_dir=temporary_folder(),
                 job_config=job_config(),
-                **_memory_here(),
             )
     except BaseException as error:  # Ctrl-C, too
         _end_what_started(before)
@@ -143,10 +137,9 @@ def _cpus_here(spec: RunSpec) -> int:
     return max(1, math.ceil(capacity.trials_at_a_time(spec) * spec.cpus_of_a_trial))
 
 
-def _memory_here() -> dict[str, Any]:
+def _memory_here() -> int | None:
     """Memory that trials may reserve, where less is granted than Ray takes the machine to have."""
-    limited = machine.memory().limit
-    return {"_memory": machine.free_memory().amount} if limited else {}
+    return machine.free_memory().amount if machine.memory().limit else None
 
 
 def _children() -> set[int]:

@@ -27,18 +27,19 @@ from rltune.sweeps import ray_session
 from rltune.sweeps.jobs import job_in, job_of
 from rltune.sweeps.jobs.base import Job
 from rltune.sweeps.open_decisions import OpenDecisions
+from rltune.sweeps.ray_adapter.console import Quiet
+from rltune.sweeps.ray_adapter.scheduler import TuneScheduler
 from rltune.sweeps.rehearsal import rehearse
 from rltune.sweeps.signals import Signals
 from rltune.sweeps.stopping import SweepStopper
 from rltune.sweeps.summary import finish, score_again
-from rltune.sweeps.sweep_state import SweepState
+from rltune.sweeps.sweep_state import Stateful, SweepState
 from rltune.sweeps.trial_events import Clock, TrialEvents
 from rltune.sweeps.trial_source import TrialSource
 from rltune.sweeps.trial_table import TrialTable
 
 # isort: split
 from ray import tune
-from ray.tune.progress_reporter import TrialProgressCallback
 
 __all__ = ["resume", "run"]
 
@@ -169,15 +170,10 @@ def _train(
     )
     seed_everything(spec.seed)
 
-    def decided(new: Sequence[Decision]) -> None:
-        decisions.add(new)
-        trials.changed = True  # saved before the trials that are decided about report again
-
     with ray_session.ray_session(spec) as slots:
-        scheduler = job.scheduler(
-            SchedulerContext(spec, decided, slots, trials.checkpoint_of, callbacks.notice)
-        )
-        parts = {
+        context = SchedulerContext(spec, trials.checkpoint_of, callbacks.notice)
+        scheduler = job.scheduler(context)
+        parts: dict[str, Stateful] = {
             "scheduler": scheduler,
             "searcher": job.searcher,
             "ending": stopper,
@@ -186,6 +182,12 @@ def _train(
         state = SweepState(spec, folder, trials, parts)
         state.restore()
         source = TrialSource(spec, job, trials)
+
+        def decided(new: Sequence[Decision]) -> None:
+            decisions.add(new)
+            if any(decision.kind == "exploit" for decision in new):
+                state.write()  # an exploit is saved before it takes effect
+
         state.write()
         signals.check()
         if not source.is_finished():
@@ -197,7 +199,7 @@ def _train(
                 folder,
                 trainable,
                 source,
-                scheduler,
+                TuneScheduler(scheduler, slots, decided),
                 stopper,
                 [events, TakeOver(signals), Quiet()],
             )
@@ -213,7 +215,7 @@ def _run_tune(
     folder: RunFolder,
     trainable: type,
     source: TrialSource,
-    scheduler: Any,
+    scheduler: TuneScheduler,
     stopper: SweepStopper,
     callbacks: list[tune.Callback],
 ) -> None:
@@ -251,13 +253,6 @@ class TakeOver(tune.Callback):
     def setup(self, **_: Any) -> None:
         """Takes the signal back."""
         self._signals.take_over()
-
-
-class Quiet(TrialProgressCallback):
-    """Takes the place of the one that Tune adds, which prints a line for each trial that ends."""
-
-    def _print(self, msg: str) -> None:
-        """Nothing: callbacks show what there is to see."""
 
 
 def base_config(spec: RunSpec, pauses: Sequence[int]) -> dict[str, Any]:
@@ -302,7 +297,7 @@ def checkpoint_frequency(spec: RunSpec) -> int:
 
 
 def seed_everything(seed: int) -> None:
-    """Seeds the driver's global generators: Tune's schedulers draw from them."""
+    """Seeds the global generators of this process, from which Tune may draw."""
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     torch.manual_seed(seed)

@@ -13,18 +13,15 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
-import ray
-from ray._private import ray_constants
 from ray.job_config import JobConfig
-from ray.tune.execution import class_cache
 
 import rltune
 from rltune.envs import arguments
 from rltune.errors import MachineError
 from rltune.runs import signatures
 from rltune.spec import RunSpec
+from rltune.sweeps.ray_adapter import console, driver
 
 #: Ray and Tune read these when they start, not when they are imported.
 VARIABLES = {
@@ -64,12 +61,10 @@ def surroundings(own_ray: bool) -> Iterator[None]:
     wanted = {**rotation, **VARIABLES, **_import_paths()}
     with ExitStack() as stack:
         if own_ray:
-            wanted |= _loopback(stack)
+            wanted |= driver.LOOPBACK
+            stack.enter_context(driver.loopback())
         stack.enter_context(changed(os.environ, wanted))
-        # "A worker died ...", on stdout, whatever log_to_driver says (ray 2.60,
-        # listen_error_messages); callbacks are notified by us.
-        silent = replaced(ray._private.worker, "print_to_stdstream", lambda *_, **__: None)
-        stack.enter_context(silent)
+        stack.enter_context(console.silenced())
         for logger in map(logging.getLogger, LOGGERS):
             stack.callback(logger.setLevel, logger.level)
             logger.setLevel(QUIET)
@@ -92,27 +87,15 @@ def changed(mapping: MutableMapping[str, str], values: Mapping[str, str]) -> Ite
 
 
 @contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Sets an attribute, and puts back what it replaced."""
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
-
-
-@contextmanager
 def trials_of_a_running_ray(spec: RunSpec) -> Iterator[None]:
     """Gives trials what the processes of a Ray that runs already could not inherit.
 
-    That is the path their modules are on, and secrets. Tune hands these variables to each process
-    that it starts for a trial (ray 2.60, class_cache).
+    That is the path their modules are on, and secrets.
     """
     paths = _import_paths()
     paths["PYTHONPATH"] += os.pathsep + "${PYTHONPATH}"
     variables = {**paths, **secrets(spec)}
-    with changed(class_cache.DEFAULT_ENV_VARS, variables):
+    with changed(driver.TRIAL_VARIABLES, variables):
         yield
 
 
@@ -128,18 +111,6 @@ def secrets(spec: RunSpec) -> dict[str, str]:
     """Secret arguments of the environment, which trials find in their variables."""
     names = arguments.secret_variables(spec.env_options.env_args)
     return {name: os.environ[name] for name in names}
-
-
-def _loopback(stack: ExitStack) -> dict[str, str]:
-    """Variables that make Ray listen on 127.0.0.1 alone.
-
-    ``ray.init(_node_ip_address="127.0.0.1")`` puts the machine's own address in its place and
-    listens on every interface (ray 2.60, services.resolve_ip_for_localhost; CVE-2023-48022). What
-    it does on a machine that cannot form clusters is what is wanted. Processes that Ray starts
-    read the variable, this one has read it already.
-    """
-    stack.enter_context(replaced(ray_constants, "ENABLE_RAY_CLUSTER", False))
-    return {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 def _import_paths() -> dict[str, str]:
@@ -181,9 +152,7 @@ def job_config() -> JobConfig:
 
     Else they would (ray 2.60, worker.connect), and a ``torch.py`` that lies there would be run.
     """
-    config = JobConfig()
-    config._py_driver_sys_path = _OwnPaths()
-    return config
+    return driver.job_config(_OwnPaths())
 
 
 def temporary_folder() -> str:

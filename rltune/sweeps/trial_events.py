@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import ray.tune
 from ray.tune.experiment import Trial
@@ -23,7 +23,7 @@ from rltune.errors import MachineError
 from rltune.processes.descendants import end_orphans
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Report
-from rltune.schedulers.base import TIME
+from rltune.schedulers.base import TIME, Scheduler
 from rltune.spec import RunSpec
 from rltune.sweeps.failures import read_failure
 from rltune.sweeps.open_decisions import OpenDecisions
@@ -31,13 +31,6 @@ from rltune.sweeps.stall import StallWatch
 from rltune.sweeps.stopping import SweepStopper
 from rltune.sweeps.sweep_state import SweepState
 from rltune.sweeps.trial_table import TrialTable
-
-
-class Saves(Protocol):
-    """What is told that a trial's checkpoint is written."""
-
-    def saved(self, trial: Any) -> None:
-        """What the trial reported before counts from now on."""
 
 
 class Clock:
@@ -62,7 +55,7 @@ class TrialEvents(ray.tune.Callback):
         callbacks: Callbacks,
         clock: Clock,
         stopper: SweepStopper,
-        scheduler: Saves,
+        scheduler: Scheduler,
         trials: TrialTable,
         decisions: OpenDecisions,
         state: SweepState,
@@ -116,7 +109,7 @@ class TrialEvents(ray.tune.Callback):
     def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Counts what the scheduler heard of a trial from now on: its checkpoint is written."""
         self._trials.saved(trial)
-        self._scheduler.saved(trial)
+        self._scheduler.saved(trial.trial_id)
         self._stopper.failures = 0  # a trial got a step further
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-import copy
 from typing import Any
 
 from ray.tune.experiment import Trial
-from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from rltune.schedulers import row
-from rltune.schedulers.population import start_from
 from rltune.spec import RunSpec
 from rltune.sweeps.jobs.base import Job
+from rltune.sweeps.ray_adapter.trials import TrialFactory, restore
 from rltune.sweeps.trial_table import Entry, TrialTable
 
 
@@ -23,7 +20,8 @@ class TrialSource(SearchAlgorithm):
     It is over when its trials are, and not when the last one is handed out: Tune ends a paused
     trial's process once the search is finished and nobody waits in line, and then every exploit
     in a population as large as its slots would start a process (ray 2.60,
-    TuneController._maybe_cache_trial_actor). That can go together with ReuseActorsMixin.
+    TuneController._maybe_cache_trial_actor). That can go together with
+    :meth:`rltune.sweeps.ray_adapter.scheduler.TuneScheduler._keep_processes`.
     """
 
     def __init__(self, spec: RunSpec, job: Job, trials: TrialTable) -> None:
@@ -34,13 +32,11 @@ class TrialSource(SearchAlgorithm):
         self._count = trials.handed_out
         self._running: dict[str, dict[str, Any]] = {}
         self._given_up = False
-        self._parser: argparse.ArgumentParser = _make_parser()
-        self._experiment: dict[str, Any] = {}
 
     def add_configurations(self, experiments: Any) -> None:
         """Tune's description of what runs."""
         (experiment,) = experiments
-        self._experiment = experiment.spec
+        self._factory = TrialFactory(experiment)
 
     @property
     def total_samples(self) -> int:
@@ -62,25 +58,20 @@ class TrialSource(SearchAlgorithm):
         return trial
 
     def _make(self, name: str, config: dict[str, Any]) -> Trial:
-        experiment = copy.deepcopy(self._experiment)
-        experiment["config"] = {**experiment["config"], **config}
-        creators = ("trial_name_creator", "trial_dirname_creator")
-        experiment |= dict.fromkeys(creators, lambda _trial: name)
-        trial = _create_trial_from_spec(experiment, self._parser, trial_id=name)
-        # Its folder may be there from before a resume; Tune would make another.
-        trial.relative_logdir = trial.storage.trial_dir_name = name
+        trial = self._factory.make(name, config)
         self._running[name] = config
         return trial
 
     def _again(self, entry: Entry) -> Trial:
         """A trial of before a resume, at its last checkpoint."""
         trial = self._make(entry.id, self._trials.config_of(entry))
-        trial.run_metadata.num_failures = entry.failures
-        trial.run_metadata.last_result = {"training_iteration": entry.training_iteration}
-        trial.storage.current_checkpoint_index = entry.checkpoint_index
-        start = self._trials.start_of(entry)
-        if start is not None:
-            start_from(trial, start)
+        restore(
+            trial,
+            failures=entry.failures,
+            training_iteration=entry.training_iteration,
+            checkpoint_index=entry.checkpoint_index,
+            start=self._trials.start_of(entry),
+        )
         if row(self._spec.budget.scheduler).population:
             trial.set_status(Trial.PAUSED)  # the scheduler says whose turn it is
         self._trials.added(trial, entry)

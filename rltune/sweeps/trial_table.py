@@ -16,8 +16,8 @@ from rltune.runs import checkpoints
 from rltune.runs.checkpoints import POLICY_FILE, RECORD_FILE
 from rltune.runs.folder import RunFolder, number_of
 from rltune.schedulers.base import TIME
-from rltune.schedulers.population import start_from
 from rltune.spec import RunSpec
+from rltune.sweeps.ray_adapter.trials import last_saved, start_from
 
 #: Checkpoints a trial keeps. With fewer a donor's could go before its clone has read it.
 CHECKPOINTS_KEPT = 4
@@ -114,14 +114,15 @@ class TrialTable:
     def saved(self, trial: Trial) -> None:
         """A trial has written a checkpoint."""
         entry = self._entries[trial.trial_id]
-        result = trial.run_metadata.checkpoint_manager.latest_checkpoint_result
-        path = self._relative(result.checkpoint.path)
+        saved = last_saved(trial)
+        assert saved is not None
+        path = self._relative(saved.path)
         self._entries[trial.trial_id] = replace(
             entry,
             checkpoint=path,
             checkpoint_index=int(path.rpartition("_")[2]),
-            env_steps=result.metrics[TIME],
-            training_iteration=result.metrics["training_iteration"],
+            env_steps=saved.report[TIME],
+            training_iteration=saved.report["training_iteration"],
         )
         self.changed = True
 
@@ -142,7 +143,7 @@ class TrialTable:
         record = self._folder.record(whole) if whole else {"env_steps": 0}
         self._entries[trial.trial_id] = replace(
             entry,
-            checkpoint=self._relative(str(whole)) if whole else None,
+            checkpoint=self._relative(whole) if whole else None,
             env_steps=record["env_steps"],
         )
 
@@ -177,12 +178,12 @@ class TrialTable:
 
     def _entry(self, trial: Trial) -> Entry:
         entry = self._entries[trial.trial_id]
-        result = trial.run_metadata.checkpoint_manager.latest_checkpoint_result
+        saved = last_saved(trial)
         return replace(
             entry,
             status=trial.status,
             config=self._kept(trial.config),
-            start=None if result is None else self._relative(result.checkpoint.path),
+            start=None if saved is None else self._relative(saved.path),
             failures=trial.num_failures,
         )
 
@@ -191,7 +192,7 @@ class TrialTable:
         kept = {name: value for name, value in config.items() if name in names}
         return _with_memory(kept, self._relative)
 
-    def _relative(self, path: str) -> str:
+    def _relative(self, path: str | Path) -> str:
         return str(Path(path).relative_to(self._folder.path))
 
     def prune(self) -> None:
@@ -205,7 +206,7 @@ class TrialTable:
         for name in self._trials:
             paths = sorted(self._folder.path.glob(f"trials/{name}/checkpoints/checkpoint_*"))
             for path in paths[:-CHECKPOINTS_KEPT]:
-                if self._relative(str(path)) in used | self._used:
+                if self._relative(path) in used | self._used:
                     continue
                 if self._keeps_every_policy:
                     checkpoints.strip(path, (POLICY_FILE, RECORD_FILE))

@@ -1,41 +1,48 @@
-"""Populations whose returns stand in a table: driven as Tune drives them, without Ray."""
+"""Sweeps whose returns stand in a table: they drive a scheduler by its contract, without Ray."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ray.tune.experiment import Trial
 
-from rltune.engine.episodes import REWARD
 from rltune.request.resolve import make_spec
 from rltune.runs import checkpoints
 from rltune.schedulers import build
-from rltune.schedulers.base import TIME, Decision, SchedulerContext
-from rltune.schedulers.population import Population
+from rltune.schedulers.base import TIME, Action, Decision, SchedulerContext
 from rltune.searchers import build as build_searcher
 from rltune.searchers import starting_point
 
 REPORT = 250
 INTERVAL = 1_000
+WAITS = ("PENDING", "PAUSED")
 
 
-class NoIdleActors:
-    num_cached_objects = 0
+@dataclass
+class Trial:
+    """A trial; its ``start`` is the return that comes with the weights of its next start."""
+
+    trial_id: str
+    config: Mapping[str, Any]
+    status: str = "PENDING"
+    start: float = 0.0
+
+    @property
+    def ended(self) -> bool:
+        return self.status == "TERMINATED"
 
 
 class Table:
-    """Runs a population over a function that gives each member's next return.
+    """Runs trials over a function that gives each trial's next return.
 
     Args:
-        gain: of a member's number, its clock and its settings: what a report adds to its return.
+        gain: of a trial's name, its clock and its settings: what a report adds to its return.
+        save_every: reports between two checkpoints that the scheduler does not ask for; 0: none.
     """
-
-    _resetting_trials: frozenset[Trial] = frozenset()
-    _trial_to_actor: Mapping[Trial, Any] = {}
-    _actor_cache = NoIdleActors()
 
     def __init__(
         self,
@@ -46,6 +53,7 @@ class Table:
         slots: int = 2,
         steps: int = 6_000,
         seed: int = 0,
+        save_every: int = 0,
         **options: Any,
     ) -> None:
         self.told: list[Decision] = []
@@ -54,6 +62,7 @@ class Table:
         self.noticed: list[str] = []
         self.gain = gain
         self.folder = folder
+        self.save_every = save_every
         self.rng = np.random.default_rng(seed)
         population = {"perturb_every": INTERVAL, **options.pop("population", {})}
         self.spec = make_spec(
@@ -67,85 +76,136 @@ class Table:
             **options,
         )
         self.slots = slots
-        context = SchedulerContext(
-            self.spec, self._hear, slots, self.checkpoint_of, self.noticed.append
-        )
-        self.scheduler: Population = build(context)
-        self.scheduler._has_room = True  # there is no controller whose actors could be kept
+        context = SchedulerContext(self.spec, self.checkpoint_of, self.noticed.append)
+        self.scheduler = self.build(context)
         searcher = build_searcher(self.spec)
         self.trials = [
-            Trial(
-                "ppo",
-                trial_id=f"t{n:02d}",
-                config=starting_point(self.spec, searcher, n),
-                stub=True,
-            )
-            for n in range(members)
+            Trial(f"t{n:02d}", starting_point(self.spec, searcher, n)) for n in range(members)
         ]
+        self.by_name = {trial.trial_id: trial for trial in self.trials}
         for trial in self.trials:
-            trial.custom_trial_name = trial.trial_id
-            self.scheduler.on_trial_add(self, trial)
-        self.clock = dict.fromkeys((t.trial_id for t in self.trials), 0)
-        self.level = dict.fromkeys(self.clock, 0.0)
-        self.saved: dict[str, float] = {}
+            self.scheduler.added(trial.trial_id, trial.config)
+        self.clock = dict.fromkeys(self.by_name, 0)
+        self.level = dict.fromkeys(self.by_name, 0.0)
         #: For each report: the clocks of all members that are not done, and of those that wait.
         self.history: list[tuple[dict[str, int], dict[str, int]]] = []
 
-    def _hear(self, decisions: Sequence[Decision]) -> None:
-        self.told.extend(decisions)
-        self.told_at.extend(dict(self.clock) for _ in decisions)
+    def build(self, context: SchedulerContext) -> Any:
+        return build(context)
 
-    def checkpoint_of(self, trial_id: str) -> Path | None:
-        path = self.folder / trial_id
+    def checkpoint_of(self, name: str) -> Path | None:
+        path = self.folder / name
         return path if path.exists() else None
-
-    def stop_trial(self, trial: Trial) -> None:
-        trial.set_status(Trial.TERMINATED)
 
     def run(self, reports: int = 10_000) -> Table:
         """Until every member is done or nobody may start."""
         for _ in range(reports):
-            while (trial := self.scheduler.choose_trial_to_run(self)) is not None:
+            while (trial := self._choose()) is not None:
                 self._start(trial)
-            running = [trial for trial in self.trials if trial.status == Trial.RUNNING]
+            running = [trial for trial in self.trials if trial.status == "RUNNING"]
             if not running:
                 break
             self.report(running[self.rng.integers(len(running))])
         return self
 
-    def _start(self, trial: Trial) -> None:
-        trial.set_status(Trial.RUNNING)
-        donor = (trial.config.get("exploit") or {}).get("donor")
-        if donor and self.told and self.told[-1].trial == trial.trial_id:
-            self.level[trial.trial_id] = self.saved[donor]
+    def _choose(self) -> Trial | None:
+        running = sum(trial.status == "RUNNING" for trial in self.trials)
+        waiting = [trial.trial_id for trial in self.trials if trial.status in WAITS]
+        turn = self.scheduler.choose(waiting if running < self.slots else [])
+        for change in turn.changes:
+            trial = self.by_name[change.decision.trial]
+            trial.config = change.settings
+            if change.checkpoint is not None:
+                trial.start = float((change.checkpoint / "weights").read_text())
+            self._hear(change.decision)
+        for name in turn.stops:
+            self._end(self.by_name[name], None)
+        return None if turn.start is None else self.by_name[turn.start]
 
-    def report(self, trial: Trial, **more: Any) -> None:
+    def _hear(self, decision: Decision) -> None:
+        self.told.append(decision)
+        self.told_at.append(dict(self.clock))
+
+    def _start(self, trial: Trial) -> None:
+        trial.status = "RUNNING"
+        self.level[trial.trial_id] = trial.start
+
+    def _end(self, trial: Trial, report: Mapping[str, Any] | None) -> None:
+        trial.status = "TERMINATED"
+        self.scheduler.ended(trial.trial_id, report)
+
+    def report(self, trial: Trial) -> None:
         name = trial.trial_id
         self.clock[name] += REPORT
         self.level[name] += self.gain(name, self.clock[name], trial.config)
-        live = [t for t in self.trials if not t.is_finished()]
-        waiting = [t for t in live if t.status in (Trial.PENDING, Trial.PAUSED)]
+        live = [t for t in self.trials if not t.ended]
+        waiting = [t for t in live if t.status in WAITS]
         clocks = [
             {t.trial_id: self.clock[t.trial_id] for t in trials} for trials in (live, waiting)
         ]
         self.history.append((clocks[0], clocks[1]))
-        result = {REWARD: self.level[name], TIME: self.clock[name], **more}
+        result = {self.spec.metric: self.level[name], TIME: self.clock[name]}
         if not np.isfinite(self.level[name]):
             result["diverged/what"] = "loss"
-            del result[REWARD]
+            del result[self.spec.metric]
         if self.clock[name] >= self.spec.budget.steps:
-            self.stop_trial(trial)
-        elif self.scheduler.on_trial_result(self, trial, result) == self.scheduler.PAUSE:
-            self._save(trial)
-            trial.set_status(Trial.PAUSED)
+            self._end(trial, result)
+        else:
+            action = self.scheduler.reported(name, result, others_wait=bool(waiting))
+            self._act(trial, result, action)
 
-    def _schedule_trial_save(self, trial: Trial, result: Mapping[str, Any]) -> None:
-        self._save(trial)
+    def _act(self, trial: Trial, result: Mapping[str, Any], action: Action) -> None:
+        name = trial.trial_id
+        if action is Action.STOP:
+            self._hear(Decision("stop", name, self.clock[name], None, {}))
+            self._end(trial, result)
+            return
+        due = self.save_every and self.clock[name] // REPORT % self.save_every == 0
+        if action in (Action.SAVE, Action.PAUSE) or due:
+            self._save(trial)
+        if action is Action.PAUSE:
+            trial.status = "PAUSED"
 
     def _save(self, trial: Trial) -> None:
         path = self.folder / trial.trial_id
         path.mkdir(exist_ok=True)
         (path / "weights").write_text(str(self.level[trial.trial_id]))
+        record = {"env_steps": self.clock[trial.trial_id]}
+        (path / checkpoints.RECORD_FILE).write_text(json.dumps(record))
         checkpoints.seal(path, "ppo")
-        self.saved[trial.trial_id] = self.level[trial.trial_id]
-        self.scheduler.saved(trial)
+        trial.start = self.level[trial.trial_id]
+        self.scheduler.saved(trial.trial_id)
+
+    def fail(self, trial: Trial) -> None:
+        """The trial's process dies; it is tried again from its last checkpoint."""
+        self.scheduler.ended(trial.trial_id, None)
+        self._step_back(trial, "PENDING")
+        self.scheduler.added(trial.trial_id, trial.config)
+
+    def kill(self) -> None:
+        """The sweep dies and is resumed: trials from their checkpoints, those that ran first."""
+        live = [trial for trial in self.trials if not trial.ended]
+        live.sort(key=lambda trial: trial.status != "RUNNING")
+        for trial in live:
+            self._step_back(trial, "PAUSED" if self.checkpoint_of(trial.trial_id) else "PENDING")
+        self.restore(live)
+
+    def restore(self, live: Sequence[Trial] | None = None) -> None:
+        """Puts another scheduler, with the state that this one has, in its place."""
+        saved = json.loads(json.dumps(self.scheduler.get_state()))
+        # Of another seed: random draws must follow from the state alone.
+        spec = replace(self.spec, seed=self.spec.seed + 99)
+        context = SchedulerContext(spec, self.checkpoint_of, self.noticed.append)
+        self.scheduler = self.build(context)
+        self.scheduler.set_state(saved)
+        for trial in live or [trial for trial in self.trials if not trial.ended]:
+            self.scheduler.added(trial.trial_id, trial.config)
+
+    def _step_back(self, trial: Trial, status: str) -> None:
+        """To what the trial has saved: its own clock, and the weights it has or takes."""
+        path = self.checkpoint_of(trial.trial_id)
+        record = {"env_steps": 0}
+        if path is not None:
+            record = json.loads((path / checkpoints.RECORD_FILE).read_text())
+        self.clock[trial.trial_id] = record["env_steps"]
+        trial.status = status

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray.tune.experiment import Trial
 from schedulers.table import INTERVAL, Table
 
 from rltune.catalog.algorithms import algorithm
@@ -17,8 +16,7 @@ from rltune.engine.episodes import REWARD
 from rltune.request.resolve import make_spec
 from rltune.schedulers import SCHEDULERS, row
 from rltune.schedulers import build as build_scheduler
-from rltune.schedulers.base import TIME, SchedulerContext
-from rltune.searchers import SEARCHERS, build, starting_point
+from rltune.schedulers.base import TIME, Action, SchedulerContext
 
 POPULATIONS = [name for name in SCHEDULERS if row(name).population]
 MODES = [(name, synchronous) for name in POPULATIONS for synchronous in (False, True)]
@@ -162,14 +160,14 @@ def test_a_population_whose_members_all_diverged_ends(synchronous: bool, tmp_pat
         lambda name, clock, config: math.nan if clock >= 1_500 + 250 * int(name[1:]) else 1.0,
         population={"synchronous": synchronous, "margin": 1e9},
     ).run()
-    assert all(trial.status == Trial.TERMINATED for trial in table.trials)
+    assert all(trial.status == "TERMINATED" for trial in table.trials)
     assert max(table.clock.values()) < 6_000
 
 
 @pytest.mark.fault(32)
 def test_a_damaged_donor_gives_way_to_the_next_best(tmp_path: Path) -> None:
     table = Table(tmp_path, by_number, population={"synchronous": True})
-    while len({trial.status for trial in table.trials} - {Trial.PAUSED}):
+    while len({trial.status for trial in table.trials} - {"PAUSED"}):
         table.run(1)
         if all(clock == INTERVAL for clock in table.clock.values()):
             break
@@ -192,42 +190,24 @@ def test_a_restored_state_continues_without_a_difference(
         table = Table(folder, by_number, scheduler, 8, steps=8_000, population=options)
         table.run(100)
         if interrupted:
-            saved = json.loads(json.dumps(table.scheduler.get_state()))
-            reported = table.scheduler._reported
-            table.scheduler.__init__(
-                table.scheduler._context,
-                type(table.scheduler.explorer)(  # type: ignore[misc]
-                    algorithm("ppo").mutable(table.spec.space), 99
-                ),
-            )
-            table.scheduler._has_room = True
-            table.scheduler.set_state(saved)
-            for trial in table.trials:
-                table.scheduler.on_trial_add(table, trial)
-            table.scheduler._reported = reported
+            table.restore()
         table.run()
         told.append(table.told)
     assert told[0] == told[1]
 
 
 @pytest.mark.parametrize("scheduler", [*POPULATIONS, "asha"])
-def test_a_report_counts_once_its_checkpoint_is_written(scheduler: str, tmp_path: Path) -> None:
+def test_a_report_counts_once_its_checkpoint_is_written(scheduler: str) -> None:
     """Else a state could hold the score of an interval that is trained once more after a resume."""
     spec = make_spec("ppo", "cartpole", scheduler=scheduler, population={"perturb_every": INTERVAL})
-    built: Any = build_scheduler(SchedulerContext(spec, lambda _: None, slots=1))
-    built._has_room = True
-    controller = Table(tmp_path, by_number)  # whose other members wait
-    trials = [
-        Trial("ppo", trial_id=f"t{n:02d}", config={**spec.settings}, stub=True) for n in (0, 1)
-    ]
-    for trial in trials:
-        built.on_trial_add(controller, trial)
+    built = build_scheduler(SchedulerContext(spec))
+    for trial in ("t00", "t01"):
+        built.added(trial, spec.settings)
     for age in (1, 2, 3):
         before = json.dumps(built.get_state())
-        report = {REWARD: float(age), TIME: age**2 * INTERVAL}
-        built.on_trial_result(controller, trials[0], report)
+        built.reported("t00", {REWARD: float(age), TIME: age**2 * INTERVAL}, others_wait=True)
         assert json.dumps(built.get_state()) == before
-        built.saved(trials[0])
+        built.saved("t00")
         assert json.dumps(built.get_state()) != before
 
 
@@ -247,46 +227,12 @@ def test_a_clone_is_no_donor_before_it_has_a_checkpoint_of_its_own(tmp_path: Pat
 
 
 def test_a_member_that_failed_while_it_was_saved_waits_like_any_other(tmp_path: Path) -> None:
-    class NeverSaves(Table):
-        def _schedule_trial_save(self, trial: Trial, result: Mapping[str, Any]) -> None:
-            """The process died first."""
-
-    table = NeverSaves(tmp_path, by_number, members=2, slots=2)
-    other, trial = table.trials
-    for each in table.trials:
-        each.set_status(Trial.RUNNING)
+    table = Table(tmp_path, by_number, members=2, slots=2)
+    scheduler = table.scheduler
     report = {REWARD: 1.0, TIME: INTERVAL}
-    assert table.scheduler.on_trial_result(table, trial, report) == table.scheduler.CONTINUE
-    table.scheduler.on_trial_error(table, trial)
-    table.scheduler.on_trial_add(table, trial)
-    other.set_status(Trial.PAUSED)
-    assert table.scheduler.on_trial_result(table, trial, report) == table.scheduler.PAUSE
-    table.scheduler.saved(trial)
-    assert table.scheduler.members["t01"].waits
-
-
-@pytest.mark.parametrize("searcher", SEARCHERS)
-def test_points_come_before_the_searcher(searcher: str) -> None:
-    points = [{"lr": 5e-4}, {"gamma": 0.99, "clip_param": 0.15}]
-    spec = make_spec("ppo", "cartpole", trials=5, seed=2, searcher=searcher, points=points)
-    starts = [starting_point(spec, chosen, n) for chosen in [build(spec)] for n in range(5)]
-    assert starts[0]["lr"] == 5e-4
-    assert starts[0]["gamma"] == spec.settings["gamma"]
-    assert starts[1]["clip_param"] == 0.15
-    assert all(spec.space.contains(start) for start in starts)
-    assert len({start["seed"] for start in starts}) == 5
-    assert len({start["lr"] for start in starts[2:]}) == 3
-    again = build(spec)
-    again.suggest()
-    state = json.loads(json.dumps(again.get_state()))
-    fresh = build(spec)
-    fresh.set_state(state)
-    assert fresh.suggest() == again.suggest()
-
-
-def test_random_search_starts_from_the_preset() -> None:
-    spec = make_spec("ppo", "cartpole", trials=3, seed=2)
-    first = starting_point(spec, build(spec), 0)
-    assert {name: first[name] for name in spec.space} == {
-        name: spec.settings[name] for name in spec.space
-    }
+    assert scheduler.reported("t01", report, others_wait=False) == Action.SAVE
+    scheduler.ended("t01", None)
+    scheduler.added("t01", table.by_name["t01"].config)
+    assert scheduler.reported("t01", report, others_wait=True) == Action.PAUSE
+    scheduler.saved("t01")
+    assert scheduler.members["t01"].waits

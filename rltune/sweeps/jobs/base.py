@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from rltune import schedulers, searchers
 from rltune.callbacks.base import Callbacks
 from rltune.runs.folder import RunFolder
-from rltune.schedulers.base import SchedulerContext
+from rltune.schedulers.base import Scheduler, SchedulerContext
 from rltune.spec import JobSpec, RunSpec
 
 
@@ -38,7 +38,7 @@ class Job(ABC):
         """Environment steps of a trial at whose first report, or later, it may be paused."""
         return schedulers.pauses(self.spec)
 
-    def scheduler(self, context: SchedulerContext) -> Any:
+    def scheduler(self, context: SchedulerContext) -> Scheduler:
         """The scheduler of the trials."""
         return schedulers.build(context)
 

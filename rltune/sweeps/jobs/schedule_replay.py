@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from rltune.schedulers import schedule_replay
-from rltune.schedulers.base import SchedulerContext
+from rltune.schedulers.base import Scheduler, SchedulerContext
 from rltune.statistics import better
 from rltune.sweeps.jobs.multi_seed import MultiSeed, across
 
@@ -41,7 +41,7 @@ class ScheduleReplay(MultiSeed):
         schedules = self.asked.arms.values()
         return sorted({at for schedule in schedules for at, _ in schedule if at > 0})
 
-    def scheduler(self, context: SchedulerContext) -> Any:
+    def scheduler(self, context: SchedulerContext) -> Scheduler:
         """Changes the settings when they are due."""
         return schedule_replay.build(context, self.pauses(), self.due)
 

@@ -1,0 +1,115 @@
+"""Drives a scheduler of ours from Tune's controller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+
+from rltune.schedulers.base import TIME, Action, Change, Decision, Scheduler
+from rltune.sweeps.ray_adapter.trials import start_from
+
+ANSWERS = {
+    Action.CONTINUE: TrialScheduler.CONTINUE,
+    Action.SAVE: TrialScheduler.CONTINUE,
+    Action.PAUSE: TrialScheduler.PAUSE,
+    Action.STOP: TrialScheduler.STOP,
+}
+WAITS = (Trial.PENDING, Trial.PAUSED)
+
+
+class TuneScheduler(TrialScheduler):
+    """Speaks of trials, processes and checkpoints to Tune, and of names and reports to a scheduler.
+
+    Args:
+        scheduler: what decides.
+        slots: trials that run at a time.
+        decided: called with decisions that are made together, before they take effect.
+    """
+
+    def __init__(
+        self, scheduler: Scheduler, slots: int, decided: Callable[[Sequence[Decision]], None]
+    ) -> None:
+        super().__init__()
+        self._scheduler = scheduler
+        self._slots = slots
+        self._decided = decided
+        self._trials: dict[str, Trial] = {}
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """A trial is new, resumed, or tried again after a failure."""
+        if not self._trials:
+            self._keep_processes(tune_controller, trial)
+        self._trials[trial.trial_id] = trial
+        self._scheduler.added(trial.trial_id, trial.config)
+
+    def _keep_processes(self, tune_controller: Any, trial: Trial) -> None:
+        """Makes room for one idle process a slot: all trials ask for the same resources.
+
+        Tune keeps one idle process, and more only for trials already waiting in line: two trials
+        that pause together lose one of them, and starting another takes seconds
+        (TuneController._maybe_cache_trial_actor). This can go once ``reuse_actors=True`` alone
+        keeps them.
+        """
+        for _slot in range(self._slots):
+            tune_controller._actor_cache.increase_max(trial.placement_group_factory)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """The scheduler's answer to a report."""
+        others_wait = any(other.status in WAITS for other in self._trials.values())
+        action = self._scheduler.reported(trial.trial_id, result, others_wait)
+        if action is Action.STOP:
+            self._decided([Decision("stop", trial.trial_id, result[TIME], None, {})])
+        elif action is Action.SAVE:
+            tune_controller._schedule_trial_save(trial, result)
+        answer: str = ANSWERS[action]
+        return answer
+
+    def on_trial_complete(
+        self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]
+    ) -> None:
+        """A trial has ended by itself, or because it was stopped."""
+        self._scheduler.ended(trial.trial_id, result)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """A trial failed; where it is tried again, Tune adds it again."""
+        self._scheduler.ended(trial.trial_id, None)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        """A trial was ended while it waited."""
+        self._scheduler.ended(trial.trial_id, None)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The trial whose turn it is; changes and stops take effect before it starts."""
+        turn = self._scheduler.choose(self._waiting(tune_controller))
+        for change in turn.changes:
+            self._apply(change)
+        if turn.changes:
+            self._decided([change.decision for change in turn.changes])
+        for name in turn.stops:
+            tune_controller.stop_trial(self._trials[name])
+        return None if turn.start is None else self._trials[turn.start]
+
+    def _apply(self, change: Change) -> None:
+        trial = self._trials[change.decision.trial]
+        trial.set_config(dict(change.settings))
+        if change.checkpoint is not None:
+            start_from(trial, change.checkpoint)
+
+    def _waiting(self, controller: Any) -> list[str]:
+        """Trials that could start now; none while every slot is taken."""
+        trials: list[Trial] = controller.get_trials()
+        busy = {trial for trial in trials if trial.status == Trial.RUNNING}
+        busy |= controller._resetting_trials
+        if not controller._actor_cache.num_cached_objects:
+            # Without an idle process, one that is being started for a trial takes its slot.
+            busy |= {trial for trial in trials if trial in controller._trial_to_actor}
+        if len(busy) >= self._slots:
+            return []
+        return [t.trial_id for t in trials if t.status in WAITS and t not in busy]
+
+    def debug_string(self) -> str:
+        """For Tune's console, which is off."""
+        return type(self._scheduler).__name__

@@ -1,0 +1,119 @@
+"""What every scheduler of the table promises, on tables of returns."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from schedulers.table import Table
+
+from rltune.request.resolve import make_spec
+from rltune.schedulers import SCHEDULERS, build
+from rltune.schedulers.base import Action, SchedulerContext
+
+every_scheduler = pytest.mark.parametrize("scheduler", SCHEDULERS)
+
+
+def by_settings(name: str, clock: int, config: Mapping[str, Any]) -> float:
+    """What settings a trial runs at decides how fast it learns; its seed makes them all differ."""
+    return math.exp(-((math.log10(config["lr"]) + 3.0) ** 2)) + config["seed"] % 7 / 100
+
+
+def _run(folder: Path, scheduler: str, seed: int = 0, **options: Any) -> Table:
+    folder.mkdir()
+    options = {"members": 6, "slots": 2, "steps": 12_000, **options}
+    return Table(folder, by_settings, scheduler, seed=seed, **options)
+
+
+def _told(table: Table) -> list[tuple[Any, ...]]:
+    return [(d.kind, d.trial, d.env_steps, d.donor, d.requested) for d in table.told]
+
+
+@every_scheduler
+def test_every_trial_ends(scheduler: str, tmp_path: Path) -> None:
+    table = _run(tmp_path / "a", scheduler).run()
+    assert all(trial.ended for trial in table.trials)
+    stopped = {decision.trial for decision in table.told if decision.kind == "stop"}
+    assert {name for name, clock in table.clock.items() if clock < 12_000} == stopped
+
+
+@every_scheduler
+def test_equal_seeds_make_equal_decisions(scheduler: str, tmp_path: Path) -> None:
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002
+    tables = [_run(tmp_path / name, scheduler, seed=3).run() for name in ("a", "b")]
+    assert _told(tables[0]) == _told(tables[1])
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+
+
+@every_scheduler
+def test_settings_of_changes_lie_in_the_space(scheduler: str, tmp_path: Path) -> None:
+    table = _run(tmp_path / "a", scheduler).run()
+    for trial in table.trials:
+        assert table.spec.space.contains(trial.config)
+        assert not table.spec.space.broken(trial.config)
+    for decision in table.told:
+        assert decision.requested.keys() in (table.spec.space.keys(), set())
+
+
+@every_scheduler
+@pytest.mark.parametrize("reports", [10, 33, 70])
+def test_another_scheduler_with_the_saved_state_decides_the_same(
+    scheduler: str, reports: int, tmp_path: Path
+) -> None:
+    whole = _run(tmp_path / "a", scheduler, save_every=1).run()
+    table = _run(tmp_path / "b", scheduler, save_every=1).run(reports)
+    table.restore()
+    assert _told(table.run()) == _told(whole)
+    assert table.clock == whole.clock
+
+
+@every_scheduler
+@pytest.mark.parametrize("reports", [3, 21, 50, 97])
+def test_a_killed_sweep_decides_what_it_would_have(
+    scheduler: str, reports: int, tmp_path: Path
+) -> None:
+    """Trials go back to their last checkpoints and report once more what they had reported."""
+    whole = _run(tmp_path / "a", scheduler, slots=1, save_every=3).run()
+    table = _run(tmp_path / "b", scheduler, slots=1, save_every=3).run(reports)
+    table.kill()
+    assert _told(table.run()) == _told(whole)
+    assert table.clock == whole.clock
+
+
+@every_scheduler
+def test_a_failed_trial_is_tried_again(scheduler: str, tmp_path: Path) -> None:
+    table = _run(tmp_path / "a", scheduler, save_every=2).run(25)
+    running = next(trial for trial in table.trials if trial.status == "RUNNING")
+    table.fail(running)
+    table.run()
+    assert all(trial.ended for trial in table.trials)
+
+
+@every_scheduler
+def test_a_smaller_metric_is_larger_with_its_sign_changed(scheduler: str, tmp_path: Path) -> None:
+    """Equal decisions for returns to maximise and for their negatives to minimise."""
+    largest = _run(tmp_path / "a", scheduler).run()
+    smallest = _run(tmp_path / "b", scheduler, mode="min")
+    smallest.gain = lambda *trial: -by_settings(*trial)
+    assert _told(smallest.run()) == _told(largest)
+
+
+@every_scheduler
+def test_a_report_without_a_score_is_survived(scheduler: str) -> None:
+    spec = make_spec("ppo", "cartpole", scheduler=scheduler)
+    built = build(SchedulerContext(spec))
+    built.added("t00", spec.settings)
+    assert built.choose([]).start is None
+    assert built.choose(["t00"]).start == "t00"
+    for score in ({}, {spec.metric: math.nan}):
+        report = {"env_steps": spec.budget.perturb_every, **score}
+        assert built.reported("t00", report, others_wait=True) in (Action.CONTINUE, Action.PAUSE)
+        built.saved("t00")
+    json.dumps(built.get_state())
+    built.ended("t00", None)
+    assert built.choose([]).start is None
