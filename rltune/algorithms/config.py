@@ -15,6 +15,8 @@ from rltune.algorithms.config_changes import reasons_for_fallback, refusals
 class FlatConfigMixin:
     """Mixed into RLlib's configs: flat settings that a space can hold, and the array engine.
 
+    The last seven attributes are set on the class of each algorithm's config.
+
     Attributes:
         frame_stack: observations joined along their last axis, the newest last.
         observation_form: how observations are read, see rltune.engine.codec.ObservationCodec.
@@ -32,6 +34,13 @@ class FlatConfigMixin:
         crash_folder: where a process that ends so leaves its report; set by the trial.
         fallback_reasons: what in this config the array engine does not do, found by ``validate``.
             Where there is any, RLlib's own engine runs.
+        algorithm: the name of its row in rltune.catalog.algorithms.
+        runner_class: what steps its environments, an ArrayEnvRunner.
+        learner_subclass: RLlib's learner with ArrayLearnerMixin.
+        module_class: RLlib's network with NormalisationMixin.
+        catalog_class: RLlib's catalog with ImageEncoderMixin, which builds the encoders.
+        config_attributes: how RLlib's attributes are treated, by name.
+        flat_model_keys: settings that the network's config gets.
     """
 
     algorithm: ClassVar[str]

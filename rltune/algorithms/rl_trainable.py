@@ -51,6 +51,20 @@ class TidyStorage(StorageContext):
 class RLTrainable(RestoreMixin):
     """Mixed into RLlib's algorithms: one member of a population.
 
+    To add an algorithm, write a row of :data:`rltune.catalog.algorithms.ALGORITHMS` with its
+    settings, and a folder here, named after it, with
+
+    - a network: RLlib's module with :class:`rltune.engine.normalisation.NormalisationMixin`,
+    - a runner, :class:`rltune.algorithms.env_runner.ArrayEnvRunner`, whose ``act`` explores,
+    - a learner: RLlib's with :class:`rltune.algorithms.learner.ArrayLearnerMixin`,
+    - a config: RLlib's with :class:`rltune.algorithms.config.FlatConfigMixin`, which names those
+      three classes, has an attribute for every setting, and says in ``config_attributes`` how each
+      of RLlib's attributes is treated,
+    - an algorithm: this class before RLlib's, with ``name``, ``config_class`` and
+      :meth:`array_step`, and in :meth:`readings` what it alone can read back.
+
+    ``tests/algorithms/test_contract.py`` checks every row.
+
     Attributes:
         name: the algorithm's name in rltune.catalog.algorithms.
         config_class: its config.
