@@ -1,13 +1,14 @@
 """What the population schedulers share: who trains next, who takes whose weights, and when.
 
-A member trains for an interval, is saved, and waits. When its turn comes it goes on from its own
+A member trains for an interval, is saved, and waits. When its turn comes it continues from its own
 checkpoint, or, where it is among the worst, from a changed copy of one of the best. The member
 furthest behind comes first. Two members are compared at the same age, the last that both have
 reached: whoever has just trained would look best otherwise. What is known of a member changes only
 when its checkpoint is written: score and weights always belong together, so that a sweep killed at
-any moment goes on as if nothing had been (ray 30838, ray PR 48616).
+any moment continues as if nothing had happened (ray 30838, ray PR 48616).
 
-How to explore is another question, answered by an :class:`Explorer`. Source: Jaderberg et al. 2017.
+How to explore is up to an :class:`rltune.schedulers.explorer.Explorer`. Source: Jaderberg et al.
+2017.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -24,30 +25,7 @@ from rltune.runs import checkpoints
 from rltune.runs.checkpoints import REPLAY_FILE
 from rltune.runs.folder import number_of
 from rltune.schedulers.base import TIME, Action, Change, Decision, SchedulerContext, Turn
-
-
-class Explorer(Protocol):
-    """Chooses new settings for a member that takes a donor's weights."""
-
-    def observe(self, member: str, env_steps: int, score: float, values: Mapping[str, Any]) -> None:
-        """The end of a member's interval: its return, and the settings it ran at."""
-
-    def explore(
-        self, member: str, env_steps: int, score: float, donor: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """New values of the mutable settings.
-
-        Args:
-            env_steps: the member's own clock.
-            score: the return of the donor.
-            donor: its whole configuration.
-        """
-
-    def get_state(self) -> dict[str, Any]:
-        """Everything that later choices depend on, as JSON holds it."""
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Continues exactly where :meth:`get_state` was called."""
+from rltune.schedulers.explorer import Explorer
 
 
 @dataclass

@@ -14,7 +14,6 @@ import pytest
 from conftest import ROOT, Cli, environment
 from rich.console import Console
 
-import rltune
 from rltune.callbacks.base import SweepStarted, TrialReported
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.cli.app import COMMANDS, app
@@ -25,8 +24,6 @@ from rltune.errors import BadInput
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Report
-from rltune.schedulers import SCHEDULERS
-from rltune.searchers import SEARCHERS
 
 
 def test_help_shows_every_command_and_the_main_job(cli: Cli) -> None:
@@ -44,16 +41,6 @@ def test_every_command_has_help(cli: Cli, command: str) -> None:
     done = cli(*command.split(), "--help")
     assert done.returncode == 0, done.stderr
     assert "Usage: rltune" in done.stdout
-
-
-def test_help_and_docstring_name_every_scheduler_and_searcher(cli: Cli) -> None:
-    """They are literals, as their rooms are above the options' and below the Python face."""
-    help_text = cli("ppo", "cartpole", "--help", variables={"COLUMNS": "200"}).stdout
-    for table in (SCHEDULERS, SEARCHERS):
-        *others, last = table
-        assert f" {', '.join(others)} or {last}." in help_text
-        quoted = ", ".join(f'"{name}"' for name in others)
-        assert f' {quoted} or "{last}".' in (rltune.sweep.__doc__ or "")
 
 
 @pytest.mark.parametrize(

@@ -117,3 +117,18 @@ def test_a_report_without_a_score_is_survived(scheduler: str) -> None:
     json.dumps(built.get_state())
     built.ended("t00", None)
     assert built.choose([]).start is None
+
+
+@every_scheduler
+def test_of_more_than_100_trials_the_earliest_starts_first(scheduler: str) -> None:
+    spec = make_spec("ppo", "cartpole", scheduler=scheduler, trials=120)
+    built = build(SchedulerContext(spec))
+    names = [f"t{number:02d}" for number in range(120)]
+    for name in names:
+        built.added(name, spec.settings)
+    order = []
+    waiting = list(names)
+    while waiting:
+        order.append(built.choose(waiting).start)
+        waiting.remove(order[-1] or "")
+    assert order == names
