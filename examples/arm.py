@@ -1,9 +1,9 @@
-"""A robot's arm with asymmetric torques: a factory, and an id that is registered.
+"""A robot arm with asymmetric torques: a factory function, and a registered id.
 
     rltune sac arm.py:heavy_arm --env-arg load=0.5 --steps 20_000
     rltune sac Arm-v0 --import arm --steps 20_000
 
-Both name the same class.
+Both train on the same class.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from gymnasium import spaces
 
 
 class Arm(gym.Env[np.ndarray, np.ndarray]):
-    """Two joints are to come to rest at 0. Each motor pushes harder than it pulls.
+    """The task is to bring two joints to rest at 0. Each motor pushes harder than it pulls.
 
     Args:
-        load: kilograms that it carries.
+        load: load in kilograms.
     """
 
     def __init__(self, load: float = 0.0) -> None:
@@ -31,13 +31,13 @@ class Arm(gym.Env[np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Starts from random angles, at rest."""
+        """Starts at rest from random angles."""
         super().reset(seed=seed)
         self.state = np.stack([self.np_random.uniform(-1, 1, 2), np.zeros(2)], axis=1)
         return self.state.copy(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """A twentieth of a second; the reward is minus the distance, and the effort."""
+        """Advances by 1/20 s; the reward is minus the distance and the effort."""
         angle, speed = self.state.T
         speed = 0.95 * speed + 0.05 * (action / self.mass - np.sin(angle))
         self.state = np.stack([angle + 0.05 * speed, speed], axis=1).clip(-10, 10)
@@ -46,7 +46,7 @@ class Arm(gym.Env[np.ndarray, np.ndarray]):
 
 
 def heavy_arm(load: float = 0.5) -> gym.Env[Any, Any]:
-    """An arm that carries something, in episodes of ten seconds: any function that makes one."""
+    """Makes an arm with a load, in episodes of ten seconds. Any such function will do."""
     return gym.wrappers.TimeLimit(Arm(load), 200)
 
 

@@ -1,9 +1,9 @@
-"""A trading book: Dict observations, arguments, and the profit as a metric of its own.
+"""A trading book: Dict observations, arguments, and the profit as a custom metric.
 
     rltune ppo trading.py:Book --env-arg fee=0.001 --steps 50_000
 
-A price swings around 100. The book holds between -3 and 3 shares; each step buys, keeps or sells
-one. What it is worth at the end is reported as ``episode_info/profit``.
+A price oscillates around 100. The book holds between -3 and 3 shares; each step buys, keeps or
+sells one share. Its profit at the end is reported as ``episode_info/profit``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Book(gym.Env[dict[str, Any], int]):
     """One episode is a day of ``steps`` decisions.
 
     Args:
-        fee: of each share bought or sold, as a share of its price.
-        swing: how far the price swings around 100.
-        steps: decisions in a day.
+        fee: fee for each share bought or sold, as a fraction of its price.
+        swing: amplitude of the price.
+        steps: number of decisions in a day.
     """
 
     action_space = spaces.Discrete(3, start=-1)  # sell, keep, buy
@@ -46,7 +46,7 @@ class Book(gym.Env[dict[str, Any], int]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Opens an empty book at a random point of the swing."""
+        """Opens an empty book at a random phase of the price."""
         super().reset(seed=seed)
         self.count, self.shares, self.profit = 0, 0, 0.0
         self.phase = float(self.np_random.uniform(0, 2 * np.pi))
@@ -54,7 +54,7 @@ class Book(gym.Env[dict[str, Any], int]):
         return self._see(), {}
 
     def step(self, action: int) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """Trades, then moves the price: the reward is what the book gains."""
+        """Trades and advances the price; the reward is the gain of the book."""
         shares = int(np.clip(self.shares + int(action), -3, 3))
         fees = abs(shares - self.shares) * self.price * self.fee
         self.shares, self.count, self.before = shares, self.count + 1, self.price

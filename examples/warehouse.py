@@ -1,9 +1,9 @@
-"""A grid with walls: actions that are impossible are masked, and no policy ever takes them.
+"""A grid with walls, where impossible actions are masked and never taken.
 
     rltune dqn warehouse.py:Warehouse --steps 40_000
 
-``action_masks()`` is what the environment says; an observation ``{"observations": ...,
-"action_mask": ...}``, as RLlib has it, says the same.
+The mask comes from the method ``action_masks()``; RLlib's observation ``{"observations": ...,
+"action_mask": ...}`` works as well.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, right, down, left
 
 
 class Warehouse(gym.Env[np.ndarray, int]):
-    """A robot looks for the door in the far corner.
+    """A robot searches for the door in the far corner.
 
     Args:
-        size: of the grid.
-        walls: share of the cells that are shelves.
+        size: number of rows and of columns.
+        walls: share of the cells with shelves.
     """
 
     def __init__(self, size: int = 6, walls: float = 0.2) -> None:
@@ -32,7 +32,7 @@ class Warehouse(gym.Env[np.ndarray, int]):
         self.action_space = spaces.Discrete(len(MOVES))
 
     def action_masks(self) -> np.ndarray:
-        """Which moves do not end in a shelf or outside, shape (4,)."""
+        """Returns which moves do not end in a shelf or outside, shape (4,)."""
         return np.array([self._is_free(*self._after(move)) for move in MOVES])
 
     def _after(self, move: tuple[int, int]) -> tuple[int, int]:
@@ -51,7 +51,7 @@ class Warehouse(gym.Env[np.ndarray, int]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Puts up other shelves; a way along the left and the lower wall is always free."""
+        """Places new shelves; the way along the left and the lower wall is always free."""
         super().reset(seed=seed)
         self.shelves = self.np_random.random((self.size, self.size)) < self.walls
         self.shelves[:, 0] = self.shelves[-1, :] = False
@@ -59,7 +59,7 @@ class Warehouse(gym.Env[np.ndarray, int]):
         return self._see(), {}
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Moves; each step costs a little, the door is worth 1."""
+        """Moves the robot; each step costs 0.01, the door is worth 1."""
         if not self.action_masks()[action]:
             raise ValueError(f"move {action} is not possible at {self.at}")
         self.at, self.count = self._after(MOVES[action]), self.count + 1

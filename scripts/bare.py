@@ -1,7 +1,7 @@
-"""PPO, DQN and SAC as bare torch loops: the floor that bench_engine.py measures against.
+"""PPO, DQN and SAC as bare torch loops: the lower bound that bench_engine.py measures against.
 
-The same mathematics as the other sides at the same settings, with nothing around it: no classes
-to plug into, no metrics, no checkpoints, no schedules. Vectorised environments, arrays, fused Adam.
+The same mathematics as the other sides at the same settings and nothing else: no plug-in classes,
+no metrics, no checkpoints, no schedules. Vectorised environments, arrays, fused Adam.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn import functional
 from rltune import envs
 from rltune.engine.rollout import gae
 
-# As the engine does: Adam's averages of dead units would be denormal numbers, slow on any CPU.
+# As in the engine: Adam's averages of dead units would be denormal numbers, which are slow.
 torch.set_flush_denormal(True)
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -28,7 +28,7 @@ Run = Callable[[int], int]
 
 
 def mlp(inputs: int, outputs: int, config: dict[str, Any]) -> nn.Sequential:
-    """A plain network."""
+    """Returns a fully connected network."""
     sizes = [inputs, *config["fcnet_hiddens"]]
     layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
@@ -37,7 +37,7 @@ def mlp(inputs: int, outputs: int, config: dict[str, Any]) -> nn.Sequential:
 
 
 def ppo(env: str, c: dict[str, Any]) -> Run:
-    """PPO on discrete actions: a function that takes that many environment steps."""
+    """Returns a function that trains PPO with discrete actions for some environment steps."""
     vec = envs.make_vec(env, c["num_envs_per_env_runner"])
     inputs, outputs = vec.single_observation_space.shape[0], int(vec.single_action_space.n)
     policy, critic = mlp(inputs, outputs, c), mlp(inputs, 1, c)
@@ -114,7 +114,7 @@ class Ring:
         self.rng = np.random.default_rng(0)
 
     def add(self, obs: Any, after: Any, act: Any, rew: float, term: bool) -> None:
-        """One transition."""
+        """Adds one transition."""
         i = self.at % len(self.obs)
         self.obs[i], self.after[i], self.act[i] = obs, after, act
         self.rew[i], self.term[i] = rew, term
@@ -122,7 +122,7 @@ class Ring:
         self.size = min(self.at, len(self.obs))
 
     def sample(self, count: int) -> list[torch.Tensor]:
-        """``count`` transitions, with replacement."""
+        """Draws ``count`` transitions with replacement."""
         at = self.rng.integers(self.size, size=count)
         columns = (self.obs, self.after, self.act, self.rew, self.term)
         return [torch.from_numpy(column[at]) for column in columns]
@@ -134,7 +134,7 @@ def off_policy(
     act: Callable[[np.ndarray, int], Any],
     update: Callable[[list[torch.Tensor], int], None],
 ) -> Run:
-    """The loop of DQN and SAC around their ways to act and to update."""
+    """Returns the training loop of DQN and SAC, given functions to act and to update."""
     ring = Ring(c["buffer_capacity"], env.observation_space.shape[0], env.action_space.sample())
     obs, _ = env.reset(seed=0)
     clock, owed = 0, 0.0
@@ -162,7 +162,7 @@ def off_policy(
 
 
 def dqn(env: str, c: dict[str, Any]) -> Run:
-    """DQN: a function that takes that many environment steps."""
+    """Returns a function that trains DQN for some environment steps."""
     made = envs.make(env)
     inputs, outputs = made.observation_space.shape[0], int(made.action_space.n)
     net = mlp(inputs, outputs, c)
@@ -200,7 +200,7 @@ def dqn(env: str, c: dict[str, Any]) -> Run:
 
 
 def sac(env: str, c: dict[str, Any]) -> Run:
-    """SAC: a function that takes that many environment steps."""
+    """Returns a function that trains SAC for some environment steps."""
     made = envs.make(env)
     inputs, size = made.observation_space.shape[0], made.action_space.shape[0]
     low, high = made.action_space.low, made.action_space.high

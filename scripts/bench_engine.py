@@ -1,4 +1,4 @@
-"""How fast is the engine? rltune, Stable-Baselines3, stock RLlib and a bare torch loop.
+"""Measures the speed of rltune, Stable-Baselines3, stock RLlib and a bare torch loop.
 
     python scripts/bench_engine.py                   # needs the `bench` extra
     python scripts/bench_engine.py --tasks dqn --rounds 10
@@ -39,7 +39,7 @@ SHOWN = {
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, under rltune's names.
+    """A training task, with rltune's names of settings.
 
     Attributes:
         slice: environment steps of a turn.
@@ -207,7 +207,7 @@ Run = Callable[[int], int]
 
 
 def rltune_side(task: Task, gpu: bool) -> Run:
-    """rltune's algorithm, in a script of one's own."""
+    """Returns rltune's algorithm, as in a user's script."""
     from rltune import algorithms
 
     own = {"env": task.env, "frame_stack": FRAMES.get(task.env, 1), "seed": 0}
@@ -221,7 +221,7 @@ def cpu_side(task: Task, gpu: bool) -> Run:
 
 
 def stock_side(task: Task, gpu: bool) -> Run:
-    """RLlib's."""
+    """Returns RLlib's algorithm."""
     from stock import stock_config
 
     config = stock_config(task.algo, task.env, task.settings, seed=0)
@@ -266,14 +266,14 @@ def _trains(member: Any) -> Run:
 
 
 def bare_side(task: Task, gpu: bool) -> Run:
-    """The same mathematics and nothing else."""
+    """Returns the bare torch loop."""
     from bare import RUNS
 
     return RUNS[task.algo](task.env, task.settings)
 
 
 def sb3_side(task: Task, gpu: bool) -> Run:
-    """Stable-Baselines3's."""
+    """Returns Stable-Baselines3's algorithm."""
     import stable_baselines3 as sb3
     import torch
     from stable_baselines3.common.env_util import make_vec_env
@@ -345,7 +345,7 @@ MAKE = {
 
 
 def serve(name: str, side: str, core: int, gpu: bool) -> None:
-    """One side: trains as many steps as each line on stdin says, and answers with the time."""
+    """Runs one side: trains the number of steps on each line of stdin and answers with the time."""
     started = time.perf_counter()
     if side in ("rltune", "cpu", "stock"):
         from rltune.sweeps import surroundings
@@ -377,7 +377,7 @@ def _answer(values: dict[str, float]) -> None:
 
 
 class Side:
-    """A side's process, from here."""
+    """The process of one side, seen from the parent."""
 
     def __init__(self, task: str, name: str, core: int, gpu: bool) -> None:
         words = [sys.executable, __file__, "--serve", task, name, "--core", str(core)]
@@ -390,7 +390,7 @@ class Side:
         self.peak = 0.0
 
     def turn(self, env_steps: int, *, counts: bool = True) -> None:
-        """Lets it train."""
+        """Lets it train for some steps."""
         assert self._process.stdin
         print(env_steps, file=self._process.stdin, flush=True)
         answer = self._read()
@@ -441,7 +441,7 @@ def measure(name: str, rounds: int, core: int, names: list[str], gpu: bool) -> N
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument(
         "--tasks", nargs="+", choices=TASKS, help="those on vectors, with --gpu all"

@@ -1,4 +1,4 @@
-"""Which environments does EnvPool step faster than gymnasium, and are they the same?
+"""Measures which environments EnvPool steps faster than gymnasium, and whether they are equal.
 
     pip install -e '.[envpool]' && python scripts/bench_envpool.py [--train] [ENV ...]
 
@@ -29,20 +29,20 @@ from rltune import catalog, envs
 from rltune.statistics import iqm
 
 ROUNDS = 3
-#: Families whose observations come from our wrappers, which EnvPool knows nothing of.
+#: Families whose observations come from rltune's wrappers, which EnvPool does not have.
 WRAPPED = {"toy_text", "minigrid"}
 
 
 @dataclass
 class Played:
-    """Episodes of random actions: a row each, its return, its length, its mean observation."""
+    """Episodes of random actions, one row each: return, length and mean observation."""
 
     episodes: list[np.ndarray] = field(default_factory=list)
     steps: int = 0
     seconds: float = 0.0
 
     def play(self, env: VectorEnv, episodes: int, seed: int) -> None:
-        """Adds at least so many."""
+        """Adds at least this number of episodes."""
         next_step = env.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
         env.action_space.seed(seed)
         obs, _ = env.reset(seed=seed)
@@ -65,7 +65,7 @@ class Played:
             self.steps += 1
 
     def speed(self, copies: int) -> float:
-        """Environment steps per second of CPU."""
+        """Returns the environment steps per second of CPU time."""
         return self.steps * copies / self.seconds
 
 

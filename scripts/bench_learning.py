@@ -1,4 +1,4 @@
-"""Does the fast engine learn as well as stock RLlib? Both sides, the same settings and steps.
+"""Compares learning on rltune's engine and stock RLlib, with the same settings and steps.
 
     python scripts/bench_learning.py --out learning.jsonl             # every run, then the table
     python scripts/bench_learning.py --out learning.jsonl --report    # the table alone
@@ -63,7 +63,7 @@ class Outcome:
 
 
 def settings_of(algo: str, env: str) -> dict[str, Any]:
-    """The preset's settings, searched ones at their defaults."""
+    """Returns the preset's settings, searched ones at their defaults."""
     from rltune import catalog
     from rltune.catalog.algorithms import algorithm
 
@@ -73,7 +73,7 @@ def settings_of(algo: str, env: str) -> dict[str, Any]:
 
 
 def train(side: str, algo: str, env: str, seed: int) -> Outcome:
-    """One run, in this process."""
+    """Trains one run in this process."""
     from rltune.sweeps import surroundings
 
     # isort: split
@@ -95,7 +95,7 @@ def train(side: str, algo: str, env: str, seed: int) -> Outcome:
     started, steps, reported = time.perf_counter(), 0, []
     while steps < budget:
         if side == "rltune":
-            # RLlib's report covers the episodes since the last one, rltune's window reaches back.
+            # RLlib's report covers the episodes since the last report, rltune's a longer window.
             member.window.clear()
         result = member.train()["env_runners"]
         steps = int(result["num_env_steps_sampled_lifetime"])
@@ -110,7 +110,7 @@ def train(side: str, algo: str, env: str, seed: int) -> Outcome:
 
 
 def greedy_return(net: Any, env: str, seed: int) -> float:
-    """Mean return of the greedy policy over fresh episodes."""
+    """Returns the mean return of the greedy policy over fresh episodes."""
     from rltune import envs
     from rltune.algorithms.policy import Policy
     from rltune.engine.codec import action_codec
@@ -126,7 +126,7 @@ def greedy_return(net: Any, env: str, seed: int) -> float:
 
 
 def run_all(out: Path, jobs: int, only: argparse.Namespace) -> None:
-    """Every run that the file lacks, each in a process of its own."""
+    """Trains every run that the file lacks, each in a separate process."""
     done = {(o.side, o.algo, o.env, o.seed) for o in read(out)}
     wanted = [
         (side, algo, env, seed)
@@ -141,20 +141,20 @@ def run_all(out: Path, jobs: int, only: argparse.Namespace) -> None:
 
 
 def in_process(run: tuple[str, str, str, int]) -> Outcome:
-    """One run in a fresh process, so that none inherits another's random state."""
+    """Trains one run in a fresh process, with its own random state."""
     words = [sys.executable, __file__, "--one", *map(str, run)]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
     return Outcome(**json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def read(out: Path) -> list[Outcome]:
-    """The runs of a file."""
+    """Reads the runs of a file."""
     lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
     return [Outcome(**json.loads(line)) for line in lines]
 
 
 def iqm(scores: Any, axis: int = -1) -> Any:
-    """Interquartile mean (Agarwal et al. 2021)."""
+    """Computes the interquartile mean (Agarwal et al. 2021)."""
     return stats.trim_mean(scores, 0.25, axis=axis)
 
 
@@ -174,7 +174,7 @@ def report(outcomes: list[Outcome]) -> None:
 
 
 def row(name: str, measure: str, steps: int, runs: dict[str, list[Outcome]]) -> str:
-    """One line of a table."""
+    """Formats one line of a table."""
     scores = {side: np.array([getattr(o, measure) for o in runs[side]]) for side in SIDES}
     rng = np.random.default_rng(0)
     drawn = {
@@ -189,7 +189,7 @@ def row(name: str, measure: str, steps: int, runs: dict[str, list[Outcome]]) -> 
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, default=Path("learning.jsonl"))
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, one core each")

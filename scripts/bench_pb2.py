@@ -1,4 +1,4 @@
-"""PB2 and PBT on a drifting optimum: rltune's explorers beside Ray's own PB2, without training.
+"""Compares PB2 and PBT of rltune with Ray's PB2 on a drifting optimum, without training.
 
 Each member of a population gains return by how near its settings are to an optimum that moves. All
 sides share the first settings, the noise and the rule of who copies whom; only the exploration
@@ -66,15 +66,15 @@ def gain(space: Space, values: Mapping[str, Any], interval: int) -> float:
 
 
 class Explorer(Protocol):
-    """As rltune.schedulers.population has it."""
+    """An explorer of a population, see rltune.schedulers.population."""
 
     def observe(self, member: str, env_steps: int, score: float, values: Mapping[str, Any]) -> None:
-        """The end of a member's interval."""
+        """Observes the end of a member's interval."""
 
     def explore(
         self, member: str, env_steps: int, score: float, donor: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """New settings."""
+        """Proposes new settings."""
 
 
 class RayPb2:
@@ -123,7 +123,7 @@ SIDES: dict[str, Callable[[Space, int], Explorer] | None] = {
 
 @dataclass(frozen=True)
 class Task:
-    """One population's life."""
+    """Runs one population to its end."""
 
     setting: str
     members: int
@@ -142,7 +142,7 @@ class RLTrainable:
 
 
 def run(task: Task) -> list[float]:
-    """The best member's true return at the end of each interval."""
+    """Returns the best member's true return at the end of each interval."""
     warnings.simplefilter("ignore")  # Ray's process fits without noise, and says so
     space = Space({name: parse_parameter(name, b) for name, b in SETTINGS[task.setting].items()})
     build = SIDES[task.side]
@@ -163,7 +163,7 @@ def run(task: Task) -> list[float]:
 
 
 def exploit(explorer: Explorer, members: list[RLTrainable], now: int, draws: np.ndarray) -> None:
-    """The lowest quarter take the returns of members of the highest one, and explore from there."""
+    """Lets the lowest quarter copy returns of the highest quarter, and explore from there."""
     for member in members:
         explorer.observe(member.name, now, member.reported, member.values)
     ranked = sorted(members, key=lambda member: member.reported)
@@ -178,7 +178,7 @@ TensorBoardWriter = dict[tuple[str, int, str], np.ndarray]
 
 
 def measure(seeds: int, processes: int) -> TensorBoardWriter:
-    """Curves by setting, members and side, each of shape ``(seeds, INTERVALS)``."""
+    """Returns curves by setting, members and side, each of shape ``(seeds, INTERVALS)``."""
     keys = list(product(SETTINGS, (4, 8), SIDES))
     tasks = [Task(*key, seed) for key in keys for seed in range(seeds)]
     with ProcessPoolExecutor(processes) as pool:
@@ -187,7 +187,7 @@ def measure(seeds: int, processes: int) -> TensorBoardWriter:
 
 
 def interval_of_mean(values: np.ndarray) -> str:
-    """The mean and its 95 % bootstrap interval."""
+    """Computes the mean and its 95 % bootstrap interval."""
     low, high = values.mean(), values.mean()
     if np.ptp(values) > 0:
         low, high = bootstrap((values,), np.mean, rng=np.random.default_rng(0)).confidence_interval
@@ -195,7 +195,7 @@ def interval_of_mean(values: np.ndarray) -> str:
 
 
 def table(curves: TensorBoardWriter) -> str:
-    """Markdown: the best return at the end, and what rltune's PB2 has more, paired by seed."""
+    """Formats in Markdown the best return at the end, and the lead of rltune's PB2 by seed."""
     lines = [
         "| setting | members | side | best return at the end | rltune PB2 has more by |",
         "|---|---|---|---|---|",
@@ -209,7 +209,7 @@ def table(curves: TensorBoardWriter) -> str:
 
 
 def plot(curves: TensorBoardWriter, file: Path) -> None:
-    """The mean best return of each side over the intervals, with its 95 % band."""
+    """Plots the mean best return of each side over the intervals, with its 95 % band."""
     figure = Figure(figsize=(10, 5.5), layout="constrained")
     axes = figure.subplots(2, len(SETTINGS), sharex=True, sharey=True)
     columns = {setting: column for column, setting in enumerate(SETTINGS)}

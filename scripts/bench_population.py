@@ -1,4 +1,4 @@
-"""Does tuning with rltune's PB2 and PBT find more than with stock Ray Tune's?
+"""Compares tuning with PB2 and PBT of rltune and of stock Ray Tune.
 
     python scripts/bench_population.py --out population.jsonl             # every run, then tables
     python scripts/bench_population.py --out population.jsonl --report    # tables and plot alone
@@ -65,7 +65,7 @@ class Task:
     perturb_every: int
 
     def request(self, scheduler: str, seed: int, storage: str) -> dict[str, Any]:
-        """The keywords of ``rltune.sweep`` for PPO on the environment."""
+        """Returns the arguments of ``rltune.sweep`` for PPO on the environment."""
         return {
             "scheduler": scheduler,
             "searcher": "random",
@@ -98,7 +98,7 @@ class Outcome:
 
     @property
     def key(self) -> tuple[Task, str, int]:
-        """What tells a sweep from the others of a file."""
+        """Identifies a sweep among those of a file."""
         return self.task, self.side, self.seed
 
     @property
@@ -112,7 +112,7 @@ class Outcome:
 
 
 def rltune_sweep(task: Task, scheduler: str, seed: int, storage: str) -> Outcome:
-    """A sweep of rltune."""
+    """Runs a sweep of rltune."""
     import rltune
     from rltune.callbacks.base import Callback, EvaluationStarted
 
@@ -139,7 +139,7 @@ def rltune_sweep(task: Task, scheduler: str, seed: int, storage: str) -> Outcome
 
 
 def stock_sweep(task: Task, side: str, seed: int, storage: str) -> Outcome:
-    """A sweep of a ``tune.Tuner`` with one of Tune's own schedulers."""
+    """Runs a ``tune.Tuner`` with one of Tune's own schedulers."""
     from rltune import algorithms, schedulers, searchers
     from rltune.request.resolve import make_spec
     from rltune.sweeps import ray_session, runner
@@ -223,7 +223,7 @@ def stock_scheduler(side: str, spec: Any) -> Any:
 
 
 def mutation(parameter: Any) -> Any:
-    """A parameter as Tune's PBT draws it anew; Tune has no scale like ``one_minus_log``."""
+    """Returns a parameter for resampling by Tune's PBT, which has no ``one_minus_log`` scale."""
     from ray import tune
 
     domain = parameter.domain()
@@ -236,7 +236,7 @@ def mutation(parameter: Any) -> Any:
 
 
 def clamp(space: Mapping[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Puts a step out of a domain back onto its bound."""
+    """Clips a step to the bounds of its domain."""
 
     def clamped(config: dict[str, Any]) -> dict[str, Any]:
         return {**config, **{name: p.nearest(config[name]) for name, p in space.items()}}
@@ -251,7 +251,7 @@ def cumulated(reports: list[tuple[int, float | None]]) -> Curve:
 
 
 def sweep(task: Task, side: str, seed: int) -> Outcome:
-    """One sweep, in this process."""
+    """Runs one sweep in this process."""
     from rltune.sweeps import surroundings
 
     os.environ.update(surroundings.VARIABLES)  # Ray is as quiet as in a sweep
@@ -263,7 +263,7 @@ def sweep(task: Task, side: str, seed: int) -> Outcome:
 
 
 def run_all(task: Task, options: argparse.Namespace) -> None:
-    """Every sweep that the file lacks, the order of the sides rotated from seed to seed."""
+    """Runs every sweep that the file lacks, rotating the order of the sides with the seed."""
     done = {outcome.key for outcome in read(options.out)}
     sides = list(options.sides)
     for seed in range(options.seeds):
@@ -279,20 +279,20 @@ def run_all(task: Task, options: argparse.Namespace) -> None:
 
 
 def in_process(side: str, seed: int) -> str:
-    """One sweep in a fresh process, so that none inherits another's state; its line of JSON."""
+    """Runs one sweep in a fresh process, with its own state; returns its line of JSON."""
     words = [sys.executable, *sys.argv, "--one", side, str(seed)]
     done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout.strip().splitlines()[-1]
 
 
 def parse(line: str) -> Outcome:
-    """A sweep from its line of JSON."""
+    """Reads a sweep from its line of JSON."""
     values = json.loads(line)
     return Outcome(**{**values, "task": Task(**values["task"])})
 
 
 def read(out: Path) -> list[Outcome]:
-    """The sweeps of a file."""
+    """Reads the sweeps of a file."""
     lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
     return [parse(line) for line in lines]
 
@@ -442,7 +442,7 @@ def report(out: Path, file: Path) -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--env", default="acrobot")
     parser.add_argument("--steps", type=int, default=60_000, help="environment steps a member")

@@ -1,4 +1,4 @@
-"""What the certified presets reach, beside the published figures of RL Zoo3 and CleanRL.
+"""Lists the scores of the certified presets and the published figures of RL Zoo3 and CleanRL.
 
     python scripts/bench_presets.py                             # prints docs/benchmarks.md's table
     python scripts/bench_presets.py --certify ppo/cartpole ...  # certifies these presets first
@@ -60,7 +60,7 @@ HEADER = """\
 
 
 def table() -> str:
-    """All certificates in Markdown, by environment."""
+    """Formats all certificates in Markdown, by environment."""
     found = {key: certificates.read(certificates.place(*key)) for key in catalog.preset_names()}
     by_env = sorted(found.items(), key=lambda item: item[0][::-1])
     return "\n".join([HEADER, *(_row(*item) for item in by_env if item[1] is not None)])
@@ -86,7 +86,7 @@ def _row(key: tuple[str, str], found: Certificate | None) -> str:
 
 
 def certify(names: list[str], seeds: int) -> None:
-    """Runs `rltune certify` for presets written as algo/env; without a name for all certified.
+    """Runs `rltune certify` for presets written as algo/env, or for all certified presets.
 
     The seed is the certificate's own, where there is one: the figures are to come out again.
     """
@@ -101,7 +101,7 @@ def certify(names: list[str], seeds: int) -> None:
         subprocess.run([sys.executable, "-m", *words], check=False)
 
 
-#: What tunes a preset: trials at starting points of their own, the worse half of them ended early.
+#: Options that tune a preset: trials with different settings, the worse half ended early.
 SWEEP = "--scheduler asha --searcher sobol --trials 8 --concurrent 1 --target inf".split()
 SWEEP_HEADER = """\
 | preset | threshold | certified, IQM [95 %] | the sweep's best [95 %] | steps of the sweep |
@@ -109,7 +109,7 @@ SWEEP_HEADER = """\
 
 
 def sweep(names: list[str], storage: Path) -> None:
-    """Tunes presets written as algo/env and prints what was found beside their certificates."""
+    """Tunes presets written as algo/env and prints the results beside their certificates."""
     print(SWEEP_HEADER)
     for algo, env in (name.split("/") for name in names):
         path = storage / f"{algo}-{env}"
@@ -139,7 +139,7 @@ def _interval(value: float, ci95: Sequence[float]) -> str:
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--certify", nargs="*", metavar="ALGO/ENV")
     parser.add_argument("--seeds", type=int, default=10)

@@ -1,4 +1,4 @@
-"""What three kills cost a sweep: the same one uninterrupted, and killed with -9 and resumed.
+"""Measures the cost of three kills: a sweep uninterrupted, and killed with -9 and resumed.
 
     python scripts/bench_resume.py
 
@@ -32,7 +32,7 @@ import psutil
 KILLS = 3
 #: The killed run may take this many times the uninterrupted one's wall time.
 ALLOWED_RATIO = 1.5
-#: Seconds until all that a killed driver had started must be gone; Ray's agents take a minute.
+#: Seconds until all processes of a killed driver must have ended; Ray's agents take a minute.
 PATIENCE = 90.0
 #: The last kill comes before this share of the steps, so that there is something left to do.
 LAST_KILL = 0.95
@@ -40,7 +40,7 @@ LAST_KILL = 0.95
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run folder's record at one moment: whole lines alone.
+    """The records of a run folder at one moment, only whole lines.
 
     Attributes:
         reports: rows of progress.jsonl by trial.
@@ -89,7 +89,7 @@ def whole_lines(path: Path) -> list[str]:
 
 
 def snapshot(run: Path) -> Snapshot:
-    """A run folder as it is now."""
+    """Reads a run folder in its present state."""
     files = sorted(run.glob("trials/*/progress.jsonl"))
     reports = {file.parent.name: [json.loads(line) for line in whole_lines(file)] for file in files}
     return Snapshot(reports, whole_lines(run / "decisions.jsonl"))
@@ -139,7 +139,7 @@ def kill(words: list[str], run: Path, is_time: Callable[[], bool]) -> tuple[floa
 
 
 def lives(process: psutil.Process) -> bool:
-    """Whether a process runs; a dead one may wait for somebody to ask after it."""
+    """Whether a process runs and is not a zombie."""
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
@@ -147,7 +147,7 @@ def lives(process: psutil.Process) -> bool:
 
 
 def name_of(process: psutil.Process) -> str:
-    """Its command, for a person to find it."""
+    """Returns the command of a process, for a message."""
     try:
         return " ".join(process.cmdline())[:60]
     except psutil.NoSuchProcess:
@@ -167,13 +167,13 @@ def once_past(run: Path, env_steps: int, delay: float) -> Callable[[], bool]:
 
 
 def uninterrupted(options: argparse.Namespace, storage: Path) -> Outcome:
-    """The sweep from start to end in one process."""
+    """Runs the sweep from start to end in one process."""
     seconds = finish(request(options, storage, "whole"))
     return Outcome(seconds, [], snapshot(storage / "whole"))
 
 
 def interrupted(options: argparse.Namespace, storage: Path) -> Outcome:
-    """The same sweep killed at random moments, one in each third of its steps."""
+    """Runs the same sweep with kills at random moments, one in each third of its steps."""
     rng = np.random.default_rng(options.seed)
     run, words, total = storage / "killed", request(options, storage, "killed"), 0.0
     kills = []
@@ -235,13 +235,13 @@ def allowed_loss(end: Snapshot, perturb_every: int) -> int:
 
 
 def losses(outcome: Outcome) -> list[dict[str, int]]:
-    """What each kill cost each trial."""
+    """Returns the cost of each kill for each trial."""
     after = [*(killed.before for killed in outcome.kills[1:]), outcome.end]
     return [lost(killed.before, next_) for killed, next_ in zip(outcome.kills, after, strict=True)]
 
 
 def checks(whole: Outcome, killed: Outcome, options: argparse.Namespace) -> dict[str, bool]:
-    """Everything that must hold, and whether it does."""
+    """Returns every condition that must hold, and whether it does."""
     clocks = {name: [row["env_steps"] for row in rows] for name, rows in killed.end.reports.items()}
     held = [one.before.decisions for one in killed.kills]
     left = [name for one in killed.kills for name in one.left]
@@ -282,7 +282,7 @@ def report(whole: Outcome, killed: Outcome, options: argparse.Namespace) -> bool
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--scheduler", default="pb2", help="pb2, pbt, asha or fifo")
     parser.add_argument("--trials", type=int, default=4)

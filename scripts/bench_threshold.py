@@ -1,4 +1,4 @@
-"""How long until CartPole is solved? rltune's presets beside RL Zoo3's tuned settings.
+"""Measures the time until CartPole is solved, with rltune's presets and RL Zoo3's settings.
 
     python scripts/bench_threshold.py                # needs the `bench` extra; 10 seeds a side
 
@@ -48,7 +48,7 @@ class Outcome:
 
 
 class Clock:
-    """Runs while training does, and asks after the policy every so many steps."""
+    """Evaluates the policy at regular steps during training."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -56,7 +56,7 @@ class Clock:
         self.since = time.perf_counter()
 
     def solved(self, env_steps: int, act: Act) -> bool:
-        """Whether the policy is over the threshold; between two looks it is not asked."""
+        """Whether the policy is over the threshold; evaluates it only at regular steps."""
         if env_steps < self.due:
             return False
         self.due = env_steps + EVERY
@@ -67,7 +67,7 @@ class Clock:
 
 
 def greedy(act: Act, seed: int) -> float:
-    """Mean return over whole episodes on seeds of their own."""
+    """Returns the mean return over whole episodes on separate seeds."""
     from types import SimpleNamespace
 
     from rltune.metric import RETURN
@@ -80,7 +80,7 @@ def greedy(act: Act, seed: int) -> float:
 
 
 def rltune_side(algo: str, seed: int) -> tuple[int, float] | None:
-    """The preset's settings on rltune's engine."""
+    """Trains the preset's settings on rltune's engine."""
     from rltune.sweeps import surroundings
 
     # isort: split
@@ -106,7 +106,7 @@ def rltune_side(algo: str, seed: int) -> tuple[int, float] | None:
 
 
 def sb3_side(algo: str, seed: int) -> tuple[int, float] | None:
-    """RL Zoo3's tuned settings (its hyperparams/ppo.yml and dqn.yml) on Stable-Baselines3."""
+    """Trains RL Zoo3's settings (hyperparams/ppo.yml and dqn.yml) on Stable-Baselines3."""
     import stable_baselines3 as sb3
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.env_util import make_vec_env
@@ -157,7 +157,7 @@ def sb3_side(algo: str, seed: int) -> tuple[int, float] | None:
 
 
 def one(side: str, algo: str, seed: int) -> Outcome:
-    """One run, in this process."""
+    """Trains one run in this process."""
     import torch
 
     torch.set_num_threads(1)
@@ -167,7 +167,7 @@ def one(side: str, algo: str, seed: int) -> Outcome:
 
 
 def in_process(side: str, algo: str, seed: int, core: int) -> Outcome:
-    """One run in a process of its own, pinned to a core."""
+    """Trains one run in a separate process, pinned to a core."""
     words = [sys.executable, __file__, "--one", side, algo, str(seed)]
     done = subprocess.run(
         words,
@@ -203,7 +203,7 @@ def _median(values: list[Any]) -> float:
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--algos", nargs="+", default=list(BUDGET), choices=list(BUDGET))
     parser.add_argument("--sides", nargs="+", default=SIDES, choices=SIDES)

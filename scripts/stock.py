@@ -16,7 +16,7 @@ NETWORK = ("fcnet_hiddens", "fcnet_activation", "vf_share_layers")
 
 
 def stock_config(algo: str, env: str, settings: dict[str, Any], seed: int) -> Any:
-    """RLlib's own config of an algorithm, with rltune's settings under RLlib's names."""
+    """Returns RLlib's config of an algorithm with rltune's settings under RLlib's names."""
     algorithms.register_envs()
     config = CONFIGS[algo]()
     config.environment(envs.gym_id(env)).debugging(seed=seed)
