@@ -222,10 +222,11 @@ def test_the_engine_works_without_ray() -> None:
     assert foreign == {"numpy", "torch", "gymnasium"}
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("words", [["--help"], ["ppo", "cartpole", "--help"]])
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
     code = (
         "import sys\nfrom rltune.cli import main\n"
-        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"try:\n    main({words})\nexcept SystemExit:\n    pass\n"
         "print(sorted({'ray', 'torch', 'gymnasium', 'numpy', 'tensorboard'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -10,7 +10,7 @@ from typing import Any
 from rltune import catalog
 from rltune.catalog.algorithms import algorithm
 from rltune.errors import BadInput
-from rltune.options import Place
+from rltune.options import Budget, Place
 from rltune.request import capacity, env_copies, preflight, resolve, secrets
 from rltune.runs import lineage
 from rltune.runs.folder import RunFolder, check_name, default_name
@@ -50,30 +50,15 @@ def replay_spec(
     arms, env_steps = lineage.arms(folder)
     place = Path(Place(seed, storage, name).storage).expanduser().resolve()
     given: dict[str, Any] = {"cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial}
-    resources = replace(
-        source.resources,
-        concurrent=concurrent,
-        address=address,
-        **{option: value for option, value in given.items() if value is not None},
-    )
-    report = source.settings["min_sample_timesteps_per_iteration"]
+    given = {option: value for option, value in given.items() if value is not None}
     spec = replace(
         source,
-        budget=replace(
-            source.budget,
-            scheduler="fifo",
-            searcher="random",
-            trials=seeds * len(arms),
-            steps=env_steps,
-            perturb_every=max(report, env_steps // resolve.CHECKPOINTS),
-            target=None,
-            time_budget=None,
-        ),
+        budget=_budget(source, seeds * len(arms), env_steps),
         points=(),
         seed=seed,
         name=name or default_name(f"replay-{source.algo}", source.env, place),
         storage=str(place),
-        resources=resources,
+        resources=replace(source.resources, concurrent=concurrent, address=address, **given),
         command=tuple(secrets.redact(command)),
         versions=resolve.versions(source.env_options.simulator),
     )
@@ -84,3 +69,18 @@ def replay_spec(
     asked = spec.env_options
     preflight.check_environment(env, algorithm(spec.algo), asked.env_args, asked.env_timeout)
     return spec, JobSpec("replay", arms)
+
+
+def _budget(source: RunSpec, trials: int, steps: int) -> Budget:
+    """The budget of trials that train for some steps, whatever they reach."""
+    report = source.settings["min_sample_timesteps_per_iteration"]
+    return replace(
+        source.budget,
+        scheduler="fifo",
+        searcher="random",
+        trials=trials,
+        steps=steps,
+        perturb_every=max(report, steps // resolve.CHECKPOINTS),
+        target=None,
+        time_budget=None,
+    )

@@ -66,34 +66,10 @@ def make_request(
     if job == "train":
         resolved = without_search(resolved)
     resolved = within(resolved, asked.env_options.env_copies)
-    simulator = simulator_of(asked.env_options.simulator, env_info, resolved.settings, env_args)
-    _check(resolved)
-    storage = Path(asked.place.storage).expanduser().resolve()
     title = algo if job == "sweep" else f"{job}-{algo}"
-    spec = RunSpec(
-        algo=algo,
-        env=env_info.name,
-        env_id=env_info.id,
-        settings=resolved.settings,
-        space=resolved.space,
-        budget=resolved.budget,
-        evaluation=resolved.evaluation,
-        name=asked.place.name or default_name(title, env_info.name, storage),
-        storage=str(storage),
-        seed=asked.place.seed,
-        env_options=replace(
-            asked.env_options,
-            env_args=env_args,
-            imports=tuple(map(envs.places.whole, asked.env_options.imports)),
-            simulator=simulator,
-        ),
-        points=resolved.points,
-        resources=asked.resources,
-        metric=asked.goal.metric,
-        mode=asked.goal.mode,
+    spec = replace(
+        _run_spec(title, env_info, env_args, resolved, asked),
         command=tuple(secrets.redact(command)),
-        started_in=str(Path.cwd()),
-        versions=versions(simulator),
         reading=probe.told(resolved.settings),
     )
     _check_noise(spec, probe)
@@ -106,6 +82,44 @@ def make_request(
 def make_spec(algo: str, env: EnvLike, **options: Any) -> RunSpec:
     """The request of a sweep, see :func:`make_request` for its options."""
     return make_request(algo, env, **options)[0]
+
+
+def _run_spec(
+    title: str, env: EnvInfo, env_args: Mapping[str, Any], preset: Preset, asked: Request
+) -> RunSpec:
+    """The request of a run of a preset.
+
+    Args:
+        title: what the default name of the run begins with.
+        env_args: encoded, without secrets.
+    """
+    simulator = simulator_of(asked.env_options.simulator, env, preset.settings, env_args)
+    _check(preset)
+    storage = Path(asked.place.storage).expanduser().resolve()
+    return RunSpec(
+        algo=preset.algo,
+        env=env.name,
+        env_id=env.id,
+        settings=preset.settings,
+        space=preset.space,
+        budget=preset.budget,
+        evaluation=preset.evaluation,
+        name=asked.place.name or default_name(title, env.name, storage),
+        storage=str(storage),
+        seed=asked.place.seed,
+        env_options=replace(
+            asked.env_options,
+            env_args=env_args,
+            imports=tuple(map(envs.places.whole, asked.env_options.imports)),
+            simulator=simulator,
+        ),
+        points=preset.points,
+        resources=asked.resources,
+        metric=asked.goal.metric,
+        mode=asked.goal.mode,
+        started_in=str(Path.cwd()),
+        versions=versions(simulator),
+    )
 
 
 def _presets(algo: str, env: EnvInfo, asked: Request, probe: Probe) -> tuple[Preset, Preset]:
