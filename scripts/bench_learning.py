@@ -9,7 +9,7 @@ one reported while training, averaged over the second half of the steps, and tha
 policy, which plays 100 episodes greedily on seeds that training never used. The tables show the
 interquartile mean (IQM) over the seeds of each side and the 95 % bootstrap interval of their
 difference: where the interval reaches above zero, rltune is statistically no worse. A run that is
-in the file already is not run again, so that an interrupted benchmark goes on where it stopped.
+in the file already is not run again, so that an interrupted benchmark continues where it stopped.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ it its donor's clock.
 Best-so-far is the highest ``episode_reward_mean`` that any member has reported after so many
 environment steps a member; curves begin where every sweep has one. Shown are means over the seeds
 with 95 % bootstrap intervals. A sweep that is in the file already is not run again, so that an
-interrupted benchmark goes on where it stopped.
+interrupted benchmark continues where it stopped.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python scripts/bench_presets.py                             # prints docs/benchmarks.md's table
     python scripts/bench_presets.py --certify ppo/cartpole ...  # certifies these presets first
-    python scripts/bench_presets.py --certify                   # certifies all in the table anew
+    python scripts/bench_presets.py --certify                   # certifies all in the table again
     python scripts/bench_presets.py --sweep ppo/cartpole ...    # what a sweep finds beside them
 
 The table is read from the certificates that `rltune certify` writes beside the catalog. RL Zoo3's

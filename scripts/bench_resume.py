@@ -4,7 +4,7 @@
 
 A population of four PPO members on CartPole under PB2. The driver alone is killed, as a crash
 would, at three random moments spread over the run; what Ray started has to go by itself. Then
-``rltune resume`` goes on. Prints both wall times and what each kill cost, and exits with 1 where
+``rltune resume`` continues. Prints both wall times and what each kill cost, and exits with 1 where
 the killed run took more than 1.5 times as long or anything was lost that may not be:
 
 - both runs have the same trials, and each reaches its steps;

@@ -78,13 +78,13 @@ def what_ended(env_id: str, ended: ProcessEnded) -> str:
     told, _, stack = ended.report.partition("\n")
     own = stack.rpartition(Path(__file__).name)[2].partition("\n")[2]
     if told.startswith(HUNG):
-        mend = "Mend it, or allow it more with `env_timeout=SECONDS`."
+        fix = "Fix it, or allow it more with `env_timeout=SECONDS`."
     else:
         if EXITED not in told:
             told = f"it ended the process it was tried in, {ended.how}. {told}".rstrip(" .")
         told = told.removeprefix(f"{CRASHED}: ")
-        mend = "Mend it before it is trained on."
-    return "\n".join(filter(None, [f"environment {env_id}: {told}. {mend}", own]))
+        fix = "Fix it before it is trained on."
+    return "\n".join(filter(None, [f"environment {env_id}: {told}. {fix}", own]))
 
 
 def tried(spec: EnvInfo, algo: Algorithm, env_args: Mapping[str, Any], guard: Guard) -> str | Probe:
@@ -102,7 +102,7 @@ def tried(spec: EnvInfo, algo: Algorithm, env_args: Mapping[str, Any], guard: Gu
         advice = (
             f"Install it with: pip install 'rltune[{spec.extra}]'"
             if spec.extra
-            else "Mend it, or give it what it needs with `env_args`."
+            else "Fix it, or give it what it needs with `env_args`."
         )
         return f"environment {spec.id} could not be made: {_shown(error)}. {advice}"
     probe = probed(env)
@@ -197,7 +197,7 @@ def api_problem(env: gym.Env[Any, Any], guard: Guard) -> str | None:
                 f"{error}; gymnasium wants `def reset(self, *, seed=None, options=None)`, which "
                 f"begins with super().reset(seed=seed); {GUIDE}"
             )
-        return f"it failed its first step: {_shown(error)}. Mend it before it is trained on."
+        return f"it failed its first step: {_shown(error)}. Fix it before it is trained on."
     return problem or _later_problem(own, choose, guard) or _moved(own, before)
 
 
@@ -308,18 +308,18 @@ def _kind(value: Any) -> str:
 
 def _observation_problem(call: str, observation: Any, space: gym.Space[Any]) -> str | None:
     where = f"{call}() returned an observation"
-    mend = "Mend the observation, or the observation_space."
+    fix = "Fix the observation, or the observation_space."
     if not isinstance(space, gym.spaces.Box):
         good = space.contains(observation)
-        return None if good else f"{where} ({observation!r:.80}) outside {space}. {mend}"
+        return None if good else f"{where} ({observation!r:.80}) outside {space}. {fix}"
     try:
         array = np.asarray(observation)
     except ValueError:
-        return f"{where} that is no array: {_kind(observation)}. {mend}"
+        return f"{where} that is no array: {_kind(observation)}. {fix}"
     if array.dtype.kind not in "fiub" or not np.can_cast(array.dtype, space.dtype, "same_kind"):
-        return f"{where} of dtype {array.dtype}, its space says {space.dtype}. {mend}"
+        return f"{where} of dtype {array.dtype}, its space says {space.dtype}. {fix}"
     if array.shape != space.shape:
-        return f"{where} of shape {array.shape}, its space says {space.shape}. {mend}"
+        return f"{where} of shape {array.shape}, its space says {space.shape}. {fix}"
     values = array.astype(np.float64)
     with np.errstate(invalid="ignore"):
         low = space.low - ROUNDING * np.maximum(1, np.abs(space.low))
@@ -329,6 +329,6 @@ def _observation_problem(call: str, observation: Any, space: gym.Space[Any]) -> 
         at = tuple(int(i) for i in np.argwhere(outside)[0])
         return (
             f"{where} with {values[at]:g} at {list(at)}, its space says "
-            f"[{space.low[at]:g}, {space.high[at]:g}]. {mend}"
+            f"[{space.low[at]:g}, {space.high[at]:g}]. {fix}"
         )
     return None

@@ -1,4 +1,4 @@
-"""A bad environment is refused before anything starts, with the line and the mend."""
+"""A bad environment is refused before anything starts, with the line and the fix."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_wrappers_with_running_statistics_are_warned_of(caplog: pytest.LogCaptur
 
 @pytest.mark.fault(25)
 @pytest.mark.parametrize(
-    ("name", "wrong", "mend"),
+    ("name", "wrong", "fix"),
     [
         ("OldStep", "step() returned 4 values, as old gym had it", "return `done` as terminated"),
         ("OldReset", "reset() returned an array of shape (3,)", "`return observation, {}`"),
@@ -52,16 +52,16 @@ def test_wrappers_with_running_statistics_are_warned_of(caplog: pytest.LogCaptur
         ("NoReward", "step() returned None as reward", "float(reward)"),
         ("ObjectReward", "step() returned an object as reward", "float(reward)"),
         ("ArrayReward", "step() returned an array of shape (2,) as reward", "float(reward)"),
-        ("WrongShape", "an observation of shape (3, 1), its space says (3,)", "Mend the obs"),
-        ("WrongKind", "an observation of dtype float32, its space says uint8", "Mend the obs"),
-        ("Outside", "an observation with 7 at [1], its space says [-1, 1]", "Mend the obs"),
-        ("Text", "an observation of dtype <U7, its space says float32", "Mend the obs"),
+        ("WrongShape", "an observation of shape (3, 1), its space says (3,)", "Fix the obs"),
+        ("WrongKind", "an observation of dtype float32, its space says uint8", "Fix the obs"),
+        ("Outside", "an observation with 7 at [1], its space says [-1, 1]", "Fix the obs"),
+        ("Text", "an observation of dtype <U7, its space says float32", "Fix the obs"),
     ],
 )
-def test_an_environment_that_breaks_the_api_is_refused(name: str, wrong: str, mend: str) -> None:
+def test_an_environment_that_breaks_the_api_is_refused(name: str, wrong: str, fix: str) -> None:
     said = _said(name)
     assert wrong in said
-    assert mend in said
+    assert fix in said
 
 
 @pytest.mark.fault(19, 20)
