@@ -1,4 +1,4 @@
-"""How a trial is kept and goes on: checkpoints, exploits, and the audit after both."""
+"""Saves and restores a trial: checkpoints, exploits, and the audit after both."""
 
 from __future__ import annotations
 

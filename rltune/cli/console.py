@@ -38,7 +38,7 @@ def print_json(values: Mapping[str, Any]) -> None:
 
 
 def show_error(error: RltuneError) -> None:
-    """What is wrong, where, and how to mend it."""
+    """Prints what is wrong, where, and how to fix it."""
     word = "interrupted" if isinstance(error, Interrupted) else "error"
     for problem in str(error).splitlines():
         text = Text.assemble(

@@ -13,7 +13,7 @@ from rltune.runs.folder import RunFolder, is_finished
 
 
 def run(*, run_path: Path, json: bool, quiet: bool, force: bool, trust: bool) -> None:
-    """Goes on with a run; a finished one is left as it is."""
+    """Resumes a run; a finished one stays unchanged."""
     folder = RunFolder.open(run_path)
     finished = is_finished(folder)
     if not finished:

@@ -105,7 +105,7 @@ class Pb2Explorer:
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on where :meth:`get_state` was called."""
+        """Continues from a state of :meth:`get_state`."""
         self.rng.bit_generator.state = state["rng"]
         self._starts = {m: (steps, score) for m, (steps, score) in state["starts"].items()}
         self._rows = [(list(point), steps, gain) for point, steps, gain in state["rows"]]

@@ -40,7 +40,7 @@ class PbtExplorer:
         return {"rng": self.rng.bit_generator.state}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on where :meth:`get_state` was called."""
+        """Continues from a state of :meth:`get_state`."""
         self.rng.bit_generator.state = state["rng"]
 
 

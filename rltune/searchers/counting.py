@@ -34,5 +34,5 @@ class CountingSearcher(ABC):
         return {"count": self._count}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on after the last one."""
+        """Continues after the last number."""
         self._count = state["count"]

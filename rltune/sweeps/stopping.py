@@ -105,5 +105,5 @@ class SweepStopper(Stopper):
         return {"reached": self.reached, "final_saved": self.final_saved}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on where :meth:`get_state` was called; failures are counted anew."""
+        """Continues from a state of :meth:`get_state`; counts failures from zero again."""
         self.reached, self.final_saved = state["reached"], state["final_saved"]

@@ -23,7 +23,7 @@ class Stateful(Protocol):
         """As JSON holds it."""
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on where :meth:`get_state` was called."""
+        """Continues from a state of :meth:`get_state`."""
 
 
 class SweepState:

@@ -176,7 +176,7 @@ def across(spec: RunSpec, found: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _median(values: list[float | None]) -> float | None:
-    """Those who never got there took for ever."""
+    """Computes a median; seeds that never reach the threshold count as infinite."""
     median = float(np.median([math.inf if value is None else value for value in values]))
     return median if math.isfinite(median) else None
 
