@@ -12,13 +12,13 @@ from rltune.catalog.environments import EnvLike
 from rltune.engine.episodes import REWARD
 from rltune.envs import places
 from rltune.policies import evaluation
-from rltune.policies.evaluation import Evaluation
 from rltune.processes.watchdog import ENV_TIMEOUT
 from rltune.request.replay import replay_spec
 from rltune.request.resolve import make_request, make_spec
 from rltune.request.trust import adopt, check_trusted
 from rltune.runs import checkpoints
 from rltune.runs.folder import RunFolder
+from rltune.runs.summary_record import Evaluation
 from rltune.sweeps import runner
 
 log = logging.getLogger("rltune")
@@ -51,7 +51,7 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """Contents of summary.json; empty while the run is not finished."""
-        return self.folder.summary or {}
+        return self.folder.summary_contents
 
     @property
     def best(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
@@ -50,7 +50,7 @@ class NothingUsable(RltuneError):
 
     exit_code = 1
 
-    def __init__(self, message: str, unscored: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, message: str, unscored: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.unscored = list(unscored)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rltune.engine.episodes import PREFIX, REWARD, record_means
+from rltune.engine.episodes import PREFIX, REWARD
 from rltune.errors import BadInput, did_you_mean
 
 
@@ -51,10 +51,6 @@ class Metric:
         """Returns its score from metrics by name; None if absent."""
         value = self.of(values)
         return None if value is None else self.score(value)
-
-    def of_record(self, record: Mapping[str, Any]) -> float | None:
-        """Returns its mean over the episodes in a checkpoint's record; None if absent."""
-        return self.of(record_means(record))
 
     def reaches(self, value: float | None, target: float | None) -> bool:
         """Returns whether a value is at least as good as a target."""

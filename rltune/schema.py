@@ -1,44 +1,106 @@
-"""Checks a value read from JSON against type annotations.
+"""Checks a value read from JSON against type annotations, and makes records of it and back.
 
 A file may be truncated, edited by hand or from another user; its reader relies on its shape.
 """
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from typing import (
+    Annotated,
     Any,
+    ClassVar,
     Literal,
-    NotRequired,
+    Self,
+    TypeVar,
     Union,
     get_args,
     get_origin,
     get_type_hints,
-    is_typeddict,
 )
+
+from rltune.errors import BadInput
+
+#: A number that JSON holds as null where it is NaN.
+NullableFloat = Annotated[float, "null is NaN"]
+
+
+@dataclass(frozen=True)
+class Omit:
+    """Marks a field of a :class:`Record` that JSON leaves out where it has its default.
+
+    Attributes:
+        beside: another field: where that is not None, this one is written whatever it is.
+    """
+
+    beside: str = ""
+
+
+T = TypeVar("T")
+#: The type of such a field. Without a default it has to be given, and None is left out.
+Omitted = Annotated[T, Omit()]
+
+
+class Record:
+    """A frozen dataclass that a JSON file holds as a table of its fields, in their order.
+
+    A file may hold more keys than the class has fields, those of other versions: they are ignored.
+
+    Attributes:
+        demanded: fields that JSON has to hold although they have a default.
+    """
+
+    demanded: ClassVar[frozenset[str]] = frozenset()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the record as JSON holds it; omits absent fields, see :data:`Omitted`."""
+        kind: Any = type(self)
+        return {name: plain(getattr(self, name)) for name in _hints(kind) if not self._omits(name)}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            BadInput: the values do not fit the fields: with every problem.
+        """
+        if found := problems(values, cls):
+            raise BadInput(found)
+        record: Self = built(values, cls)
+        return record
+
+    def _omits(self, name: str) -> bool:
+        kind: Any = type(self)
+        omit = _omissions(kind).get(name)
+        if omit is None or getattr(self, name) != _defaults(kind).get(name):
+            return False
+        return not omit.beside or getattr(self, omit.beside) is None
 
 
 def problems(value: Any, wanted: Any, place: str = "") -> list[str]:
     """Lists what in a value from JSON does not match a type, each problem with its place.
 
     Args:
-        wanted: dataclass, TypedDict or any other annotation. Keys that a TypedDict does not name
-            are accepted; keys that a dataclass does not have are problems.
+        wanted: dataclass or any other annotation. Keys that a :class:`Record` does not have are
+            accepted; keys that another dataclass does not have are problems.
         place: path of the value, such as ``best.trial``.
     """
-    if wanted is Any:
+    if wanted is Any or (wanted == NullableFloat and value is None):
         return []
     if get_origin(wanted) in (Union, types.UnionType):
         kinds = [one for one in get_args(wanted) if value is None or one is not type(None)]
         by_kind = [problems(value, one, place) for one in kinds]
         return min(by_kind, key=len) if all(by_kind) else []
-    if is_typeddict(wanted) or is_dataclass(wanted):
-        hints, optional, closed = _fields(wanted)
-        return fields_problems(value, hints, optional, place, closed)
-    return _plain_problems(value, wanted, place)
+    if _is_table(wanted):
+        optional = frozenset(_defaults(wanted).keys() | _omissions(wanted).keys())
+        if not _is_record(wanted):
+            return fields_problems(value, _hints(wanted), optional, place)
+        return fields_problems(value, _hints(wanted), optional - wanted.demanded, place, False)
+    return _plain_problems(value, float if wanted == NullableFloat else wanted, place)
 
 
 def fields_problems(
@@ -66,16 +128,99 @@ def fields_problems(
     ]
 
 
+def built(value: Any, wanted: Any) -> Any:
+    """Converts a value from JSON without :func:`problems` to dataclasses and tuples of its type."""
+    wanted = _given(wanted)
+    if isinstance(value, dict):
+        entries = {key: built(one, entry(wanted, key)) for key, one in value.items()}
+        return _made(wanted, entries) if _is_table(wanted) else entries
+    if isinstance(value, list):
+        items = [built(one, entry(wanted, i)) for i, one in enumerate(value)]
+        return tuple(items) if get_origin(wanted) is tuple else items
+    return math.nan if value is None and wanted == NullableFloat else value
+
+
+def entry(wanted: Any, key: str | int) -> Any:
+    """Returns the type of an entry of a table or a list, Any for an unknown one.
+
+    Args:
+        wanted: type of the whole.
+        key: name of the entry in a table, or its index in a list.
+    """
+    wanted = _given(wanted)
+    if _is_table(wanted):
+        return _hints(wanted).get(str(key), Any)
+    origin, args = get_origin(wanted), get_args(wanted)
+    if origin in (dict, Mapping):
+        return args[1]
+    if origin is tuple and args[-1] is not Ellipsis:
+        return args[int(key)] if int(key) < len(args) else Any
+    return args[0] if origin in (list, tuple, Sequence) else Any
+
+
+def is_text(wanted: Any) -> bool:
+    """Returns whether values of a type are texts, or None."""
+    return _given(wanted) is str
+
+
+def plain(value: Any) -> Any:
+    """Converts records and mappings to dicts and sequences to lists, as JSON has them."""
+    if isinstance(value, Record):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {key: plain(one) for key, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _given(wanted: Any) -> Any:
+    """Returns a type without its None; Any where several are left."""
+    if get_origin(wanted) not in (Union, types.UnionType):
+        return wanted
+    kinds = [one for one in get_args(wanted) if one is not type(None)]
+    return kinds[0] if len(kinds) == 1 else Any
+
+
+def _made(wanted: Any, entries: dict[str, Any]) -> Any:
+    """Makes an instance of a dataclass; ignores entries that it does not have."""
+    unset = dict.fromkeys(_omissions(wanted).keys() - _defaults(wanted).keys())
+    return wanted(**unset | {name: entries[name] for name in _hints(wanted) if name in entries})
+
+
 @cache
-def _fields(wanted: Any) -> tuple[dict[str, Any], frozenset[str], bool]:
-    """Returns the types of a table's entries, the optional ones, and whether others are wrong."""
-    hints = get_type_hints(wanted)
-    if is_typeddict(wanted):
-        marked = get_type_hints(wanted, include_extras=True)
-        optional = [name for name, kind in marked.items() if get_origin(kind) is NotRequired]
-        return hints, frozenset(optional), False
-    given = [f.name for f in fields(wanted) if (f.default, f.default_factory) != (MISSING, MISSING)]
-    return {f.name: hints[f.name] for f in fields(wanted)}, frozenset(given), True
+def _hints(wanted: Any) -> dict[str, Any]:
+    """Returns the types of a dataclass's fields."""
+    hints = get_type_hints(wanted, include_extras=True)
+    omitted = _omissions(wanted)
+    return {
+        one.name: get_args(hints[one.name])[0] if one.name in omitted else hints[one.name]
+        for one in fields(wanted)
+    }
+
+
+@cache
+def _omissions(wanted: Any) -> dict[str, Omit]:
+    """Returns the marks of the fields that JSON leaves out at times."""
+    hints = get_type_hints(wanted, include_extras=True)
+    marks = {one.name: getattr(hints[one.name], "__metadata__", ()) for one in fields(wanted)}
+    return {name: mark for name, given in marks.items() for mark in given if isinstance(mark, Omit)}
+
+
+@cache
+def _defaults(wanted: Any) -> dict[str, Any]:
+    """Returns the defaults of a dataclass's fields; those without one are absent."""
+    return {
+        one.name: one.default if one.default_factory is MISSING else one.default_factory()
+        for one in fields(wanted)
+        if (one.default, one.default_factory) != (MISSING, MISSING)
+    }
+
+
+def _is_table(wanted: Any) -> bool:
+    return is_dataclass(wanted)
+
+
+def _is_record(wanted: Any) -> bool:
+    return isinstance(wanted, type) and issubclass(wanted, Record)
 
 
 def _plain_problems(value: Any, wanted: Any, place: str) -> list[str]:

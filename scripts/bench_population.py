@@ -133,7 +133,7 @@ def rltune_sweep(task: Task, scheduler: str, seed: int, storage: str) -> Outcome
         )
         for trial in folder.trials()
     ]
-    exploits = sum(decision["kind"] == "exploit" for decision in folder.decisions())
+    exploits = sum(decision.kind == "exploit" for decision in folder.decisions())
     seconds = round(clock.trained - started, 2)
     return Outcome(task, f"rltune-{scheduler}", seed, curves, seconds, exploits)
 

@@ -24,6 +24,7 @@ from rltune.request.resolve import make_spec
 from rltune.runs import commands, lineage
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Report
+from rltune.runs.summary_record import Evaluation, SeedOutcome
 from rltune.schedulers import asha
 from rltune.schedulers.base import Action, SchedulerContext
 from rltune.spec import RunSpec
@@ -157,18 +158,19 @@ def test_an_episode_is_scored_by_the_number_in_its_last_info(tmp_path: Path) -> 
 
 
 def test_statistics_over_seeds_know_which_way_is_better(spec: RunSpec) -> None:
-    seed = {
-        "score": 3.0,
-        "selection_score": 2.0,
-        "evaluation": {"episodes": 5},
-        "env_steps_to_threshold": None,
-        "seconds_to_threshold": None,
-        "env_steps": 1,
-        "train_seconds": 1.0,
-    }
+    seed = SeedOutcome(
+        trial="t00",
+        score=3.0,
+        selection_score=2.0,
+        checkpoint="",
+        evaluation=Evaluation(3.0, 3.0, (3.0, 3.0), 5, [], []),
+        env_steps_to_threshold=None,
+        env_steps=1,
+        train_seconds=1.0,
+    )
     found = across(spec, [seed, seed])
-    assert found["optimism_gap"] == 1.0, "a lower cost was promised"
-    assert found["share_over_threshold"] is None
+    assert found.optimism_gap == 1.0, "a lower cost was promised"
+    assert found.share_over_threshold is None
 
 
 def test_the_terminal_shows_the_metric(spec: RunSpec) -> None:

@@ -263,7 +263,7 @@ class OffPolicyMixin(RLTrainable):
         kind = self.config.exploit_buffer if donor else "own"
         why = None
         if kind == "own" and donor:
-            why = self._recall(self.config.exploit.get("own_checkpoint"))
+            why = self._recall(self.exploit.own_checkpoint if self.exploit else None)
         elif kind != "empty":
             why = self._load_replay(folder)
         if why:

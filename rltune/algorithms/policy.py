@@ -130,9 +130,8 @@ def load_policy(spec: RunSpec, folder: RunFolder, checkpoint: Path) -> Policy:
 
 def _settings(spec: RunSpec, folder: RunFolder, checkpoint: Path) -> dict[str, Any]:
     """The settings behind a checkpoint's weights. Raises BadInput for what is none."""
-    record = folder.record(checkpoint)
-    settings = record.get("settings")
-    if not isinstance(settings, dict):
+    settings = folder.record(checkpoint).settings
+    if settings is None:
         raise BadInput(f"{checkpoint / RECORD_FILE} has no settings")
     settings = {name: value for name, value in settings.items() if value is not None}
     if problems := algorithm(spec.algo).problems(settings):

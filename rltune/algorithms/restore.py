@@ -23,13 +23,12 @@ from rltune.processes.tracebacks import headlined
 from rltune.runs.checkpoints import (
     LEARNER_FILE,
     POLICY_FILE,
-    RECORD_FILE,
     check_pickles,
     is_data,
     seal,
     verify,
 )
-from rltune.runs.json_text import dumps, loads
+from rltune.runs.records import CheckpointRecord, Diverged, Exploit, TrialRecord
 from rltune.spec import moved_seed
 
 
@@ -64,6 +63,11 @@ class RestoreMixin:
         """The learner, which lives in this process."""
         return self.learner_group._learner
 
+    @property
+    def exploit(self) -> Exploit | None:
+        """What made this trial a clone; None where it has never been one."""
+        return Exploit.from_dict(self.config.exploit) if self.config.exploit else None
+
     @headlined
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Tensors, arrays and JSON, then a manifest; of RLlib's own engine its pickles, signed."""
@@ -74,21 +78,22 @@ class RestoreMixin:
 
     def save_files(self, folder: Path) -> None:
         """What a checkpoint holds beside RLlib's own files."""
-        record = {
-            "trial_id": self.trial_id,
-            "env_steps": self.env_steps,
-            "diverged": self.diverged,
-        }
+        diverged = Diverged.from_dict(self.diverged) if self.diverged else None
+        record = TrialRecord(trial_id=self.trial_id, env_steps=self.env_steps, diverged=diverged)
         if self.on_arrays:
             tensors.write(folder / POLICY_FILE, self.learner.net.state_dict())
             tensors.write(folder / LEARNER_FILE, self.learner.tensors())
-            record |= {
-                "training_iteration": self._iteration,
-                "lifetime": _lifetime_sums(self.metrics),
-                **self.window.to_dict(),
-                "settings": self.effective_settings(),
-            }
-        (folder / RECORD_FILE).write_text(dumps(record))
+            record = CheckpointRecord(
+                **vars(record),
+                training_iteration=self._iteration,
+                lifetime=_lifetime_sums(self.metrics),
+                window=self.window.size,
+                episode_returns=self.window.returns,
+                episode_lengths=[episode.length for episode in self.window.episodes],
+                episode_infos=[episode.info for episode in self.window.episodes],
+                settings=self.effective_settings(),
+            )
+        record.write(folder)
 
     @headlined
     def load_checkpoint(self, checkpoint_dir: str) -> None:
@@ -102,24 +107,23 @@ class RestoreMixin:
         folder = Path(checkpoint_dir)
         verify(folder, self.name, skip=self.unneeded_files())
         own_iteration = self._iteration
-        record = loads((folder / RECORD_FILE).read_text())
+        record = (CheckpointRecord if self.on_arrays else TrialRecord).read(folder)
         if self.on_arrays and is_data(folder):
+            assert isinstance(record, CheckpointRecord)
             self.learner.load_tensors(folder / POLICY_FILE, folder / LEARNER_FILE)
-            self._iteration = record["training_iteration"]
-            self.metrics.set_state(_as_state(record["lifetime"]))
+            self._iteration = record.training_iteration
+            self.metrics.set_state(_as_state(record.lifetime))
         else:
             check_pickles(folder)
             super().load_checkpoint(checkpoint_dir)  # type: ignore[misc]
-        exploit = self.config.exploit
-        donor = exploit["donor"] if exploit and record["trial_id"] != self.trial_id else None
+        exploit = self.exploit
+        donor = exploit.donor if exploit and record.trial_id != self.trial_id else None
         if donor:
             self._iteration = own_iteration  # RLlib puts the donor's in its place
-        self.env_steps = exploit["env_steps"] if donor else record["env_steps"]
-        self.diverged = record["diverged"]
-        if self.diverged:  # an infinite number by now
-            self.diverged["value"] = str(self.diverged["value"])
-        if self.on_arrays:
-            self.window.load(record)
+        self.env_steps = exploit.env_steps if exploit and donor else record.env_steps
+        self.diverged = record.diverged.to_dict() if record.diverged else None
+        if isinstance(record, CheckpointRecord):
+            self.window.load(record.episodes)
             self.learner.set_clock(self.env_steps)
         else:
             self.learner_group.foreach_learner(set_learning_rates, env_steps=self.env_steps)

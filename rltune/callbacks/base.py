@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rltune.runs.folder import RunFolder
-from rltune.runs.records import Report
+from rltune.runs.records import Decision, Failure, Report
+from rltune.runs.summary_record import Summary
 from rltune.spec import RunSpec
 
 log = logging.getLogger("rltune")
@@ -68,7 +69,7 @@ class DecisionApplied(Event):
     """A scheduler's decision took effect: a line of decisions.jsonl."""
 
     handler = "on_decision"
-    decision: Mapping[str, Any]
+    decision: Decision
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class TrialFailed(Event):
 
     handler = "on_failure"
     trial: str
-    failure: Mapping[str, Any]
+    failure: Failure
     continues_from: int | None = None
 
 
@@ -107,7 +108,7 @@ class SweepEnded(Event):
     """The run is over: summary.json as it is written."""
 
     handler = "on_end"
-    summary: Mapping[str, Any]
+    summary: Summary
 
 
 class Callback:

@@ -42,8 +42,7 @@ class RunWriter(Callback):
     def on_failure(self, event: TrialFailed) -> None:
         """Adds a line to failures.jsonl and writes error.txt; moves reports that are lost aside."""
         self._folder.append_failure(event.trial, event.failure)
-        traceback = event.failure["traceback"]
-        self._folder.write_text(f"trials/{event.trial}/error.txt", f"{traceback}\n")
+        self._folder.write_text(f"trials/{event.trial}/error.txt", f"{event.failure.traceback}\n")
         if event.continues_from is not None:
             self._folder.discard_reports(event.trial, event.continues_from)
 

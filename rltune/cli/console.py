@@ -49,7 +49,7 @@ def show_error(error: RltuneError) -> None:
 
 def number(value: float | None) -> str:
     """A number as a person reads it."""
-    if value is None:
+    if value is None or math.isnan(value):
         return "-"
     if isinstance(value, int) or (abs(value) >= 100 and float(value).is_integer()):
         return f"{value:,.0f}"

@@ -90,14 +90,16 @@ def _run(folder: RunFolder) -> dict[str, Any]:
     """A run's line; one whose files are damaged says so."""
     try:
         _ = folder.spec
-        summary, ended = folder.summary or {}, "not finished"
+        summary, ended = folder.summary, "not finished"
     except BadInput as error:
-        summary, ended = {}, f"damaged: {error.problems[0]}"
+        summary, ended = None, f"damaged: {error.problems[0]}"
+    if summary is None:
+        return {"run": folder.shown, "score": None, "env_steps": None, "ended by": ended}
     return {
         "run": folder.shown,
-        "score": (summary.get("evaluation") or {}).get("mean"),
-        "env_steps": summary.get("env_steps"),
-        "ended by": summary.get("stop_reason", ended),
+        "score": summary.evaluation and summary.evaluation.mean,
+        "env_steps": summary.env_steps,
+        "ended by": summary.stop_reason,
     }
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,20 +13,25 @@ from rltune.cli.console import clock, number, setting
 from rltune.envs import INFOS
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
+from rltune.runs.summary_record import Comparison, Evaluation, SeedStatistics, Summary
 from rltune.spec import JobSpec, RunSpec
 
 
-def outcome(spec: RunSpec, job: JobSpec, summary: Mapping[str, Any]) -> RenderableType:
+def outcome(spec: RunSpec, job: JobSpec, summary: Summary) -> RenderableType:
     """What came out, with its interval, and what to type next."""
-    of_job = {"sweep": _best, "train": _seeds, "replay": _arms}
-    found = of_job[job.job](spec, summary)
+    if summary.arms is not None:
+        found = _arms(summary.arms, summary.comparisons or [])
+    elif summary.across_seeds is not None:
+        found = _seeds(spec, summary, summary.across_seeds)
+    else:
+        found = _best(spec, summary)
     if note := unscored(summary):
         found = [*found, Text(note, style="yellow")]
     return Group(
         *found,
         Text(
-            f"{summary['env_steps']:,} environment steps in {clock(summary['wall_seconds'])}, "
-            f"ended by: {summary['stop_reason']}",
+            f"{summary.env_steps:,} environment steps in {clock(summary.wall_seconds)}, "
+            f"ended by: {summary.stop_reason}",
             style="dim",
         ),
         Text("\nNext", style="bold"),
@@ -60,49 +65,50 @@ def _left_out(spec: RunSpec) -> list[RenderableType]:
     ]
 
 
-def _best(spec: RunSpec, summary: Mapping[str, Any]) -> list[RenderableType]:
+def _best(spec: RunSpec, summary: Summary) -> list[RenderableType]:
     """A sweep's best settings and the score of its best policy."""
-    best = summary["best"]
+    best = summary.best
+    assert best is not None
     settings = Table(box=None, pad_edge=False, show_header=False)
     settings.add_column(style="dim")
     settings.add_column()
     for name in spec.space:
-        settings.add_row(name, setting(best["config"].get(name)))
+        settings.add_row(name, setting(best.config.get(name)))
     return [
-        Text(f"\nBest settings ({best['trial']})", style="bold"),
+        Text(f"\nBest settings ({best.trial})", style="bold"),
         settings,
         Text("\nScore", style="bold"),
-        *_score(spec, summary["evaluation"]),
-        *_gap(summary.get("optimism_gap"), "what the sweep measured"),
+        *_score(spec, summary.evaluation),
+        *_gap(summary.optimism_gap, "what the sweep measured"),
     ]
 
 
-def _score(spec: RunSpec, score: Mapping[str, Any] | None) -> list[RenderableType]:
+def _score(spec: RunSpec, score: Evaluation | None) -> list[RenderableType]:
     """What the best policy reached on fresh seeds."""
     if score is None:
         return [Text("none yet")]
-    low, high = score["ci95"]
+    low, high = score.ci95
     return [
         Text(
-            f"{number(score['mean'])} {spec.goal.words}, 95 % interval "
-            f"[{number(low)}, {number(high)}], IQM {number(score['iqm'])}"
+            f"{number(score.mean)} {spec.goal.words}, 95 % interval "
+            f"[{number(low)}, {number(high)}], IQM {number(score.iqm)}"
         ),
-        Text(f"over {score['episodes']} episodes on seeds no training used{_verdict(spec, score)}"),
+        Text(f"over {score.episodes} episodes on seeds no training used{_verdict(spec, score)}"),
     ]
 
 
-def unscored(summary: Mapping[str, Any]) -> str:
+def unscored(summary: Summary) -> str:
     """What has no score, for a person to read; empty where all has."""
     episodes: dict[str, int] = {}
-    for body in summary.get("unscored", ()):
-        episodes[body["phase"]] = episodes.get(body["phase"], 0) + len(body["seeds"])
+    for one in summary.unscored:
+        episodes[one.phase] = episodes.get(one.phase, 0) + len(one.seeds)
     parts = [f"{count} episodes of {phase}" for phase, count in episodes.items()]
-    if seeds := summary.get("unscored_seeds"):
+    if seeds := summary.unscored_seeds:
         parts.append(f"{', '.join(seeds)}, which no statistics here include")
     return f"not scored: {'; '.join(parts)}" if parts else ""
 
 
-def _seeds(spec: RunSpec, summary: Mapping[str, Any]) -> list[RenderableType]:
+def _seeds(spec: RunSpec, summary: Summary, together: SeedStatistics) -> list[RenderableType]:
     """A score a seed, and what they come to."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in (
@@ -113,38 +119,37 @@ def _seeds(spec: RunSpec, summary: Mapping[str, Any]) -> list[RenderableType]:
         spec.goal.words.removeprefix("mean "),
     ):
         table.add_column(name, justify="left" if name == "trial" else "right")
-    for seed in summary["seeds"]:
-        steps = seed["env_steps_to_threshold"]
+    for seed in summary.seeds or []:
+        steps = seed.env_steps_to_threshold
         table.add_row(
-            seed["trial"],
-            f"{seed['env_steps']:,}",
-            number(round(seed["train_seconds"])),
+            seed.trial,
+            f"{seed.env_steps:,}",
+            number(round(seed.train_seconds)),
             "-" if steps is None else f"{steps:,}",
-            number(seed["score"]),
+            number(seed.score),
         )
-    together = summary["across_seeds"]
-    low, high = together["ci95"]
+    low, high = together.ci95
     shown: list[RenderableType] = [
         Text("\nSeeds", style="bold"),
         table,
         Text("\nScore", style="bold"),
         Text(
-            f"{spec.goal.words}: IQM {number(together['iqm'])}, 95 % interval "
-            f"[{number(low)}, {number(high)}], over {together['seeds']} seeds, "
-            f"{together['episodes']} episodes each on seeds no training used"
+            f"{spec.goal.words}: IQM {number(together.iqm)}, 95 % interval "
+            f"[{number(low)}, {number(high)}], over {together.seeds} seeds, "
+            f"{together.episodes} episodes each on seeds no training used"
         ),
     ]
-    if together["threshold"] is not None:
-        over = round(together["share_over_threshold"] * together["seeds"])
+    if together.threshold is not None and together.share_over_threshold is not None:
+        over = round(together.share_over_threshold * together.seeds)
         shown.append(
             Text(
-                f"{over} of {together['seeds']} seeds are over the threshold of "
-                f"{number(together['threshold'])}"
+                f"{over} of {together.seeds} seeds are over the threshold of "
+                f"{number(together.threshold)}"
             )
         )
-    shown += _gap(together["optimism_gap"], "what each seed's policy was chosen by")
-    if summary.get("certificate"):
-        shown.append(Text(f"written to {summary['certificate']}"))
+    shown += _gap(together.optimism_gap, "what each seed's policy was chosen by")
+    if summary.certificate:
+        shown.append(Text(f"written to {summary.certificate}"))
     return shown
 
 
@@ -156,30 +161,32 @@ ARMS = {
 }
 
 
-def _arms(spec: RunSpec, summary: Mapping[str, Any]) -> list[RenderableType]:
+def _arms(
+    arms: Mapping[str, SeedStatistics], comparisons: Sequence[Comparison]
+) -> list[RenderableType]:
     """What each arm of a replay came to, and which is better, how surely."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("arm", "IQM", "95 % interval"):
         table.add_column(name, justify="left" if name == "arm" else "right")
-    for name, arm in summary["arms"].items():
-        low, high = arm["ci95"]
-        table.add_row(ARMS[name], number(arm["iqm"]), f"[{number(low)}, {number(high)}]")
-    any_arm = next(iter(summary["arms"].values()))
+    for name, arm in arms.items():
+        low, high = arm.ci95
+        table.add_row(ARMS[name], number(arm.iqm), f"[{number(low)}, {number(high)}]")
+    any_arm = next(iter(arms.values()))
     return [
         Text("\nSchedule or luck", style="bold"),
         table,
         Text(
-            f"over {any_arm['seeds']} fresh seeds an arm, {any_arm['env_steps']:,} steps and "
-            f"{any_arm['episodes']} episodes each"
+            f"over {any_arm.seeds} fresh seeds an arm, {any_arm.env_steps:,} steps and "
+            f"{any_arm.episodes} episodes each"
         ),
-        *(Text(_sentence(comparison)) for comparison in summary["comparisons"]),
+        *(Text(_sentence(comparison)) for comparison in comparisons),
     ]
 
 
-def _sentence(comparison: Mapping[str, Any]) -> str:
+def _sentence(comparison: Comparison) -> str:
     """A comparison of two arms, the better one first."""
-    arm, over = comparison["arm"], comparison["over"]
-    probability, (low, high) = comparison["probability"], comparison["ci95"]
+    arm, over = comparison.arm, comparison.over
+    probability, (low, high) = comparison.probability, comparison.ci95
     if probability < 0.5:
         arm, over = over, arm
         probability, low, high = 1 - probability, 1 - high, 1 - low
@@ -197,9 +204,9 @@ def _gap(gap: float | None, who: str) -> list[RenderableType]:
     return [Text(f"optimism gap {number(gap)}: {who}, less this score", style="dim")]
 
 
-def _verdict(spec: RunSpec, score: Mapping[str, Any]) -> str:
+def _verdict(spec: RunSpec, score: Evaluation) -> str:
     threshold = INFOS[spec.env].threshold if spec.env in INFOS else None
-    if threshold is None or score["mean"] is None or not spec.goal.is_return:
+    if threshold is None or math.isnan(score.mean) or not spec.goal.is_return:
         return ""
-    word = "solved" if score["mean"] >= threshold else "not solved"
+    word = "solved" if score.mean >= threshold else "not solved"
     return f": {word}, the threshold is {number(threshold)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 from rltune.catalog.algorithms import ALGORITHMS
@@ -17,6 +16,7 @@ from rltune.policies.certificates import REQUIRED_SHARE, passed
 from rltune.request.notes import notes
 from rltune.request.resolve import make_request
 from rltune.runs.folder import RunFolder
+from rltune.runs.summary_record import Summary
 from rltune.spec import JobSpec, RunSpec
 
 
@@ -63,12 +63,14 @@ def conclude(folder: RunFolder, json: bool) -> None:
     Raises:
         TrialsFailed: some trials did, or could not be scored.
     """
-    summary = folder.summary or {}
+    summary = folder.summary
     if json:
-        console.print_json(summary)
+        console.print_json(folder.summary_contents)
+    if summary is None:
+        return
     if problems := [*_failed(folder, summary), *_unscored(folder, summary)]:
         raise TrialsFailed("\n".join(problems))
-    share = (summary.get("across_seeds") or {}).get("share_over_threshold")
+    share = summary.across_seeds.share_over_threshold if summary.across_seeds else None
     if folder.job.certificate and not passed(share):
         raise TrialsFailed(
             f"{folder.spec.algo} on {folder.spec.env} is not certified: {share:.0%} of the seeds "
@@ -76,31 +78,31 @@ def conclude(folder: RunFolder, json: bool) -> None:
         )
 
 
-def _failed(folder: RunFolder, summary: Mapping[str, Any]) -> list[str]:
-    failed = [trial for trial in summary.get("trials", []) if trial["status"] == "ERROR"]
+def _failed(folder: RunFolder, summary: Summary) -> list[str]:
+    failed = [trial for trial in summary.trials if trial.status == "ERROR"]
     if not failed:
         return []
     first = failed[0]
     return [
-        f"{len(failed)} of {len(summary['trials'])} trials failed, {first['id']} with: "
-        f"{first['error']} (whole: {folder.shown}/trials/{first['id']}/error.txt)"
+        f"{len(failed)} of {len(summary.trials)} trials failed, {first.id} with: "
+        f"{first.error} (whole: {folder.shown}/trials/{first.id}/error.txt)"
     ]
 
 
-def _unscored(folder: RunFolder, summary: Mapping[str, Any]) -> list[str]:
+def _unscored(folder: RunFolder, summary: Summary) -> list[str]:
     """Of what has no score although a policy is there."""
-    lost = summary.get("unscored", [])
-    again = [body for body in lost if not body["final"]]
-    if not again and not summary.get("unscored_seeds"):
+    lost = summary.unscored
+    again = [one for one in lost if not one.final]
+    if not again and not summary.unscored_seeds:
         return []
     first = (again or lost)[0]
-    episodes = sum(len(body["seeds"]) for body in again or lost)
+    episodes = sum(len(one.seeds) for one in again or lost)
     mend = (
         f"\nWhat was trained is kept. Try again with: rltune resume {folder.shown}" if again else ""
     )
     return [
-        f"environment {folder.spec.env_id}, while a policy was scored: {first['error']}\n"
-        f"{episodes} episodes have no score, {first['trial']}'s with seed {first['seeds'][0]} "
+        f"environment {folder.spec.env_id}, while a policy was scored: {first.error}\n"
+        f"{episodes} episodes have no score, {first.trial}'s with seed {first.seeds[0]} "
         f"among them; all are in {folder.shown}/summary.json, as unscored{mend}"
     ]
 

@@ -91,7 +91,7 @@ class Watcher(Callback):
         self.statuses[event.trial] = event.status
 
     def on_decision(self, event: DecisionApplied) -> None:
-        self.exploits += event.decision["kind"] == "exploit"
+        self.exploits += event.decision.kind == "exploit"
 
     def on_evaluation(self, event: EvaluationStarted) -> None:
         self.waiting(
@@ -104,7 +104,7 @@ class Watcher(Callback):
     def on_end(self, event: SweepEnded) -> None:
         summary = event.summary
         self.waiting("")
-        if summary["best"] is not None and self.spec is not None:
+        if summary.best is not None and self.spec is not None:
             # Commands are whole in a window of any width.
             self.console.print(outcome(self.spec, self.job, summary), crop=False)
 

@@ -160,28 +160,9 @@ class Window:
         means = {name: sum(each) / len(each) for name, each in columns.items() if each}
         return {name: mean for name, mean in means.items() if not math.isnan(mean)}
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the entries for the record of a checkpoint."""
-        return {
-            "window": self.size,
-            "episode_returns": self.returns,
-            "episode_lengths": [episode.length for episode in self.episodes],
-            "episode_infos": [dict(episode.info) for episode in self.episodes],
-        }
-
-    def load(self, record: Mapping[str, Any]) -> None:
-        """Adds the episodes of a record; records of earlier versions hold only their returns."""
-        returns = record["episode_returns"]
-        lengths = record.get("episode_lengths", [0] * len(returns))
-        infos = record.get("episode_infos", [{}] * len(returns))
-        self.episodes.extend(map(Episode, returns, lengths, infos))
-
-
-def record_means(record: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the mean metrics over the episodes in a checkpoint's record, by name."""
-    window = Window(max(1, len(record["episode_returns"])))
-    window.load(record)
-    return window.means()
+    def load(self, episodes: Iterable[Episode]) -> None:
+        """Adds episodes as a record holds them."""
+        self.episodes.extend(episodes)
 
 
 def pause_matters(ended: Sequence[int], running: Sequence[int], window: int) -> bool:

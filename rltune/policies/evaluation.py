@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,43 +12,13 @@ import numpy as np
 
 from rltune.algorithms.policy import Policy, load_policy
 from rltune.catalog.environments import check_there
-from rltune.engine.episodes import REWARD
 from rltune.envs.arguments import canonical
 from rltune.errors import BadInput, EnvironmentFailed
 from rltune.policies.scoring import Score, scores
 from rltune.runs.folder import BEST, RunFolder, rank
+from rltune.runs.summary_record import Evaluation, Unscored
 from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED
 from rltune.statistics import better, interval, iqm
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Statistics of whole episodes, one per seed: of their returns, or of the tuned metric.
-
-    Attributes:
-        mean: mean of the undiscounted returns, or of the metric.
-        iqm: interquartile mean (Agarwal et al. 2021, arXiv 2108.13264).
-        ci95: 95 % percentile bootstrap interval of the mean, [low, high].
-        episodes: number of scored episodes.
-        seeds: seed of each episode; none was used in training or selection.
-        returns: return or metric of each episode, in the order of the seeds; omits episodes
-            without the metric.
-        unscored: episodes that the environment did not finish, with their seeds.
-        metric: name of the metric.
-    """
-
-    mean: float
-    iqm: float
-    ci95: tuple[float, float]
-    episodes: int
-    seeds: list[int]
-    returns: list[float]
-    unscored: list[dict[str, Any]] = field(default_factory=list)
-    metric: str = REWARD
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns a dict for JSON."""
-        return asdict(self)
 
 
 def summarise(returns: Sequence[float], seeds: Sequence[int]) -> Evaluation:
@@ -70,7 +40,8 @@ def evaluated(score: Score, seeds: Sequence[int], metric: str) -> Evaluation | N
         return None
     played = [seed for seed in seeds if not math.isnan(score.returns.get(seed, math.nan))]
     result = summarise([score.returns[seed] for seed in played], played)
-    return replace(result, unscored=score.unscored(), metric=metric)
+    unscored = [{**asdict(lost), "seeds": seeds} for lost, seeds in score.unscored().items()]
+    return replace(result, unscored=unscored, metric=metric)
 
 
 def evaluation_seeds(seed: int, count: int, trial: int | None = None) -> list[int]:
@@ -138,10 +109,11 @@ def score_of(folder: RunFolder, checkpoint: Path, seeds: Sequence[int]) -> Score
 
 
 def _no_score(folder: RunFolder, score: Score) -> EnvironmentFailed:
-    first, count = score.unscored()[0], len(score.lost)
+    seed, first = next(iter(score.lost.items()))
+    count = len(score.lost)
     return EnvironmentFailed(
         f"{folder.shown} has no score: {count} of {count + len(score.returns)} episodes of "
-        f"{folder.spec.env_id} have no return. Seed {first['seeds'][0]}: {first['error']}"
+        f"{folder.spec.env_id} have no return. Seed {seed}: {first.error}"
     )
 
 
@@ -195,9 +167,9 @@ def compare(
     seeds = evaluation_seeds(spec.seed if seed is None else seed, count)
     runs: list[dict[str, Any]] = []
     for folder in folders:
-        of_seeds = (folder.summary or {}).get("seeds")
+        of_seeds = None if (summary := folder.summary) is None else summary.seeds
         if of_seeds:
-            paths = [folder.inside(body["checkpoint"]) for body in of_seeds]
+            paths = [folder.inside(seed_outcome.checkpoint) for seed_outcome in of_seeds]
             values = [float(np.mean(returns)) for returns in _all_returns(folder, paths, seeds)]
         else:
             check_has_policy(folder)
@@ -257,7 +229,7 @@ def score_checkpoints(
     weights were still changing.
     """
     return [
-        Candidate(score.checkpoint, folder.record(score.checkpoint)["env_steps"], score)
+        Candidate(score.checkpoint, folder.record(score.checkpoint).env_steps, score)
         for score in scores(folder, checkpoints, seeds)
     ]
 
@@ -278,7 +250,7 @@ def ranked(folder: RunFolder, candidates: Sequence[Candidate]) -> list[Candidate
     return sorted((one for one in candidates if one.score is not None), key=place, reverse=True)
 
 
-def unscored(folder: RunFolder, phase: str, score: Score) -> list[dict[str, Any]]:
+def unscored(folder: RunFolder, phase: str, score: Score) -> list[Unscored]:
     """Returns the entries of summary.json on one policy's episodes without a return.
 
     Args:
@@ -287,7 +259,15 @@ def unscored(folder: RunFolder, phase: str, score: Score) -> list[dict[str, Any]
     trial = score.checkpoint.parts[-3]
     place = str(score.checkpoint.relative_to(folder.path))
     return [
-        {"phase": phase, "trial": trial, "checkpoint": place, **body} for body in score.unscored()
+        Unscored(
+            phase=phase,
+            trial=trial,
+            checkpoint=place,
+            error=lost.error,
+            final=lost.final,
+            seeds=seeds,
+        )
+        for lost, seeds in score.unscored().items()
     ]
 
 
@@ -303,7 +283,7 @@ class Chosen:
 
     candidate: Candidate | None
     evaluation: Evaluation | None
-    unscored: list[dict[str, Any]]
+    unscored: list[Unscored]
 
 
 def choose(folder: RunFolder, candidates: Sequence[Candidate], seeds: Sequence[int]) -> Chosen:

@@ -87,16 +87,12 @@ class Score:
         values = [value for value in self.returns.values() if not math.isnan(value)]
         return None if self.final or not values else float(np.mean(values))
 
-    def unscored(self) -> list[dict[str, Any]]:
-        """Returns the lost episodes for JSON: ``error``, ``seeds``, ``final``."""
-        return [
-            {
-                "error": lost.error,
-                "final": lost.final,
-                "seeds": [seed for seed, one in self.lost.items() if one == lost],
-            }
+    def unscored(self) -> dict[Lost, list[int]]:
+        """Returns the seeds of the lost episodes, by what happened."""
+        return {
+            lost: [seed for seed, one in self.lost.items() if one == lost]
             for lost in dict.fromkeys(self.lost.values())
-        ]
+        }
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,8 @@ def _seeds(folder: RunFolder, seed: int | None, count: int) -> list[int]:
     """Returns seeds, first those of the run's score, so that scored episodes are shown."""
     if seed is not None:
         return evaluation_seeds(seed, count)
-    scored = ((folder.summary or {}).get("evaluation") or {}).get("seeds", [])
+    summary = folder.summary
+    scored = summary.evaluation.seeds if summary and summary.evaluation else []
     drawn = evaluation_seeds(folder.spec.seed, count)
     return list(dict.fromkeys([*scored, *drawn]))[:count]
 

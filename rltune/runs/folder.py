@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -25,11 +25,17 @@ from rltune import schema
 from rltune.catalog.algorithms import request_problems
 from rltune.errors import BadInput, MachineError
 from rltune.metric import Metric
-from rltune.runs import checkpoints, records, signatures
+from rltune.runs import checkpoints, signatures
 from rltune.runs.checkpoints import RECORD_FILE
 from rltune.runs.json_text import dumps, loads
-from rltune.runs.records import Report
+from rltune.runs.records import CheckpointRecord, Decision, Diverged, Failure, Report
+from rltune.runs.summary_record import Summary
+from rltune.schema import Record
 from rltune.spec import JobSpec, RunSpec
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+#: The least that a file must hold.
+TABLE = Mapping[str, Any]
 
 log = logging.getLogger("rltune")
 
@@ -39,13 +45,13 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
 BEST = "best/checkpoint"
 
 
-def rank(record: Mapping[str, Any] | None, goal: Metric) -> tuple[bool, float, int]:
+def rank(record: CheckpointRecord | None, goal: Metric) -> tuple[bool, float, int]:
     """Orders checkpoints by their own record: a full window first, then metric, then steps."""
-    if record is None or not record["episode_returns"] or record.get("diverged"):
+    if record is None or not record.episode_returns or record.diverged:
         return (False, -math.inf, -1)
-    value = goal.of_record(record)
+    value = goal.of(record.means)
     score = -math.inf if value is None else goal.score(value)
-    return (len(record["episode_returns"]) >= record["window"], score, record["env_steps"])
+    return (len(record.episode_returns) >= record.window, score, record.env_steps)
 
 
 def number_of(trial: str) -> int:
@@ -76,15 +82,10 @@ def _ends_a_line(file: IO[bytes]) -> bool:
     return file.read(1) == b"\n"
 
 
-def can_be_finished(summary: Mapping[str, Any]) -> bool:
-    """Whether another try may bring scores that a run lacks."""
-    return any(not body["final"] for body in summary.get("unscored", ()))
-
-
 def is_finished(folder: RunFolder) -> bool:
     """Whether a run has ended, and all that can be scored is."""
     summary = folder.summary
-    return summary is not None and not can_be_finished(summary)
+    return summary is not None and not summary.can_be_finished
 
 
 class RunFolder:
@@ -159,13 +160,13 @@ class RunFolder:
         """Adds a report to its trial's progress.jsonl."""
         self._append(f"trials/{row.trial}/progress.jsonl", row.to_dict())
 
-    def append_decision(self, decision: Mapping[str, Any]) -> None:
+    def append_decision(self, decision: Decision) -> None:
         """Adds a line to decisions.jsonl."""
-        self._append("decisions.jsonl", decision)
+        self._append("decisions.jsonl", decision.to_dict())
 
-    def append_failure(self, trial: str, failure: Mapping[str, Any]) -> None:
+    def append_failure(self, trial: str, failure: Failure) -> None:
         """Adds a failure to its trial's failures.jsonl."""
-        self._append(f"trials/{trial}/failures.jsonl", failure)
+        self._append(f"trials/{trial}/failures.jsonl", failure.to_dict())
 
     def append_event(self, trial: str, event: Mapping[str, Any]) -> None:
         """Adds what happened in a trial, short of a failure, to its events.jsonl."""
@@ -193,9 +194,9 @@ class RunFolder:
             if int(path.name.rpartition("_")[2]) > after:
                 shutil.rmtree(path)
 
-    def write_summary(self, summary: Mapping[str, Any]) -> None:
+    def write_summary(self, summary: Summary) -> None:
         """Writes summary.json, whole or not at all."""
-        self._write("summary.json", summary)
+        self._write("summary.json", summary.to_dict())
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a file, whole or not at all."""
@@ -211,8 +212,7 @@ class RunFolder:
         new, old = best.with_name(".new"), best.with_name(".old")
         shutil.rmtree(new, ignore_errors=True)
         shutil.copytree(checkpoint, new)
-        record = {**loads((new / RECORD_FILE).read_text()), "trial": trial}
-        (new / RECORD_FILE).write_text(dumps(record))
+        replace(self.record(new), trial=trial).write(new)
         checkpoints.seal(new, self.spec.algo, signed=checkpoints.is_signed(checkpoint))
         if best.exists():
             best.rename(old)
@@ -291,7 +291,7 @@ class RunFolder:
         Raises:
             BadInput: run.json is damaged, or a setting is none of its algorithm's, or out of range.
         """
-        values, problems = self._read("run.json", Mapping[str, Any]), []
+        values, problems = self._contents("run.json", RunSpec, TABLE), []
         try:
             asked = RunSpec.from_dict(values)
             problems = request_problems(asked, JobSpec.from_dict(values))
@@ -305,18 +305,23 @@ class RunFolder:
     def job(self) -> JobSpec:
         """What is done with the trials. Raises BadInput as :attr:`spec` does."""
         _ = self.spec
-        return JobSpec.from_dict(self._read("run.json", Mapping[str, Any]))
+        return JobSpec.from_dict(self._contents("run.json", JobSpec, TABLE))
 
     @property
-    def summary(self) -> dict[str, Any] | None:
+    def summary(self) -> Summary | None:
         """What came out; None while the run is not finished. Raises BadInput if it is damaged."""
-        return self._read("summary.json", records.Summary) if self.has("summary.json") else None
+        return self._read("summary.json", Summary) if self.has("summary.json") else None
 
     @property
-    def best_record(self) -> dict[str, Any] | None:
-        """The record of the best checkpoint so far: trial, env_steps, returns, settings."""
+    def summary_contents(self) -> dict[str, Any]:
+        """All that summary.json holds, whichever version wrote it; empty while there is none."""
+        return self._contents("summary.json", Summary) if self.has("summary.json") else {}
+
+    @property
+    def best_record(self) -> CheckpointRecord | None:
+        """The record of the best checkpoint so far."""
         name = f"{BEST}/{RECORD_FILE}"
-        return self._read(name, records.Record) if self.has(name) else None
+        return self._read(name, CheckpointRecord) if self.has(name) else None
 
     def checkpoints(self) -> list[Path]:
         """Every checkpoint that is still kept, the best by its record first.
@@ -333,9 +338,9 @@ class RunFolder:
         found = self.path.glob(f"trials/{trial}/checkpoints/*/{RECORD_FILE}")
         return sorted(path.parent for path in found)
 
-    def record(self, checkpoint: Path) -> dict[str, Any]:
+    def record(self, checkpoint: Path) -> CheckpointRecord:
         """What is behind a checkpoint: env_steps, returns, settings. BadInput if it is damaged."""
-        return self._read(str(checkpoint / RECORD_FILE), records.Record)
+        return self._read(str(checkpoint / RECORD_FILE), CheckpointRecord)
 
     def trials(self) -> list[str]:
         """Ids of the trials that have reported, in the order of their numbers."""
@@ -351,46 +356,60 @@ class RunFolder:
         return list(self._reports(f"trials/{trial}/discarded.jsonl"))
 
     def _reports(self, name: str) -> Iterator[Report]:
-        for number, values in enumerate(self._lines(name), 1):
+        for number, values in enumerate(self._lines(name, Report, TABLE), 1):
             try:
                 yield Report.from_dict(values)
             except BadInput as error:
                 told = "; ".join(error.problems)
                 log.warning("%s: row %d is left out: %s", self.path / name, number, told)
 
-    def diverged(self, trial: str) -> Mapping[str, Any] | None:
-        """What ended a trial that diverged, ``{"env_steps", "what", "value"}``; None for others."""
+    def diverged(self, trial: str) -> Diverged | None:
+        """What ended a trial that diverged; None for others."""
         rows = self.reports(trial)
         return rows[-1].diverged if rows else None
 
-    def failures(self, trial: str) -> list[dict[str, Any]]:
-        """Every failure of a trial: ``error``, ``traceback``, ``env_id``, ``env_steps``."""
-        return list(self._lines(f"trials/{trial}/failures.jsonl", records.Failure))
+    def failures(self, trial: str) -> list[Failure]:
+        """Every failure of a trial."""
+        lines = self._lines(f"trials/{trial}/failures.jsonl", Failure)
+        return [Failure.from_dict(values) for values in lines]
 
-    def decisions(self) -> list[dict[str, Any]]:
+    def decisions(self) -> list[Decision]:
         """Every decision, in order."""
-        return list(self._lines("decisions.jsonl", records.Decision))
+        return [Decision.from_dict(values) for values in self._lines("decisions.jsonl", Decision)]
 
-    def _read(self, name: str, wanted: Any) -> dict[str, Any]:
-        """The contents of a file, whose shape is one of :mod:`rltune.runs.records`."""
+    def _read(self, name: str, kind: type[AnyRecord]) -> AnyRecord:
+        """The record that a file holds."""
+        record: AnyRecord = schema.built(self._contents(name, kind), kind)
+        return record
+
+    def _contents(self, name: str, wanted: Any, checked: Any = None) -> dict[str, Any]:
+        """The table that a file holds.
+
+        Args:
+            wanted: its type; checked: the type that it is checked against, where that is another.
+
+        Raises:
+            BadInput: it cannot be read, or is of another type.
+        """
         path = self.path / name
         try:
-            values: dict[str, Any] = loads(path.read_text(encoding="utf-8"))
+            values: dict[str, Any] = loads(path.read_text(encoding="utf-8"), wanted)
         except (OSError, ValueError, RecursionError) as error:
             raise BadInput(f"{path} cannot be read: {error}") from error
-        if problems := schema.problems(values, wanted):
+        if problems := schema.problems(values, checked or wanted):
             raise BadInput([f"{path} is damaged: {problem}" for problem in problems])
         return values
 
-    def _lines(self, name: str, wanted: Any = Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    def _lines(self, name: str, wanted: Any, checked: Any = None) -> Iterator[dict[str, Any]]:
+        """The tables that the lines of a file hold; others are left out, with a warning."""
         path = self.path / name
         if not path.exists():
             return
         with path.open(encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    values = loads(line)
-                    problems = schema.problems(values, wanted)
+                    values = loads(line, wanted)
+                    problems = schema.problems(values, checked or wanted)
                 except (ValueError, RecursionError):
                     problems = ["it is not a whole line"]
                 if problems:

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from rltune import schema
+
 
 def dumps(values: Mapping[str, Any], indent: int | None = None) -> str:
     """JSON that every reader takes: an infinite number is the text "inf", NaN is null.
@@ -16,9 +18,14 @@ def dumps(values: Mapping[str, Any], indent: int | None = None) -> str:
     return json.dumps(_plain(values), indent=indent, allow_nan=False)
 
 
-def loads(text: str) -> Any:
-    """The inverse of :func:`dumps`."""
-    return _revive(json.loads(text))
+def loads(text: str, wanted: Any = Any) -> Any:
+    """The inverse of :func:`dumps`.
+
+    Args:
+        wanted: the type of the contents. A text without a mark stays one where the type says that
+            it is a text; elsewhere "inf" is the number.
+    """
+    return _revive(json.loads(text), wanted)
 
 
 def _plain(value: Any) -> Any:
@@ -38,11 +45,13 @@ def _reads_as_infinite(value: Any) -> bool:
     return isinstance(value, str) and value.lstrip("\\") in ("inf", "-inf")
 
 
-def _revive(value: Any) -> Any:
+def _revive(value: Any, wanted: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _revive(item) for key, item in value.items()}
+        return {key: _revive(item, schema.entry(wanted, key)) for key, item in value.items()}
     if isinstance(value, list):
-        return [_revive(item) for item in value]
+        return [_revive(item, schema.entry(wanted, i)) for i, item in enumerate(value)]
     if not _reads_as_infinite(value):
         return value
-    return value[1:] if value.startswith("\\") else float(value)
+    if value.startswith("\\"):
+        return value[1:]
+    return value if schema.is_text(wanted) else float(value)

@@ -13,6 +13,7 @@ from typing import Any
 from rltune.errors import BadInput
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
+from rltune.runs.records import Decision
 
 #: Settings by the step they hold from: ``[env_steps, settings]``, the first from 0 on.
 Schedule = list[list[Any]]
@@ -33,14 +34,15 @@ def schedule(folder: RunFolder, trial: str, env_steps: int) -> tuple[Schedule, i
     Raises:
         BadInput: a trial of the lineage has left no reports.
     """
-    exploits = [line for line in folder.decisions() if _took_effect(line)]
+    exploits = [decision for decision in folder.decisions() if decision.moved_weights]
     stretches: Schedule = []
     while (last := _last_exploit(exploits, trial, env_steps)) is not None:
-        stretches.append([env_steps - exploits[last]["env_steps"], exploits[last]["effective"]])
-        # A line that does not tell how old the copied weights were: as old as the clone.
-        clone_steps = exploits[last]["env_steps"]
-        trial = exploits[last]["donor"]
-        env_steps = exploits[last].get("donor_env_steps", clone_steps)
+        exploit = exploits[last]
+        stretches.append([env_steps - exploit.env_steps, exploit.effective])
+        trial = exploit.donor or trial
+        env_steps = exploit.env_steps  # an early version does not tell how old the weights were
+        if exploit.donor_env_steps is not None:
+            env_steps = exploit.donor_env_steps
         exploits = exploits[:last]  # a donor's own exploits were written before those of its clones
     stretches.append([env_steps, first_settings(folder, trial)])
     found: Schedule = []
@@ -61,13 +63,14 @@ def arms(folder: RunFolder) -> tuple[dict[str, Schedule], int]:
     Raises:
         BadInput: the run has no best policy yet, or it trained at the same settings throughout.
     """
-    best = (folder.summary or {}).get("best")
+    summary = folder.summary
+    best = None if summary is None else summary.best
     if best is None:
         raise BadInput(
             f"{folder.shown} has not come to its end with a policy, so there is no champion to "
             f"replay: rltune resume {folder.shown}"
         )
-    lived, env_steps = schedule(folder, best["trial"], best["env_steps"])
+    lived, env_steps = schedule(folder, best.trial, best.env_steps)
     if len(lived) < 2:
         raise BadInput(
             f"{folder.shown}: its best policy trained at the same settings throughout, there is no "
@@ -101,11 +104,13 @@ def early_leader(folder: RunFolder) -> str:
     """
     goal = folder.spec.goal
     copied: dict[str, int] = {}
-    for line in filter(_took_effect, folder.decisions()):
-        copied.setdefault(line["trial"], line["env_steps"])
+    for decision in folder.decisions():
+        if decision.moved_weights:
+            copied.setdefault(decision.trial, decision.env_steps)
     rows = {trial: rows for trial in folder.trials() if (rows := folder.reports(trial))}
     ends = {trial: copied.get(trial, of[-1].env_steps) for trial, of in rows.items()}
-    failed = {t["id"] for t in (folder.summary or {}).get("trials", []) if t["error"]}
+    outcomes = [] if (summary := folder.summary) is None else summary.trials
+    failed = {outcome.id for outcome in outcomes if outcome.error}
     age = min((end for trial, end in ends.items() if trial not in failed), default=0)
     scores = {
         trial: seen[-1]
@@ -122,15 +127,11 @@ def early_leader(folder: RunFolder) -> str:
     return max(scores, key=lambda trial: scores[trial] or -math.inf)
 
 
-def _took_effect(line: dict[str, Any]) -> bool:
-    return line["kind"] == "exploit" and "error" not in line
-
-
-def _last_exploit(exploits: Sequence[dict[str, Any]], trial: str, before: int) -> int | None:
+def _last_exploit(exploits: Sequence[Decision], trial: str, before: int) -> int | None:
     """The place of the last one that made a trial's weights of a step; None for its own."""
     found = [
         place
-        for place, line in enumerate(exploits)
-        if line["trial"] == trial and line["env_steps"] < before
+        for place, exploit in enumerate(exploits)
+        if exploit.trial == trial and exploit.env_steps < before
     ]
     return found[-1] if found else None

@@ -1,146 +1,42 @@
-"""The shape of a run folder's JSON files: what keys they have, and of what type each value is.
+"""What a run folder's JSON files hold of a trial: reports, decisions, failures, checkpoints.
 
-They may be cut short, edited by hand or somebody else's; who reads them relies on their shape.
+They may be cut short, edited by hand or somebody else's: ``from_dict`` checks every type. What
+comes out of a whole run is in :mod:`rltune.runs.summary_record`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cache
-from typing import Any, NotRequired, TypedDict, get_type_hints
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
 
-from rltune.engine.episodes import REWARD, reported
-from rltune.errors import BadInput
-from rltune.schema import fields_problems
-
-Interval = tuple[float | None, float | None]
-
-
-class Score(TypedDict):
-    """``evaluation`` in summary.json. A number that was NaN is null."""
-
-    mean: float | None
-    iqm: float | None
-    ci95: Interval
-    episodes: int
-    seeds: list[int]
-    returns: list[float | None]
-
-
-class Best(TypedDict):
-    """``best`` in summary.json."""
-
-    trial: str
-    config: Mapping[str, Any]
-    checkpoint: str
-    env_steps: int
-    score: float | None
-
-
-class OfTrial(TypedDict):
-    """One of ``trials`` in summary.json."""
-
-    id: str
-    status: str
-    error: str | None
-
-
-class OfSeed(TypedDict):
-    """One of ``seeds`` in summary.json."""
-
-    trial: str
-    score: float | None
-    checkpoint: str
-    env_steps: int
-    train_seconds: float
-    env_steps_to_threshold: int | None
-
-
-class Across(TypedDict):
-    """Statistics over seeds in summary.json."""
-
-    seeds: int
-    episodes: int
-    scores: list[float | None]
-    iqm: float | None
-    ci95: Interval
-    env_steps: int
-    threshold: float | None
-    share_over_threshold: float | None
-    optimism_gap: float | None
-
-
-class Comparison(TypedDict):
-    """One of ``comparisons`` in summary.json."""
-
-    arm: str
-    over: str
-    probability: float
-    ci95: tuple[float, float]
-
-
-class Unscored(TypedDict):
-    """One of ``unscored`` in summary.json."""
-
-    phase: str
-    trial: str
-    error: str
-    final: bool
-    seeds: list[int]
-
-
-class Summary(TypedDict):
-    """summary.json."""
-
-    best: Best | None
-    evaluation: Score | None
-    env_steps: int
-    wall_seconds: float
-    trials: list[OfTrial]
-    stop_reason: str
-    optimism_gap: NotRequired[float | None]
-    unscored: NotRequired[list[Unscored]]
-    unscored_seeds: NotRequired[list[str]]
-    seeds: NotRequired[list[OfSeed]]
-    across_seeds: NotRequired[Across | None]
-    arms: NotRequired[Mapping[str, Across]]
-    comparisons: NotRequired[list[Comparison]]
-    certificate: NotRequired[str | None]
-
-
-class Record(TypedDict):
-    """record.json of a checkpoint."""
-
-    env_steps: int
-    episode_returns: list[float]
-    window: int
-    trial: NotRequired[str]
-    settings: NotRequired[Mapping[str, Any]]
-    episode_lengths: NotRequired[list[int]]
-    episode_infos: NotRequired[list[Mapping[str, Any]]]
-    diverged: NotRequired[Mapping[str, Any] | None]
-
-
-class Failure(TypedDict):
-    """A line of failures.jsonl."""
-
-    error: str
-
-
-class Decision(TypedDict):
-    """A line of decisions.jsonl."""
-
-    kind: str
-    trial: str
-    env_steps: int
-    donor: str | None
-    requested: Mapping[str, Any]
-    effective: Mapping[str, Any]
+from rltune.engine.episodes import REWARD, Episode, Window, reported
+from rltune.runs.checkpoints import RECORD_FILE
+from rltune.runs.json_text import dumps, loads
+from rltune.schema import Omitted, Record
 
 
 @dataclass(frozen=True)
-class Report:
+class Diverged(Record):
+    """What ended a trial that diverged.
+
+    Attributes:
+        env_steps: on the trial's clock.
+        what: the number that is not finite: "reward", "loss" ...
+        value: "nan", "inf" or "-inf".
+    """
+
+    env_steps: int
+    what: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.what} is {self.value} at step {self.env_steps}"
+
+
+@dataclass(frozen=True)
+class Report(Record):
     """One report of one trial: a line of progress.jsonl.
 
     Attributes:
@@ -161,9 +57,9 @@ class Report:
     env_steps: int
     env_steps_this_iter: int
     wall_seconds: float
-    episode_reward_mean: float | None
+    episode_reward_mean: Omitted[float | None]
     settings: Mapping[str, Any]
-    diverged: Mapping[str, Any] | None = None
+    diverged: Omitted[Diverged | None] = None
     train_seconds: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
 
@@ -174,26 +70,141 @@ class Report:
         return found | dict(self.metrics)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON holds it; omits absent fields."""
-        values = asdict(self) | dict(self.metrics)
-        del values["metrics"]
-        for name in ("episode_reward_mean", "diverged"):
-            if values[name] is None:
-                del values[name]
-        return values
+        """The report as JSON holds it, each metric beside the fields; omits absent fields."""
+        values = super().to_dict()
+        metrics: dict[str, Any] = values.pop("metrics")
+        return values | metrics
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Report:
+    def from_dict(cls, values: Any) -> Self:
         """The inverse of :meth:`to_dict`. Raises BadInput for what is no report."""
-        hints = {name: kind for name, kind in _report_hints().items() if name != "metrics"}
-        optional = frozenset({"episode_reward_mean", "diverged", "train_seconds"})
-        if problems := fields_problems(values, hints, optional, closed=False):
-            raise BadInput(problems)
-        known = set(hints)
-        present = {name: value for name, value in values.items() if name in known}
-        return cls(**{"episode_reward_mean": None, **present}, metrics=reported(values))
+        if isinstance(values, Mapping):
+            values = {**values, "metrics": reported(values)}
+        return super().from_dict(values)
 
 
-@cache
-def _report_hints() -> dict[str, Any]:
-    return get_type_hints(Report)
+@dataclass(frozen=True, kw_only=True)
+class Decision(Record):
+    """What a scheduler decided about a trial: once it has taken effect, a line of decisions.jsonl.
+
+    Attributes:
+        kind: "exploit", "stop", "change": other settings from here on, as a schedule says; or
+            "restore", which no scheduler decides: the trial was started again.
+        env_steps: on the trial's clock.
+        donor: id of the trial whose weights and settings were taken; None but for an exploit.
+        donor_env_steps: on the donor's clock, of the checkpoint that was copied.
+        requested: the searched settings asked for.
+        effective: the same read back from where they act; empty until then.
+        memory: what became of the replay buffer.
+        error: what the trial failed with before the decision took effect; empty where it did.
+    """
+
+    demanded = frozenset({"donor", "requested", "effective"})
+    kind: str
+    env_steps: int
+    trial: str
+    donor: str | None = None
+    donor_env_steps: Omitted[int | None] = None
+    requested: Mapping[str, Any] = field(default_factory=dict)
+    effective: Mapping[str, Any] = field(default_factory=dict)
+    memory: Omitted[Mapping[str, Any]] = field(default_factory=dict)
+    error: Omitted[str] = ""
+
+    @property
+    def key(self) -> tuple[str, str, int, str | None]:
+        """What tells it from other decisions, also before it has taken effect."""
+        return (self.kind, self.trial, self.env_steps, self.donor)
+
+    @property
+    def moved_weights(self) -> bool:
+        """Whether the trial goes on with another's weights from here on."""
+        return self.kind == "exploit" and not self.error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure(Record):
+    """A failure of a trial: a line of failures.jsonl.
+
+    Attributes:
+        env_steps: on the trial's clock.
+        error: one line.
+        tried_again: whether the trial was started again after it.
+    """
+
+    env_id: Omitted[str] = ""
+    env_steps: Omitted[int | None] = None
+    error: str
+    traceback: Omitted[str] = ""
+    tried_again: Omitted[bool | None] = None
+
+
+@dataclass(frozen=True)
+class Exploit(Record):
+    """What a clone's config says of the exploit that made it.
+
+    Attributes:
+        donor: id of the trial whose checkpoint the clone starts from.
+        env_steps: on the clone's clock, which goes on.
+        own_checkpoint: folder of the clone's own last one; None where it has none.
+    """
+
+    donor: str
+    env_steps: int
+    own_checkpoint: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord(Record):
+    """Where a trial was when it wrote a checkpoint: all that record.json holds of stock RLlib's."""
+
+    trial_id: Omitted[str] = ""
+    env_steps: int
+    diverged: Diverged | None = None
+
+    def write(self, checkpoint: Path) -> None:
+        """Writes it into a checkpoint's folder."""
+        (checkpoint / RECORD_FILE).write_text(dumps(self.to_dict()))
+
+    @classmethod
+    def read(cls, checkpoint: Path) -> Self:
+        """The record of a checkpoint. Raises BadInput for what is none."""
+        return cls.from_dict(loads((checkpoint / RECORD_FILE).read_text(), cls))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointRecord(TrialRecord):
+    """What is behind the weights of a checkpoint: record.json.
+
+    Attributes:
+        lifetime: sums over the trial's life of what RLlib counts, by RLlib's flat key.
+        window: episodes that the trial's means are over.
+        episode_returns: of the newest episodes, at most ``window``; ``episode_lengths`` in steps,
+            ``episode_infos`` the numbers of their last ``info``. The first versions hold the
+            returns alone.
+        settings: every setting, read back from where it acts.
+        trial: whose checkpoint it is, in best/ alone.
+    """
+
+    training_iteration: Omitted[int] = 0
+    lifetime: Omitted[Mapping[str, float]] = field(default_factory=dict)
+    window: int
+    episode_returns: list[float]
+    episode_lengths: Omitted[list[int] | None] = None
+    episode_infos: Omitted[list[Mapping[str, Any]] | None] = None
+    settings: Omitted[Mapping[str, Any] | None] = None
+    trial: Omitted[str | None] = None
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """The newest episodes; a length is 0 where it is not known."""
+        returns = self.episode_returns
+        lengths = [0] * len(returns) if self.episode_lengths is None else self.episode_lengths
+        infos = [{}] * len(returns) if self.episode_infos is None else self.episode_infos
+        return list(map(Episode, returns, lengths, infos))
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The metrics over the episodes, by name."""
+        window = Window(max(1, len(self.episode_returns)))
+        window.load(self.episodes)
+        return window.means()

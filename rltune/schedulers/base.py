@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
+from rltune.runs.records import Decision
 from rltune.spec import RunSpec
 
 #: The clock of a trial, by its name in a report.
@@ -25,27 +26,6 @@ class Action(Enum):
     PAUSE = "pause"
     #: Ends.
     STOP = "stop"
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a scheduler decided about a trial.
-
-    Attributes:
-        kind: "exploit", "stop", or "change": other settings from here on, as a schedule says.
-        trial: its id.
-        env_steps: on the trial's clock.
-        donor: id of the trial whose weights and settings were taken; None but for an exploit.
-        requested: the searched settings asked for.
-        donor_env_steps: on the donor's clock, of the checkpoint that was copied.
-    """
-
-    kind: str
-    trial: str
-    env_steps: int
-    donor: str | None
-    requested: dict[str, Any]
-    donor_env_steps: int | None = None
 
 
 @dataclass(frozen=True)

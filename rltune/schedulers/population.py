@@ -24,7 +24,8 @@ from rltune.errors import BadCheckpoint
 from rltune.runs import checkpoints
 from rltune.runs.checkpoints import REPLAY_FILE
 from rltune.runs.folder import number_of
-from rltune.schedulers.base import TIME, Action, Change, Decision, SchedulerContext, Turn
+from rltune.runs.records import Decision, Exploit
+from rltune.schedulers.base import TIME, Action, Change, SchedulerContext, Turn
 from rltune.schedulers.explorer import Explorer
 
 
@@ -239,17 +240,20 @@ class Population:
         source, memory = map(self._context.checkpoint_of, (donor, trial))
         score = float(other.score or 0.0)
         changed = self.explorer.explore(trial, member.env_steps, score, settings)
-        exploit = {
-            "donor": donor,
-            "env_steps": member.env_steps,
-            "own_checkpoint": None if memory is None else str(memory),
-        }
-        own = {"seed": self._settings[trial]["seed"], "exploit": exploit}
+        exploit = Exploit(donor, member.env_steps, None if memory is None else str(memory))
+        own = {"seed": self._settings[trial]["seed"], "exploit": exploit.to_dict()}
         self._settings[trial] = {**settings, **changed, **own}
         member.cloned_at = len(member.scores)
         member.diverged = False
         searched = {name: self._settings[trial][name] for name in self._context.spec.space}
-        decision = Decision("exploit", trial, member.env_steps, donor, searched, other.env_steps)
+        decision = Decision(
+            kind="exploit",
+            env_steps=member.env_steps,
+            trial=trial,
+            donor=donor,
+            donor_env_steps=other.env_steps,
+            requested=searched,
+        )
         return Change(decision, self._settings[trial], source)
 
     # A resume ---------------------------------------------------------------------------------

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rltune.runs.checkpoints import RECORD_FILE
 from rltune.runs.folder import number_of
-from rltune.runs.json_text import loads
-from rltune.schedulers.base import TIME, Action, Change, Decision, SchedulerContext, Turn
+from rltune.runs.records import Decision, TrialRecord
+from rltune.schedulers.base import TIME, Action, Change, SchedulerContext, Turn
 from rltune.schedulers.fifo import Fifo
 
 #: Searched settings, by name.
@@ -73,14 +72,15 @@ class ScheduleReplay(Fifo):
     def _change(self, trial: str) -> Change | None:
         """Brings the trial to the settings due at the age of the checkpoint it continues from."""
         path = self._context.checkpoint_of(trial)
-        age = 0 if path is None else int(loads((path / RECORD_FILE).read_text())["env_steps"])
+        age = 0 if path is None else TrialRecord.read(path).env_steps
         self._ages[trial] = age
         due = dict(self._due(number_of(trial), age))
         settings = self._settings[trial]
         if all(settings[name] == value for name, value in due.items()):
             return None
         self._settings[trial] = {**settings, **due}
-        return Change(Decision("change", trial, age, None, due), self._settings[trial])
+        decision = Decision(kind="change", env_steps=age, trial=trial, requested=due)
+        return Change(decision, self._settings[trial])
 
 
 def build(

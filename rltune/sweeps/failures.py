@@ -9,6 +9,7 @@ from typing import Any
 from rltune.processes.tracebacks import NOTE, headline_of, plain
 from rltune.processes.watchdog import collect
 from rltune.runs.folder import RunFolder
+from rltune.runs.records import Failure
 from rltune.spec import RunSpec
 
 #: Tune's heading of a failure.
@@ -25,8 +26,8 @@ ENDED = {
 }
 
 
-def read_failure(spec: RunSpec, folder: RunFolder, trial: Any, again: bool) -> dict[str, Any]:
-    """What failures.jsonl says of a Tune trial that has just failed.
+def read_failure(spec: RunSpec, folder: RunFolder, trial: Any, again: bool) -> Failure:
+    """The failure of a Tune trial that has just failed.
 
     Args:
         again: whether it is tried again.
@@ -42,13 +43,13 @@ def read_failure(spec: RunSpec, folder: RunFolder, trial: Any, again: bool) -> d
         Path(path).write_text(text + "\n", encoding="utf-8")
     reports = folder.reports(str(trial))
     steps = [int(number) for number in STEP.findall(text)]
-    return {
-        "env_id": spec.env_id,
-        "env_steps": max([*steps, reports[-1].env_steps if reports else 0]),
-        "error": headline(raw, report),
-        "traceback": text,
-        "tried_again": again,
-    }
+    return Failure(
+        env_id=spec.env_id,
+        env_steps=max([*steps, reports[-1].env_steps if reports else 0]),
+        error=headline(raw, report),
+        traceback=text,
+        tried_again=again,
+    )
 
 
 def headline(text: str, report: str = "") -> str:

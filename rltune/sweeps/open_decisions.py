@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
-from rltune.schedulers.base import Decision
+from rltune.runs.records import Decision
 
 
 class OpenDecisions:
@@ -17,22 +17,22 @@ class OpenDecisions:
             was written before a kill, and its state was not, is made again and not written again.
     """
 
-    def __init__(self, written: Iterable[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, written: Iterable[Decision] = ()) -> None:
         self._open: dict[str, Decision] = {}
-        self._written = {_key(line) for line in written}
+        self._written = {decision.key for decision in written}
 
     def add(self, decisions: Sequence[Decision]) -> None:
         """Takes in what a scheduler has decided."""
         self._open |= {decision.trial: decision for decision in decisions}
 
-    def stopped(self, trial: str) -> list[dict[str, Any]]:
+    def stopped(self, trial: str) -> list[Decision]:
         """The line of a trial that has ended because it was stopped; none for any other."""
         decision = self._open.get(trial)
         if decision is None or decision.kind != "stop":
             return []
         return self._close(decision)
 
-    def failed(self, trial: str, error: str) -> list[dict[str, Any]]:
+    def failed(self, trial: str, error: str) -> list[Decision]:
         """The line of an exploit that a trial failed in: it never took effect."""
         decision = self._open.pop(trial, None)
         if decision is None or decision.kind != "exploit":
@@ -41,7 +41,7 @@ class OpenDecisions:
 
     def reported(
         self, trial: str, effective: Mapping[str, Any], restored: Mapping[str, Any]
-    ) -> list[dict[str, Any]]:
+    ) -> list[Decision]:
         """The line of what a report is the first one after: an exploit, a change, or a restore.
 
         Args:
@@ -56,17 +56,27 @@ class OpenDecisions:
             return []
         asked = {name: restored["requested"].get(name) for name in effective}
         read_back = {name: restored["effective"].get(name) for name in effective}
-        restore = Decision("restore", trial, restored["env_steps"], None, asked)
-        return [_line(restore, read_back, memory)]
+        restore = Decision(
+            kind="restore",
+            env_steps=restored["env_steps"],
+            trial=trial,
+            donor=None,
+            requested=asked,
+            effective=read_back,
+            memory=memory,
+        )
+        return [restore]
 
     def get_state(self) -> dict[str, Any]:
         """Exploits that wait for their effect, as JSON holds them; a stop is decided again."""
         exploits = [decision for decision in self._open.values() if decision.kind == "exploit"]
-        return {"open": [asdict(decision) for decision in exploits]}
+        known = [decision.to_dict() for decision in exploits]
+        return {"open": [{k: v for k, v in body.items() if k != "effective"} for body in known]}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continues where :meth:`get_state` was called."""
-        self._open = {body["trial"]: Decision(**body) for body in state["open"]}
+        waiting = [Decision.from_dict({**body, "effective": {}}) for body in state["open"]]
+        self._open = {decision.trial: decision for decision in waiting}
 
     def _close(
         self,
@@ -74,34 +84,9 @@ class OpenDecisions:
         effective: Mapping[str, Any] | None = None,
         memory: Mapping[str, Any] | None = None,
         error: str = "",
-    ) -> list[dict[str, Any]]:
+    ) -> list[Decision]:
         self._open.pop(decision.trial, None)
-        line = _line(decision, effective or {}, memory or {}, error)
-        if _key(line) in self._written:
+        if decision.key in self._written:
             return []
-        self._written.add(_key(line))
-        return [line]
-
-
-def _line(
-    decision: Decision,
-    effective: Mapping[str, Any],
-    memory: Mapping[str, Any],
-    error: str = "",
-) -> dict[str, Any]:
-    """A line of decisions.jsonl."""
-    return {
-        "kind": decision.kind,
-        "env_steps": decision.env_steps,
-        "trial": decision.trial,
-        "donor": decision.donor,
-        **({"donor_env_steps": decision.donor_env_steps} if decision.donor else {}),
-        "requested": decision.requested,
-        "effective": effective,
-        **({"memory": memory} if memory else {}),
-        **({"error": error} if error else {}),
-    }
-
-
-def _key(line: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(line.get(name) for name in ("kind", "trial", "env_steps", "donor"))
+        self._written.add(decision.key)
+        return [replace(decision, effective=effective or {}, memory=memory or {}, error=error)]

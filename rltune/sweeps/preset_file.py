@@ -9,8 +9,8 @@ from typing import Any
 from rltune.catalog.algorithms import algorithm
 from rltune.catalog.toml import written
 from rltune.options import ScoringBudget
-from rltune.policies.evaluation import Evaluation
 from rltune.runs import commands
+from rltune.runs.summary_record import Evaluation
 from rltune.space import Parameter
 from rltune.spec import RunSpec
 

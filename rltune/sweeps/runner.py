@@ -21,7 +21,8 @@ from rltune.errors import BadInput, Interrupted
 from rltune.processes.watchdog import collect
 from rltune.request.resume import check_resumable
 from rltune.runs.folder import RunFolder, is_finished
-from rltune.schedulers.base import Decision, SchedulerContext
+from rltune.runs.records import Decision
+from rltune.schedulers.base import SchedulerContext
 from rltune.spec import JobSpec, RunSpec
 from rltune.sweeps import ray_session
 from rltune.sweeps.jobs import job_in, job_of

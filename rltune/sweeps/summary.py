@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 from rltune.callbacks.base import Callbacks, EvaluationStarted, SweepEnded
 from rltune.errors import NothingUsable
 from rltune.metric import Metric
 from rltune.runs.folder import RunFolder, number_of
-from rltune.runs.records import Report
+from rltune.runs.records import Failure, Report
+from rltune.runs.summary_record import Summary, TrialOutcome
 from rltune.sweeps.jobs.base import Job
 
 #: The status of a trial in which something was not finite and nobody overwrote it.
@@ -42,28 +43,27 @@ def finish(
     lost = [row for name in rows for row in folder.discarded(name)]
     spent = [row for of_trial in rows.values() for row in of_trial] + lost
     env_steps = sum(row.env_steps_this_iter for row in spent)
-    summary: dict[str, Any] = {
-        "best": None,
-        "evaluation": None,
-        "env_steps": env_steps,
-        "wall_seconds": round(wall_seconds, 2),
-        "env_steps_per_second": round(env_steps / wall_seconds, 1),
-        "trials": [
-            _trial_summary(name, status, rows.get(name, []), folder.failures(name), spec.goal)
+    summary = Summary(
+        best=None,
+        evaluation=None,
+        env_steps=env_steps,
+        wall_seconds=round(wall_seconds, 2),
+        env_steps_per_second=round(env_steps / wall_seconds, 1),
+        trials=[
+            _trial_outcome(name, status, rows.get(name, []), folder.failures(name), spec.goal)
             for name, status in sorted(statuses.items(), key=lambda item: number_of(item[0]))
         ],
-        "stop_reason": reason,
-        "metric": spec.metric,
-        "mode": spec.mode,
-        "unscored": [],
-    }
+        stop_reason=reason,
+        metric=spec.metric,
+        mode=spec.mode,
+    )
     callbacks.notify(EvaluationStarted(spec.evaluation.episodes))
     nothing = None
     try:
-        summary |= job.conclude(folder, sorted(statuses, key=number_of), callbacks)
+        summary = job.conclude(folder, summary, callbacks)
     except NothingUsable as error:
-        summary["unscored"] = error.unscored
-        why = None if error.unscored else _why_nothing(summary["trials"])
+        summary = replace(summary, unscored=error.unscored)
+        why = None if error.unscored else _why_nothing(summary.trials)
         nothing = NothingUsable(why or str(error), error.unscored)
     callbacks.notify(SweepEnded(summary))
     if nothing is not None:
@@ -76,14 +76,15 @@ def score_again(job: Job, folder: RunFolder, callbacks: Callbacks) -> None:
     Raises:
         NothingUsable: as :func:`finish`.
     """
-    summary = folder.summary or {}
-    statuses = {trial["id"]: trial["status"] for trial in summary["trials"]}
-    finish(job, folder, callbacks, statuses, summary["stop_reason"], summary["wall_seconds"])
+    summary = folder.summary
+    assert summary is not None
+    statuses = {trial.id: trial.status for trial in summary.trials}
+    finish(job, folder, callbacks, statuses, summary.stop_reason, summary.wall_seconds)
 
 
-def _why_nothing(trials: list[dict[str, Any]]) -> str | None:
-    errors = [f"{trial['id']}: {trial['error']}" for trial in trials if trial["error"]]
-    if trials and all(trial["status"] == DIVERGED for trial in trials):
+def _why_nothing(trials: list[TrialOutcome]) -> str | None:
+    errors = [f"{trial.id}: {trial.error}" for trial in trials if trial.error]
+    if trials and all(trial.status == DIVERGED for trial in trials):
         return (
             f"every trial diverged; {errors[0]}. Lower the learning rates, clip gradients "
             "(grad_clip), or look at the environment's rewards."
@@ -91,21 +92,20 @@ def _why_nothing(trials: list[dict[str, Any]]) -> str | None:
     return f"no trial left a policy behind; {errors[0]}" if errors else None
 
 
-def _trial_summary(
-    name: str, status: str, rows: list[Report], failures: list[dict[str, Any]], goal: Metric
-) -> dict[str, Any]:
+def _trial_outcome(
+    name: str, status: str, rows: list[Report], failures: list[Failure], goal: Metric
+) -> TrialOutcome:
     scores = [value for row in rows if (value := goal.of(row.measured)) is not None]
     diverged = rows[-1].diverged if rows else None
-    error = failures[-1]["error"] if failures and status == "ERROR" else None
+    error = failures[-1].error if failures and status == "ERROR" else None
     if diverged:
-        status, scores = DIVERGED, []
-        error = f"{diverged['what']} is {diverged['value']} at step {diverged['env_steps']}"
-    return {
-        "id": name,
-        "status": status,
-        "env_steps": rows[-1].env_steps if rows else 0,
-        "score": scores[-1] if scores else None,
-        "config": dict(rows[-1].settings) if rows else {},
-        "error": error,
-        "failures": failures,
-    }
+        status, scores, error = DIVERGED, [], str(diverged)
+    return TrialOutcome(
+        id=name,
+        status=status,
+        env_steps=rows[-1].env_steps if rows else 0,
+        score=scores[-1] if scores else None,
+        config=rows[-1].settings if rows else {},
+        error=error,
+        failures=failures,
+    )

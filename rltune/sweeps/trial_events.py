@@ -22,7 +22,7 @@ from rltune.engine.episodes import REWARD, reported
 from rltune.errors import MachineError
 from rltune.processes.descendants import end_orphans
 from rltune.runs.folder import RunFolder
-from rltune.runs.records import Report
+from rltune.runs.records import Decision, Diverged, Report
 from rltune.schedulers.base import TIME, Scheduler
 from rltune.spec import RunSpec
 from rltune.sweeps.failures import read_failure
@@ -80,7 +80,7 @@ class TrialEvents(ray.tune.Callback):
         """Notifies of a report, and before it of the decision that it is the first one after."""
         self._check_metric(result)
         settings = {name: result["settings"].get(name) for name in self._spec.space}
-        restored = result.get("restored") or {}
+        restored, diverged = result.get("restored") or {}, result.get("diverged")
         self._applied(self._decisions.reported(str(trial), settings, restored))
         report = Report(
             trial=str(trial),
@@ -91,7 +91,7 @@ class TrialEvents(ray.tune.Callback):
             train_seconds=round(result["time_total_s"], 3),
             episode_reward_mean=result.get(REWARD),
             settings=settings,
-            diverged=result.get("diverged"),
+            diverged=None if diverged is None else Diverged.from_dict(diverged),
             metrics=reported(result),
         )
         incidents = result.get("events", ())
@@ -127,7 +127,7 @@ class TrialEvents(ray.tune.Callback):
         self._stopper.failures += 1
         self._trials.changed = True
         end_orphans()
-        self._applied(self._decisions.failed(str(trial), failure["error"]))
+        self._applied(self._decisions.failed(str(trial), failure.error))
         self._notify_statuses(trials)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
@@ -138,7 +138,7 @@ class TrialEvents(ray.tune.Callback):
         self._callbacks.notify(TrialFailed(str(trial), failure, continues_from))
         self._trials.changed = True
         end_orphans()  # a simulator that outlives a crash would hold its port
-        self._callbacks.notice(f"{trial} failed and is tried again: {failure['error']}")
+        self._callbacks.notice(f"{trial} failed and is tried again: {failure.error}")
         self._notify_statuses(trials)
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
@@ -149,9 +149,9 @@ class TrialEvents(ray.tune.Callback):
         except MachineError as error:
             self._stopper.fatal = error
 
-    def _applied(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        for line in lines:
-            self._callbacks.notify(DecisionApplied(line))
+    def _applied(self, decisions: Sequence[Decision]) -> None:
+        for decision in decisions:
+            self._callbacks.notify(DecisionApplied(decision))
 
     def _check_metric(self, result: Mapping[str, Any]) -> None:
         """Ends the sweep where the metric is not reported once an episode has ended.

@@ -140,11 +140,10 @@ class TrialTable:
             (path for path in reversed(own) if path != start and self._is_whole(path)), None
         )
         start_from(trial, whole)
-        record = self._folder.record(whole) if whole else {"env_steps": 0}
         self._entries[trial.trial_id] = replace(
             entry,
             checkpoint=self._relative(whole) if whole else None,
-            env_steps=record["env_steps"],
+            env_steps=self._folder.record(whole).env_steps if whole else 0,
         )
 
     def _is_whole(self, path: Path) -> bool:

@@ -135,11 +135,8 @@ def test_a_window_averages_the_values_its_episodes_have() -> None:
     }
     assert window.means() == means
     again = Window(2)
-    again.load(window.to_dict())
+    again.load(window.episodes)
     assert again.means() == means
-    old = Window(2)
-    old.load({"episode_returns": [3.0], "window": 2})  # of an earlier version
-    assert old.means() == {"episode_reward_mean": 3.0}
     assert reported(means | {"settings": {}, "episode_info/text": "x"}) == {
         name: mean for name, mean in means.items() if name != "episode_reward_mean"
     }

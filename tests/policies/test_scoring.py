@@ -74,9 +74,7 @@ def done(folder: RunFolder) -> dict[str, Any]:
         "steps",
         1.0,
     )
-    summary = folder.summary
-    assert summary is not None
-    return summary
+    return folder.summary_contents
 
 
 @pytest.mark.fault(75)
@@ -138,9 +136,8 @@ def test_an_unscored_sweep_keeps_its_policy_and_is_finished_later(run: Any, tmp_
     assert f"What was trained is kept. Try again with: rltune resume {folder.path.name}" in said
     assert json.loads(told.stdout.splitlines()[-1])["evaluation"] is None
     ask(folder, env_args={})
-    assert resume(folder).summary["evaluation"]["mean"] == 10.0
-    summary = folder.summary
-    assert summary is not None
+    assert resume(folder).summary_contents["evaluation"]["mean"] == 10.0
+    summary = folder.summary_contents
     assert summary["unscored"] == []
     assert (summary["env_steps"], summary["stop_reason"]) == (500, "steps")
     assert is_finished(folder)
@@ -179,8 +176,7 @@ def test_statistics_cover_the_seeds_that_could_be_scored(run: Any, tmp_path: Pat
         "",
         1.0,
     )
-    summary = folder.summary
-    assert summary is not None
+    summary = folder.summary_contents
     assert summary["unscored_seeds"] == ["t01", "t02"]
     assert [seed["trial"] for seed in summary["seeds"]] == ["t00"]
     assert summary["across_seeds"]["seeds"] == 1
@@ -204,8 +200,7 @@ def test_a_score_that_is_not_finite_is_not_a_score(run: Any, tmp_path: Path, wha
     with pytest.raises(NothingUsable, match="no policy has a score, nor") as failed:
         done(folder)
     assert error[what] in str(failed.value)
-    summary = folder.summary
-    assert summary is not None
+    summary = folder.summary_contents
     assert summary["best"] is None
     assert summary["evaluation"] is None
     assert all(body["final"] for body in summary["unscored"])
@@ -232,7 +227,7 @@ def test_a_policy_whose_score_is_not_finite_is_passed_over(run: Any) -> None:
     chosen = evaluation.choose(folder, [good, bad], evaluation_seeds(0, 5))
     assert chosen.candidate is good
     assert chosen.evaluation is not None
-    assert [body["checkpoint"] for body in chosen.unscored] == [
+    assert [body.checkpoint for body in chosen.unscored] == [
         "trials/t00/checkpoints/checkpoint_000001"
     ]
 

@@ -22,6 +22,7 @@ from rltune.policies.scoring import play
 from rltune.policies.video import record, video_file, watch
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
+from rltune.runs.summary_record import Summary
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -53,7 +54,7 @@ def test_an_mp4_shows_every_step_of_the_scored_episodes(
     seeds = evaluation_seeds(0, 5)
     scored_on = {"best": None, "evaluation": summarise([0.0] * 5, seeds).to_dict(), "trials": []}
     spent = {"env_steps": 1, "wall_seconds": 1.0, "stop_reason": "steps"}
-    cartpole.write_summary({**scored_on, **spent})
+    cartpole.write_summary(Summary.from_dict({**scored_on, **spent}))
     shown = list(record(cartpole, tmp_path / "a.mp4", episodes=2))
     assert [one.seed for one in shown] == seeds[:2]
     scored = play(best_policy(cartpole), cartpole.spec, seeds)
@@ -187,6 +188,7 @@ MUJOCO = """
 import json, sys
 from pathlib import Path
 from rltune.runs.folder import RunFolder
+from rltune.runs.summary_record import Summary
 from rltune.policies.video import record
 print(json.dumps([one.env_steps for one in record(RunFolder(sys.argv[1]), Path(sys.argv[2]))]))
 """

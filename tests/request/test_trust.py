@@ -286,7 +286,7 @@ def test_an_untrusted_sweep_resumes_without_running_its_code(cut_off: Path, trap
     traps.run(folder, "ppo")
     done = warm.run_rltune(cut_off, "resume", "runs/theirs", "--quiet")
     assert done.returncode == 0, done.stderr
-    (trial,) = (RunFolder.open(folder).summary or {})["trials"]
+    (trial,) = RunFolder.open(folder).summary_contents["trials"]
     assert (trial["status"], trial["env_steps"] >= 2_000) == ("TERMINATED", True)
     assert traps.sprung == []
 

@@ -25,6 +25,7 @@ from rltune.cli.parse import pairs, value
 from rltune.request.resolve import make_spec
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
+from rltune.runs.summary_record import BestPolicy, Evaluation, Summary
 from rltune.spec import JobSpec, RunSpec
 from rltune.sweeps.preset_file import preset_toml
 
@@ -96,14 +97,17 @@ def test_imports_files_simulators_and_folders_are_in_the_command(tmp_path: Path)
 @pytest.mark.fault(79)
 def test_commands_are_not_cut_in_a_narrow_window(spec: RunSpec) -> None:
     asked = with_args(spec, {"words": ["long " * 30]})
-    score = {"mean": 1.0, "iqm": 1.0, "ci95": [0.0, 2.0], "episodes": 3}
-    summary = {
-        "best": {"trial": "t00", "config": dict(spec.settings)},
-        "evaluation": score,
-        "env_steps": 3,
-        "wall_seconds": 1.0,
-        "stop_reason": "the end",
-    }
+    best = BestPolicy(
+        trial="t00", config=dict(spec.settings), checkpoint="best/checkpoint", env_steps=3, score=1
+    )
+    summary = Summary(
+        best=best,
+        evaluation=Evaluation(1.0, 1.0, (0.0, 2.0), 3, [], []),
+        env_steps=3,
+        wall_seconds=1.0,
+        trials=[],
+        stop_reason="the end",
+    )
     console = Console(width=40, record=True, file=Path("/dev/null").open("w"))  # noqa: SIM115
     console.print(outcome(asked, JobSpec(), summary), crop=False)
     console.file.close()
@@ -221,8 +225,7 @@ def test_every_command_under_next_trains_the_same_environment(tmp_path: Path) ->
     assert repeated.spec.env_options.env_args == spec.env_options.env_args
     assert repeated.spec.settings == spec.settings
     assert repeated.spec.budget.steps == 512
-    assert repeated.summary is not None
-    assert repeated.summary["evaluation"]["mean"] == 7.0
+    assert repeated.summary_contents["evaluation"]["mean"] == 7.0
     third = done.stdout.partition("Next\n")[2].splitlines()[2]
     checked = run_plainly(tmp_path, *shlex.split(third)[1:], "--dry-run")
     assert checked.returncode == 0, checked.stderr

@@ -11,7 +11,7 @@ import pytest
 from rltune.errors import BadInput
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder, default_name
-from rltune.runs.records import Report
+from rltune.runs.records import CheckpointRecord, Diverged, Report
 from rltune.spec import RunSpec
 
 
@@ -87,7 +87,7 @@ def test_rows_past_a_checkpoint_are_moved_and_never_counted_twice(spec: RunSpec)
 def test_checkpoints_of_a_diverged_trial_are_ignored(spec: RunSpec) -> None:
     folder = RunFolder.create(spec)
     for trial, diverged in (
-        ("t00", {"env_steps": 9, "what": "loss", "value": "nan"}),
+        ("t00", Diverged(9, "loss", "nan")),
         ("t01", None),
     ):
         folder.append_report(Report(trial, 1, 10, 10, 0.5, 1.0, {}, diverged))
@@ -96,7 +96,7 @@ def test_checkpoints_of_a_diverged_trial_are_ignored(spec: RunSpec) -> None:
         record = {"episode_returns": [5.0], "window": 1, "env_steps": 9}
         (path / "record.json").write_text(json.dumps(record))
     assert [path.parts[-3] for path in folder.checkpoints()] == ["t01"]
-    assert folder.diverged("t00") == {"env_steps": 9, "what": "loss", "value": "nan"}
+    assert folder.diverged("t00") == Diverged(9, "loss", "nan")
 
 
 def test_the_best_checkpoint_is_replaced_whole(spec: RunSpec, tmp_path: Path) -> None:
@@ -104,10 +104,10 @@ def test_the_best_checkpoint_is_replaced_whole(spec: RunSpec, tmp_path: Path) ->
     for content in ("first", "second"):
         source = tmp_path / content
         source.mkdir()
-        record = {"is": content, "env_steps": 1, "episode_returns": [], "window": 1}
-        (source / "record.json").write_text(json.dumps(record))
+        record = CheckpointRecord(trial_id=content, env_steps=1, episode_returns=[], window=1)
+        record.write(source)
         folder.keep_best(source, "t03")
-        assert folder.best_record == {**record, "trial": "t03"}
+        assert folder.best_record == replace(record, trial="t03")
     assert [path.name for path in (folder.path / "best").iterdir()] == ["checkpoint"]
 
 

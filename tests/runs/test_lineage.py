@@ -11,7 +11,8 @@ from rltune.errors import BadInput
 from rltune.request.resolve import make_spec
 from rltune.runs import lineage
 from rltune.runs.folder import RunFolder
-from rltune.runs.records import Report
+from rltune.runs.records import Decision, Report
+from rltune.runs.summary_record import Summary
 
 
 class Made:
@@ -28,15 +29,23 @@ class Made:
     def copied(
         self, trial: str, at: int, donor: str, donor_at: int, lr: float, **more: Any
     ) -> None:
-        line = {"kind": "exploit", "trial": trial, "env_steps": at, "donor": donor}
-        settings = {"requested": {"lr": lr}, "effective": {"lr": lr}}
-        self.folder.append_decision(line | {"donor_env_steps": donor_at} | settings | more)
+        decision = Decision(
+            kind="exploit",
+            env_steps=at,
+            trial=trial,
+            donor=donor,
+            donor_env_steps=donor_at,
+            requested={"lr": lr},
+            effective={"lr": lr},
+            **more,
+        )
+        self.folder.append_decision(decision)
 
     def ended(self, trial: str, env_steps: int) -> None:
         best = {"trial": trial, "env_steps": env_steps, "config": {}, "checkpoint": "best"}
         summary = {"best": {**best, "score": None}, "evaluation": None, "trials": []}
         spent = {"env_steps": env_steps, "wall_seconds": 1.0, "stop_reason": "steps"}
-        self.folder.write_summary({**summary, **spent})
+        self.folder.write_summary(Summary.from_dict({**summary, **spent}))
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pytest
 from trained import trained
 
+from rltune import schema
 from rltune.callbacks.base import Callbacks
 from rltune.callbacks.run_writer import RunWriter
 from rltune.cli import main
@@ -20,9 +21,8 @@ from rltune.cli.outcome import outcome
 from rltune.cli.sweep import conclude
 from rltune.errors import BadInput, TrialsFailed
 from rltune.request.trust import adopt
-from rltune.runs import records
 from rltune.runs.folder import RunFolder
-from rltune.runs.records import Report
+from rltune.runs.records import Failure, Report
 from rltune.spec import JobSpec
 from rltune.sweeps.jobs import job_in
 from rltune.sweeps.summary import finish
@@ -62,7 +62,7 @@ GOOD = {"whole": 1, "number": None, "pair": [1, 2.5], "table": {"x": ["y"]}}
     ],
 )
 def test_a_value_is_checked_against_its_type(changes: dict[str, Any], problem: str | None) -> None:
-    assert records.problems({**GOOD, **changes}, Shape) == ([problem] if problem else [])
+    assert schema.problems({**GOOD, **changes}, Shape) == ([problem] if problem else [])
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +71,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> RunFol
     folder = trained(tmp_path_factory.mktemp("runs"), "ppo", "cartpole", num_epochs=1)
     record = folder.best_record
     assert record is not None
-    folder.append_report(Report("t00", 1, 2048, 2048, 1.0, 10.0, record["settings"]))
-    folder.append_failure("t00", {"error": "boom", "env_steps": 1})
+    folder.append_report(Report("t00", 1, 2048, 2048, 1.0, 10.0, record.settings or {}))
+    folder.append_failure("t00", Failure(error="boom", env_steps=1))
     spec = json.loads((folder.path / "run.json").read_text())
     spec["evaluation"] = {"episodes": 2, "selection_episodes": 1}
     (folder.path / "run.json").write_text(json.dumps(spec))
@@ -110,7 +110,7 @@ def use(folder: RunFolder) -> None:
     folder.checkpoints()
     if folder.best_record is None or summary is None:
         return
-    if summary["best"] is not None:
+    if summary.best is not None:
         outcome(spec, JobSpec(), summary)
     conclude(folder, json=False)
     spec.trial_seed(0)
@@ -210,4 +210,4 @@ def test_a_line_of_wrong_types_is_skipped_with_a_warning(
         file.write('{"error": 3}\n[]\n')
     assert len(folder.reports("t00")) == before
     assert "row 2 is left out: env_steps: expected a whole number, got 'many'" in caplog.text
-    assert [failure["error"] for failure in folder.failures("t00")] == ["boom"]
+    assert [failure.error for failure in folder.failures("t00")] == ["boom"]

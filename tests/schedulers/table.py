@@ -12,8 +12,9 @@ import numpy as np
 
 from rltune.request.resolve import make_spec
 from rltune.runs import checkpoints
+from rltune.runs.records import Decision
 from rltune.schedulers import build
-from rltune.schedulers.base import TIME, Action, Decision, SchedulerContext
+from rltune.schedulers.base import TIME, Action, SchedulerContext
 from rltune.searchers import build as build_searcher
 from rltune.searchers import starting_point
 
@@ -157,7 +158,7 @@ class Table:
     def _act(self, trial: Trial, result: Mapping[str, Any], action: Action) -> None:
         name = trial.trial_id
         if action is Action.STOP:
-            self._hear(Decision("stop", name, self.clock[name], None, {}))
+            self._hear(Decision(kind="stop", env_steps=self.clock[name], trial=name))
             self._end(trial, result)
             return
         due = self.save_every and self.clock[name] // REPORT % self.save_every == 0

@@ -111,7 +111,7 @@ def test_a_population_that_was_stopped_and_killed_resumes(
     assert killed.end(0).returncode == -signal.SIGKILL
     psutil.wait_procs(children, timeout=20)
     before = {trial: run.reports(trial)[-1].env_steps for trial in run.trials()}
-    decided = [line for line in run.decisions() if line["kind"] == "exploit"]
+    decided = [line for line in run.decisions() if line.kind == "exploit"]
     done = run_rltune(folder, "resume", path, "--json")
     assert done.returncode == 0, done.stderr
     summary = loads(done.stdout)
@@ -175,9 +175,9 @@ def test_a_sweep_whose_mutations_do_not_act_fails_with_both_values(folder: Path)
     assert re.search(r"the optimiser's lr acts at [\d.e-]+, asked for [\d.e-]+", done.stderr)
     run = rltune.load(folder / "runs" / "stale")
     failed = next(trial for trial in run.trials if trial["status"] == "ERROR")
-    line = next(line for line in run.folder.decisions() if line.get("error"))
-    assert (line["kind"], line["trial"], line["effective"]) == ("exploit", failed["id"], {})
-    assert "after the exploit of" in line["error"]
+    line = next(line for line in run.folder.decisions() if line.error)
+    assert (line.kind, line.trial, line.effective) == ("exploit", failed["id"], {})
+    assert "after the exploit of" in line.error
 
 
 @pytest.mark.fault(54)

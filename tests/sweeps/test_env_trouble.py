@@ -43,14 +43,13 @@ def test_a_hang_or_crash_costs_a_retry(here: Path, what: str, error: str) -> Non
     assert done.returncode == 0, done.stderr
     folder = RunFolder.open(here / "runs/a")
     (failure,) = [failure for name in folder.trials() for failure in folder.failures(name)]
-    assert failure["error"].startswith(error)
-    assert failure["tried_again"] is True
-    assert "mine.py" in failure["traceback"], "where it happened"
+    assert failure.error.startswith(error)
+    assert failure.tried_again is True
+    assert "mine.py" in failure.traceback, "where it happened"
     assert "is tried again: " + error in " ".join(done.stdout.split())
     for name in folder.trials():
         assert folder.reports(name)[-1].env_steps >= 1_200
-    assert folder.summary is not None
-    assert folder.summary["evaluation"]["mean"] == 10.0
+    assert folder.summary_contents["evaluation"]["mean"] == 10.0
     assert list(folder.path.rglob(".crash-*")) == []
 
 
@@ -68,13 +67,13 @@ def test_a_failure_within_a_trial_is_reported_by_its_own_name(here: Path) -> Non
     error = error.format(source.index('            raise Taken("port 7000\\nis taken")') + 1)
     assert error in " ".join(done.stderr.split())
     folder = RunFolder.open(here / "runs/a")
-    assert folder.failures("t00")[0]["error"] == error
+    assert folder.failures("t00")[0].error == error
     text = (folder.path / "trials/t00/error.txt").read_text()
     assert text.startswith("Traceback (most recent call last):\n  File ")
     assert "mine.py" in text.splitlines()[1]
     for noise in ("ray::", "pid=", "\x1b", "Failure #", "actor died"):
         assert noise not in text
-        assert noise not in folder.failures("t00")[0]["traceback"]
+        assert noise not in folder.failures("t00")[0].traceback
 
 
 @pytest.mark.fault(19, 75)
@@ -96,8 +95,7 @@ def test_a_hang_while_a_policy_is_scored_loses_nothing(here: Path) -> None:
     assert done.stdout.startswith("10.0 mean return")
     done = run_rltune(here, "resume", "runs/a")
     assert done.returncode == 0, done.stderr
-    again = RunFolder.open(here / "runs/a").summary
-    assert again is not None
+    again = RunFolder.open(here / "runs/a").summary_contents
     assert again["evaluation"]["mean"] == 10.0
     assert again["unscored"] == []
     assert again["trials"] == summary["trials"]
@@ -135,8 +133,8 @@ def test_a_trial_ended_by_its_environment_says_so_and_leaves_no_process(here: Pa
     folder = RunFolder.open(here / "runs/a")
     (failure,) = [failure for name in folder.trials() for failure in folder.failures(name)]
     told = "the environment ended its process with exit code 3 (in step, "
-    assert told in failure["error"]
-    assert "mine.py" in failure["error"]
+    assert told in failure.error
+    assert "mine.py" in failure.error
     started = [int(pid) for pid in (here / "log").read_text().split()]
     assert len(started) > 10
     assert [pid for pid in started if psutil.pid_exists(pid)] == []
@@ -153,8 +151,7 @@ def test_an_environment_that_never_ends_is_cut_off(here: Path) -> None:
     assert {
         row.episode_reward_mean for name in folder.trials() for row in folder.reports(name)
     } == {None}
-    assert folder.summary is not None
-    assert folder.summary["evaluation"]["mean"] == 10_000.0, "the cap is 10,000 steps"
+    assert folder.summary_contents["evaluation"]["mean"] == 10_000.0, "the cap is 10,000 steps"
 
 
 @pytest.mark.fault(27)
@@ -163,8 +160,7 @@ def test_a_huge_reward_is_reported_and_breaks_no_report(here: Path) -> None:
     done = run_rltune(here, "ppo", "mine:Huge", *QUICK)
     assert done.returncode == 1, done.stderr
     assert "every trial diverged; t00: loss is inf at step 200" in " ".join(done.stderr.split())
-    summary = RunFolder.open(here / "runs/a").summary
-    assert summary is not None
+    summary = RunFolder.open(here / "runs/a").summary_contents
     assert {trial["status"] for trial in summary["trials"]} == {"DIVERGED"}
 
 

@@ -47,7 +47,7 @@ def test_a_population_shares_a_gpu(algo: str, tmp_path: Path) -> None:
         for weight in torch.load(policy, weights_only=True).values()
     }
     assert devices == {"cuda"}, policies
-    kinds = {decision["kind"] for decision in RunFolder.open(run).decisions()}
+    kinds = {decision.kind for decision in RunFolder.open(run).decisions()}
     assert "exploit" in kinds, "weights went from one trial to another"
     # What was trained on a GPU acts where there is none.
     words = ("evaluate", str(run), "--episodes", "2", "--json")

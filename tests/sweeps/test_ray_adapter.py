@@ -10,7 +10,8 @@ import pytest
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from rltune.schedulers.base import Action, Change, Decision, Turn
+from rltune.runs.records import Decision
+from rltune.schedulers.base import Action, Change, Turn
 from rltune.schedulers.fifo import Fifo
 from rltune.sweeps.ray_adapter.scheduler import TuneScheduler
 from rltune.sweeps.ray_adapter.trials import last_saved, start_from
@@ -129,14 +130,16 @@ def test_an_action_is_tunes_answer(setting: Setting, action: Action, answer: str
     )
     assert setting.scheduler.calls[-1] == ("reported", "t00", True)
     assert setting.controller.saved == ["t00"] * (action is Action.SAVE)
-    stop = Decision("stop", "t00", 7, None, {})
+    stop = Decision(kind="stop", trial="t00", env_steps=7)
     assert setting.decided == [stop] * (action is Action.STOP)
 
 
 def test_a_change_is_made_before_it_is_told(setting: Setting, tmp_path: Path) -> None:
     trial, other = setting.trials[1:]
     start_from(other, tmp_path / "own")
-    decisions = [Decision("exploit", f"t{n:02d}", 5, "t00", {}) for n in (1, 2)]
+    decisions = [
+        Decision(kind="exploit", trial=f"t{n:02d}", env_steps=5, donor="t00") for n in (1, 2)
+    ]
     settings = []
 
     def decided(new: Sequence[Decision]) -> None:

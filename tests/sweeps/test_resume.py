@@ -67,7 +67,7 @@ def _outcome(folder: RunFolder) -> dict[str, Any]:
     """All that was decided, and all that later decisions would depend on."""
     saved = state_file.read(folder.path)
     assert saved is not None
-    decisions = [line for line in folder.decisions() if line["kind"] != "restore"]
+    decisions = [line for line in folder.decisions() if line.kind != "restore"]
     rows = {
         name: [
             (row.env_steps, row.episode_reward_mean, dict(row.settings))
@@ -121,7 +121,7 @@ def test_a_synchronous_population_killed_at_its_barrier_passes_it(
     members = saved["parts"]["scheduler"]["members"].values()
     assert [member["env_steps"] for member in members] == [deterministic.INTERVAL] * 4
     folder = _finish(spec)
-    assert folder.decisions()[0]["env_steps"] == deterministic.INTERVAL
+    assert folder.decisions()[0].env_steps == deterministic.INTERVAL
     assert {folder.reports(name)[-1].env_steps for name in folder.trials()} == {6_000}
 
 
@@ -139,8 +139,8 @@ def test_a_decision_is_saved_before_it_takes_effect(tmp_path: Path, cluster_addr
     assert clone["config"]["exploit"]["donor"] == decided["donor"]
     assert RunFolder(tmp_path / "a").decisions() == []
     first = _finish(spec).decisions()[0]
-    assert {name: first[name] for name in decided} == decided
-    assert first["effective"] == decided["requested"]
+    assert {name: first.to_dict()[name] for name in decided} == decided
+    assert first.effective == decided["requested"]
 
 
 @pytest.mark.fault(9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,15 +25,18 @@ def replayed(folder: Path) -> RunFolder:
     words = ("--steps", "6000", "--scheduler", "pbt", "--seed", "3", "--concurrent", "1")
     short.run(folder, "source", *words)
     source = RunFolder.open(folder / "runs/source")
-    exploits = [line for line in source.decisions() if line["kind"] == "exploit"]
-    clone = exploits[-1]["trial"]
+    exploits = [line for line in source.decisions() if line.kind == "exploit"]
+    clone = exploits[-1].trial
     rows = source.reports(clone)
-    best = {**(source.summary or {})["best"], "trial": clone, "env_steps": rows[-1].env_steps}
-    source.write_summary({**(source.summary or {}), "best": best})
+    summary = source.summary
+    assert summary is not None
+    assert summary.best is not None
+    best = replace(summary.best, trial=clone, env_steps=rows[-1].env_steps)
+    source.write_summary(replace(summary, best=best))
     # From the log's last row back to the exploit, the lineage says what acted.
     found, _ = lineage.schedule(source, clone, rows[-1].env_steps)
     assert found[-1][1] == dict(rows[-1].settings)
-    assert exploits[-1]["donor_env_steps"] > 0
+    assert (exploits[-1].donor_env_steps or 0) > 0
     done = run_rltune(folder, "replay", "runs/source", "--seeds", "2", "--name", "replay")
     assert done.returncode == 0, done.stderr
     assert "Schedule or luck" in done.stdout
@@ -53,14 +57,14 @@ def test_every_arm_has_its_settings_at_every_report(replayed: RunFolder) -> None
         # A report's settings are those due when its iteration began.
         for before, row in pairwise(rows):
             assert dict(row.settings) == job.due(index, before.env_steps)
-    lines = [line for line in replayed.decisions() if line["kind"] == "change"]
-    assert {line["trial"] for line in lines} == {"t00", "t03"}
+    lines = [line for line in replayed.decisions() if line.kind == "change"]
+    assert {line.trial for line in lines} == {"t00", "t03"}
     assert len(lines) == 2 * len(changes)
-    assert all(line["effective"] == line["requested"] for line in lines)
+    assert all(line.effective == line.requested for line in lines)
 
 
 def test_the_arms_share_fresh_seeds_and_are_compared(replayed: RunFolder) -> None:
-    summary = replayed.summary or {}
+    summary = replayed.summary_contents
     seeds = [seed["seed"] for seed in summary["seeds"]]
     assert seeds[:3] == [seeds[0]] * 3
     assert seeds[3:] == [seeds[3]] * 3

@@ -36,10 +36,10 @@ def test_one_seed_fixes_a_sweep(folder: Path) -> None:
     assert _progress(runs["same-1"]) != _progress(runs["other"])
     first, second = (RunFolder.open(runs[n]) for n in ("same-1", "same-2"))
     assert first.decisions() == second.decisions()
-    assert any(line["kind"] == "exploit" for line in first.decisions())
+    assert any(line.kind == "exploit" for line in first.decisions())
     assert first.summary is not None
     assert second.summary is not None
-    assert first.summary["evaluation"] == second.summary["evaluation"]
+    assert first.summary.evaluation == second.summary.evaluation
 
 
 def test_a_target_ends_the_sweep_and_keeps_the_policy_that_reached_it(folder: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_target_ends_the_sweep_and_keeps_the_policy_that_reached_it(folder: Pa
     assert summary["env_steps"] < 3 * 8_000
     # The policy that got there was kept, so it was among those that played for being the best.
     run = RunFolder.open(folder / "runs" / "target")
-    records = [run.record(checkpoint)["episode_returns"] for checkpoint in run.checkpoints()]
+    records = [run.record(checkpoint).episode_returns for checkpoint in run.checkpoints()]
     assert max(sum(returns) / len(returns) for returns in records if returns) >= 40
     assert summary["best"]["selection_score"] is not None
 

@@ -122,13 +122,13 @@ class TestPopulation:
 
     def test_applied_settings_are_the_decided_ones(self, pb2: Population) -> None:
         decisions = pb2.run.folder.decisions()
-        assert {decision["kind"] for decision in decisions} == {"exploit", "restore"}
+        assert {decision.kind for decision in decisions} == {"exploit", "restore"}
         for decision in decisions:
-            assert decision["trial"] != decision["donor"]
-            assert decision["effective"] == pytest.approx(decision["requested"])
-            rows = pb2.run.folder.reports(decision["trial"])
-            later = next(row for row in rows if row.env_steps > decision["env_steps"])
-            assert later.settings == pytest.approx(decision["requested"])
+            assert decision.trial != decision.donor
+            assert decision.effective == pytest.approx(decision.requested)
+            rows = pb2.run.folder.reports(decision.trial)
+            later = next(row for row in rows if row.env_steps > decision.env_steps)
+            assert later.settings == pytest.approx(decision.requested)
 
     def test_all_steps_are_counted(self, pb2: Population) -> None:
         summary = pb2.run.summary
@@ -251,7 +251,7 @@ def test_every_scheduler_and_searcher_takes_every_kind_of_parameter(
     assert summary["evaluation"]["episodes"] == 100
     run = RunFolder.open(folder / "runs" / name)
     assert {body.kind for body in run.spec.space.values()} == set(KINDS)
-    kinds = {d["kind"] for d in run.decisions()}
+    kinds = {d.kind for d in run.decisions()}
     assert kinds <= ({"exploit", "restore"} if row(scheduler).population else {"stop"})
     for trial in run.trials():
         for report in run.reports(trial):
@@ -273,4 +273,4 @@ def test_an_off_policy_population_exploits(folder: Path, algo: str, env: str) ->
     assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
     assert summary["evaluation"]["episodes"] == 100
     for decision in RunFolder.open(folder / "runs" / algo).decisions():
-        assert decision["effective"] == pytest.approx(decision["requested"])
+        assert decision.effective == pytest.approx(decision.requested)

@@ -33,7 +33,7 @@ def good(folder: Path) -> RunFolder:
     done = run_rltune(folder, *words)
     assert done.returncode == 0, done.stderr
     run = RunFolder.open(folder / "runs/good")
-    assert loads(done.stdout.splitlines()[-1]) == run.summary
+    assert loads(done.stdout.splitlines()[-1]) == run.summary_contents
     assert "3 of 3 seeds are over the threshold of 475" in done.stderr
     return run
 
@@ -45,8 +45,7 @@ def _certificate(preset: Path) -> Certificate:
 
 
 def test_a_certificate_states_what_was_reached(good: RunFolder, folder: Path) -> None:
-    certificate, summary = _certificate(folder / "good.toml"), good.summary
-    assert summary is not None
+    certificate, summary = _certificate(folder / "good.toml"), good.summary_contents
     assert certificate.share_over_threshold == 1.0
     assert min(certificate.scores) >= 475
     assert certificate.ci95[0] <= certificate.iqm <= certificate.ci95[1]
@@ -59,7 +58,7 @@ def test_a_certificate_states_what_was_reached(good: RunFolder, folder: Path) ->
 
 
 def test_every_seed_trains_and_is_scored_on_seeds_of_its_own(good: RunFolder) -> None:
-    summary, spec = good.summary or {}, good.spec
+    summary, spec = good.summary_contents, good.spec
     training = [seed["seed"] for seed in summary["seeds"]]
     assert len(set(training)) == 3
     assert all(FIRST_FRESH_SEED <= seed < FIRST_SELECTION_SEED for seed in training)
@@ -104,7 +103,7 @@ def test_a_bad_learning_rate_fails_certification(good: RunFolder, folder: Path) 
     assert certificate.seed == 5
     # A policy that stays as it is scores the same all along: the best record decides.
     run = RunFolder.open(folder / "runs/bad")
-    for body in (run.summary or {})["seeds"]:
+    for body in run.summary_contents["seeds"]:
         kept = run.checkpoints_of(body["trial"])
         equals = [
             kept[i]

@@ -56,8 +56,8 @@ def test_a_killed_worker_continues_from_its_checkpoint_alone(run: Any) -> None:
     outcome = run("pbt", deterministic.Killed)
     assert set(outcome.told["statuses"].values()) == {"TERMINATED"}
     (failure,) = outcome.folder.failures("t01")
-    assert failure["tried_again"] is True
-    assert "process died" in failure["error"]
+    assert failure.tried_again is True
+    assert "process died" in failure.error
     for name in outcome.folder.trials():
         steps = [row.env_steps for row in outcome.folder.reports(name)]
         assert steps == list(range(250, 6_001, 250)), "nothing is lost, nothing comes twice"
@@ -73,12 +73,12 @@ def test_a_trial_that_always_fails_is_given_up_with_its_traceback(run: Any) -> N
     assert statuses.pop("t01") == "ERROR"
     assert set(statuses.values()) == {"TERMINATED"}
     failures = outcome.folder.failures("t01")
-    assert [failure["tried_again"] for failure in failures] == [True, True, False]
+    assert [failure.tried_again for failure in failures] == [True, True, False]
     for failure in failures:
         words = "RuntimeError: the motor burnt out (env step 1500) (deterministic.py:"
-        assert failure["error"].startswith(words)
-        assert "in step" in failure["traceback"]
-        assert (failure["env_id"], failure["env_steps"]) == ("CartPole-v1", 1_500)
+        assert failure.error.startswith(words)
+        assert "in step" in failure.traceback
+        assert (failure.env_id, failure.env_steps) == ("CartPole-v1", 1_500)
 
 
 @pytest.mark.fault(17)
@@ -103,8 +103,8 @@ def test_a_trial_that_diverges_is_stopped_or_overwritten(run: Any, scheduler: st
         assert outcome.folder.checkpoints()
         assert all("t00" not in path.parts for path in outcome.folder.checkpoints())
     else:
-        rescues = [d for d in outcome.folder.decisions() if d["trial"] == "t00"]
-        assert ("exploit", 1_500) in [(d["kind"], d["env_steps"]) for d in rescues]
+        rescues = [d for d in outcome.folder.decisions() if d.trial == "t00"]
+        assert ("exploit", 1_500) in [(d.kind, d.env_steps) for d in rescues]
         assert outcome.last_step("t00") == 6_000
         assert outcome.folder.diverged("t00") is None
 

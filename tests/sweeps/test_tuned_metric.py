@@ -40,7 +40,7 @@ def run(here: Path) -> RunFolder:
     done = run_rltune(here, *QUICK, *more, "--metric", "episode_info/length", "--mode", "min")
     assert done.returncode == 0, done.stderr
     folder = RunFolder.open(here / "runs/a")
-    assert loads(done.stdout.splitlines()[-1]) == folder.summary
+    assert loads(done.stdout.splitlines()[-1]) == folder.summary_contents
     assert "mean length, 95 % interval" in done.stderr
     return folder
 
@@ -50,17 +50,15 @@ def test_pauses_leave_the_training_return_of_long_episodes_as_it_is(run: RunFold
     for trial in run.trials():
         last = run.reports(trial)[-1]
         record = run.record(run.checkpoints_of(trial)[-1])
-        error = endures.MEAN / 3**0.5 / len(record["episode_returns"]) ** 0.5
+        error = endures.MEAN / 3**0.5 / len(record.episode_returns) ** 0.5
         assert last.episode_reward_mean == pytest.approx(endures.MEAN, abs=4 * error)
         assert last.env_steps == 12 * EVERY
     spent = sum(row.env_steps_this_iter for name in run.trials() for row in run.reports(name))
-    assert run.summary is not None
-    assert run.summary["env_steps"] == spent > 24 * EVERY
+    assert run.summary_contents["env_steps"] == spent > 24 * EVERY
 
 
 def test_the_metric_is_reported_drawn_and_scored(run: RunFolder, here: Path) -> None:
-    summary = run.summary
-    assert summary is not None
+    summary = run.summary_contents
     assert (summary["metric"], summary["mode"]) == ("episode_info/length", "min")
     best, score = summary["best"], summary["evaluation"]
     assert score["metric"] == "episode_info/length"

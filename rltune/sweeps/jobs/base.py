@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from rltune import schedulers, searchers
 from rltune.callbacks.base import Callbacks
 from rltune.runs.folder import RunFolder
+from rltune.runs.summary_record import Summary
 from rltune.schedulers.base import Scheduler, SchedulerContext
 from rltune.spec import JobSpec, RunSpec
 
@@ -43,13 +44,11 @@ class Job(ABC):
         return schedulers.build(context)
 
     @abstractmethod
-    def conclude(
-        self, folder: RunFolder, trials: Sequence[str], callbacks: Callbacks
-    ) -> Mapping[str, Any]:
-        """What summary.json says beside what it says of every run.
+    def conclude(self, folder: RunFolder, summary: Summary, callbacks: Callbacks) -> Summary:
+        """The summary of the run with what the job's policies come to.
 
         Args:
-            trials: their ids, in the order of their numbers.
+            summary: what it says of every run; its trials are in the order of their numbers.
 
         Raises:
             NothingUsable: no trial left a policy that could be scored.

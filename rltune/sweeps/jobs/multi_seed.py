@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from rltune.callbacks.base import Callbacks
 from rltune.errors import NothingUsable
 from rltune.policies import certificates, evaluation
 from rltune.policies.certificates import Certificate
-from rltune.policies.evaluation import Candidate, Chosen, Evaluation
-from rltune.runs.folder import RunFolder, can_be_finished
+from rltune.policies.evaluation import Candidate, Chosen
+from rltune.runs.folder import RunFolder
+from rltune.runs.summary_record import SeedOutcome, SeedStatistics, Summary
 from rltune.spec import FIRST_FRESH_SEED, RunSpec
 from rltune.statistics import interval, iqm
 from rltune.sweeps.jobs.base import Job
-from rltune.sweeps.outcome import best_of, check_any_score
+from rltune.sweeps.outcome import check_any_score, with_best
 
 
 class MultiSeed(Job):
@@ -41,11 +42,10 @@ class MultiSeed(Job):
         """The training seed of trial number ``index``."""
         return FIRST_FRESH_SEED + self.spec.trial_seed(self.number(index))
 
-    def conclude(
-        self, folder: RunFolder, trials: Sequence[str], callbacks: Callbacks
-    ) -> Mapping[str, Any]:
+    def conclude(self, folder: RunFolder, summary: Summary, callbacks: Callbacks) -> Summary:
         """Every seed's score, and what they come to."""
         spec = self.spec
+        trials = [trial.id for trial in summary.trials]
         found, every = [], []
         for index, trial in enumerate(trials):
             callbacks.notice(f"scoring the policies of {trial}, {index + 1} of {len(trials)}")
@@ -56,33 +56,32 @@ class MultiSeed(Job):
             if chosen.evaluation is not None:
                 found.append(score(folder, self.seed(index), trial, chosen))
         check_any_score(*every)
-        scored = [seed["trial"] for seed in found]
-        outcome: dict[str, Any] = {
-            "seeds": found,
-            "unscored": [body for chosen in every for body in chosen.unscored],
-            "unscored_seeds": [trial for trial in trials if trial not in scored],
-        }
+        scored = [seed.trial for seed in found]
+        summary = replace(
+            summary,
+            seeds=found,
+            unscored=[episodes for chosen in every for episodes in chosen.unscored],
+            unscored_seeds=[trial for trial in trials if trial not in scored],
+        )
         if not found:
-            return outcome
-        best = max(found, key=lambda seed: spec.goal.score(seed["selection_score"]))
-        folder.keep_best(folder.inside(best["checkpoint"]), best["trial"])
-        result = Evaluation(**best["evaluation"])
-        outcome |= best_of(spec, folder, best["selection_score"], result, trained=True)
-        return outcome | self.compare(found, whole=not can_be_finished(outcome))
+            return summary
+        best = max(found, key=lambda seed: spec.goal.score(seed.selection_score))
+        folder.keep_best(folder.inside(best.checkpoint), best.trial)
+        selected, result = best.selection_score, best.evaluation
+        summary = with_best(summary, spec, folder, selected, result, trained=True)
+        return self.compare(summary, found)
 
-    def compare(self, scored: list[dict[str, Any]], whole: bool) -> dict[str, Any]:
-        """What the seeds come to together.
+    def compare(self, summary: Summary, scored: Sequence[SeedOutcome]) -> Summary:
+        """The summary with what the seeds come to together.
 
         Args:
             scored: of each trial that has a score, what :func:`score` says.
-            whole: whether every seed has its score.
         """
         together = across(self.spec, scored)
-        return {
-            "across_seeds": together,
-            # Of fewer seeds or episodes than it states it would be no evidence.
-            "certificate": certify(self.spec, self.asked.certificate, together) if whole else None,
-        }
+        # Of fewer seeds or episodes than it states it would be no evidence.
+        asked = None if summary.can_be_finished else self.asked.certificate
+        certificate = certify(self.spec, asked, together)
+        return replace(summary, across_seeds=together, certificate=certificate)
 
 
 @dataclass(frozen=True)
@@ -112,28 +111,29 @@ def choose(folder: RunFolder, number: int, trial: str) -> ChosenOfSeed | None:
     return ChosenOfSeed(chosen.candidate, chosen.evaluation, chosen.unscored, curve)
 
 
-def score(folder: RunFolder, seed: int, trial: str, chosen: ChosenOfSeed) -> dict[str, Any]:
+def score(folder: RunFolder, seed: int, trial: str, chosen: ChosenOfSeed) -> SeedOutcome:
     """What a seed came to whose best policy has a score."""
     spec = folder.spec
     best, result = chosen.candidate, chosen.evaluation
     assert best is not None
+    assert best.score is not None
     assert result is not None
     curve = [(one.env_steps, one.score) for one in chosen.curve if one.score is not None]
     seconds = {row.env_steps: row.train_seconds for row in folder.reports(trial)}
     solved = _first_over(curve, threshold(spec))
-    return {
-        "trial": trial,
-        "seed": seed,
-        "score": result.mean,
-        "selection_score": best.score,
-        "checkpoint": str(best.checkpoint.relative_to(folder.path)),
-        "env_steps": max(seconds, default=0),
-        "train_seconds": max(seconds.values(), default=0.0),
-        "env_steps_to_threshold": solved,
-        "seconds_to_threshold": None if solved is None else seconds.get(solved),
-        "curve": [list(point) for point in curve],
-        "evaluation": result.to_dict(),
-    }
+    return SeedOutcome(
+        trial=trial,
+        seed=seed,
+        score=result.mean,
+        selection_score=best.score,
+        checkpoint=str(best.checkpoint.relative_to(folder.path)),
+        env_steps=max(seconds, default=0),
+        train_seconds=max(seconds.values(), default=0.0),
+        env_steps_to_threshold=solved,
+        seconds_to_threshold=None if solved is None else seconds.get(solved),
+        curve=curve,
+        evaluation=result,
+    )
 
 
 def threshold(spec: RunSpec) -> float | None:
@@ -150,29 +150,28 @@ def _first_over(curve: list[tuple[int, float]], wanted: float | None) -> int | N
     return next((env_steps for env_steps, score in curve if score >= wanted), None)
 
 
-def across(spec: RunSpec, found: list[dict[str, Any]]) -> dict[str, Any]:
+def across(spec: RunSpec, found: Sequence[SeedOutcome]) -> SeedStatistics:
     """Statistics over the seeds, as a certificate has them."""
-    scores = [seed["score"] for seed in found]
+    scores = [seed.score for seed in found]
     wanted = threshold(spec)
     over = None if wanted is None else float(np.mean([score >= wanted for score in scores]))
-    steps = _median([seed["env_steps_to_threshold"] for seed in found])
-    return {
-        "seeds": len(found),
-        "episodes": found[0]["evaluation"]["episodes"],
-        "scores": scores,
-        "mean": float(np.mean(scores)),
-        "iqm": float(iqm(scores)),
-        "ci95": list(interval(scores, of=iqm)),
-        "threshold": wanted,
-        "share_over_threshold": over,
-        "env_steps_to_threshold": None if steps is None else int(steps),
-        "seconds_to_threshold": _median([seed["seconds_to_threshold"] for seed in found]),
-        "env_steps": int(np.median([seed["env_steps"] for seed in found])),
-        "train_seconds": float(np.median([seed["train_seconds"] for seed in found])),
-        "optimism_gap": spec.goal.score(
-            float(np.mean([s["selection_score"] - s["score"] for s in found]))
-        ),
-    }
+    steps = _median([seed.env_steps_to_threshold for seed in found])
+    gap = float(np.mean([seed.selection_score - seed.score for seed in found]))
+    return SeedStatistics(
+        seeds=len(found),
+        episodes=found[0].evaluation.episodes,
+        scores=scores,
+        mean=float(np.mean(scores)),
+        iqm=float(iqm(scores)),
+        ci95=interval(scores, of=iqm),
+        threshold=wanted,
+        share_over_threshold=over,
+        env_steps_to_threshold=None if steps is None else int(steps),
+        seconds_to_threshold=_median([seed.seconds_to_threshold for seed in found]),
+        env_steps=int(np.median([seed.env_steps for seed in found])),
+        train_seconds=float(np.median([seed.train_seconds for seed in found])),
+        optimism_gap=spec.goal.score(gap),
+    )
 
 
 def _median(values: list[float | None]) -> float | None:
@@ -182,7 +181,7 @@ def _median(values: list[float | None]) -> float | None:
 
 
 def certify(
-    spec: RunSpec, asked: Mapping[str, Any] | None, statistics: dict[str, Any]
+    spec: RunSpec, asked: Mapping[str, Any] | None, statistics: SeedStatistics
 ) -> str | None:
     """Writes the certificate that a run was asked for. Returns its file; None where none was.
 
@@ -195,7 +194,7 @@ def certify(
     certificate = Certificate(
         algo=spec.algo,
         env=spec.env,
-        **statistics,
+        **statistics.to_dict(),
         date=certificates.today(),
         versions=dict(spec.versions),
         preset_hash=certificates.preset_hash(tables),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
+from rltune.runs.summary_record import Comparison, SeedOutcome, Summary
 from rltune.schedulers import schedule_replay
 from rltune.schedulers.base import Scheduler, SchedulerContext
 from rltune.statistics import better
@@ -45,21 +47,23 @@ class ScheduleReplay(MultiSeed):
         """Changes the settings when they are due."""
         return schedule_replay.build(context, self.pauses(), self.due)
 
-    def compare(self, scored: list[dict[str, Any]], whole: bool) -> dict[str, Any]:
-        """What each schedule came to, and every pair beside each other.
+    def compare(self, summary: Summary, scored: Sequence[SeedOutcome]) -> Summary:
+        """The summary with what each schedule came to, and every pair beside each other.
 
         A schedule of which no seed could be scored is left out.
         """
         spec, schedules = self.spec, self.asked.arms
-        of_arm: dict[str, list[dict[str, Any]]] = {name: [] for name in schedules}
+        of_arm: dict[str, list[SeedOutcome]] = {name: [] for name in schedules}
         for seed in scored:
-            of_arm[self.arm(int(seed["trial"][1:]))].append(seed)
-        together = {name: across(spec, seeds) for name, seeds in of_arm.items() if seeds}
-        scores = {name: spec.goal.scores(arm["scores"]) for name, arm in together.items()}
-        return {
-            "arms": {name: {"schedule": schedules[name], **arm} for name, arm in together.items()},
-            "comparisons": [
-                {"arm": a, "over": b, **better(scores[a], scores[b])}
-                for a, b in combinations(together, 2)
-            ],
+            of_arm[self.arm(int(seed.trial[1:]))].append(seed)
+        arms = {
+            name: replace(across(spec, seeds), schedule=schedules[name])
+            for name, seeds in of_arm.items()
+            if seeds
         }
+        scores = {name: spec.goal.scores(arm.scores) for name, arm in arms.items()}
+        comparisons = [
+            Comparison(arm=a, over=b, **better(scores[a], scores[b]))
+            for a, b in combinations(arms, 2)
+        ]
+        return replace(summary, arms=arms, comparisons=comparisons)

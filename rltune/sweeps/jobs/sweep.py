@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rltune.callbacks.base import Callbacks
 from rltune.errors import NothingUsable
 from rltune.policies import evaluation
 from rltune.runs.folder import RunFolder
+from rltune.runs.summary_record import Summary
 from rltune.searchers import starting_point
 from rltune.spec import CANDIDATES
 from rltune.sweeps.jobs.base import Job
-from rltune.sweeps.outcome import best_of, check_any_score
+from rltune.sweeps.outcome import check_any_score, with_best
 
 
 class Sweep(Job):
@@ -25,9 +26,7 @@ class Sweep(Job):
         """A given point while there is one, then the searcher's suggestions."""
         return starting_point(self.spec, self.searcher, index)
 
-    def conclude(
-        self, folder: RunFolder, trials: Sequence[str], callbacks: Callbacks
-    ) -> Mapping[str, Any]:
+    def conclude(self, folder: RunFolder, summary: Summary, callbacks: Callbacks) -> Summary:
         """The best policy and its score.
 
         Where the environment lets none be scored, the one with the best record stays.
@@ -43,5 +42,5 @@ class Sweep(Job):
         check_any_score(chosen)
         best = chosen.candidate or found[0]
         folder.keep_best(best.checkpoint, trial=best.checkpoint.parts[-3])
-        outcome = best_of(spec, folder, best.score, chosen.evaluation)
-        return outcome | {"unscored": chosen.unscored}
+        summary = replace(summary, unscored=chosen.unscored)
+        return with_best(summary, spec, folder, best.score, chosen.evaluation)

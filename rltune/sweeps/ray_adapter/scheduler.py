@@ -8,7 +8,8 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from rltune.schedulers.base import TIME, Action, Change, Decision, Scheduler
+from rltune.runs.records import Decision
+from rltune.schedulers.base import TIME, Action, Change, Scheduler
 from rltune.sweeps.ray_adapter.trials import start_from
 
 ANSWERS = {
@@ -61,7 +62,8 @@ class TuneScheduler(TrialScheduler):
         others_wait = any(other.status in WAITS for other in self._trials.values())
         action = self._scheduler.reported(trial.trial_id, result, others_wait)
         if action is Action.STOP:
-            self._decided([Decision("stop", trial.trial_id, result[TIME], None, {})])
+            stop = Decision(kind="stop", env_steps=result[TIME], trial=trial.trial_id)
+            self._decided([stop])
         elif action is Action.SAVE:
             tune_controller._schedule_trial_save(trial, result)
         answer: str = ANSWERS[action]

@@ -1,0 +1,212 @@
+"""What came out of a run: summary.json."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from rltune.engine.episodes import REWARD
+from rltune.runs.records import Failure
+from rltune.schema import NullableFloat, Omit, Omitted, Record
+
+#: The ends of a 95 % interval: low and high.
+Interval = tuple[NullableFloat, NullableFloat]
+
+
+@dataclass(frozen=True)
+class Evaluation(Record):
+    """What whole episodes came to, one a seed: their returns, or the metric that the run tuned.
+
+    Attributes:
+        mean: of the undiscounted returns, or of the metric.
+        iqm: interquartile mean (Agarwal et al. 2021, arXiv 2108.13264).
+        ci95: 95 % percentile bootstrap interval of the mean, [low, high].
+        seeds: seed of each episode; none was used in training or selection.
+        returns: of each episode, in the order of the seeds, or its metric; episodes without it
+            are left out.
+        unscored: episodes that the environment did not let come to an end, with their seeds: each
+            a mapping with ``error``, ``final`` and ``seeds``.
+        metric: what it is of, by name.
+    """
+
+    mean: NullableFloat
+    iqm: NullableFloat
+    ci95: Interval
+    episodes: int
+    seeds: list[int]
+    returns: list[NullableFloat]
+    unscored: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    metric: str = REWARD
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unscored(Record):
+    """Episodes of one policy that have no return.
+
+    Attributes:
+        phase: "selection" or "evaluation".
+        checkpoint: of the policy, from the run folder.
+        error: what happened.
+        final: whether another try would bring the same.
+        seeds: of the episodes.
+    """
+
+    phase: str
+    trial: str
+    checkpoint: Omitted[str] = ""
+    error: str
+    final: bool
+    seeds: list[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestPolicy(Record):
+    """What best/ holds.
+
+    Attributes:
+        config: its settings: what was searched as it acted, the rest as asked.
+        checkpoint: from the run folder.
+        env_steps: on the trial's clock.
+        score: the metric over the newest episodes of its training; None where there is none.
+        selection_score: the metric over the episodes it was chosen by.
+    """
+
+    trial: str
+    config: Mapping[str, Any]
+    checkpoint: str
+    env_steps: int
+    score: float | None
+    selection_score: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialOutcome(Record):
+    """How a trial ended.
+
+    Attributes:
+        status: Tune's word, or "DIVERGED".
+        score: the metric in the last report that has it.
+        config: the searched settings in the last report.
+        error: of a trial that failed for good, or diverged.
+        failures: every one, those that the trial was tried again after included.
+    """
+
+    id: str
+    status: str
+    env_steps: int = 0
+    score: float | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedOutcome(Record):
+    """What a seed came to whose best policy has a score.
+
+    Attributes:
+        seed: that it was trained on.
+        score: mean over the evaluation's episodes; selection_score: over those it was chosen by.
+        env_steps: that it was trained for; train_seconds: the same in seconds.
+        env_steps_to_threshold: to the first checkpoint whose policy is over the threshold on
+            selection seeds; None where none is. seconds_to_threshold: the same in seconds.
+        curve: of each checkpoint, in the order they were made, steps and selection score.
+    """
+
+    trial: str
+    seed: int | None = None
+    score: NullableFloat
+    selection_score: NullableFloat = math.nan
+    checkpoint: str
+    env_steps: int
+    train_seconds: float
+    env_steps_to_threshold: int | None
+    seconds_to_threshold: float | None = None
+    curve: list[tuple[int, NullableFloat]] = field(default_factory=list)
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedStatistics(Record):
+    """Statistics over seeds, as a certificate has them: see
+    :class:`rltune.policies.certificates.Certificate`.
+
+    Attributes:
+        schedule: of an arm of a replay, the settings that its seeds were trained with.
+    """
+
+    schedule: Omitted[Sequence[Sequence[Any]] | None] = None
+    seeds: int
+    episodes: int
+    scores: list[NullableFloat]
+    mean: NullableFloat = math.nan
+    iqm: NullableFloat
+    ci95: Interval
+    threshold: float | None
+    share_over_threshold: float | None
+    env_steps_to_threshold: int | None = None
+    seconds_to_threshold: float | None = None
+    env_steps: int
+    train_seconds: float = math.nan
+    optimism_gap: NullableFloat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Record):
+    """How sure it is that an arm of a replay is better than another.
+
+    Attributes:
+        probability: that a seed of ``arm`` beats one of ``over``; ties count half.
+    """
+
+    arm: str
+    over: str
+    probability: float
+    ci95: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary(Record):
+    """What came out of a run: summary.json.
+
+    Attributes:
+        best: None where no policy has a score.
+        evaluation: of the best policy, on seeds that no search saw.
+        env_steps: of all trials, discarded work included.
+        stop_reason: why the run ended.
+        metric: what was tuned, by name; mode: "max" or "min".
+        unscored: what could not be scored.
+        optimism_gap: what the search believed it had, beyond what it has.
+
+    Attributes of a run that trains settings on several seeds, None for any other:
+        seeds: of each that has a score; unscored_seeds: ids of the other trials.
+        across_seeds: their statistics; certificate: the file they were written to.
+
+    Attributes of a replay:
+        arms: statistics of each arm by name; comparisons: of every two of them.
+    """
+
+    best: BestPolicy | None
+    evaluation: Evaluation | None
+    env_steps: int
+    wall_seconds: float
+    env_steps_per_second: float | None = None
+    trials: list[TrialOutcome]
+    stop_reason: str
+    metric: str = REWARD
+    mode: str = "max"
+    unscored: list[Unscored] = field(default_factory=list)
+    seeds: Omitted[list[SeedOutcome] | None] = None
+    unscored_seeds: Omitted[list[str] | None] = None
+    optimism_gap: Annotated[float | None, Omit(beside="best")] = None
+    across_seeds: Omitted[SeedStatistics | None] = None
+    certificate: Annotated[str | None, Omit(beside="across_seeds")] = None
+    arms: Omitted[Mapping[str, SeedStatistics] | None] = None
+    comparisons: Omitted[list[Comparison] | None] = None
+
+    @property
+    def can_be_finished(self) -> bool:
+        """Whether another try may bring scores that the run lacks."""
+        return any(not one.final for one in self.unscored)
