@@ -24,7 +24,7 @@ class Reading:
     value: Any
 
 
-def asked_for(algo: str, config: Any) -> dict[str, Any]:
+def requested_settings(algo: str, config: Any) -> dict[str, Any]:
     """The settings of a config, a dict or RLlib's; those left open are left out."""
     names = ALGORITHMS[algo].settings
     values = config if isinstance(config, Mapping) else vars(config)

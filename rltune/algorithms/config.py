@@ -115,11 +115,11 @@ class FlatConfigMixin:
             config.train_batch_size = config.total_train_batch_size
         if refused := refusals(self):
             config._value_error("\n".join(refused))
-        self.fallback_reasons = self.not_on_arrays()
+        self.fallback_reasons = self.find_fallback_reasons()
         if not self.fallback_reasons:
             self.env_runner_cls = self.runner_class
         super().validate()  # type: ignore[misc]
-        alone = [name for name, asked in self.on_arrays_alone().items() if asked]
+        alone = [name for name, asked in self.array_engine_only().items() if asked]
         # RLlib also makes a config of evaluation, where nothing evaluates, too.
         if self.fallback_reasons and alone and not config.in_evaluation:
             raise ValueError(
@@ -127,7 +127,7 @@ class FlatConfigMixin:
                 f"has, does not do {', '.join(self.fallback_reasons)}"
             )
 
-    def on_arrays_alone(self) -> dict[str, Any]:
+    def array_engine_only(self) -> dict[str, Any]:
         """Whether each setting asks for what the array engine alone has."""
         config: Any = self
         return {
@@ -136,7 +136,7 @@ class FlatConfigMixin:
             "observation_form": config.observation_form != "auto",
         }
 
-    def not_on_arrays(self) -> list[str]:
+    def find_fallback_reasons(self) -> list[str]:
         """What in this config the array engine does not do."""
         config: Any = self
         spec = config._rl_module_spec

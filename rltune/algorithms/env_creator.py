@@ -13,7 +13,9 @@ from ray.tune.registry import ENV_CREATOR, _global_registry, register_env
 from rltune import envs
 
 
-def env_of(config: Any, worker_index: int, num_workers: int) -> tuple[Any, Mapping[str, Any]]:
+def env_arguments(
+    config: Any, worker_index: int, num_workers: int
+) -> tuple[Any, Mapping[str, Any]]:
     """What :func:`rltune.envs.make` takes for a config's ``env`` and ``env_config``.
 
     A name given to ``ray.tune.register_env``, a class and a function are called as RLlib calls
@@ -26,24 +28,24 @@ def env_of(config: Any, worker_index: int, num_workers: int) -> tuple[Any, Mappi
         num_workers=num_workers,
         remote=bool(config.remote_worker_envs),
     )
-    given = config.env
-    if isinstance(given, str):
-        if given in envs.INFOS or not _global_registry.contains(ENV_CREATOR, given):
-            return given, context
-        return partial(_global_registry.get(ENV_CREATOR, given), context), {}
-    if not callable(given) or _by_name(given, config.env_config):
-        return given, context
-    return _Called(given, context), {}
+    env = config.env
+    if isinstance(env, str):
+        if env in envs.INFOS or not _global_registry.contains(ENV_CREATOR, env):
+            return env, context
+        return partial(_global_registry.get(ENV_CREATOR, env), context), {}
+    if not callable(env) or _by_name(env, config.env_config):
+        return env, context
+    return _RLlibCreator(env, context), {}
 
 
-def tell_rllib(given: Any) -> None:
+def register_with_rllib(env: Any) -> None:
     """Registers a name that RLlib's own engine could not make an environment of by itself."""
-    ours = isinstance(given, str) and (given in envs.INFOS or ":" in given)
-    if ours and not _global_registry.contains(ENV_CREATOR, given):
-        register_env(given, partial(envs.make, given))
+    ours = isinstance(env, str) and (env in envs.INFOS or ":" in env)
+    if ours and not _global_registry.contains(ENV_CREATOR, env):
+        register_env(env, partial(envs.make, env))
 
 
-class _Called:
+class _RLlibCreator:
     """A class or function with RLlib's one argument."""
 
     def __init__(self, creator: Any, context: EnvContext) -> None:

@@ -19,8 +19,8 @@ from ray.rllib.utils.checkpoints import Checkpointable
 
 from rltune import envs
 from rltune.algorithms.audit import Reading
-from rltune.algorithms.env_creator import env_of
-from rltune.algorithms.policy import likeliest
+from rltune.algorithms.env_creator import env_arguments
+from rltune.algorithms.policy import greedy_actions
 from rltune.engine.divergence import Divergence
 from rltune.engine.episodes import Episode, final_infos, numbers
 from rltune.engine.normalisation import as_input, to_device
@@ -80,7 +80,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         """Makes the vectorised environment and resets it with this runner's seed."""
         config = self.config
         with self._guard:
-            name, env_args = env_of(config, self.worker_index, self.num_workers)
+            name, env_args = env_arguments(config, self.worker_index, self.num_workers)
             self.env = envs.make_vec(
                 name,
                 config.num_envs_per_env_runner,
@@ -189,7 +189,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         self._start_acting()
         obs = to_device(self._obs, self._device)
         if greedy:
-            actions = likeliest(self.module, obs).cpu().numpy()
+            actions = greedy_actions(self.module, obs).cpu().numpy()
         else:
             actions, _ = self.act(as_input(self.module, obs), 0)
         ended: list[Episode] = []
@@ -292,7 +292,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         if self._autoreset == AutoresetMode.NEXT_STEP:
             self._fresh = done
 
-    def acting(self) -> list[Reading]:
+    def readings(self) -> list[Reading]:
         """The settings that act here, read from the environments themselves."""
         env, place = self.env, "environment"
         found = [Reading("num_envs_per_env_runner", place, env.num_envs)]

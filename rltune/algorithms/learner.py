@@ -121,7 +121,7 @@ class ArrayLearnerMixin:
         Raises:
             Divergence: loss or gradient is not finite; nothing was applied.
         """
-        loss = self._sound_loss(batch)
+        loss = self._checked_loss(batch)
         for _, params in self._parts:
             for param in params:
                 param.grad = None
@@ -132,7 +132,7 @@ class ArrayLearnerMixin:
             step()
         self.metrics.log_value((DEFAULT_MODULE_ID, "total_loss"), loss.detach())
 
-    def _sound_loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def _checked_loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         try:
             return self.loss(batch)
         except (RuntimeError, ValueError) as error:

@@ -135,11 +135,11 @@ class ReplayConfigMixin(FlatConfigMixin):
         self.replay_buffer_config = {**self.replay_buffer_config, **found}
         super().validate()
 
-    def not_on_arrays(self) -> list[str]:
+    def find_fallback_reasons(self) -> list[str]:
         """RLlib's further buffers and their settings, and an n_step drawn at random."""
         kind = self.replay_buffer_config["type"]
         further = {*self.replay_buffer_config} - {"type", "capacity", "alpha", "beta"}
-        return super().not_on_arrays() + [
+        return super().find_fallback_reasons() + [
             reason
             for reason, applies in {
                 f"n_step={self.n_step!r}": not isinstance(self.n_step, int),  # type: ignore[attr-defined]
@@ -247,7 +247,7 @@ class OffPolicyMixin(RLTrainable):
         if self.on_arrays and self.config.save_buffer:
             self.replay.save(folder / REPLAY_FILE)
 
-    def unneeded_files(self) -> tuple[str, ...]:
+    def deferred_files(self) -> tuple[str, ...]:
         """The buffer is checked where it is loaded: it can be gigabytes."""
         return (REPLAY_FILE,)
 

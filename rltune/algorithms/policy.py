@@ -47,7 +47,7 @@ class Policy:
     @torch.no_grad()
     def act(self, obs: np.ndarray) -> np.ndarray:
         """The likeliest actions for observations (N, ...), as :func:`rltune.envs.make` has both."""
-        return likeliest(self.net, torch.from_numpy(obs)).numpy()
+        return greedy_actions(self.net, torch.from_numpy(obs)).numpy()
 
     @torch.no_grad()
     def ratings(self, obs: np.ndarray) -> np.ndarray:
@@ -75,11 +75,11 @@ class Greedy(nn.Module):
 
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
         """float32 or, of bytes, uint8 to actions in the environment's space."""
-        actions: torch.Tensor = self.decoder(likeliest(self.net, obs))
+        actions: torch.Tensor = self.decoder(greedy_actions(self.net, obs))
         return actions
 
 
-def likeliest(net: Any, obs: torch.Tensor) -> torch.Tensor:
+def greedy_actions(net: Any, obs: torch.Tensor) -> torch.Tensor:
     """What an RLModule would do with observations (N, ...), without exploring."""
     out = net.forward_inference({Columns.OBS: as_input(net, obs)})
     if Columns.ACTIONS in out:

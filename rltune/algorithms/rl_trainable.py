@@ -8,7 +8,6 @@ import sys
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, ClassVar
 
 import torch
@@ -26,17 +25,16 @@ from ray.train._internal.storage import StorageContext
 from ray.tune import PlacementGroupFactory
 from ray.tune.result import TRIAL_INFO
 
-from rltune.algorithms.audit import asked_for
-from rltune.algorithms.env_creator import tell_rllib
+from rltune.algorithms.audit import requested_settings
+from rltune.algorithms.checkpointing import CheckpointMixin
+from rltune.algorithms.env_creator import register_with_rllib
 from rltune.algorithms.fallback import check_metrics
-from rltune.algorithms.restore import RestoreMixin
 from rltune.engine.divergence import Divergence, check_rollouts
 from rltune.engine.episodes import LENGTH, PREFIX, REWARD, Episode, Window, pause_matters
 from rltune.engine.rollout import Finished, Rollout
 from rltune.engine.torch_compiler import without_compiler
+from rltune.errors import warn_once
 from rltune.processes.tracebacks import headlined
-
-log = logging.getLogger("rltune")
 
 
 class TidyStorage(StorageContext):
@@ -48,7 +46,7 @@ class TidyStorage(StorageContext):
         return f"checkpoints/{super().checkpoint_dir_name}"
 
 
-class RLTrainable(RestoreMixin):
+class RLTrainable(CheckpointMixin):
     """Mixed into RLlib's algorithms: one member of a population.
 
     To add an algorithm, write a row of :data:`rltune.catalog.algorithms.ALGORITHMS` with its
@@ -104,7 +102,7 @@ class RLTrainable(RestoreMixin):
 
     @headlined
     def __init__(self, config: Any = None, *args: Any, **kwargs: Any) -> None:
-        self._asked = asked_for(self.name, config or {})
+        self._requested = requested_settings(self.name, config or {})
         trial_info = config.get(TRIAL_INFO) if isinstance(config, dict) else None
         super().__init__(config, *args, **kwargs)  # type: ignore[call-arg]
         # RLlib drops it on its way to Tune's Trainable, and every new actor would be "default".
@@ -125,14 +123,14 @@ class RLTrainable(RestoreMixin):
             self.config.crash_folder = self._storage.trial_fs_path
             self.config.freeze()
         if not self.on_arrays:
-            tell_rllib(self.config.env)
+            register_with_rllib(self.config.env)
         super().setup(config)  # type: ignore[misc]
         self.env_steps = 0
         self.diverged = None
         self.restored = None
         self._events: list[dict[str, Any]] = []
         if not self.on_arrays:
-            _say_once(
+            warn_once(
                 f"{self.name} runs on stock RLlib here: rltune's fast engine does not do "
                 + ", ".join(self.config.fallback_reasons)
             )
@@ -171,14 +169,14 @@ class RLTrainable(RestoreMixin):
             Divergence: a reward or an observation is not finite.
             EnvironmentFailed: an environment raises again and again.
         """
-        rollouts = self._of_runners("sample", num_steps=num_steps, env_steps=self.env_steps)
+        rollouts = self._call_runners("sample", num_steps=num_steps, env_steps=self.env_steps)
         before = self.env_steps
         self.env_steps += sum(rollout.env_steps for rollout in rollouts)
         check_rollouts(rollouts, before)
         self._log_rollouts(rollouts)
         return rollouts
 
-    def _of_runners(self, method: str, **kwargs: Any) -> list[Any]:
+    def _call_runners(self, method: str, **kwargs: Any) -> list[Any]:
         """What a method of each runner returns; remote ones get the newest weights before."""
         if not self.env_runner_group.num_remote_env_runners():
             return [getattr(self.env_runner, method)(**kwargs)]
@@ -232,7 +230,7 @@ class RLTrainable(RestoreMixin):
         if not pause_matters(ended, running, self.window.size):
             return 0
         with no_denormals():
-            parts: list[Finished] = self._of_runners("finish_episodes", env_steps=self.env_steps)
+            parts: list[Finished] = self._call_runners("finish_episodes", env_steps=self.env_steps)
         episodes = [episode for part in parts for episode in part.episodes]
         for episode in episodes:
             if not math.isfinite(episode.reward):
@@ -311,7 +309,7 @@ class RLTrainable(RestoreMixin):
         optimiser or buffer of the last trial lives on. What costs seconds, the process and its
         imports, is kept.
         """
-        self._asked = asked_for(self.name, new_config)
+        self._requested = requested_settings(self.name, new_config)
         config = new_config if not isinstance(new_config, dict) else self._config_from(new_config)
         self.cleanup()  # type: ignore[attr-defined]
         self._env_id, self.env_creator = self._get_env_id_and_creator(config.env, config)  # type: ignore[attr-defined]
@@ -340,11 +338,6 @@ def no_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(already)
-
-
-@cache
-def _say_once(text: str) -> None:
-    log.warning(text)
 
 
 # Also of deprecations within RLlib itself, which nobody but RLlib can mend.

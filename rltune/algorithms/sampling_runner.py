@@ -70,7 +70,7 @@ class SamplingRunner(ArrayEnvRunner):
             self._noise = CorrelatedNoise(self.config.noise_correlation)
         return self._noise.sample(like)
 
-    def acting(self) -> list[Reading]:
+    def readings(self) -> list[Reading]:
         """The correlation of the noise too."""
         noise = Reading("noise_correlation", "sampler", self.config.noise_correlation)
-        return [*super().acting(), noise]
+        return [*super().readings(), noise]

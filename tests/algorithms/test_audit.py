@@ -13,7 +13,7 @@ from quick import config, exploit, make, weights
 from ray.rllib.core import DEFAULT_MODULE_ID
 
 from rltune.algorithms import ppo
-from rltune.algorithms.audit import Reading, asked_for, mismatches
+from rltune.algorithms.audit import Reading, mismatches, requested_settings
 from rltune.algorithms.learner import ArrayLearnerMixin
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.errors import AuditError
@@ -221,7 +221,10 @@ def test_a_missing_rebuild_is_detected(
     clone = make(algo, trial="t01", **STRUCTURE[algo])
 
     def shallow(self: Any, new_config: dict[str, Any]) -> bool:
-        self._asked, self.config = asked_for(algo, new_config), self._config_from(new_config)
+        self._requested, self.config = (
+            requested_settings(algo, new_config),
+            self._config_from(new_config),
+        )
         return True
 
     monkeypatch.setattr(type(clone), "reset_config", shallow)

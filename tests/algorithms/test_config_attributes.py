@@ -143,7 +143,7 @@ def test_every_changed_attribute_is_treated_as_its_class_says(algo: str) -> None
         if name in ("model", "_model_config", "replay_buffer_config"):
             continue  # by their keys
         setattr(config, name, _other(getattr(config, name)))
-        reasons, refused = config.not_on_arrays(), refusals(config)
+        reasons, refused = config.find_fallback_reasons(), refusals(config)
         told = f"{name}: {treatment}, but {reasons} {refused}"
         if treatment == FALLBACK:
             assert any(reason == why or name in reason for reason in reasons), told
@@ -160,7 +160,7 @@ def test_new_attributes_of_rllib_run_on_its_engine(monkeypatch: pytest.MonkeyPat
     config = algorithms.PPO.get_default_config()
     monkeypatch.setattr(algorithms.PPO.config_class, "config_attributes", {})
     config.lambda_ = 0.5
-    assert config.not_on_arrays() == ["lambda_=0.5"]
+    assert config.find_fallback_reasons() == ["lambda_=0.5"]
 
 
 @pytest.mark.fault(85)
@@ -316,7 +316,7 @@ def test_keys_of_a_network_that_do_nothing_are_refused() -> None:
     config = _config("ppo").rl_module(model_config=DefaultModelConfig(fusionnet_hiddens=[8]))
     assert refusals(config)[0].startswith("model_config: fusionnet_hiddens: ")
     config = _config("ppo").rl_module(model_config=DefaultModelConfig(use_lstm=True))
-    assert config.not_on_arrays() == ["a recurrent network"]
+    assert config.find_fallback_reasons() == ["a recurrent network"]
     assert MODEL_KEYS["max_seq_len"][0] == NOTHING
     config = _config("ppo").training(model={"fcnet_hiddens": [8]})
     (refused,) = refusals(config)

@@ -52,6 +52,6 @@ class TestEveryAlgorithm:
             result = member.train()
             assert not member.config.fallback_reasons
             assert set(result["settings"]) == set(ALGORITHMS[algo].settings)
-            assert mismatches(algo, member.asked(), member.readings(), member.env_steps) == []
+            assert mismatches(algo, member.requested(), member.readings(), member.env_steps) == []
         finally:
             member.cleanup()

@@ -19,7 +19,7 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv
 from stock import stock_config
 
 from rltune import algorithms
-from rltune.algorithms import rl_trainable as members
+from rltune.errors import warn_once
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -90,7 +90,7 @@ def test_it_trains_on_rllibs_own_engine(
 ) -> None:
     named = {name.split()[0]: (name, config) for name, config in _cases().items()}
     name, config = named[reason]
-    members._say_once.cache_clear()
+    warn_once.cache_clear()
     with caplog.at_level(logging.WARNING, "rltune"):
         trained = [config.copy(copy_frozen=False).build_algo() for _ in range(2)]
     said = [record.message for record in caplog.records if record.name == "rltune"]

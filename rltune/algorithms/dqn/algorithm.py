@@ -44,9 +44,9 @@ class DQNConfig(ReplayConfigMixin, rllib_dqn.DQNConfig):
             self.epsilon = [[0, self.initial_epsilon], [self.epsilon_timesteps, self.final_epsilon]]
         super().validate()
 
-    def on_arrays_alone(self) -> dict[str, Any]:
+    def array_engine_only(self) -> dict[str, Any]:
         """Noisy networks too."""
-        return {**super().on_arrays_alone(), "noisy": self.noisy}
+        return {**super().array_engine_only(), "noisy": self.noisy}
 
 
 class DQN(OffPolicyMixin, rllib_dqn.DQN):
@@ -71,9 +71,9 @@ class DQN(OffPolicyMixin, rllib_dqn.DQN):
             acting |= {"v_min": net.v_min, "v_max": net.v_max}
         return found + [Reading(name, "network", value) for name, value in acting.items()]
 
-    def asked(self) -> dict[str, Any]:
+    def requested(self) -> dict[str, Any]:
         """Without epsilon's settings, where it was asked for in RLlib's form."""
-        asked = super().asked()
+        asked = super().requested()
         if self.config.final_epsilon is None:
             for name in ("initial_epsilon", "final_epsilon", "epsilon_timesteps"):
                 asked.pop(name, None)

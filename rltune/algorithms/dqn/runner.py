@@ -49,9 +49,9 @@ class DQNRunner(ArrayEnvRunner):
         drawn: np.ndarray = np.where(allowed, self.rng.random(allowed.shape), -1.0).argmax(-1)
         return drawn
 
-    def acting(self) -> list[Reading]:
+    def readings(self) -> list[Reading]:
         """Epsilon's too, from the schedule that acts."""
-        found, schedule = super().acting(), self.module.epsilon_schedule
+        found, schedule = super().readings(), self.module.epsilon_schedule
         if not schedule.use_schedule:
             return found
         (_, first), *_, (until, last) = schedule._schedule.endpoints

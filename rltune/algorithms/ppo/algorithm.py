@@ -39,10 +39,10 @@ class PPOConfig(FlatConfigMixin, rllib_ppo.PPOConfig):
             self.vf_share_layers = None
         super().validate()
 
-    def on_arrays_alone(self) -> dict[str, Any]:
+    def array_engine_only(self) -> dict[str, Any]:
         """The scale of rewards and the correlation of the noise too."""
         return {
-            **super().on_arrays_alone(),
+            **super().array_engine_only(),
             "normalize_rewards": self.normalize_rewards,
             "noise_correlation": self.noise_correlation,
         }

@@ -36,10 +36,10 @@ class SACConfig(ReplayConfigMixin, rllib_sac.SACConfig):
         self.rollout_fragment_length = 1
         self.training_intensity = 256.0
 
-    def on_arrays_alone(self) -> dict[str, Any]:
+    def array_engine_only(self) -> dict[str, Any]:
         """The correlation of the noise and the squared TD error too."""
         return {
-            **super().on_arrays_alone(),
+            **super().array_engine_only(),
             "noise_correlation": self.noise_correlation,
             "td_error_loss_fn": self.td_error_loss_fn != "huber",
         }

@@ -13,7 +13,7 @@ from ray.tune import Checkpoint
 from ray.tune.trainable.trainable import _DICT_CHECKPOINT_FILE_NAME
 
 from rltune.algorithms import tensors
-from rltune.algorithms.audit import Reading, asked_for, mismatches
+from rltune.algorithms.audit import Reading, mismatches, requested_settings
 from rltune.algorithms.fallback import fallback_readings
 from rltune.algorithms.learner import set_learning_rates
 from rltune.engine.episodes import Window
@@ -32,7 +32,7 @@ from rltune.runs.records import CheckpointRecord, Diverged, Exploit, TrialRecord
 from rltune.spec import moved_seed
 
 
-class RestoreMixin:
+class CheckpointMixin:
     """Mixed into every member: writes its checkpoints, goes on from them, reads itself back.
 
     Attributes:
@@ -51,7 +51,7 @@ class RestoreMixin:
     restored: dict[str, Any] | None
     window: Window
     #: The settings of the config that the trial was made from, before RLlib changes any.
-    _asked: dict[str, Any]
+    _requested: dict[str, Any]
 
     @property
     def on_arrays(self) -> bool:
@@ -105,7 +105,7 @@ class RestoreMixin:
             AuditError: a setting does not act as asked for.
         """
         folder = Path(checkpoint_dir)
-        verify(folder, self.name, skip=self.unneeded_files())
+        verify(folder, self.name, skip=self.deferred_files())
         own_iteration = self._iteration
         record = (CheckpointRecord if self.on_arrays else TrialRecord).read(folder)
         if self.on_arrays and is_data(folder):
@@ -151,7 +151,7 @@ class RestoreMixin:
             raise BadCheckpoint(f"{pickled} is a pickle that rltune did not write: remove it")
         super().restore(checkpoint_path)  # type: ignore[misc]
 
-    def unneeded_files(self) -> tuple[str, ...]:
+    def deferred_files(self) -> tuple[str, ...]:
         """Files of a checkpoint that may be damaged, or are checked when they are loaded."""
         return ()
 
@@ -178,13 +178,13 @@ class RestoreMixin:
         found = [
             Reading(name, place, value)
             for place, config in configs.items()
-            for name, value in asked_for(self.name, config).items()
+            for name, value in requested_settings(self.name, config).items()
         ]
         if not self.on_arrays:
             return found + fallback_readings(self.learner, self.config)
         remote = self.env_runner_group.num_remote_env_runners()
         runners = self.env_runner_group.foreach_env_runner(
-            lambda runner: runner.acting(), local_env_runner=not remote
+            lambda runner: runner.readings(), local_env_runner=not remote
         )
         window, model = self.window.size, self.learner.net.model_config
         flat = self.config.flat_model_keys
@@ -201,13 +201,13 @@ class RestoreMixin:
         """Every setting, read from the object it acts in and not from what was asked."""
         return {reading.name: reading.value for reading in self.readings()}
 
-    def asked(self) -> dict[str, Any]:
+    def requested(self) -> dict[str, Any]:
         """Every setting as it was asked for."""
-        return asked_for(self.name, self.config) | self._asked
+        return requested_settings(self.name, self.config) | self._requested
 
     def _audit(self, event: str) -> dict[str, Any]:
         """Settings requested and effective. Raises AuditError where they differ."""
-        asked, readings = self.asked(), self.readings()
+        asked, readings = self.requested(), self.readings()
         if wrong := mismatches(self.name, asked, readings, self.env_steps):
             raise AuditError(
                 f"{self.trial_id}: {'; '.join(wrong)} (after {event} at env step {self.env_steps})"
