@@ -12,9 +12,9 @@ import torch
 from quick import config, exploit, make, weights
 from ray.rllib.core import DEFAULT_MODULE_ID
 
-from rltune.algorithms import ppo
 from rltune.algorithms.audit import Reading, mismatches, requested_settings
 from rltune.algorithms.learner import ArrayLearnerMixin
+from rltune.algorithms.ppo import learner as ppo_learner
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.errors import AuditError
 from rltune.runs.json_text import dumps
@@ -178,7 +178,7 @@ def test_a_missing_entropy_clock_is_detected(
     settings = clone.effective_settings()
     assert settings["entropy_coeff"] == pytest.approx(0.05)
     assert settings["lr"] == pytest.approx(7.5e-4)
-    monkeypatch.setattr(ppo.PPOLearner, "set_clock", ArrayLearnerMixin.set_clock)
+    monkeypatch.setattr(ppo_learner.PPOLearner, "set_clock", ArrayLearnerMixin.set_clock)
     with pytest.raises(AuditError, match=r"^t01: the schedule's entropy_coeff acts at 0\.1, asked"):
         _exploit(clone, donor, tmp_path, **falling)
     donor.cleanup()
@@ -349,13 +349,13 @@ def test_ppo_runs_at_the_logged_settings(tmp_path: Path, monkeypatch: pytest.Mon
     assert _hash(clone) == _hash(donor)
     updates = Updates(clone)
     discounts: set[tuple[float, float]] = set()
-    gae = ppo.gae
+    gae = ppo_learner.gae
 
     def look(*args: Any) -> Any:
         discounts.add(args[-2:])
         return gae(*args)
 
-    monkeypatch.setattr(ppo, "gae", look)
+    monkeypatch.setattr(ppo_learner, "gae", look)
     values: list[torch.Tensor] = []
     compute_values = clone.learner.net.compute_values
 
