@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -291,21 +292,25 @@ class RunFolder:
         Raises:
             BadInput: run.json is damaged, or a setting is none of its algorithm's, or out of range.
         """
-        values, problems = self._contents("run.json", RunSpec, TABLE), []
-        try:
-            asked = RunSpec.from_dict(values)
-            problems = request_problems(asked, JobSpec.from_dict(values))
-        except BadInput as error:
-            problems = error.problems
-        if problems:
-            raise BadInput([f"{self.shown}/run.json: {problem}" for problem in problems])
-        return replace(asked, storage=str(self.path.parent), name=self.path.name)
+        return self._request[0]
 
     @property
     def job(self) -> JobSpec:
         """What is done with the trials. Raises BadInput as :attr:`spec` does."""
-        _ = self.spec
-        return JobSpec.from_dict(self._contents("run.json", JobSpec, TABLE))
+        return self._request[1]
+
+    @cached_property
+    def _request(self) -> tuple[RunSpec, JobSpec]:
+        """What run.json holds: it is written once, and so it is read once."""
+        values, problems = self._contents("run.json", RunSpec, TABLE), []
+        try:
+            spec, job = RunSpec.from_dict(values), JobSpec.from_dict(values)
+            problems = request_problems(spec, job)
+        except BadInput as error:
+            problems = error.problems
+        if problems:
+            raise BadInput([f"{self.shown}/run.json: {problem}" for problem in problems])
+        return replace(spec, storage=str(self.path.parent), name=self.path.name), job
 
     @property
     def summary(self) -> Summary | None:

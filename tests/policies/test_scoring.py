@@ -136,6 +136,7 @@ def test_an_unscored_sweep_keeps_its_policy_and_is_finished_later(run: Any, tmp_
     assert f"What was trained is kept. Try again with: rltune resume {folder.path.name}" in said
     assert json.loads(told.stdout.splitlines()[-1])["evaluation"] is None
     ask(folder, env_args={})
+    folder = RunFolder(folder.path)
     assert resume(folder).summary_contents["evaluation"]["mean"] == 10.0
     summary = folder.summary_contents
     assert summary["unscored"] == []

@@ -219,7 +219,7 @@ def test_run_json_and_its_summary_are_checked_like_any_input(
     }.items():
         _edit(run, lambda asked, k=key, v=value: asked.update({k: v}))
         with pytest.raises(BadInput, match="callbacks_class: unknown setting of ppo"):
-            folder.spec  # noqa: B018
+            RunFolder(folder.path).spec  # noqa: B018
         run.write_text(whole)
     for name in ("../outside", "/etc", "trials/../../outside"):
         with pytest.raises(BadInput, match="leads out of the run folder"):

@@ -20,6 +20,17 @@ def spec(tmp_path: Path) -> RunSpec:
     return make_spec("dqn", "cartpole", storage=tmp_path, name="a", command=["rltune", "dqn"])
 
 
+def test_the_request_is_read_once(spec: RunSpec) -> None:
+    path = RunFolder.create(spec).path
+    folder = RunFolder.open(path)
+    assert folder.spec is folder.spec
+    (path / "run.json").unlink()
+    assert folder.spec == spec
+    assert folder.job.job == "sweep"
+    with pytest.raises(BadInput, match="cannot be read"):
+        _ = RunFolder(path).spec
+
+
 def test_run_json_holds_the_whole_request(spec: RunSpec) -> None:
     folder = RunFolder.create(spec)
     assert RunFolder.open(folder.path).spec == spec

@@ -76,6 +76,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> RunFol
     spec = json.loads((folder.path / "run.json").read_text())
     spec["evaluation"] = {"episodes": 2, "selection_episodes": 1}
     (folder.path / "run.json").write_text(json.dumps(spec))
+    folder = RunFolder(folder.path)
     finish(
         job_in(folder),
         folder,
