@@ -11,8 +11,8 @@ import pytest
 from conftest import ROOT, Cli
 
 from rltune import spec
+from rltune.request.rehearsal import rehearse
 from rltune.runs.json_text import loads
-from rltune.sweeps.rehearsal import rehearse
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 PAGE = (ROOT / "docs/environments.md").read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ from rltune.cli.watch import Watcher
 from rltune.errors import BadInput
 from rltune.metric import RETURN, Metric
 from rltune.policies.evaluation import Candidate, evaluated, ranked
+from rltune.policies.preset_file import preset_toml
 from rltune.policies.scoring import Score, play
 from rltune.request.resolve import make_spec
 from rltune.runs import commands, lineage
@@ -29,7 +30,6 @@ from rltune.schedulers import asha
 from rltune.schedulers.base import Action, SchedulerContext
 from rltune.spec import RunSpec
 from rltune.sweeps.jobs.multi_seed import across, threshold
-from rltune.sweeps.preset_file import preset_toml
 from rltune.sweeps.stopping import SweepStopper
 
 COST = Metric("episode_info/cost", "min")

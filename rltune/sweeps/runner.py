@@ -19,6 +19,7 @@ from rltune.catalog.algorithms import algorithm
 from rltune.envs import arguments
 from rltune.errors import BadInput, Interrupted
 from rltune.processes.watchdog import collect
+from rltune.request.rehearsal import rehearse
 from rltune.request.resume import check_resumable
 from rltune.runs.folder import RunFolder, is_finished
 from rltune.runs.records import Decision
@@ -30,7 +31,6 @@ from rltune.sweeps.jobs.base import Job
 from rltune.sweeps.open_decisions import OpenDecisions
 from rltune.sweeps.ray_adapter.console import Quiet
 from rltune.sweeps.ray_adapter.scheduler import TuneScheduler
-from rltune.sweeps.rehearsal import rehearse
 from rltune.sweeps.signals import Signals
 from rltune.sweeps.stopping import SweepStopper
 from rltune.sweeps.summary import finish, score_again

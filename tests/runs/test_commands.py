@@ -22,12 +22,12 @@ from rltune import catalog
 from rltune.catalog import toml
 from rltune.cli.outcome import outcome
 from rltune.cli.parse import pairs, value
+from rltune.policies.preset_file import preset_toml
 from rltune.request.resolve import make_spec
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import BestPolicy, Evaluation, Summary
 from rltune.spec import JobSpec, RunSpec
-from rltune.sweeps.preset_file import preset_toml
 
 texts = st.text() | st.sampled_from(
     ["inf", "1e5", "true", "'", '"', "\x7f\0\n", "a=b", "$HOME", ""]

@@ -16,12 +16,12 @@ from rltune.errors import NothingUsable
 from rltune.policies import certificates, evaluation
 from rltune.policies.certificates import Certificate
 from rltune.policies.evaluation import Candidate, Chosen
+from rltune.policies.outcome import check_any_score, with_best
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import SeedOutcome, SeedStatistics, Summary
 from rltune.spec import FIRST_FRESH_SEED, RunSpec
 from rltune.statistics import interval, iqm
 from rltune.sweeps.jobs.base import Job
-from rltune.sweeps.outcome import check_any_score, with_best
 
 
 class MultiSeed(Job):

@@ -8,12 +8,12 @@ from typing import Any
 from rltune.callbacks.base import Callbacks
 from rltune.errors import NothingUsable
 from rltune.policies import evaluation
+from rltune.policies.outcome import check_any_score, with_best
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import Summary
 from rltune.searchers import starting_point
 from rltune.spec import CANDIDATES
 from rltune.sweeps.jobs.base import Job
-from rltune.sweeps.outcome import check_any_score, with_best
 
 
 class Sweep(Job):

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from rltune.errors import NothingUsable
 from rltune.policies.evaluation import Chosen
+from rltune.policies.preset_file import preset_toml
 from rltune.runs.folder import BEST, RunFolder
 from rltune.runs.summary_record import BestPolicy, Evaluation, Summary
 from rltune.spec import RunSpec
-from rltune.sweeps.preset_file import preset_toml
 
 
 def check_any_score(*chosen: Chosen) -> None:

@@ -13,8 +13,8 @@ import pytest
 from authors import Cards, Strict
 
 from rltune.errors import BadInput
+from rltune.request.rehearsal import rehearse
 from rltune.request.resolve import make_spec
-from rltune.sweeps.rehearsal import rehearse
 
 HERE = "sweeps.test_rehearsal"
 
