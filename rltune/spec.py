@@ -137,6 +137,11 @@ class RunSpec:
     reading: str = ""
 
     @property
+    def task(self) -> str:
+        """What is tuned, by its name in :data:`rltune.tasks.TASKS`."""
+        return "rl"
+
+    @property
     def goal(self) -> Metric:
         """What is tuned, selected and scored by."""
         return Metric(self.metric, self.mode)

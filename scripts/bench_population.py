@@ -143,6 +143,7 @@ def stock_sweep(task: Task, side: str, seed: int, storage: str) -> Outcome:
     from rltune import algorithms, schedulers, searchers
     from rltune.request.resolve import make_spec
     from rltune.sweeps import ray_session, runner
+    from rltune.tasks.rl import RLTask
 
     # isort: split
     from ray import tune
@@ -155,11 +156,12 @@ def stock_sweep(task: Task, side: str, seed: int, storage: str) -> Outcome:
     scheduler, reports = stock_scheduler(side, spec), Reports(task.steps)
     runner.seed_everything(seed)
     started = time.perf_counter()
-    with ray_session.ray_session(spec):
+    rl = RLTask(spec)
+    with ray_session.ray_session(rl):
         tune.Tuner(
             algorithms.PPO,
             param_space={
-                **runner.base_config(spec, schedulers.pauses(spec)),
+                **rl.config(schedulers.pauses(spec), ray_session.cpus_of_a_process(rl)),
                 **spec.settings,
                 **{name: tune.choice([point[name] for point in points]) for name in searched},
             },

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from rltune.runs.checkpoints import RECORD_FILE
 from rltune.runs.folder import RunFolder
 from rltune.schedulers.base import TIME
 from rltune.spec import RunSpec
+from rltune.tasks.rl import RLTask
 
 REPORT = 250
 INTERVAL = 1_000
@@ -122,6 +124,24 @@ class Nameless(Climber):
         return {"score": row.pop(REWARD), **row}
 
 
+class Climbing(RLTask):
+    """Trains climbers in the place of an algorithm."""
+
+    def __init__(self, spec: RunSpec, trainable: type) -> None:
+        super().__init__(spec)
+        self.climber = trainable
+
+    @property
+    def trainable(self) -> type:
+        return self.climber
+
+    def metrics(self, result: Mapping[str, Any]) -> dict[str, float]:
+        return {name: result[name] for name in (REWARD, "score") if name in result}
+
+    def may_come_later(self, result: Mapping[str, Any]) -> bool:
+        return False
+
+
 def spec_of(
     storage: Path,
     name: str,
@@ -167,7 +187,9 @@ def climb(spec: RunSpec, trainable: type = Climber, die: str = "") -> None:
     folder.acquire()
     try:
         callbacks = Callbacks(RunWriter(spec, folder), [TensorBoardWriter(spec, folder)])
-        statuses, reason, _ = runner.train(job_in(folder), folder, callbacks, trainable)
+        job = job_in(folder)
+        job.task = Climbing(spec, trainable)
+        statuses, reason, _ = runner.train(job, folder, callbacks)
         (path / "outcome.json").write_text(json.dumps({"statuses": statuses, "reason": reason}))
     except RltuneError as error:
         (path / "outcome.json").write_text(json.dumps({"error": str(error)}))

@@ -24,11 +24,13 @@ from rltune import catalog, envs, options
 from rltune.catalog.algorithms import algorithm
 from rltune.catalog.environments import check_there
 from rltune.errors import BadInput, MachineError
-from rltune.request import preflight, resume, secrets
+from rltune.request import preflight, secrets
 from rltune.request.notes import short_interval
 from rltune.request.resolve import make_spec
 from rltune.runs import state_file
 from rltune.runs.folder import RunFolder, check_name
+from rltune.tasks import task_of
+from rltune.tasks.resume import check_resumable
 
 
 def _refused(cli: Cli, *words: str) -> str:
@@ -90,9 +92,9 @@ for _name, _space in UNREADABLE.items():
 @pytest.mark.fault(10)
 def test_a_resume_with_another_space_or_environment_is_refused(tmp_path: Path, cli: Cli) -> None:
     folder = RunFolder.create(make_spec("ppo", "cartpole", storage=tmp_path, name="a"))
-    state_file.write(folder.path, {"fingerprint": resume.fingerprint(folder.spec)})
+    state_file.write(folder.path, {"fingerprint": task_of(folder.spec).fingerprint()})
     folder.lock.release()
-    resume.check_resumable(folder)
+    check_resumable(folder)
     asked = json.loads((folder.path / "run.json").read_text())
     lr, num_epochs = asked["space"]["lr"], asked["settings"]["num_epochs"]
     asked["space"]["lr"] = {"log": [1e-6, 1.0]}
@@ -105,7 +107,7 @@ def test_a_resume_with_another_space_or_environment_is_refused(tmp_path: Path, c
     assert "env was 'CartPole-v1' and is 'Acrobot-v1' now" in said
     assert "env.observation_space was 'Box([" in said
     assert "--force" in said
-    resume.check_resumable(folder, force=True)
+    check_resumable(folder, force=True)
 
 
 @pytest.mark.fault(18)

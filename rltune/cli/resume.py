@@ -8,8 +8,8 @@ from rltune.cli import console
 from rltune.cli.opened import open_run
 from rltune.cli.sweep import conclude
 from rltune.cli.watch import watcher
-from rltune.request.resume import check_resumable
 from rltune.runs.folder import RunFolder, is_finished
+from rltune.tasks.resume import check_resumable
 
 
 def run(*, run_path: Path, json: bool, quiet: bool, force: bool, trust: bool) -> None:

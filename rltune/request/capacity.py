@@ -7,6 +7,7 @@ import sys
 from rltune.catalog.probe import Probe, probe_of
 from rltune.engine.replay_buffer import Layout
 from rltune.errors import BadInput
+from rltune.options import Resources
 from rltune.processes import machine
 from rltune.processes.machine import Grant
 from rltune.spec import RunSpec
@@ -39,12 +40,17 @@ def check_fits_here(spec: RunSpec, probe: Probe | None = None) -> None:
         )
     if problems:
         raise BadInput(problems)
-    _check_buffers(spec, probe, min(spec.budget.trials, trials_at_a_time(spec)))
+    at_a_time = trials_at_a_time(spec.resources, spec.cpus_of_a_trial)
+    _check_buffers(spec, probe, min(spec.budget.trials, at_a_time))
 
 
-def trials_at_a_time(spec: RunSpec) -> int:
-    """Trials that a Ray of our own runs side by side."""
-    return spec.resources.concurrent or max(1, int(machine.cores().amount / spec.cpus_of_a_trial))
+def trials_at_a_time(asked: Resources, cpus: float) -> int:
+    """Trials that a Ray of our own runs side by side.
+
+    Args:
+        cpus: CPUs of one trial, those of its own helper processes included.
+    """
+    return asked.concurrent or max(1, int(machine.cores().amount / cpus))
 
 
 def ray_runs() -> bool:

@@ -64,7 +64,7 @@ def fewer_at_a_time(spec: RunSpec) -> RunSpec:
     allowed = spec.env_options.env_copies // spec.copies_of_a_trial
     fits = spec.resources.concurrent
     if fits is None and spec.resources.address is None:
-        fits = capacity.trials_at_a_time(spec)
+        fits = capacity.trials_at_a_time(spec.resources, spec.cpus_of_a_trial)
     if fits is not None and fits <= allowed:
         return spec
     return replace(spec, resources=replace(spec.resources, concurrent=allowed))
@@ -75,7 +75,7 @@ def note(spec: RunSpec) -> str | None:
     copies = spec.env_options.env_copies
     if copies is None:
         return None
-    at_a_time = spec.resources.concurrent or capacity.trials_at_a_time(spec)
+    at_a_time = capacity.trials_at_a_time(spec.resources, spec.cpus_of_a_trial)
     return (
         f"env_copies {copies}: {at_a_time} trials at a time, each with at most "
         f"{spec.copies_of_a_trial} copies of the environment"

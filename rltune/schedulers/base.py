@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rltune.runs.records import Decision
+from rltune.space import Space
 from rltune.spec import RunSpec
 
 #: The clock of a trial, by its name in a report.
@@ -137,8 +138,15 @@ class SchedulerContext:
         spec: the run, with its budget, its space and its seed.
         checkpoint_of: the last checkpoint that a trial wrote itself, by the trial's name.
         noticed: to be called with what a person should know.
+        mutable: settings that may change while a trial trains; None for all that are searched.
     """
 
     spec: RunSpec
     checkpoint_of: Callable[[str], Path | None] = lambda _trial: None
     noticed: Callable[[str], None] = lambda _text: None
+    mutable: Space | None = None
+
+    @property
+    def changes(self) -> Space:
+        """The settings that an exploit may change."""
+        return self.spec.space if self.mutable is None else self.mutable

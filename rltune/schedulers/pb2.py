@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from rltune.catalog.algorithms import algorithm
 from rltune.schedulers.bandit import arm_probabilities
 from rltune.schedulers.base import SchedulerContext
 from rltune.schedulers.gains import GainModel, Interval
@@ -167,5 +166,4 @@ class Pb2Explorer:
 def build(context: SchedulerContext) -> Population:
     """PB2 over environment steps."""
     spec = context.spec
-    space = algorithm(spec.algo).mutable(spec.space)
-    return Population(context, Pb2Explorer(space, spec.seed))
+    return Population(context, Pb2Explorer(context.changes, spec.seed))

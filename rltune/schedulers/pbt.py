@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from rltune.catalog.algorithms import algorithm
 from rltune.schedulers.base import SchedulerContext
 from rltune.schedulers.population import Population
 from rltune.space import Space
@@ -47,5 +46,6 @@ class PbtExplorer:
 def build(context: SchedulerContext) -> Population:
     """PBT over environment steps."""
     spec = context.spec
-    space = algorithm(spec.algo).mutable(spec.space)
-    return Population(context, PbtExplorer(space, spec.seed, spec.budget.resample_probability))
+    return Population(
+        context, PbtExplorer(context.changes, spec.seed, spec.budget.resample_probability)
+    )

@@ -25,10 +25,11 @@ from rltune.sweeps.surroundings import (
     temporary_folder,
     trials_of_a_running_ray,
 )
+from rltune.tasks import Task
 
 
 @contextmanager
-def ray_session(spec: RunSpec) -> Iterator[int]:
+def ray_session(task: Task) -> Iterator[int]:
     """Starts Ray here, connects to the address asked for, or joins the Ray of this process.
 
     Yields the number of trials that run at a time. What was started or connected to is left on the
@@ -41,6 +42,7 @@ def ray_session(spec: RunSpec) -> Iterator[int]:
         MachineError: Ray does not start, or the cluster does not answer.
         BadInput: the Ray that is used can never hold one trial, or is not the one asked for.
     """
+    spec = task.spec
     joined = ray.is_initialized()
     with surroundings(own_ray=not joined and spec.resources.address is None):
         if joined:
@@ -48,10 +50,10 @@ def ray_session(spec: RunSpec) -> Iterator[int]:
         elif spec.resources.address is not None:
             _connect(spec, spec.resources.address)
         else:
-            _start(spec)
+            _start(task)
         try:
-            check_fits(spec)
-            slots = _slots(spec)
+            check_fits(task)
+            slots = _slots(task)
             # Processes for every slot start at once; Tune would start one after the other.
             pending = {"TUNE_MAX_PENDING_TRIALS_PG": str(slots)}
             with changed(os.environ, pending):
@@ -113,12 +115,12 @@ def _connect(spec: RunSpec, address: str) -> None:
         ) from error
 
 
-def _start(spec: RunSpec) -> None:
+def _start(task: Task) -> None:
     before = _children()
     try:
         with descendants.marked():
             driver.start(
-                cpus=_cpus_here(spec),
+                cpus=_cpus_here(task),
                 memory=_memory_here(),
                 folder=temporary_folder(),
                 log_to_driver=False,
@@ -132,9 +134,10 @@ def _start(spec: RunSpec) -> None:
         raise
 
 
-def _cpus_here(spec: RunSpec) -> int:
+def _cpus_here(task: Task) -> int:
     """CPUs of a Ray of our own: as many as the trials that shall run at a time need."""
-    return max(1, math.ceil(capacity.trials_at_a_time(spec) * spec.cpus_of_a_trial))
+    at_a_time = capacity.trials_at_a_time(task.spec.resources, task.cpus)
+    return max(1, math.ceil(at_a_time * task.cpus))
 
 
 def _memory_here() -> int | None:
@@ -162,24 +165,27 @@ def cluster_cpus() -> float:
     return float(ray.cluster_resources().get("CPU", 0.0))
 
 
-def needs(spec: RunSpec) -> dict[str, float]:
-    """What Ray sets aside for one trial, by Ray's name of the resource."""
-    wanted = {
-        "CPU": spec.cpus_of_a_trial,
-        "GPU": spec.resources.gpus_per_trial,
-        "memory": float(spec.resources.memory_per_trial),
-    }
-    return {resource: amount for resource, amount in wanted.items() if amount}
+def cpus_of_a_process(task: Task) -> float:
+    """CPUs that Ray sets aside for a trial's own process.
+
+    ``concurrent`` is kept by asking for a larger share each, so that no more of them fit.
+    """
+    asked = task.spec.resources
+    if not asked.concurrent:
+        return asked.cpus_per_trial
+    others = task.cpus - asked.cpus_per_trial
+    return max(asked.cpus_per_trial, cluster_cpus() / asked.concurrent - others)
 
 
-def _slots(spec: RunSpec) -> int:
+def _slots(task: Task) -> int:
     """Trials that run at a time."""
+    spec = task.spec
     has = ray.cluster_resources()
-    fit = min(int(has.get(resource, 0) / amount) for resource, amount in needs(spec).items())
+    fit = min(int(has.get(resource, 0) / amount) for resource, amount in task.needs().items())
     return max(1, min(fit, spec.resources.concurrent or fit, spec.budget.trials))
 
 
-def check_fits(spec: RunSpec) -> None:
+def check_fits(task: Task) -> None:
     """Refuses a trial that can never start: Ray would let it wait for ever.
 
     A trial's own process needs one machine that has it all; runners may sit elsewhere.
@@ -187,7 +193,7 @@ def check_fits(spec: RunSpec) -> None:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     together = ray.cluster_resources()
     options = {"CPU": "cpus_per_trial", "GPU": "gpus_per_trial", "memory": "memory_per_trial"}
-    own = {**needs(spec), "CPU": spec.resources.cpus_per_trial}
+    own = {**task.needs(), "CPU": task.spec.resources.cpus_per_trial}
     for resource, wanted in own.items():
         most = max((node.get(resource, 0.0) for node in nodes), default=0.0)
         if wanted > most:
@@ -195,9 +201,9 @@ def check_fits(spec: RunSpec) -> None:
                 f"{options[resource]} {shown(resource, wanted)}: no machine here has more than "
                 f"{shown(resource, most)}, so no trial could ever start. Ask for fewer."
             )
-    if spec.cpus_of_a_trial > together.get("CPU", 0):
+    if task.cpus > together.get("CPU", 0):
         raise BadInput(
-            f"a trial with its environment runners takes {spec.cpus_of_a_trial:g} CPU: there are "
+            f"a trial with its environment runners takes {task.cpus:g} CPU: there are "
             f"{together.get('CPU', 0):g} here, so no trial could ever start. Ask for fewer."
         )
 

@@ -11,16 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from rltune import algorithms, schedulers
+from rltune import schedulers
 from rltune.callbacks.base import Callback, Callbacks, SweepStarted
 from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
-from rltune.catalog.algorithms import algorithm
-from rltune.envs import arguments
 from rltune.errors import BadInput, Interrupted
 from rltune.processes.watchdog import collect
-from rltune.request.rehearsal import rehearse
-from rltune.request.resume import check_resumable
 from rltune.runs.folder import RunFolder, is_finished
 from rltune.runs.records import Decision
 from rltune.schedulers.base import SchedulerContext
@@ -38,6 +34,7 @@ from rltune.sweeps.sweep_state import Stateful, SweepState
 from rltune.sweeps.trial_events import Clock, TrialEvents
 from rltune.sweeps.trial_source import TrialSource
 from rltune.sweeps.trial_table import TrialTable
+from rltune.tasks.resume import check_resumable
 
 # isort: split
 from ray import tune
@@ -61,8 +58,8 @@ def run(
         MachineError: the storage or Ray failed.
     """
     with _alone():
-        rehearse(spec)
         job = job_of(spec, asked or JobSpec())
+        job.task.rehearse()
         folder = RunFolder.create(spec, job.asked)
         try:
             with _notifying(spec, folder, callbacks) as notified:
@@ -131,32 +128,24 @@ def _alone() -> Iterator[None]:
 
 
 def _sweep(job: Job, folder: RunFolder, callbacks: Callbacks) -> None:
-    spec = job.spec
-    if spec.reading:
-        callbacks.notice(spec.reading)
-    trainable = getattr(algorithms, algorithm(spec.algo).class_name)
-    statuses, reason, seconds = train(job, folder, callbacks, trainable)
+    if job.task.notice:
+        callbacks.notice(job.task.notice)
+    statuses, reason, seconds = train(job, folder, callbacks)
     finish(job, folder, callbacks, statuses, reason, seconds)
 
 
-def train(
-    job: Job, folder: RunFolder, callbacks: Callbacks, trainable: type
-) -> tuple[dict[str, str], str, float]:
+def train(job: Job, folder: RunFolder, callbacks: Callbacks) -> tuple[dict[str, str], str, float]:
     """Runs the trials of a sweep that are left to run.
-
-    Args:
-        trainable: a Tune trainable that reports what
-            :class:`rltune.algorithms.rl_trainable.RLTrainable` does.
 
     Returns:
         The status of every trial by its id, why the sweep ended, and the seconds it took.
     """
     with Signals(callbacks, folder) as signals:
-        return _train(job, folder, callbacks, trainable, signals)
+        return _train(job, folder, callbacks, signals)
 
 
 def _train(
-    job: Job, folder: RunFolder, callbacks: Callbacks, trainable: type, signals: Signals
+    job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals
 ) -> tuple[dict[str, str], str, float]:
     spec = job.spec
     clock = Clock(_seconds_spent(folder))
@@ -171,8 +160,8 @@ def _train(
     )
     seed_everything(spec.seed)
 
-    with ray_session.ray_session(spec) as slots:
-        context = SchedulerContext(spec, trials.checkpoint_of, callbacks.notice)
+    with ray_session.ray_session(job.task) as slots:
+        context = SchedulerContext(spec, trials.checkpoint_of, callbacks.notice, job.task.mutable())
         scheduler = job.scheduler(context)
         parts: dict[str, Stateful] = {
             "scheduler": scheduler,
@@ -180,7 +169,7 @@ def _train(
             "ending": stopper,
             "recorder": decisions,
         }
-        state = SweepState(spec, folder, trials, parts)
+        state = SweepState(folder, job.task.fingerprint(), trials, parts)
         state.restore()
         source = TrialSource(spec, job, trials)
 
@@ -193,12 +182,11 @@ def _train(
         signals.check()
         if not source.is_finished():
             events = TrialEvents(
-                spec, folder, callbacks, clock, stopper, scheduler, trials, decisions, state
+                job.task, folder, callbacks, clock, stopper, scheduler, trials, decisions, state
             )
             _run_tune(
                 job,
                 folder,
-                trainable,
                 source,
                 TuneScheduler(scheduler, slots, decided),
                 stopper,
@@ -214,18 +202,17 @@ def _train(
 def _run_tune(
     job: Job,
     folder: RunFolder,
-    trainable: type,
     source: TrialSource,
     scheduler: TuneScheduler,
     stopper: SweepStopper,
     callbacks: list[tune.Callback],
 ) -> None:
-    spec = job.spec
+    spec, task = job.spec, job.task
     tune.run(
-        trainable,
+        task.trainable,
         name="trials",
         storage_path=str(folder.path),
-        config=base_config(spec, job.pauses()),
+        config=task.config(job.pauses(), ray_session.cpus_of_a_process(task)),
         search_alg=source,
         scheduler=scheduler,
         num_samples=spec.budget.trials,
@@ -235,7 +222,7 @@ def _run_tune(
         reuse_actors=True,
         raise_on_failed_trial=False,
         checkpoint_config=tune.CheckpointConfig(
-            checkpoint_frequency=checkpoint_frequency(spec), checkpoint_at_end=True
+            checkpoint_frequency=task.checkpoint_frequency(), checkpoint_at_end=True
         ),
         verbose=0,
     )
@@ -254,47 +241,6 @@ class TakeOver(tune.Callback):
     def setup(self, **_: Any) -> None:
         """Takes the signal back."""
         self._signals.take_over()
-
-
-def base_config(spec: RunSpec, pauses: Sequence[int]) -> dict[str, Any]:
-    """The part of a trial's RLlib config that no searcher chooses.
-
-    Args:
-        pauses: environment steps at whose first report, or later, a trial may be paused.
-    """
-    return {
-        "env": spec.env_id,
-        "env_config": arguments.packed(spec.env_options.env_args),
-        "num_cpus_for_main_process": cpus_per_trial(spec),
-        "threads": max(1, int(spec.resources.cpus_per_trial)),
-        "num_gpus_per_learner": spec.resources.gpus_per_trial,
-        "memory_per_trial": spec.resources.memory_per_trial,
-        "env_timeout": spec.env_options.env_timeout,
-        "ends_processes": True,
-        "simulator": spec.env_options.simulator,
-        "pauses": pauses,
-        "min_sample_timesteps_per_iteration": spec.settings["min_sample_timesteps_per_iteration"],
-    }
-
-
-def cpus_per_trial(spec: RunSpec) -> float:
-    """CPUs that Ray sets aside for a trial, its environment runners' not counted.
-
-    ``concurrent`` is kept by asking for a larger share each, so that no more of them fit.
-    """
-    asked = spec.resources
-    if not asked.concurrent:
-        return asked.cpus_per_trial
-    runners = spec.cpus_of_a_trial - asked.cpus_per_trial
-    return max(asked.cpus_per_trial, ray_session.cluster_cpus() / asked.concurrent - runners)
-
-
-def checkpoint_frequency(spec: RunSpec) -> int:
-    """Reports between two checkpoints, one an interval; 0 where the scheduler itself saves."""
-    if schedulers.row(spec.budget.scheduler).population:
-        return 0
-    per_report: int = spec.settings["min_sample_timesteps_per_iteration"]
-    return max(1, round(spec.budget.perturb_every / per_report))
 
 
 def seed_everything(seed: int) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from ray.tune.experiment import Trial
 
 from rltune.errors import BadInput, MachineError
-from rltune.spec import RunSpec
 from rltune.sweeps import ray_session
+from rltune.tasks import Task
 
 #: Seconds in which a process starts, also on a slow machine.
 PATIENCE = 60.0
@@ -19,9 +19,9 @@ class StallWatch:
     """Looks at every step of Tune's."""
 
     def __init__(
-        self, spec: RunSpec, notify: Callable[[str], None], patience: float = PATIENCE
+        self, task: Task, notify: Callable[[str], None], patience: float = PATIENCE
     ) -> None:
-        self._spec = spec
+        self._task = task
         self._notify = notify
         self._patience = patience
         self._since = time.monotonic()
@@ -38,10 +38,8 @@ class StallWatch:
         elif not self._told and time.monotonic() - self._since > self._patience:
             self._told = True
             try:
-                ray_session.check_fits(self._spec)
+                ray_session.check_fits(self._task)
             except BadInput as error:
                 raise MachineError(f"the cluster has shrunk. {error}") from error
-            needs = ", ".join(
-                ray_session.shown(*need) for need in ray_session.needs(self._spec).items()
-            )
+            needs = ", ".join(ray_session.shown(*need) for need in self._task.needs().items())
             self._notify(f"waiting for {needs} to be free")

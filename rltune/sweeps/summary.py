@@ -57,7 +57,8 @@ def finish(
         metric=spec.metric,
         mode=spec.mode,
     )
-    callbacks.notify(EvaluationStarted(spec.evaluation.episodes))
+    if job.task.evaluates:
+        callbacks.notify(EvaluationStarted(spec.evaluation.episodes))
     nothing = None
     try:
         summary = job.conclude(folder, summary, callbacks)

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from rltune.request.resume import fingerprint
 from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
-from rltune.spec import RunSpec
 from rltune.sweeps.trial_table import TrialTable
 
 
@@ -30,17 +28,22 @@ class SweepState:
     """Keeps the state of a sweep on disk.
 
     Args:
+        fingerprint: what must not change between two parts of the run.
         trials: every trial of the sweep.
         parts: what is saved beside the trials, by its name in state.json.
     """
 
     def __init__(
-        self, spec: RunSpec, folder: RunFolder, trials: TrialTable, parts: Mapping[str, Stateful]
+        self,
+        folder: RunFolder,
+        fingerprint: Mapping[str, Any],
+        trials: TrialTable,
+        parts: Mapping[str, Stateful],
     ) -> None:
         self._folder = folder
         self._trials = trials
         self._parts = parts
-        self._fingerprint = fingerprint(spec)  # makes an environment: once, not with every state
+        self._fingerprint = fingerprint
 
     def restore(self) -> None:
         """Brings every part, and the trials' logs, to the state that was saved."""

@@ -18,19 +18,19 @@ from rltune.callbacks.base import (
     TrialFailed,
     TrialReported,
 )
-from rltune.engine.episodes import REWARD, reported
+from rltune.engine.metric_names import REWARD
 from rltune.errors import MachineError
 from rltune.processes.descendants import end_orphans
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Decision, Diverged, Report
 from rltune.schedulers.base import TIME, Scheduler
-from rltune.spec import RunSpec
 from rltune.sweeps.failures import read_failure
 from rltune.sweeps.open_decisions import OpenDecisions
 from rltune.sweeps.stall import StallWatch
 from rltune.sweeps.stopping import SweepStopper
 from rltune.sweeps.sweep_state import SweepState
 from rltune.sweeps.trial_table import TrialTable
+from rltune.tasks import Task
 
 
 class Clock:
@@ -50,7 +50,7 @@ class TrialEvents(ray.tune.Callback):
 
     def __init__(
         self,
-        spec: RunSpec,
+        task: Task,
         folder: RunFolder,
         callbacks: Callbacks,
         clock: Clock,
@@ -60,7 +60,8 @@ class TrialEvents(ray.tune.Callback):
         decisions: OpenDecisions,
         state: SweepState,
     ) -> None:
-        self._spec = spec
+        self._task = task
+        self._spec = task.spec
         self._folder = folder
         self._callbacks = callbacks
         self._clock = clock
@@ -69,7 +70,7 @@ class TrialEvents(ray.tune.Callback):
         self._trials = trials
         self._decisions = decisions
         self._state = state
-        self._stall = StallWatch(spec, callbacks.notice)
+        self._stall = StallWatch(task, callbacks.notice)
         self._statuses: dict[str, str] = {}
         #: Whether a trial has reported the metric that is tuned.
         self._has_metric = False
@@ -81,6 +82,7 @@ class TrialEvents(ray.tune.Callback):
         self._check_metric(result)
         settings = {name: result["settings"].get(name) for name in self._spec.space}
         restored, diverged = result.get("restored") or {}, result.get("diverged")
+        metrics = self._task.metrics(result)
         self._applied(self._decisions.reported(str(trial), settings, restored))
         report = Report(
             trial=str(trial),
@@ -89,10 +91,10 @@ class TrialEvents(ray.tune.Callback):
             env_steps_this_iter=result["env_steps_this_iter"],
             wall_seconds=round(self._clock.seconds, 3),
             train_seconds=round(result["time_total_s"], 3),
-            episode_reward_mean=result.get(REWARD),
+            episode_reward_mean=metrics.pop(REWARD, None),
             settings=settings,
             diverged=None if diverged is None else Diverged.from_dict(diverged),
-            metrics=reported(result),
+            metrics=metrics,
         )
         incidents = result.get("events", ())
         self._callbacks.notify(TrialReported(report, incidents))
@@ -158,15 +160,12 @@ class TrialEvents(ray.tune.Callback):
 
         Of a metric that has been reported an episode may lack its number.
         """
-        goal = self._spec.goal
-        self._has_metric |= goal.of(result) is not None
-        waits = "env_runners" in result and REWARD not in result
+        metric = self._task.metric
+        self._has_metric |= metric.of(result) is not None
+        waits = self._task.may_come_later(result)
         if self._has_metric or waits or result.get("diverged"):
             return
-        names = [REWARD, *reported(result)]
-        if "env_runners" not in result:  # no algorithm of RLlib
-            names = [name for name, value in result.items() if isinstance(value, int | float)]
-        self._stopper.fatal = goal.not_reported(names)
+        self._stopper.fatal = metric.not_reported(self._task.metrics(result))
 
     def _notify_statuses(self, trials: list[Any]) -> None:
         for trial in trials:

@@ -22,11 +22,11 @@ from trained import trained
 import rltune
 from rltune.errors import BadCheckpoint, BadInput, MachineError
 from rltune.policies import evaluation
-from rltune.request.resume import check_resumable
 from rltune.request.trust import is_known, is_own
 from rltune.runs import checkpoints, signatures, state_file
 from rltune.runs.checkpoints import LEARNER_FILE, MANIFEST, RECORD_FILE
 from rltune.runs.folder import BEST, RunFolder
+from rltune.tasks.resume import check_resumable
 
 MINE = """
 import gymnasium as gym

@@ -17,6 +17,7 @@ from rltune.schedulers import build
 from rltune.schedulers.base import TIME, Action, SchedulerContext
 from rltune.searchers import build as build_searcher
 from rltune.searchers import starting_point
+from rltune.tasks.rl import RLTask
 
 REPORT = 250
 INTERVAL = 1_000
@@ -77,7 +78,8 @@ class Table:
             **options,
         )
         self.slots = slots
-        context = SchedulerContext(self.spec, self.checkpoint_of, self.noticed.append)
+        mutable = RLTask(self.spec).mutable()
+        context = SchedulerContext(self.spec, self.checkpoint_of, self.noticed.append, mutable)
         self.scheduler = self.build(context)
         searcher = build_searcher(self.spec)
         self.trials = [
@@ -196,7 +198,8 @@ class Table:
         saved = json.loads(json.dumps(self.scheduler.get_state()))
         # Of another seed: random draws must follow from the state alone.
         spec = replace(self.spec, seed=self.spec.seed + 99)
-        context = SchedulerContext(spec, self.checkpoint_of, self.noticed.append)
+        mutable = RLTask(spec).mutable()
+        context = SchedulerContext(spec, self.checkpoint_of, self.noticed.append, mutable)
         self.scheduler = self.build(context)
         self.scheduler.set_state(saved)
         for trial in live or [trial for trial in self.trials if not trial.ended]:

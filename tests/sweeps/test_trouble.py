@@ -15,8 +15,9 @@ from ray.tune.experiment import Trial
 from rltune.errors import MachineError
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
-from rltune.sweeps import runner
+from rltune.sweeps.ray_session import cpus_of_a_process
 from rltune.sweeps.stall import StallWatch
+from rltune.tasks.rl import RLTask
 
 pytestmark = pytest.mark.slow
 
@@ -124,7 +125,7 @@ def test_waiting_trials_are_reported_and_wait_a_limited_time(
     spec = make_spec("ppo", "cartpole", storage=tmp_path, memory_per_trial="1GiB")
     waiting = [Trial("ppo", stub=True)]
     notices: list[str] = []
-    idle = StallWatch(spec, notices.append, patience=0.0)
+    idle = StallWatch(RLTask(spec), notices.append, patience=0.0)
     idle.look(waiting)
     idle.look(waiting)
     assert notices == ["waiting for 1 CPU, 1.0 GiB of memory to be free"]
@@ -135,11 +136,12 @@ def test_waiting_trials_are_reported_and_wait_a_limited_time(
     assert len(notices) == 2
     huge = replace(spec, resources=replace(spec.resources, memory_per_trial=1 << 50))
     with pytest.raises(MachineError, match=r"memory_per_trial 1048576.0 GiB.*could ever start"):
-        StallWatch(huge, notices.append, patience=0.0).look(waiting)
+        StallWatch(RLTask(huge), notices.append, patience=0.0).look(waiting)
 
 
 def test_trials_with_several_cpus_do_not_use_them_all(ray_session: None, tmp_path: Path) -> None:
     """Small networks are several times slower on threads that wait for each other."""
-    config = runner.base_config(make_spec("ppo", "cartpole", storage=tmp_path, concurrent=1), ())
+    task = RLTask(make_spec("ppo", "cartpole", storage=tmp_path, concurrent=1))
+    config = task.config((), cpus_of_a_process(task))
     assert config["num_cpus_for_main_process"] == 2.0
     assert config["threads"] == 1

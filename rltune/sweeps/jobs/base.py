@@ -12,12 +12,14 @@ from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import Summary
 from rltune.schedulers.base import Scheduler, SchedulerContext
 from rltune.spec import JobSpec, RunSpec
+from rltune.tasks import task_of
 
 
 class Job(ABC):
     """Owns where the trials of a run start from, what decides about them, and what they come to.
 
     Attributes:
+        task: what the trials train.
         first_wins: whether the first trial at the target ends the run, or itself alone.
         keeps_every_policy: whether the policies of all checkpoints are kept: they are a curve.
         searcher: suggests settings, and is notified of trials that have ended.
@@ -29,6 +31,7 @@ class Job(ABC):
     def __init__(self, spec: RunSpec, job: JobSpec) -> None:
         self.spec = spec
         self.asked = job
+        self.task = task_of(spec)
         self.searcher = searchers.build(spec)
 
     @abstractmethod

@@ -1,0 +1,17 @@
+"""What is tuned. One file for each task, one table."""
+
+from __future__ import annotations
+
+from rltune.spec import RunSpec
+from rltune.tasks.base import Task
+from rltune.tasks.rl import RLTask
+
+__all__ = ["TASKS", "Task", "task_of"]
+
+#: By the name in :attr:`rltune.spec.RunSpec.task`.
+TASKS: dict[str, type[Task]] = {"rl": RLTask}
+
+
+def task_of(spec: RunSpec) -> Task:
+    """The task of a request."""
+    return TASKS[spec.task](spec)
