@@ -18,6 +18,7 @@ from rltune.algorithms.policy import Policy
 from rltune.engine.codec import action_codec
 from rltune.errors import EnvironmentFailed
 from rltune.metric import RETURN
+from rltune.options import EnvOptions
 from rltune.policies import export
 from rltune.policies.scoring import play
 from rltune.request.resolve import make_spec
@@ -108,7 +109,8 @@ class _Asked:
     goal = RETURN
 
     def __init__(self, env_id: str, env_args: dict[str, Any], env_copies: int | None = None):
-        self.env_id, self.env_args, self.env_copies = env_id, env_args, env_copies
+        self.env_id = env_id
+        self.env_options = EnvOptions(env_args=env_args, env_copies=env_copies)
 
 
 @pytest.mark.fault(67)

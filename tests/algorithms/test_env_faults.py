@@ -131,17 +131,17 @@ def test_the_whole_traceback_reaches_the_driver() -> None:
     settings = trouble("dqn", "step", at=120, times=float("inf"))
 
     @ray.remote
-    def train(values: dict[str, Any], here: str) -> None:
+    def train(values: dict[str, Any], here: Path) -> None:
         import sys
 
-        sys.path.insert(0, here)
+        sys.path[:0] = [str(here), str(here.parent)]
         import quick
         import trouble  # noqa: F401  (it registers the environment)
 
         quick.make("dqn", **values).train()
 
     with pytest.raises(ray.exceptions.RayTaskError) as raised:
-        ray.get(train.remote(settings, str(Path(__file__).parent)))
+        ray.get(train.remote(settings, Path(__file__).parent))
     text = str(raised.value)
     assert "RuntimeError: boom" in text
     assert "EnvironmentFailed: Trouble-v0 raised RuntimeError at env step" in text
