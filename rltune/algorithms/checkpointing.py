@@ -33,7 +33,7 @@ from rltune.spec import moved_seed
 
 
 class CheckpointMixin:
-    """Mixed into every member: writes its checkpoints, goes on from them, reads itself back.
+    """Mixed into every member: writes its checkpoints, continues from them, reads itself back.
 
     Attributes:
         restored: what the next report says of a restore since the last one; else None.

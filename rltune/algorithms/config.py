@@ -77,8 +77,8 @@ class FlatConfigMixin:
         self.crash_folder: str | None = None
         #: RLlib's SAC has a number here, which would win over train_batch_size.
         self._train_batch_size_per_learner: int | None = None
-        #: A runner that dies or gives up is the trial's failure: it goes on from its checkpoint.
-        #: RLlib would go on without that runner's steps, or without any.
+        #: A runner that dies or gives up is the trial's failure: it continues from its checkpoint.
+        #: RLlib would continue without that runner's steps, or without any.
         self.restart_failed_env_runners = False
         self.env_runner_cls: type | None = None
         self.fallback_reasons: list[str] = []

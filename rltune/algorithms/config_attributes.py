@@ -135,7 +135,7 @@ COMMON: Table = {
     ),
     **each(
         NOTHING,
-        "it tells how failures, transfers or checkpoints go on, not what is learnt",
+        "it tells how failures, transfers or checkpoints are handled, not what is learnt",
         """
         compress_observations delay_between_env_runner_restarts_s
         env_runner_health_probe_timeout_s env_runner_restore_timeout_s

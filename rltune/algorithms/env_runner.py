@@ -34,7 +34,7 @@ from rltune.spec import FIRST_FRESH_SEED, MAX_TRIAL_SEED
 
 log = logging.getLogger("rltune")
 
-#: Times that failing environments are made anew without an episode having ended in between.
+#: Times that failing environments are rebuilt without an episode having ended in between.
 MAX_RESTARTS = 3
 
 
@@ -111,7 +111,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
     def sample(self, *, num_steps: int, env_steps: int = 0, **_: Any) -> Rollout:
         """``num_steps`` steps of every environment.
 
-        Environments that raise are made anew: their episodes are discarded, the steps so far are
+        Environments that raise are rebuilt: their episodes are discarded, the steps so far are
         kept as cut off, and the rollout's ``events`` tell of it.
 
         Args:
@@ -241,7 +241,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         return row
 
     def _restart(self, error: Exception, env_steps: int) -> dict[str, Any]:
-        """Makes the environments anew, with a seed of their own. Returns the event."""
+        """Rebuilds the environments, with a seed of their own. Returns the event."""
         event = {
             "kind": "env_restart",
             "env_steps": env_steps,
@@ -254,7 +254,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
                     f"{self.config.env} raised {type(error).__name__} at env step {env_steps}, "
                     f"after {MAX_RESTARTS} restarts without an episode that ended: {error}"
                 ) from error
-            log.warning("%s is made anew at env step %d: %s", self.config.env, env_steps, error)
+            log.warning("%s is rebuilt at env step %d: %s", self.config.env, env_steps, error)
             self._close()
             start = self._seed // FIRST_FRESH_SEED * FIRST_FRESH_SEED  # of its range
             self._seed = start + int(self.rng.integers(MAX_TRIAL_SEED))
@@ -329,7 +329,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
                 envs.close(self.env)
 
     def get_state(self, *_: Any, **__: Any) -> dict[str, Any]:
-        """Empty: the trial saves what is worth saving, and episodes start anew."""
+        """Empty: the trial saves what is worth saving, and episodes start again."""
         return {}
 
     def set_state(self, state: dict[str, Any]) -> None:

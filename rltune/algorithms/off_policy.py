@@ -252,7 +252,7 @@ class OffPolicyMixin(RLTrainable):
         return (REPLAY_FILE,)
 
     def restore_memory(self, folder: Path, donor: str | None) -> dict[str, Any]:
-        """Gives the trial the buffer it goes on with.
+        """Gives the trial the buffer it continues with.
 
         After an exploit ``exploit_buffer`` says which one that is. A buffer of its own that is
         gone, damaged, or of another layout than its donor's settings ask for leaves a clone with

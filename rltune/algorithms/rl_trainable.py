@@ -305,7 +305,7 @@ class RLTrainable(CheckpointMixin):
     def reset_config(self, new_config: Any) -> bool:
         """Becomes a new trial in this process: what makes ``reuse_actors=True`` work.
 
-        Everything is built anew from the new config, in about 50 ms, so that no schedule,
+        Everything is rebuilt from the new config, in about 50 ms, so that no schedule,
         optimiser or buffer of the last trial lives on. What costs seconds, the process and its
         imports, is kept.
         """
@@ -340,6 +340,6 @@ def no_denormals() -> Iterator[None]:
         torch.set_flush_denormal(already)
 
 
-# Also of deprecations within RLlib itself, which nobody but RLlib can mend.
+# Also of deprecations within RLlib itself, which nobody but RLlib can fix.
 for _name in ("ray.rllib", "ray._common.deprecation"):
     logging.getLogger(_name).setLevel(logging.ERROR)

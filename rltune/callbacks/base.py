@@ -162,7 +162,7 @@ class Callbacks:
 
     Args:
         writer: writes the run folder. It is notified first, and what it raises ends the sweep:
-            nothing must go on that is not written down.
+            nothing may continue that is not written down.
         others: those whose exceptions switch them off alone.
     """
 

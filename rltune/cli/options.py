@@ -24,7 +24,7 @@ RunsArgument = Annotated[
 ]
 TrustOption = Annotated[
     bool,
-    typer.Option("--trust", help="You trust whoever made the run folder: it may run their code."),
+    typer.Option("--trust", help="You trust the author of the run folder: it may run their code."),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Machine-readable: one line of JSON on stdout.")

@@ -97,13 +97,13 @@ def _unscored(folder: RunFolder, summary: Summary) -> list[str]:
         return []
     first = (again or lost)[0]
     episodes = sum(len(one.seeds) for one in again or lost)
-    mend = (
+    advice = (
         f"\nWhat was trained is kept. Try again with: rltune resume {folder.shown}" if again else ""
     )
     return [
         f"environment {folder.spec.env_id}, while a policy was scored: {first.error}\n"
         f"{episodes} episodes have no score, {first.trial}'s with seed {first.seeds[0]} "
-        f"among them; all are in {folder.shown}/summary.json, as unscored{mend}"
+        f"among them; all are in {folder.shown}/summary.json, as unscored{advice}"
     ]
 
 

@@ -24,7 +24,7 @@ def preset_toml(
     """Settings, space, constraints and budget of a run, as a preset file has them.
 
     A time budget is the run's alone: it would end another one early without a word. So is a target
-    that is no return: whoever starts from the file need not ask for the same metric.
+    that is no return: a run that starts from the file need not ask for the same metric.
 
     Args:
         trained: whether the run trained settings that were given, and searched none.

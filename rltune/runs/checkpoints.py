@@ -32,7 +32,7 @@ POLICY_FILE = "policy.pt"
 LEARNER_FILE = "learner.pt"
 #: The replay buffer, arrays alone; the largest file by far.
 REPLAY_FILE = "replay.npz"
-#: Files that are read as data, whoever wrote them.
+#: Files that are read as data, whatever their origin.
 DATA = (MANIFEST, RECORD_FILE, POLICY_FILE, LEARNER_FILE, REPLAY_FILE)
 
 _CHUNK = 1 << 20
@@ -162,7 +162,7 @@ def holds(path: Path | str, name: str) -> bool:
 
 
 def strip(path: Path | str, keep: Collection[str]) -> None:
-    """Removes a checkpoint's files but for a few and the manifest: no trial goes on from it."""
+    """Removes all but a few files and the manifest: no trial can continue from the checkpoint."""
     for child in Path(path).iterdir():
         if child.name in {*keep, MANIFEST}:
             continue

@@ -152,8 +152,10 @@ class RunFolder:
         except BadInput as error:
             return error
         self.lock.release()
-        mend = f"Go on with it: rltune resume {self.shown}" if self.has("run.json") else "Remove it"
-        return BadInput(f"run {self.path} exists already. {mend}, or choose another `name`.")
+        advice = (
+            f"Go on with it: rltune resume {self.shown}" if self.has("run.json") else "Remove it"
+        )
+        return BadInput(f"run {self.path} exists already. {advice}, or choose another `name`.")
 
     # Appending ---------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ def schedule(folder: RunFolder, trial: str, env_steps: int) -> tuple[Schedule, i
     Walks back through the exploits: before one of them the weights were the donor's, up to the
     checkpoint that was copied. ``env_steps`` in the schedule are those that the weights have
     trained, one stretch after the other. They differ from the clock of any one trial: a clone's
-    goes on from its own age, while its donor may have been older or younger when it was copied.
+    continues from its own age, while its donor may have been older or younger when it was copied.
 
     Args:
         trial: who holds the weights.

@@ -117,7 +117,7 @@ class Decision(Record):
 
     @property
     def moved_weights(self) -> bool:
-        """Whether the trial goes on with another's weights from here on."""
+        """Whether the trial continues with another's weights from here on."""
         return self.kind == "exploit" and not self.error
 
 
@@ -144,7 +144,7 @@ class Exploit(Record):
 
     Attributes:
         donor: id of the trial whose checkpoint the clone starts from.
-        env_steps: on the clone's clock, which goes on.
+        env_steps: on the clone's clock, which continues.
         own_checkpoint: folder of the clone's own last one; None where it has none.
     """
 

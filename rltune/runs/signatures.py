@@ -1,6 +1,6 @@
 """Who made a file: keyed checksums (HMAC-SHA256) with a random key of this user's own.
 
-Whoever can read the key can sign in this user's name; it never enters a run folder. Files that
+Anyone who can read the key can sign in this user's name; it never enters a run folder. Files that
 are nothing but data need no signature, see docs/security.md.
 """
 

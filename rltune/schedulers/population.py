@@ -3,9 +3,9 @@
 A member trains for an interval, is saved, and waits. When its turn comes it continues from its own
 checkpoint, or, where it is among the worst, from a changed copy of one of the best. The member
 furthest behind comes first. Two members are compared at the same age, the last that both have
-reached: whoever has just trained would look best otherwise. What is known of a member changes only
-when its checkpoint is written: score and weights always belong together, so that a sweep killed at
-any moment continues as if nothing had happened (ray 30838, ray PR 48616).
+reached: the member that has just trained would look best otherwise. What is known of a member
+changes only when its checkpoint is written: score and weights always belong together, so that a
+sweep killed at any moment continues as if nothing had happened (ray 30838, ray PR 48616).
 
 How to explore is up to an :class:`rltune.schedulers.explorer.Explorer`. Source: Jaderberg et al.
 2017.

@@ -186,7 +186,7 @@ def _slots(task: Task) -> int:
 
 
 def check_fits(task: Task) -> None:
-    """Refuses a trial that can never start: Ray would let it wait for ever.
+    """Refuses a trial that can never start: Ray would let it wait indefinitely.
 
     A trial's own process needs one machine that has it all; runners may sit elsewhere.
     """

@@ -28,7 +28,7 @@ class StallWatch:
         self._told = False
 
     def look(self, trials: Sequence[Trial]) -> None:
-        """Tells whoever watches that trials wait for resources.
+        """Notifies that trials wait for resources.
 
         Raises:
             MachineError: no machine is left that could ever hold one.

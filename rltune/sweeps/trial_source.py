@@ -1,4 +1,4 @@
-"""Hands Tune its trials: those of a state that is gone on with, then new ones of a searcher."""
+"""Hands Tune its trials: those of a saved state, then new ones of a searcher."""
 
 from __future__ import annotations
 

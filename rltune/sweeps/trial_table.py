@@ -99,7 +99,7 @@ class TrialTable:
         return _with_memory(entry.config, lambda path: str(self._folder.path / path))
 
     def start_of(self, entry: Entry) -> Path | None:
-        """The checkpoint that a trial goes on from."""
+        """The checkpoint that a trial continues from."""
         return None if entry.start is None else self._folder.path / entry.start
 
     def added(self, trial: Trial, entry: Entry | None = None) -> None:
