@@ -14,7 +14,13 @@ import rltune
 from rltune import api
 from rltune.runs.folder import RunFolder
 
-MODULES = ("rltune.errors", "rltune.space", "rltune.statistics", "rltune.envs")
+MODULES = (
+    "rltune.callbacks.base",
+    "rltune.envs",
+    "rltune.errors",
+    "rltune.space",
+    "rltune.statistics",
+)
 
 
 @pytest.mark.parametrize("name", MODULES)

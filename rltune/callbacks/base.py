@@ -118,8 +118,11 @@ class Callback:
 
     Example:
         >>> class Printer(Callback):
-        ...     def on_report(self, event):
-        ...         print(event.report.trial, event.report.episode_reward_mean)
+        ...     def on_report(self, event: TrialReported) -> None:
+        ...         print(event.report.trial, event.report.env_steps)
+        >>> callbacks = Callbacks(Callback(), [Printer()])
+        >>> callbacks.notify(TrialReported(Report("t00", 1, 500, 500, 1.0, 20.0, {"lr": 1e-3})))
+        t00 500
     """
 
     def on_event(self, event: Event) -> None:
