@@ -160,7 +160,7 @@ def resume(
     ] = False,
     trust: TrustOption = False,
 ) -> None:
-    """Goes on with a sweep that was stopped or killed, exactly where it was."""
+    """Continues a sweep that was stopped or killed, exactly where it was."""
     _call("resume", run_path=run, json=json, quiet=quiet, force=force, trust=trust)
 
 
