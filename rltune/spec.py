@@ -26,6 +26,8 @@ FIRST_EVALUATION_SEED = 2 << 30
 MAX_TRIAL_SEED = FIRST_FRESH_SEED // 2
 
 
+#: The algorithm of a run whose trials run a function of the user's, its ``env_id``.
+FUNCTION = "function"
 #: Checkpoints of a sweep that play for being the best.
 CANDIDATES = 5
 
@@ -139,7 +141,7 @@ class RunSpec:
     @property
     def task(self) -> str:
         """What is tuned, by its name in :data:`rltune.tasks.TASKS`."""
-        return "rl"
+        return FUNCTION if self.algo == FUNCTION else "rl"
 
     @property
     def goal(self) -> Metric:

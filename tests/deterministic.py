@@ -7,36 +7,25 @@ import logging
 import math
 import os
 import signal
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ray import tune
-from ray.train._internal.storage import StorageContext
 
 from rltune.callbacks.base import Callbacks
 from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
 from rltune.engine.episodes import REWARD
 from rltune.errors import RltuneError
-from rltune.request.resolve import make_spec
-from rltune.runs import checkpoints, state_file
-from rltune.runs.checkpoints import RECORD_FILE
+from rltune.options import Resources
+from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
 from rltune.schedulers.base import TIME
 from rltune.spec import RunSpec
-from rltune.tasks.rl import RLTask
+from rltune.tasks.function import function_spec
 
 REPORT = 250
 INTERVAL = 1_000
-
-
-class TidyStorage(StorageContext):  # type: ignore[misc]
-    """As rltune's own algorithms have it; theirs would bring RLlib along."""
-
-    @property
-    def checkpoint_dir_name(self) -> str:
-        return f"checkpoints/{super().checkpoint_dir_name}"
 
 
 class Climber(tune.Trainable):  # type: ignore[misc]
@@ -45,36 +34,19 @@ class Climber(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any]) -> None:
         self.env_steps, self.level = 0, 0.0
         self.asked = config
-        self._storage.__class__ = TidyStorage
 
     def step(self) -> dict[str, Any]:
         best = -3.5 + self.env_steps / 10_000
         self.level += math.exp(-((math.log10(self.asked["lr"]) - best) ** 2))
         self.env_steps += REPORT
-        return {
-            REWARD: self.level,
-            TIME: self.env_steps,
-            "env_steps_this_iter": REPORT,
-            "settings": dict(self.asked),
-        }
+        return {REWARD: self.level, TIME: self.env_steps}
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.setup(new_config)
-        return True
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        return {"env_steps": self.env_steps, "level": self.level}
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        folder = Path(checkpoint_dir)
-        record = {"env_steps": self.env_steps, "level": self.level}
-        record |= {"episode_returns": [], "window": 20}
-        (folder / RECORD_FILE).write_text(json.dumps(record))
-        checkpoints.seal(folder, "ppo")
-
-    def load_checkpoint(self, checkpoint_dir: str) -> None:
-        record = json.loads((Path(checkpoint_dir) / RECORD_FILE).read_text())
-        self.env_steps, self.level = record["env_steps"], record["level"]
-        exploit = self.asked.get("exploit")
-        if exploit and f"trials/{exploit['donor']}/" in checkpoint_dir:
-            self.env_steps = exploit["env_steps"]
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        assert checkpoint is not None
+        self.env_steps, self.level = checkpoint["env_steps"], checkpoint["level"]
 
 
 class Killed(Climber):
@@ -109,10 +81,10 @@ class Diverging(Climber):
 
     def step(self) -> dict[str, Any]:
         row = super().step()
-        rescued = (self.asked.get("exploit") or {}).get("env_steps", 0) >= 1_500
-        if self.trial_id == "t00" and self.env_steps >= 1_500 and not rescued:
-            del row[REWARD]
-            row["diverged"] = {"env_steps": self.env_steps, "what": "loss", "value": "nan"}
+        exploit = self.member.exploit
+        rescued = exploit is not None and exploit.env_steps >= 1_500
+        if self.trial_id == "t00" and row[TIME] >= 1_500 and not rescued:
+            row[REWARD] = math.nan
         return row
 
 
@@ -124,24 +96,6 @@ class Nameless(Climber):
         return {"score": row.pop(REWARD), **row}
 
 
-class Climbing(RLTask):
-    """Trains climbers in the place of an algorithm."""
-
-    def __init__(self, spec: RunSpec, trainable: type) -> None:
-        super().__init__(spec)
-        self.climber = trainable
-
-    @property
-    def trainable(self) -> type:
-        return self.climber
-
-    def metrics(self, result: Mapping[str, Any]) -> dict[str, float]:
-        return {name: result[name] for name in (REWARD, "score") if name in result}
-
-    def may_come_later(self, result: Mapping[str, Any]) -> bool:
-        return False
-
-
 def spec_of(
     storage: Path,
     name: str,
@@ -149,27 +103,33 @@ def spec_of(
     address: str,
     trials: int = 4,
     max_failures: int = 2,
+    trainable: type = Climber,
     **options: Any,
 ) -> RunSpec:
     """A sweep of climbers, one at a time; ``options`` are the population's."""
-    return make_spec(
-        "ppo",
-        "cartpole",
-        scheduler=scheduler,
-        trials=trials,
-        max_failures=max_failures,
-        steps=6 * INTERVAL,
-        target=math.inf,
-        concurrent=1,
-        seed=3,
+    return function_spec(
+        trainable,
+        {
+            "lr": {"log": [1e-5, 1e-2], "default": 1e-3},
+            "momentum": {"uniform": [0.0, 0.9], "default": 0.5},
+        },
+        metric=REWARD,
+        budget={
+            "scheduler": scheduler,
+            "trials": trials,
+            "steps": 6 * INTERVAL,
+            "target": math.inf,
+            "perturb_every": INTERVAL,
+            **options,
+        },
+        resources=Resources(concurrent=1, max_failures=max_failures, address=address),
         storage=storage,
         name=name,
-        address=address,
-        population={"perturb_every": INTERVAL, **options},
+        seed=3,
     )
 
 
-def climb(spec: RunSpec, trainable: type = Climber, die: str = "") -> None:
+def climb(spec: RunSpec, die: str = "") -> None:
     """Runs, or goes on with, a sweep of climbers: the whole of a process.
 
     Args:
@@ -187,9 +147,7 @@ def climb(spec: RunSpec, trainable: type = Climber, die: str = "") -> None:
     folder.acquire()
     try:
         callbacks = Callbacks(RunWriter(spec, folder), [TensorBoardWriter(spec, folder)])
-        job = job_in(folder)
-        job.task = Climbing(spec, trainable)
-        statuses, reason, _ = runner.train(job, folder, callbacks)
+        statuses, reason, _ = runner.train(job_in(folder), folder, callbacks)
         (path / "outcome.json").write_text(json.dumps({"statuses": statuses, "reason": reason}))
     except RltuneError as error:
         (path / "outcome.json").write_text(json.dumps({"error": str(error)}))

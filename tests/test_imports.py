@@ -37,7 +37,7 @@ RANKS = [
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 DOORS = {
     "ray.rllib": {"algorithms"},
-    "ray": {"algorithms", "sweeps"},
+    "ray": {"algorithms", "sweeps", "tasks"},
 }
 #: What alone may use what Ray and Tune keep private.
 RAY_ADAPTERS = ("rltune/sweeps/ray_adapter", "rltune/algorithms")
@@ -178,6 +178,7 @@ def test_an_import_changes_no_variable_and_starts_no_ray() -> None:
         ("rltune.cli.app", ("ray", "torch")),
         ("rltune.cli.list_", ("ray", "torch")),
         ("rltune.cli.sweep", ("ray", "torch", "tensorboard")),
+        ("rltune.tasks.resume", ("ray", "torch")),
         ("rltune.runs.folder", ("ray", "torch")),
         ("rltune.runs.checkpoints", ("ray", "torch", "numpy")),
     ],

@@ -9,16 +9,15 @@ from typing import Any, ClassVar
 from ray.rllib.utils.debug import update_global_seed_if_necessary
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
 from ray.rllib.utils.metrics.stats import LifetimeSumStats
-from ray.tune import Checkpoint
-from ray.tune.trainable.trainable import _DICT_CHECKPOINT_FILE_NAME
 
 from rltune.algorithms import tensors
 from rltune.algorithms.audit import Reading, mismatches, requested_settings
 from rltune.algorithms.fallback import fallback_readings
 from rltune.algorithms.learner import set_learning_rates
+from rltune.algorithms.trial_storage import TrialStorageMixin
 from rltune.engine.episodes import Window
 from rltune.engine.torch_compiler import without_compiler
-from rltune.errors import AuditError, BadCheckpoint
+from rltune.errors import AuditError
 from rltune.processes.tracebacks import headlined
 from rltune.runs.checkpoints import (
     LEARNER_FILE,
@@ -32,7 +31,7 @@ from rltune.runs.records import CheckpointRecord, Diverged, Exploit, TrialRecord
 from rltune.spec import moved_seed
 
 
-class CheckpointMixin:
+class CheckpointMixin(TrialStorageMixin):
     """Mixed into every member: writes its checkpoints, continues from them, reads itself back.
 
     Attributes:
@@ -137,19 +136,6 @@ class CheckpointMixin:
             **self._audit(f"the exploit of {donor}" if donor else "a restore"),
             "memory": memory,
         }
-
-    def restore(self, checkpoint_path: Any) -> None:
-        """Tune's, which would open a pickle of its own that rltune never writes.
-
-        Raises:
-            BadCheckpoint: there is one.
-        """
-        found = getattr(checkpoint_path, "checkpoint", checkpoint_path)
-        checkpoint = Checkpoint.from_directory(found) if isinstance(found, str) else found
-        pickled = f"{checkpoint.path}/{_DICT_CHECKPOINT_FILE_NAME}"
-        if checkpoint.filesystem.get_file_info(pickled).is_file:
-            raise BadCheckpoint(f"{pickled} is a pickle that rltune did not write: remove it")
-        super().restore(checkpoint_path)  # type: ignore[misc]
 
     def deferred_files(self) -> tuple[str, ...]:
         """Files of a checkpoint that may be damaged, or are checked when they are loaded."""

@@ -21,7 +21,6 @@ from ray.rllib.utils.metrics import (
     NUM_EPISODES,
 )
 from ray.rllib.utils.metrics.metrics_logger import MetricsLogger
-from ray.train._internal.storage import StorageContext
 from ray.tune import PlacementGroupFactory
 from ray.tune.result import TRIAL_INFO
 
@@ -35,15 +34,6 @@ from rltune.engine.rollout import Finished, Rollout
 from rltune.engine.torch_compiler import without_compiler
 from rltune.errors import warn_once
 from rltune.processes.tracebacks import headlined
-
-
-class TidyStorage(StorageContext):
-    """Tune's storage of a trial, its checkpoints in a folder of their own."""
-
-    @property
-    def checkpoint_dir_name(self) -> str:
-        """``checkpoints/checkpoint_000001``."""
-        return f"checkpoints/{super().checkpoint_dir_name}"
 
 
 class RLTrainable(CheckpointMixin):
@@ -118,7 +108,7 @@ class RLTrainable(CheckpointMixin):
         threads = self.config.threads or int(self.config.num_cpus_for_main_process)
         torch.set_num_threads(max(1, threads))
         if self._storage is not None:
-            self._storage.__class__ = TidyStorage
+            self.tidy_storage()
             self.config = self.config.copy(copy_frozen=False)
             self.config.crash_folder = self._storage.trial_fs_path
             self.config.freeze()

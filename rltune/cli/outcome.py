@@ -13,8 +13,8 @@ from rltune.cli.console import clock, number, setting
 from rltune.envs import INFOS
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
-from rltune.runs.summary_record import Comparison, Evaluation, SeedStatistics, Summary
-from rltune.spec import JobSpec, RunSpec
+from rltune.runs.summary_record import BestPolicy, Comparison, Evaluation, SeedStatistics, Summary
+from rltune.spec import FUNCTION, JobSpec, RunSpec
 
 
 def outcome(spec: RunSpec, job: JobSpec, summary: Summary) -> RenderableType:
@@ -43,6 +43,8 @@ def outcome(spec: RunSpec, job: JobSpec, summary: Summary) -> RenderableType:
 def _next(spec: RunSpec, job: JobSpec) -> list[str]:
     """Commands to type next."""
     folder = RunFolder(f"{spec.storage}/{spec.name}")
+    if spec.task == FUNCTION:
+        return [f"rltune board {folder.shown}"]
     train = commands.with_preset(spec, f"{folder.relative}/best/preset.toml", train=True)
     # A sweep trains each of its settings once: whether they were lucky, fresh seeds tell.
     seed = "" if job.job == "sweep" else f" --seed {spec.seed + 1}"
@@ -78,9 +80,14 @@ def _best(spec: RunSpec, summary: Summary) -> list[RenderableType]:
         Text(f"\nBest settings ({best.trial})", style="bold"),
         settings,
         Text("\nScore", style="bold"),
-        *_score(spec, summary.evaluation),
+        *(_reported(spec, best) if spec.task == FUNCTION else _score(spec, summary.evaluation)),
         *_gap(summary.optimism_gap, "what the sweep measured"),
     ]
+
+
+def _reported(spec: RunSpec, best: BestPolicy) -> list[RenderableType]:
+    """What the function reported with the best checkpoint."""
+    return [Text("none" if best.score is None else f"{number(best.score)} {spec.goal}")]
 
 
 def _score(spec: RunSpec, score: Evaluation | None) -> list[RenderableType]:

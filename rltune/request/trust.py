@@ -16,12 +16,12 @@ from typing import Any
 import gymnasium as gym
 
 from rltune import envs
-from rltune.catalog.algorithms import algorithm
+from rltune.catalog.algorithms import setting_problems
 from rltune.envs import arguments
 from rltune.errors import BadCheckpoint, BadInput
 from rltune.runs import checkpoints, signatures, state_file
 from rltune.runs.folder import RunFolder
-from rltune.spec import RunSpec
+from rltune.spec import FUNCTION, RunSpec
 
 #: Gymnasium's ids whose arguments name another environment to import.
 _SHIMS = re.compile(r"GymV\d+Environment-v\d+")
@@ -89,6 +89,8 @@ def adopt(folder: RunFolder) -> None:
 
 def code_of(spec: RunSpec) -> list[str]:
     """Lists what in a request is code that is imported by name, in words that follow "it"."""
+    if spec.task == FUNCTION:
+        return [f"runs {spec.env_id}"]
     actions = [f"imports the module {name}" for name in spec.env_options.imports]
     if not is_known(spec.env_id):
         actions.append(f"makes the environment {spec.env_id}")
@@ -161,7 +163,7 @@ def _checked(folder: RunFolder, spec: RunSpec, body: dict[str, Any]) -> dict[str
     seed = config.pop("seed", 0)
     if not isinstance(seed, int):
         raise BadInput(f"{place}: {body['id']} has the seed {seed!r}")
-    if problems := algorithm(spec.algo).problems(config):
+    if problems := setting_problems(spec, config):
         raise BadInput([f"{place}: {body['id']}: {n}: {what}" for n, what in problems.items()])
     for name in (body["checkpoint"], body["start"], exploit.get("own_checkpoint")):
         if name is not None:

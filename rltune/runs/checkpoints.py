@@ -32,8 +32,10 @@ POLICY_FILE = "policy.pt"
 LEARNER_FILE = "learner.pt"
 #: The replay buffer, arrays alone; the largest file by far.
 REPLAY_FILE = "replay.npz"
+#: What a function of the user's continues from, as JSON.
+STATE_FILE = "state.json"
 #: Files that are read as data, whatever their origin.
-DATA = (MANIFEST, RECORD_FILE, POLICY_FILE, LEARNER_FILE, REPLAY_FILE)
+DATA = (MANIFEST, RECORD_FILE, POLICY_FILE, LEARNER_FILE, REPLAY_FILE, STATE_FILE)
 
 _CHUNK = 1 << 20
 _SIGNATURE = "signature"
@@ -112,7 +114,8 @@ def is_data(path: Path | str) -> bool:
     Raises:
         BadCheckpoint: there is no manifest that can be read.
     """
-    return holds(path, LEARNER_FILE)
+    files = _manifest(Path(path))["files"].keys()
+    return LEARNER_FILE in files or (STATE_FILE in files and files <= set(DATA))
 
 
 def is_signed(path: Path | str) -> bool:

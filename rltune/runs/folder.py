@@ -48,7 +48,7 @@ BEST = "best/checkpoint"
 
 def rank(record: CheckpointRecord | None, goal: Metric) -> tuple[bool, float, int]:
     """Orders checkpoints by their own record: a full window first, then metric, then steps."""
-    if record is None or not record.episode_returns or record.diverged:
+    if record is None or not record.means or record.diverged:
         return (False, -math.inf, -1)
     value = goal.of(record.means)
     score = -math.inf if value is None else goal.score(value)

@@ -48,8 +48,9 @@ class Report(Record):
         settings: the searched settings, read back from where they act.
         diverged: what was not finite, and at which step; None while all is.
         train_seconds: that this trial itself has sampled and trained, its set-up not counted.
-        metrics: what else is measured of the same episodes, ``episode_len_mean`` and
-            ``episode_info/<key>``; in the file each is a field of the line.
+        metrics: what else is measured, by name: of the same episodes ``episode_len_mean`` and
+            ``episode_info/<key>``, in the file each a field of the line; or whatever a function
+            reports, in the file a table.
     """
 
     trial: str
@@ -70,16 +71,20 @@ class Report(Record):
         return found | dict(self.metrics)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON holds it, each metric beside the fields; omits absent fields."""
+        """The report as JSON holds it, metrics of episodes beside the fields; omits absent ones."""
         values = super().to_dict()
         metrics: dict[str, Any] = values.pop("metrics")
-        return values | metrics
+        beside = reported(metrics)
+        others = {name: value for name, value in metrics.items() if name not in beside}
+        return values | beside | ({"metrics": others} if others else {})
 
     @classmethod
     def from_dict(cls, values: Any) -> Self:
         """The inverse of :meth:`to_dict`. Raises BadInput for what is no report."""
         if isinstance(values, Mapping):
-            values = {**values, "metrics": reported(values)}
+            others = values.get("metrics", {})
+            metrics = {**reported(values), **others} if isinstance(others, Mapping) else others
+            values = {**values, "metrics": metrics}
         return super().from_dict(values)
 
 
@@ -176,11 +181,13 @@ class CheckpointRecord(TrialRecord):
     """What is behind the weights of a checkpoint: record.json.
 
     Attributes:
-        lifetime: sums over the trial's life of what RLlib counts, by RLlib's flat key.
+        lifetime: sums over the life of the weights of what RLlib counts, by RLlib's flat key; of a
+            function, what it counts as ``env_steps``.
         window: episodes that the trial's means are over.
         episode_returns: of the newest episodes, at most ``window``; ``episode_lengths`` in steps,
             ``episode_infos`` the numbers of their last ``info``. The first versions hold the
             returns alone.
+        metrics: of the last report, where they are no means over episodes.
         settings: every setting, read back from where it acts.
         trial: whose checkpoint it is, in best/ alone.
     """
@@ -191,6 +198,7 @@ class CheckpointRecord(TrialRecord):
     episode_returns: list[float]
     episode_lengths: Omitted[list[int] | None] = None
     episode_infos: Omitted[list[Mapping[str, Any]] | None] = None
+    metrics: Omitted[Mapping[str, float]] = field(default_factory=dict)
     settings: Omitted[Mapping[str, Any] | None] = None
     trial: Omitted[str | None] = None
 
@@ -204,7 +212,9 @@ class CheckpointRecord(TrialRecord):
 
     @property
     def means(self) -> dict[str, float]:
-        """The metrics over the episodes, by name."""
+        """The metrics over the episodes, or of the last report, by name."""
+        if self.metrics:
+            return dict(self.metrics)
         window = Window(max(1, len(self.episode_returns)))
         window.load(self.episodes)
         return window.means()

@@ -8,6 +8,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from rltune.schedulers import row
+from rltune.schedulers.base import TIME
 from rltune.spec import RunSpec
 from rltune.sweeps.jobs.base import Job
 from rltune.sweeps.ray_adapter.trials import TrialFactory, restore
@@ -68,7 +69,7 @@ class TrialSource(SearchAlgorithm):
         restore(
             trial,
             failures=entry.failures,
-            training_iteration=entry.training_iteration,
+            report={"training_iteration": entry.training_iteration, TIME: entry.env_steps},
             checkpoint_index=entry.checkpoint_index,
             start=self._trials.start_of(entry),
         )

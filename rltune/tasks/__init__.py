@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from rltune.spec import RunSpec
+from rltune.spec import FUNCTION, RunSpec
 from rltune.tasks.base import Task
+from rltune.tasks.function import FunctionTask
 from rltune.tasks.rl import RLTask
 
 __all__ = ["TASKS", "Task", "task_of"]
 
 #: By the name in :attr:`rltune.spec.RunSpec.task`.
-TASKS: dict[str, type[Task]] = {"rl": RLTask}
+TASKS: dict[str, type[Task]] = {"rl": RLTask, FUNCTION: FunctionTask}
 
 
 def task_of(spec: RunSpec) -> Task:

@@ -113,7 +113,7 @@ def test_a_synchronous_population_killed_at_its_barrier_passes_it(
     tmp_path: Path, cluster_address: str
 ) -> None:
     spec = deterministic.spec_of(tmp_path, "a", "pbt", cluster_address, synchronous=True)
-    process = _start(spec, deterministic.Climber, "barrier")
+    process = _start(spec, "barrier")
     process.join(60)
     assert process.exitcode == -9
     saved = state_file.read(tmp_path / "a")
@@ -128,7 +128,7 @@ def test_a_synchronous_population_killed_at_its_barrier_passes_it(
 def test_a_decision_is_saved_before_it_takes_effect(tmp_path: Path, cluster_address: str) -> None:
     """Nothing of the clone has run yet when the process dies."""
     spec = deterministic.spec_of(tmp_path, "a", "pbt", cluster_address)
-    process = _start(spec, deterministic.Climber, "exploit")
+    process = _start(spec, "exploit")
     process.join(60)
     assert process.exitcode == -9
     saved = state_file.read(tmp_path / "a")

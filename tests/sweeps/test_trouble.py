@@ -33,8 +33,10 @@ class Outcome:
         trainable: type,
         **options: Any,
     ) -> None:
-        spec = deterministic.spec_of(storage, "a", scheduler, address, **options)
-        process = warm.server().Process(target=deterministic.climb, args=(spec, trainable))
+        spec = deterministic.spec_of(
+            storage, "a", scheduler, address, trainable=trainable, **options
+        )
+        process = warm.server().Process(target=deterministic.climb, args=(spec,))
         process.start()
         process.join(90)
         process.kill()
@@ -79,7 +81,7 @@ def test_a_trial_that_always_fails_is_given_up_with_its_traceback(run: Any) -> N
         words = "RuntimeError: the motor burnt out (env step 1500) (deterministic.py:"
         assert failure.error.startswith(words)
         assert "in step" in failure.traceback
-        assert (failure.env_id, failure.env_steps) == ("CartPole-v1", 1_500)
+        assert (failure.env_id, failure.env_steps) == ("deterministic:Failing", 1_500)
 
 
 @pytest.mark.fault(17)

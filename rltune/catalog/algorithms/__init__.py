@@ -6,14 +6,17 @@ wrong word is answered at once: the code that trains is in :mod:`rltune.algorith
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from rltune.catalog.algorithms.base import Algorithm
 from rltune.catalog.algorithms.dqn import DQN
 from rltune.catalog.algorithms.ppo import PPO
 from rltune.catalog.algorithms.sac import SAC
 from rltune.errors import unknown
-from rltune.spec import JobSpec, RunSpec
+from rltune.spec import FUNCTION, JobSpec, RunSpec
 
-__all__ = ["ALGORITHMS", "Algorithm", "algorithm", "request_problems"]
+__all__ = ["ALGORITHMS", "Algorithm", "algorithm", "request_problems", "setting_problems"]
 
 #: Every algorithm, by name.
 ALGORITHMS: dict[str, Algorithm] = {each.name: each for each in (DQN, SAC, PPO)}
@@ -39,9 +42,17 @@ _NEEDED = (
 )
 
 
+def setting_problems(spec: RunSpec, values: Mapping[str, Any]) -> dict[str, str]:
+    """What is wrong with settings of trials, by name; a function's are known by name alone."""
+    if spec.task == FUNCTION:
+        unknown_names = [name for name in values if name not in spec.settings]
+        return dict.fromkeys(unknown_names, f"unknown setting of {spec.env_id}")
+    return algorithm(spec.algo).problems(values)
+
+
 def request_problems(spec: RunSpec, job: JobSpec) -> list[str]:
     """What in a request's settings its algorithm does not know or allow, each with its place."""
-    algo = algorithm(spec.algo)
+    needed = () if spec.task == FUNCTION else _NEEDED
     tables = [
         ("settings", spec.settings),
         *(("space", {name: value}) for name, p in spec.space.items() for value in p.ends()),
@@ -51,5 +62,5 @@ def request_problems(spec: RunSpec, job: JobSpec) -> list[str]:
     return [
         f"{place}: {name}: {problem}"
         for place, values in tables
-        for name, problem in algo.problems(values).items()
-    ] + [f"settings: {name} is missing" for name in _NEEDED if name not in spec.settings]
+        for name, problem in setting_problems(spec, values).items()
+    ] + [f"settings: {name} is missing" for name in needed if name not in spec.settings]

@@ -50,18 +50,22 @@ class TrialFactory:
 
 
 def restore(
-    trial: Trial, failures: int, training_iteration: int, checkpoint_index: int, start: Path | None
+    trial: Trial,
+    failures: int,
+    report: Mapping[str, Any],
+    checkpoint_index: int,
+    start: Path | None,
 ) -> None:
     """Brings a new trial to where one of the same name was before a resume.
 
     Args:
         failures: how often it has failed.
-        training_iteration: of its last checkpoint.
+        report: iteration and clock as of its last checkpoint.
         checkpoint_index: number of its last checkpoint.
         start: what its next start loads.
     """
     trial.run_metadata.num_failures = failures
-    trial.run_metadata.last_result = {"training_iteration": training_iteration}
+    trial.run_metadata.last_result = dict(report)
     trial.storage.current_checkpoint_index = checkpoint_index
     if start is not None:
         start_from(trial, start)

@@ -1,0 +1,44 @@
+"""Where Tune keeps the checkpoints of a trial, and what it may load of them. No RLlib."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.train._internal.storage import StorageContext
+from ray.tune import Checkpoint
+from ray.tune.trainable.trainable import _DICT_CHECKPOINT_FILE_NAME
+
+from rltune.errors import BadCheckpoint
+
+
+class TidyStorage(StorageContext):
+    """Tune's storage of a trial, its checkpoints in a folder of their own."""
+
+    @property
+    def checkpoint_dir_name(self) -> str:
+        """``checkpoints/checkpoint_000001``."""
+        return f"checkpoints/{super().checkpoint_dir_name}"
+
+
+class TrialStorageMixin:
+    """Mixed into every trainable: its checkpoints' place, and no pickle of Tune's in them."""
+
+    _storage: Any
+
+    def tidy_storage(self) -> None:
+        """Puts checkpoints in a folder of their own; without effect outside a trial."""
+        if self._storage is not None:
+            self._storage.__class__ = TidyStorage
+
+    def restore(self, checkpoint_path: Any) -> None:
+        """Tune's, which would open a pickle of its own that rltune never writes.
+
+        Raises:
+            BadCheckpoint: there is one.
+        """
+        found = getattr(checkpoint_path, "checkpoint", checkpoint_path)
+        checkpoint = Checkpoint.from_directory(found) if isinstance(found, str) else found
+        pickled = f"{checkpoint.path}/{_DICT_CHECKPOINT_FILE_NAME}"
+        if checkpoint.filesystem.get_file_info(pickled).is_file:
+            raise BadCheckpoint(f"{pickled} is a pickle that rltune did not write: remove it")
+        super().restore(checkpoint_path)  # type: ignore[misc]

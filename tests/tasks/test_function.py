@@ -1,0 +1,241 @@
+"""Sweeps over plain functions: the same run folder, resume, curves and live view as any other."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import functions
+import pytest
+import warm
+from conftest import environment
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from rltune.callbacks.base import SweepStarted, TrialReported
+from rltune.cli.console import number
+from rltune.cli.outcome import outcome as outcome_on_screen
+from rltune.cli.watch import LineWatcher
+from rltune.errors import BadInput
+from rltune.options import Resources
+from rltune.request.trust import check_trusted
+from rltune.runs import checkpoints, state_file
+from rltune.runs.checkpoints import STATE_FILE
+from rltune.runs.folder import RunFolder
+from rltune.runs.records import Report
+from rltune.spec import RunSpec
+from rltune.tasks.function import function_spec
+
+STEPS, INTERVAL = 12, 4
+
+
+def spec_of(
+    storage: Path, address: str | None, function: Any = functions.climb, **options: Any
+) -> RunSpec:
+    """A sweep of a function, one trial at a time, so that the order of reports is fixed."""
+    metric = options.pop("metric", "height")
+    budget = {"scheduler": "fifo", "trials": 3, "steps": STEPS, "perturb_every": INTERVAL}
+    return function_spec(
+        function,
+        {"lr": {"log": [1e-5, 1e-2], "default": 1e-3}},
+        metric=metric,
+        budget={**budget, **options},
+        resources=Resources(concurrent=1, max_failures=1, address=address),
+        storage=storage,
+        name="a",
+        seed=3,
+    )
+
+
+def run(spec: RunSpec, variables: dict[str, str], die: int = 0) -> None:
+    """Runs, or resumes, a sweep: the whole of a process.
+
+    Args:
+        variables: of the environment, with the place of the key that signs runs.
+        die: ends the process when the state is written for this time; 0 for never.
+    """
+    from rltune.sweeps import runner
+
+    os.environ.update(variables)
+    written = 0
+    write = state_file.write
+
+    def write_and_die(*args: Any) -> None:
+        nonlocal written
+        write(*args)
+        written += 1
+        if written == die:
+            os._exit(9)
+
+    state_file.write = write_and_die
+    path = Path(spec.storage) / spec.name
+    try:
+        if path.exists():
+            runner.resume(RunFolder.open(path))
+        else:
+            runner.run(spec)
+    except BadInput as error:
+        (Path(spec.storage) / "refused.txt").write_text(str(error))
+
+
+def start(spec: RunSpec, die: int = 0) -> tuple[RunFolder, int]:
+    """The folder of a sweep that ran in a process of its own, and how that ended."""
+    process = warm.server().Process(target=run, args=(spec, environment(), die))
+    process.start()
+    process.join(90)
+    process.kill()
+    process.join()
+    return RunFolder(Path(spec.storage) / spec.name), process.exitcode
+
+
+def outcome(folder: RunFolder) -> dict[str, Any]:
+    """What a sweep came to, wall times aside."""
+    saved = state_file.read(folder.path)
+    assert saved is not None
+    assert folder.summary is not None
+    return {
+        "decisions": folder.decisions(),
+        "reports": {
+            name: [
+                (row.env_steps, row.measured, dict(row.settings)) for row in folder.reports(name)
+            ]
+            for name in folder.trials()
+        },
+        "parts": saved["parts"],
+        "best": folder.summary.best,
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", ["fifo", "pbt", "asha"])
+def test_a_sweep_leaves_a_whole_run_folder_and_a_killed_one_the_same(
+    scheduler: str, tmp_path: Path, cluster_address: str
+) -> None:
+    spec = spec_of(tmp_path / "whole", cluster_address, scheduler=scheduler)
+    folder, code = start(spec)
+    assert code == 0
+    assert json.loads((folder.path / "run.json").read_text())["env_id"] == "functions:climb"
+    summary = folder.summary
+    assert summary is not None
+    assert summary.best is not None
+    heights = [row.metrics["height"] for t in folder.trials() for row in folder.reports(t)]
+    assert summary.best.score == max(heights)
+    assert summary.best.config == folder.best_record.settings  # type: ignore[union-attr]
+    assert summary.evaluation is None
+    assert checkpoints.is_data(folder.path / summary.best.checkpoint)
+    screen = io.StringIO()
+    Console(file=screen, width=200).print(outcome_on_screen(spec, folder.job, summary))
+    assert f"{number(summary.best.score)} height (max)" in screen.getvalue()
+    assert "evaluate" not in screen.getvalue(), "there is no policy"
+    for trial in folder.trials():
+        curves = EventAccumulator(str(folder.path / "trials" / trial)).Reload()
+        points = {point.step: point.value for point in curves.Scalars("height")}
+        rows = {row.env_steps: row.metrics["height"] for row in folder.reports(trial)}
+        assert points == pytest.approx(rows)
+        assert curves.Scalars("hyperparameters/lr")
+    kinds = {decision.kind for decision in folder.decisions()}
+    assert kinds == {"fifo": set(), "pbt": {"exploit"}, "asha": {"stop"}}[scheduler]
+    if scheduler == "fifo":
+        assert {len(folder.reports(trial)) for trial in folder.trials()} == {STEPS}
+    killed = replace(spec, storage=str(tmp_path / "killed"))
+    again, code = start(killed, die=6)
+    assert code == 9
+    assert again.summary is None
+    again, code = start(killed)
+    assert code == 0
+    assert outcome(again) == outcome(folder)
+
+
+@pytest.mark.slow
+def test_an_exploit_continues_from_the_donors_state(tmp_path: Path, cluster_address: str) -> None:
+    folder, _ = start(spec_of(tmp_path, cluster_address, scheduler="pbt", trials=4))
+    exploits = [decision for decision in folder.decisions() if decision.moved_weights]
+    assert exploits
+    for exploit in exploits:
+        rows = {row.env_steps: row.metrics for row in folder.reports(exploit.donor or "")}
+        given = rows[exploit.donor_env_steps or 0]
+        first = next(
+            row for row in folder.reports(exploit.trial) if row.env_steps > exploit.env_steps
+        )
+        assert first.env_steps == exploit.env_steps + 1, "the clone's clock goes on"
+        assert first.metrics["step"] == given["step"] + 1
+        assert 0 < first.metrics["height"] - given["height"] <= 1
+        assert exploit.effective == exploit.requested
+
+
+@pytest.mark.slow
+def test_a_failing_function_is_tried_again_and_named(tmp_path: Path, cluster_address: str) -> None:
+    folder, _ = start(spec_of(tmp_path, cluster_address, functions.falls, trials=1))
+    failures = folder.failures("t00")
+    assert [failure.tried_again for failure in failures] == [True, False]
+    assert failures[0].error.startswith("RuntimeError: the rope broke (functions.py:")
+    assert failures[0].env_id == "functions:falls"
+    assert [row.metrics["height"] for row in folder.reports("t00")] == [1.0, 2.0]
+
+
+@pytest.mark.slow
+def test_a_function_that_returns_ends_its_trial(tmp_path: Path, cluster_address: str) -> None:
+    folder, code = start(spec_of(tmp_path, cluster_address, functions.short))
+    assert code == 0
+    summary = folder.summary
+    assert summary is not None
+    assert [trial.status for trial in summary.trials] == ["TERMINATED"] * 3
+    assert [len(folder.reports(trial)) for trial in folder.trials()] == [3] * 3
+    kept = json.loads((folder.path / "best/checkpoint" / STATE_FILE).read_text())
+    assert kept == {"state": None}
+
+
+@pytest.mark.slow
+def test_a_number_that_is_not_finite_ends_its_trial(tmp_path: Path, cluster_address: str) -> None:
+    folder, _ = start(spec_of(tmp_path, cluster_address, functions.dives, trials=1))
+    last = folder.reports("t00")[-1]
+    assert last.diverged is not None
+    assert str(last.diverged) == "height is nan at step 2"
+    assert "height" not in last.metrics
+
+
+@pytest.mark.slow
+def test_a_metric_that_is_not_reported_is_named(tmp_path: Path, cluster_address: str) -> None:
+    start(spec_of(tmp_path, cluster_address, metric="hight", trials=1))
+    said = (tmp_path / "refused.txt").read_text()
+    assert "the trials report no 'hight'" in said
+    assert "Did you mean 'height'?" in said
+    assert "height, step" in said
+
+
+def test_what_cannot_run_is_refused_at_once(tmp_path: Path) -> None:
+    def local(config: Any, session: Any) -> None: ...
+
+    with pytest.raises(BadInput, match="move it to the top level"):
+        spec_of(tmp_path, None, local)
+    with pytest.raises(BadInput, match=r"called as function\(config, session\)"):
+        spec_of(tmp_path, None, json.dumps)
+    with pytest.raises(BadInput, match="metric wall_seconds"):
+        spec_of(tmp_path, None, metric="wall_seconds")
+    with pytest.raises(BadInput, match="settings seed"):
+        function_spec(functions.climb, {"seed": {"int": [1, 2]}}, metric="height", budget={})
+
+
+def test_a_foreign_run_of_a_function_is_not_imported(tmp_path: Path) -> None:
+    folder = RunFolder.create(spec_of(tmp_path, None))
+    folder.lock.release()
+    check_trusted(folder)
+    text = (folder.path / "run.json").read_text()
+    (folder.path / "run.json").write_text(text.replace("functions:climb", "os:system"))
+    with pytest.raises(BadInput, match="runs os:system"):
+        check_trusted(RunFolder.open(folder.path))
+
+
+def test_the_live_view_shows_the_metric(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, None)
+    screen = io.StringIO()
+    watch = LineWatcher(Console(file=screen, width=200))
+    watch.on_start(SweepStarted(spec, RunFolder.create(spec)))
+    row = Report("t00", 1, 4, 4, 0.5, None, {"lr": 1e-3}, metrics={"height": 2.5})
+    watch.on_report(TrialReported(row))
+    assert "function · climb" in watch.headline()
+    assert "best 2.5 by t00" in watch.progress()
