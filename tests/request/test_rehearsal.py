@@ -16,7 +16,7 @@ from rltune.errors import BadInput
 from rltune.request.rehearsal import rehearse
 from rltune.request.resolve import make_spec
 
-HERE = "sweeps.test_rehearsal"
+HERE = "request.test_rehearsal"
 
 
 class Late(Strict):
