@@ -281,7 +281,10 @@ def _registered_with_ray(given: EnvLike) -> EnvLike:
         return given
     names = registry._global_registry
     kind = registry.ENV_CREATOR
-    return names.get(kind, given) if names.contains(kind, given) else given
+    creator = names.get(kind, given) if names.contains(kind, given) else given
+    # What rltune itself has registered for RLlib's own engine stands for its name.
+    ours = isinstance(creator, partial) and creator.func is envs.make
+    return given if ours else creator
 
 
 def _name_of(given: Any) -> str:

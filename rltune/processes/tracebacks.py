@@ -26,7 +26,7 @@ LONGEST = 400
 #: Packages that call a user's code; their own frames do not help the user.
 HOSTS = ("ray", "gymnasium", "torch", "numpy", "rltune")
 
-_OWN = tuple(f"{path}/" for path in (Path(__file__).parent, Path(__file__).parents[1] / "envs"))
+_OWN = tuple(f"{path}/" for path in (Path(__file__).parents[1], Path(__file__).parents[2] / "envs"))
 _STANDARD = f"{Path(os.__file__).parent}/"
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from ray.job_config import JobConfig
 
-import rltune
 from rltune.envs import arguments
 from rltune.errors import MachineError
 from rltune.runs import signatures
@@ -122,7 +121,7 @@ def _import_paths() -> dict[str, str]:
     paths = [path or str(Path.cwd()) for path in sys.path]
     library = paths.index(INSTALLED[0]) if INSTALLED[0] in paths else len(paths)
     before, after = map(_own, (paths[:library], paths[library:]))
-    checkout = Path(rltune.__file__).resolve().parents[1]
+    checkout = Path(__file__).resolve().parents[2]
     if not str(checkout).startswith(INSTALLED):
         before.insert(0, str(checkout))
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)

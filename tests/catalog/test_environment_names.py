@@ -14,6 +14,7 @@ import shapes
 from conftest import ROOT, Cli, run_rltune
 
 from rltune import catalog, envs
+from rltune.algorithms import env_creator
 from rltune.catalog import environments
 from rltune.catalog.environments import check_there
 from rltune.errors import BadInput
@@ -318,3 +319,9 @@ def test_a_wrong_argument_names_the_accepted_ones(cli: Cli, tmp_path: Path) -> N
         assert done.returncode == 2
         assert said in done.stderr, words
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_rltune_registers_for_rllib_keeps_its_name() -> None:
+    """As where RLlib's own engine has run in this process before."""
+    env_creator.register_with_rllib("shapes:Maze")
+    assert catalog.environment("shapes:Maze").id == "shapes:Maze"

@@ -54,7 +54,9 @@ def test_the_summary_lists_them_by_number(folder: RunFolder) -> None:
     callbacks = Callbacks(RunWriter(folder.spec, folder))
     with pytest.raises(NothingUsable, match="t00 left no policy behind"):
         finish(job_in(folder), folder, callbacks, statuses, "steps", 1.0)
-    assert [trial["id"] for trial in (folder.summary or {})["trials"]] == NAMES
+    summary = folder.summary
+    assert summary is not None
+    assert [trial.id for trial in summary.trials] == NAMES
 
 
 def test_schedules_take_turns_and_share_their_seeds(folder: RunFolder) -> None:
