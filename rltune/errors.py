@@ -123,7 +123,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Returns `` Did you mean 'x'?`` with the nearest known name, or an empty string."""
     known = list(known)
     lowered = {name.lower(): name for name in known}
-    near = get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    near = get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.6)
     return f" Did you mean {lowered[near[0]]!r}?" if near else ""
 
 

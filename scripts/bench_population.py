@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -142,7 +143,7 @@ def stock_sweep(task: Task, side: str, seed: int, storage: str) -> Outcome:
     """Runs a ``tune.Tuner`` with one of Tune's own schedulers."""
     from rltune import algorithms, schedulers, searchers
     from rltune.request.resolve import make_spec
-    from rltune.sweeps import ray_session, runner
+    from rltune.sweeps import ray_session
     from rltune.tasks.rl import RLTask
 
     # isort: split
@@ -154,7 +155,8 @@ def stock_sweep(task: Task, side: str, seed: int, storage: str) -> Outcome:
     points = [searchers.starting_point(spec, searcher, n) for n in range(task.members)]
     searched = {*spec.space, "seed"}
     scheduler, reports = stock_scheduler(side, spec), Reports(task.steps)
-    runner.seed_everything(seed)
+    random.seed(seed)  # Tune's schedulers draw from the global generators
+    np.random.seed(seed)  # noqa: NPY002
     started = time.perf_counter()
     rl = RLTask(spec)
     with ray_session.ray_session(rl):

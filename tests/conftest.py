@@ -40,6 +40,19 @@ def run_rltune(
     )
 
 
+def run_python(code: str, *words: str) -> str:
+    """What Python code prints in a process of its own; it must end well."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env=environment(),
+    )
+    return done.stdout.strip()
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """Runs ``python -m rltune`` in an empty folder and returns the finished process."""

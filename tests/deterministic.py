@@ -130,7 +130,7 @@ def spec_of(
 
 
 def climb(spec: RunSpec, die: str = "") -> None:
-    """Runs, or goes on with, a sweep of climbers: the whole of a process.
+    """Runs or continues a sweep of climbers: the whole of a process.
 
     Args:
         die: kills the process once a state is written in which every member waits ("barrier"), or

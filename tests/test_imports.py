@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, environment
+from conftest import ROOT, run_python
 
 import rltune
 
@@ -161,15 +160,8 @@ def test_an_import_changes_no_variable_and_starts_no_ray() -> None:
     files = [path.relative_to(ROOT).with_suffix("") for path in _files()]
     modules = [".".join(path.parts).removesuffix(".__init__") for path in files]
     modules = [f"rltune.{name}" if name.startswith("envs") else name for name in modules]
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORT_WATCHED, *modules],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env=environment(),
-    )
-    assert done.stdout.splitlines() == ["imported"]
+    printed = run_python(IMPORT_WATCHED, *modules)
+    assert printed.splitlines() == ["imported"]
 
 
 @pytest.mark.parametrize(
@@ -185,15 +177,8 @@ def test_an_import_changes_no_variable_and_starts_no_ray() -> None:
 )
 def test_a_light_module_loads_nothing_heavy(module: str, heavy: tuple[str, ...]) -> None:
     code = f"import sys, {module}; print(sorted({{*{heavy}}} & set(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env=environment(),
-    )
-    assert done.stdout.strip() == "[]"
+    printed = run_python(code)
+    assert printed == "[]"
 
 
 def test_the_engine_works_without_ray() -> None:
@@ -205,15 +190,8 @@ def test_the_engine_works_without_ray() -> None:
         f"for name in {modules}: importlib.import_module(name)\n"
         "print(len([name for name in sys.modules if name.startswith('rltune.engine.')]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env=environment(),
-    )
-    assert int(done.stdout) == len(modules) > 10
+    printed = run_python(code)
+    assert int(printed) == len(modules) > 10
     imported = {
         name.split(".")[0]
         for module in (ROOT / "rltune/engine").glob("*.py")
@@ -230,15 +208,8 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
         f"try:\n    main({words})\nexcept SystemExit:\n    pass\n"
         "print(sorted({'ray', 'torch', 'gymnasium', 'numpy', 'tensorboard'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env=environment(),
-    )
-    assert done.stdout.strip().splitlines()[-1] == "[]"
+    printed = run_python(code)
+    assert printed.splitlines()[-1] == "[]"
 
 
 def test_exported_members() -> None:

@@ -9,9 +9,13 @@ from typing import Any
 from ray.tune.result import TRIAL_INFO
 
 from rltune import algorithms
+from rltune.callbacks.base import Callbacks
+from rltune.callbacks.run_writer import RunWriter
 from rltune.catalog.algorithms import algorithm
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
+from rltune.sweeps.jobs import job_in
+from rltune.sweeps.summary import finish
 
 _QUICK = {
     "min_sample_timesteps_per_iteration": 500,
@@ -50,3 +54,9 @@ def trained(
     member.stop()
     folder.keep_best(checkpoint, "t00")
     return folder
+
+
+def concluded(folder: RunFolder, *trials: str) -> None:
+    """Ends a run whose trials are done: scores it and writes its summary."""
+    callbacks = Callbacks(RunWriter(folder.spec, folder))
+    finish(job_in(folder), folder, callbacks, dict.fromkeys(trials, "TERMINATED"), "steps", 1.0)

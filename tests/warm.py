@@ -30,7 +30,7 @@ def server() -> Any:
 
 
 class Started:
-    """A process of rltune that goes on by itself; what it prints is kept in files."""
+    """A process of rltune that runs by itself; what it prints is kept in files."""
 
     def __init__(
         self, folder: Path, *words: str, variables: Mapping[str, str] | None = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rltune.errors import BadInput
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Decision, Failure, Report
 from rltune.runs.summary_record import Summary
@@ -158,6 +159,18 @@ class Callback:
 
     def close(self) -> None:
         """Releases files and the like. Called once, whether the sweep ended well or not."""
+
+
+def check_callbacks(callbacks: Sequence[Callback]) -> None:
+    """Raises BadInput for what a sweep could not notify."""
+    if isinstance(callbacks, Callback):
+        raise BadInput("callbacks must be a list: write callbacks=[...] around it")
+    for callback in callbacks:
+        if isinstance(callback, type) and issubclass(callback, Callback):
+            name = callback.__name__
+            raise BadInput(f"callbacks holds the class {name}: make an instance, {name}()")
+        if not isinstance(callback, Callback):
+            raise BadInput(f"callbacks holds {callback!r}, which does not subclass rltune.Callback")
 
 
 class Callbacks:

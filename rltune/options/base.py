@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from math import inf
+from math import inf, isnan
 from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType, UnionType
@@ -76,9 +76,13 @@ class Option:
 
     def _wanted_range(self, value: Any) -> str | None:
         """The range that a number should lie in; None if it does."""
+        if isinstance(value, Real) and isnan(value):
+            return "a number"  # no comparison with it is ever true: a target would never be reached
+        if self.finite and value == inf:
+            return "finite"
         low = self.least is None or value >= self.least
         low = low and (self.above is None or value > self.above)
-        high = (self.most is None or value <= self.most) and (not self.finite or value < inf)
+        high = self.most is None or value <= self.most
         if low and high:
             return None
         if self.most is not None:

@@ -17,7 +17,7 @@ import traceback
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rltune.errors import EnvironmentExit
 
@@ -117,14 +117,9 @@ class Watchdog(Boundary):
         self._count += 1
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: Any) -> None:
         self._count += 1
-        super().__exit__(kind, error, trace)
+        super().__exit__(*raised)
 
     def _exit(self, code: int) -> None:
         """Replaces ``os._exit``, which leaves no trace; also in forked processes."""

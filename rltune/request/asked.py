@@ -17,6 +17,7 @@ from rltune.options import (
     Resources,
     ScoringBudget,
     Start,
+    as_table,
     options_of,
     problems,
 )
@@ -49,8 +50,11 @@ class Request:
         Raises:
             BadInput: with every option that is unknown or wrong.
         """
-        flat = {**options, **(options.get("population") or {})}
-        flat.pop("population", None)
+        flat = dict(options)
+        try:
+            flat |= as_table(flat.pop("population", None))
+        except ValueError as error:
+            raise BadInput(f"population {error}") from None
         wrong = [str(unknown("option", name, OPTIONS)) for name in flat if name not in OPTIONS]
         given = {
             group: {

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-import torch
-
 from rltune import schedulers
-from rltune.callbacks.base import Callback, Callbacks, SweepStarted
+from rltune.callbacks.base import Callback, Callbacks, SweepStarted, check_callbacks
 from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
 from rltune.errors import BadInput, Interrupted
@@ -57,6 +53,7 @@ def run(
         NothingUsable: no trial left a policy.
         MachineError: the storage or Ray failed.
     """
+    check_callbacks(callbacks)
     with _alone():
         job = job_of(spec, asked or JobSpec())
         job.task.rehearse()
@@ -83,6 +80,7 @@ def resume(folder: RunFolder, callbacks: Sequence[Callback] = (), force: bool = 
     Raises:
         BadInput: the run cannot be resumed, or another process works on it.
     """
+    check_callbacks(callbacks)
     if is_finished(folder):
         return folder
     with _alone():
@@ -158,8 +156,6 @@ def _train(
         seconds_before=clock.seconds,
         first_wins=job.first_wins,
     )
-    seed_everything(spec.seed)
-
     with ray_session.ray_session(job.task) as slots:
         context = SchedulerContext(spec, trials.checkpoint_of, callbacks.notice, job.task.mutable())
         scheduler = job.scheduler(context)
@@ -241,13 +237,6 @@ class TakeOver(tune.Callback):
     def setup(self, **_: Any) -> None:
         """Takes the signal back."""
         self._signals.take_over()
-
-
-def seed_everything(seed: int) -> None:
-    """Seeds the global generators of this process, from which Tune may draw."""
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    torch.manual_seed(seed)
 
 
 def _seconds_spent(folder: RunFolder) -> float:

@@ -201,7 +201,7 @@ def test_a_member_warms_up_again_without_a_buffer(algo: str, tmp_path: Path) -> 
     while len(member.replay) < 320:
         member.training_step()
     assert not same(weights(member), before)
-    assert member.env_steps == steps + len(member.replay), "epsilon goes on from where it was"
+    assert member.env_steps == steps + len(member.replay), "epsilon continues from where it was"
     member.cleanup()
 
 

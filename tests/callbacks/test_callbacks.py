@@ -23,6 +23,7 @@ from rltune.callbacks.base import (
 )
 from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
+from rltune.errors import BadInput
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Report
@@ -132,3 +133,18 @@ def test_what_the_writer_raises_ends_the_sweep(
     assert log == [], "nothing is told that is not written"
     callbacks.notify(Notice("still on"))
     assert len(log) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (Callback(), "must be a list"),
+        ([Fails], r"the class Fails: make an instance, Fails\(\)"),
+        ([print], "does not subclass rltune.Callback"),
+        ("wandb", "'w', which does not subclass"),
+    ],
+)
+def test_what_cannot_be_notified_is_refused(given: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=message):
+        rltune.sweep("ppo", "cartpole", callbacks=given, storage=tmp_path)
+    assert list(tmp_path.iterdir()) == []

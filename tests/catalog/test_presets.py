@@ -158,5 +158,5 @@ def test_a_rate_that_is_spent_before_the_budget_is_refused() -> None:
     assert catalog.override(preset, {"lr": stretched}, {}, longer).settings["lr"] == stretched
     assert catalog.override(preset, {"lr": 1e-3}, {}, longer).settings["lr"] == 1e-3
     assert catalog.override(preset, {}, {}, {"steps": 50_000}).budget.steps == 50_000
-    slower = [[0, 1e-3], [150_000, 1e-4]]  # never at zero: it goes on learning
+    slower = [[0, 1e-3], [150_000, 1e-4]]  # never at zero: it continues to learn
     assert catalog.override(preset, {"lr": slower}, {}, longer).settings["lr"] == slower

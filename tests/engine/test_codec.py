@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, Cli, environment
+from conftest import Cli, run_python
 from gymnasium import spaces
 
 from rltune.engine.codec import (
@@ -251,15 +249,8 @@ def test_the_engine_needs_no_ray() -> None:
         "import rltune.engine.codec, rltune.engine.decoder, rltune.envs\n"
         "print(rltune.envs.make('cartpole').action_space)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env=environment(),
-    )
-    assert done.stdout.strip() == "Discrete(2)"
+    printed = run_python(code)
+    assert printed == "Discrete(2)"
 
 
 @pytest.mark.fault(64)

@@ -12,11 +12,9 @@ from typing import Any
 import faulty
 import numpy as np
 import pytest
-from trained import trained
+from trained import concluded, trained
 from warm import run_rltune
 
-from rltune.callbacks.base import Callbacks
-from rltune.callbacks.run_writer import RunWriter
 from rltune.errors import EnvironmentExit, EnvironmentFailed, NothingUsable
 from rltune.options import EnvOptions
 from rltune.policies import evaluation, video
@@ -25,9 +23,7 @@ from rltune.policies.scoring import Lost, play
 from rltune.request.trust import adopt
 from rltune.runs.folder import RunFolder, is_finished
 from rltune.runs.records import Report
-from rltune.sweeps.jobs import job_in
 from rltune.sweeps.runner import resume
-from rltune.sweeps.summary import finish
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -66,14 +62,7 @@ def ask(folder: RunFolder, **changes: Any) -> None:
 
 def done(folder: RunFolder) -> dict[str, Any]:
     """The summary of a run's end."""
-    finish(
-        job_in(folder),
-        folder,
-        Callbacks(RunWriter(folder.spec, folder)),
-        {"t00": "TERMINATED"},
-        "steps",
-        1.0,
-    )
+    concluded(folder, "t00")
     return folder.summary_contents
 
 
@@ -169,14 +158,7 @@ def test_statistics_cover_the_seeds_that_could_be_scored(run: Any, tmp_path: Pat
     for trial in ("t01", "t02"):
         shutil.copytree(folder.path / "trials/t00", folder.path / "trials" / trial)
     (folder.path / "trials/t01/checkpoints/checkpoint_000000/policy.pt").write_bytes(b"")
-    finish(
-        job_in(folder),
-        folder,
-        Callbacks(RunWriter(folder.spec, folder)),
-        dict.fromkeys(folder.trials(), "TERMINATED"),
-        "",
-        1.0,
-    )
+    concluded(folder, *folder.trials())
     summary = folder.summary_contents
     assert summary["unscored_seeds"] == ["t01", "t02"]
     assert [seed["trial"] for seed in summary["seeds"]] == ["t00"]

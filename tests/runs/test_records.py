@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from trained import trained
+from trained import concluded, trained
 
 from rltune import schema
-from rltune.callbacks.base import Callbacks
-from rltune.callbacks.run_writer import RunWriter
 from rltune.cli import main
 from rltune.cli.outcome import outcome
 from rltune.cli.sweep import conclude
@@ -24,8 +22,6 @@ from rltune.request.trust import adopt
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Failure, Report
 from rltune.spec import JobSpec
-from rltune.sweeps.jobs import job_in
-from rltune.sweeps.summary import finish
 
 #: Of each type that JSON has.
 VALUES = (None, True, -7, 1.5, "text", "inf", [], [1, "two"], {}, {"a": None})
@@ -77,14 +73,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> RunFol
     spec["evaluation"] = {"episodes": 2, "selection_episodes": 1}
     (folder.path / "run.json").write_text(json.dumps(spec))
     folder = RunFolder(folder.path)
-    finish(
-        job_in(folder),
-        folder,
-        Callbacks(RunWriter(folder.spec, folder)),
-        {"t00": "TERMINATED"},
-        "steps",
-        1.0,
-    )
+    concluded(folder, "t00")
     return folder
 
 

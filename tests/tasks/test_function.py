@@ -161,7 +161,7 @@ def test_an_exploit_continues_from_the_donors_state(tmp_path: Path, cluster_addr
         first = next(
             row for row in folder.reports(exploit.trial) if row.env_steps > exploit.env_steps
         )
-        assert first.env_steps == exploit.env_steps + 1, "the clone's clock goes on"
+        assert first.env_steps == exploit.env_steps + 1, "the clone's clock continues"
         assert first.metrics["step"] == given["step"] + 1
         assert 0 < first.metrics["height"] - given["height"] <= 1
         assert exploit.effective == exploit.requested
