@@ -298,6 +298,15 @@ def complete(preset: Preset) -> Preset:
     return replace(preset, settings=settings, space=space)
 
 
+def fixed_and_searched(settings: Mapping[str, Any], space: Mapping[str, Any]) -> list[str]:
+    """Settings that are given a value and a range: one of the two would be ignored."""
+    return [
+        f"{name} is in settings and in space: a setting is fixed or searched, give one of them"
+        for name in settings
+        if name in space
+    ]
+
+
 def override(
     preset: Preset,
     settings: Mapping[str, Any],
@@ -319,6 +328,7 @@ def override(
     algo = algorithm(preset.algo)
     scoring = evaluation or {}
     problems = [f"settings {name}: {p}" for name, p in algo.problems(settings).items()]
+    problems += fixed_and_searched(settings, space)
     parameters = {name: p for name, p in preset.space.items() if name not in settings}
     for name, body in space.items():
         try:

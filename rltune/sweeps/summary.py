@@ -64,7 +64,7 @@ def finish(
         summary = job.conclude(folder, summary, callbacks)
     except NothingUsable as error:
         summary = replace(summary, unscored=error.unscored)
-        why = None if error.unscored else _why_nothing(summary.trials)
+        why = None if error.unscored else _why_nothing(summary.trials, job.task.outcome)
         nothing = NothingUsable(why or str(error), error.unscored)
     callbacks.notify(SweepEnded(summary))
     if nothing is not None:
@@ -83,14 +83,14 @@ def score_again(job: Job, folder: RunFolder, callbacks: Callbacks) -> None:
     finish(job, folder, callbacks, statuses, summary.stop_reason, summary.wall_seconds)
 
 
-def _why_nothing(trials: list[TrialOutcome]) -> str | None:
+def _why_nothing(trials: list[TrialOutcome], outcome: str) -> str | None:
     errors = [f"{trial.id}: {trial.error}" for trial in trials if trial.error]
     if trials and all(trial.status == DIVERGED for trial in trials):
         return (
             f"every trial diverged; {errors[0]}. Lower the learning rates, clip gradients "
             "(grad_clip), or look at the environment's rewards."
         )
-    return f"no trial left a policy behind; {errors[0]}" if errors else None
+    return f"no trial left a {outcome} behind; {errors[0]}" if errors else None
 
 
 def _trial_outcome(

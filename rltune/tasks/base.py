@@ -41,9 +41,11 @@ class Task(ABC):
         spec: the request.
         metric: what is tuned, selected and scored by; with its direction.
         evaluates: whether :meth:`conclude` plays episodes, which takes time.
+        outcome: what a trial leaves behind, in a word.
     """
 
     evaluates: ClassVar[bool] = False
+    outcome: ClassVar[str] = "policy"
 
     def __init__(self, spec: RunSpec) -> None:
         self.spec = spec

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rltune.catalog.presets import fixed_and_searched
 from rltune.envs import places
 from rltune.errors import BadInput, NothingUsable
 from rltune.options import Budget, Resources
@@ -43,6 +44,8 @@ class FunctionTask(Task):
     every run folder: it is the number of reports, unless a report sets it.
     """
 
+    outcome = "checkpoint"
+
     @property
     def trainable(self) -> type:
         """A trainable that reports what the function does."""
@@ -66,14 +69,7 @@ class FunctionTask(Task):
 
     def check_here(self, where: str) -> None:
         """Checks that the function can be imported, and called."""
-        place = self.spec.env_id
-        try:
-            found = places.find(place)
-        except Exception as error:  # a module may raise anything
-            raise BadInput(
-                f"{where}: {place} cannot be imported: {type(error).__name__}: {error}"
-            ) from error
-        check_callable(place, found)
+        _check_found(self.spec.env_id, where)
 
     def identity(self) -> dict[str, Any]:
         """The function, by its import path."""
@@ -96,6 +92,16 @@ class FunctionTask(Task):
             score=self.metric.of(record.means),
         )
         return replace(summary, best=best)
+
+
+def _check_found(place: str, where: str) -> None:
+    try:
+        found = places.find(place)
+    except Exception as error:  # a module may raise anything
+        raise BadInput(
+            f"{where}: {place} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    check_callable(place, found)
 
 
 def check_callable(place: str, found: Any) -> None:
@@ -138,10 +144,12 @@ def function_spec(
         BadInput: with what is wrong.
     """
     place = _place(function)
-    check_callable(place, places.find(place))
+    _check_found(place, "the request")
     searched = Space({name: parse_parameter(name, body) for name, body in space.items()})
     if wrong := sorted(TAKEN & {*searched, *(settings or {})}):
         raise BadInput(f"settings {', '.join(wrong)}: the name is taken; use another")
+    if wrong := fixed_and_searched(settings or {}, searched):
+        raise BadInput(wrong)
     if metric in RESERVED:
         raise BadInput(f"metric {metric}: rltune reports that itself; use another name")
     folder = Path(storage).expanduser().resolve()

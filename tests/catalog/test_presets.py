@@ -160,3 +160,10 @@ def test_a_rate_that_is_spent_before_the_budget_is_refused() -> None:
     assert catalog.override(preset, {}, {}, {"steps": 50_000}).budget.steps == 50_000
     slower = [[0, 1e-3], [150_000, 1e-4]]  # never at zero: it continues to learn
     assert catalog.override(preset, {"lr": slower}, {}, longer).settings["lr"] == slower
+
+
+@pytest.mark.fault(95)
+def test_a_setting_is_fixed_or_searched_and_not_both() -> None:
+    preset = catalog.preset("ppo", catalog.environment("cartpole"))
+    with pytest.raises(BadInput, match=r"lr is in settings and in space: .* give one of them"):
+        catalog.override(preset, {"lr": 1e-3}, {"lr": {"log": [1e-5, 1e-2]}}, {})

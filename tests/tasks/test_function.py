@@ -22,6 +22,8 @@ from rltune.cli.outcome import outcome as outcome_on_screen
 from rltune.cli.watch import LineWatcher
 from rltune.errors import BadInput
 from rltune.options import Resources
+from rltune.policies.evaluation import evaluate
+from rltune.request.replay import replay_spec
 from rltune.request.trust import check_trusted
 from rltune.runs import checkpoints, state_file
 from rltune.runs.checkpoints import STATE_FILE
@@ -216,6 +218,16 @@ def test_what_cannot_run_is_refused_at_once(tmp_path: Path) -> None:
         spec_of(tmp_path, None, json.dumps)
     with pytest.raises(BadInput, match="metric wall_seconds"):
         spec_of(tmp_path, None, metric="wall_seconds")
+    with pytest.raises(BadInput, match=r"functions:clim cannot be imported: AttributeError"):
+        spec_of(tmp_path, None, "functions:clim")
+    with pytest.raises(BadInput, match="lr is in settings and in space"):
+        function_spec(
+            functions.climb,
+            {"lr": {"uniform": [0, 1]}},
+            metric="height",
+            budget={},
+            settings={"lr": 0.5},
+        )
     with pytest.raises(BadInput, match="settings seed"):
         function_spec(functions.climb, {"seed": {"int": [1, 2]}}, metric="height", budget={})
 
@@ -239,3 +251,11 @@ def test_the_live_view_shows_the_metric(tmp_path: Path) -> None:
     watch.on_report(TrialReported(row))
     assert "function · climb" in watch.headline()
     assert "best 2.5 by t00" in watch.progress()
+
+
+def test_what_needs_a_policy_refuses_the_run_of_a_function(tmp_path: Path) -> None:
+    folder = RunFolder.create(spec_of(tmp_path, None))
+    folder.lock.release()
+    for use in (evaluate, replay_spec):
+        with pytest.raises(BadInput, match=r"tuned (the|a) function"):
+            use(folder)
