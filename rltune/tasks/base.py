@@ -10,7 +10,6 @@ from rltune.metric import Metric
 from rltune.runs.folder import RunFolder
 from rltune.runs.json_text import dumps, loads
 from rltune.runs.summary_record import Summary
-from rltune.schedulers import row
 from rltune.space import Space
 from rltune.spec import RunSpec
 
@@ -84,17 +83,12 @@ class Task(ABC):
         """The part of the space that a population may change while a trial trains."""
         return self.spec.space
 
-    @property
-    def steps_per_report(self) -> int:
-        """What a report adds to a trial's clock, about."""
-        return 1
-
     def checkpoint_frequency(self) -> int:
-        """Reports between two checkpoints, one an interval; 0 where the scheduler itself saves."""
-        budget = self.spec.budget
-        if row(budget.scheduler).population:
-            return 0
-        return max(1, round(budget.perturb_every / self.steps_per_report))
+        """Reports between two checkpoints; 0 where the scheduler or the trial says when.
+
+        A trial is saved once an interval of its clock, so that no failure costs it more.
+        """
+        return 0
 
     @property
     def notice(self) -> str:

@@ -15,6 +15,7 @@ from rltune.options import Budget, Resources
 from rltune.request.resolve import versions
 from rltune.runs.folder import BEST, RunFolder, check_name, default_name
 from rltune.runs.summary_record import BestPolicy, Summary
+from rltune.schedulers import row
 from rltune.space import Space, parse_parameter
 from rltune.spec import FUNCTION, RunSpec
 from rltune.tasks.base import Task
@@ -56,8 +57,11 @@ class FunctionTask(Task):
 
     def config(self, pauses: Sequence[int], cpus: float) -> dict[str, Any]:
         """What the trainable needs to know beside the settings; a pause costs it nothing."""
+        budget = self.spec.budget
         own = {
             "metric": self.metric.name,
+            # By the clock, of which a report may be any part. A population's scheduler saves.
+            "saved_every": 0 if row(budget.scheduler).population else budget.perturb_every,
             "settings": list(self.spec.settings),
             "needs": {**self.needs(), "CPU": cpus},
         }

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from ray import tune
 from ray.tune import PlacementGroupFactory
-from ray.tune.result import RESULT_DUPLICATE
+from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 
 from rltune.algorithms.trial_storage import TrialStorageMixin
 from rltune.envs import places
@@ -34,6 +34,7 @@ class Member:
         metric: the name of what is tuned.
         settings: those that the trial runs at.
         exploit: the last one of the trial; None where it had none.
+        saved_every: what the clock advances between two checkpoints; 0 where the scheduler saves.
         clock: of the trial, which an exploit does not change.
         counted: what the user's code counts: it comes with a donor's checkpoint.
         metrics: of the last report.
@@ -43,6 +44,7 @@ class Member:
     metric: str
     settings: Mapping[str, Any]
     exploit: Exploit | None
+    saved_every: int = 0
     clock: int = 0
     counted: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -82,7 +84,14 @@ class Member:
             row["diverged"] = self.diverged.to_dict()
         if result.get("done"):
             row["done"] = True
+        if result.get(SHOULD_CHECKPOINT) or self._is_due(self.counted - before):
+            row[SHOULD_CHECKPOINT] = True
         return row
+
+    def _is_due(self, advanced: int) -> bool:
+        """Whether an interval has ended within what the clock has just advanced."""
+        every = self.saved_every
+        return bool(every) and self.clock // every > (self.clock - advanced) // every
 
 
 def _number(value: Any) -> float | None:
@@ -117,7 +126,10 @@ class MemberMixin(TrialStorageMixin):
         own, exploit = config[OWN], config.get("exploit")
         settings = {name: config[name] for name in own["settings"]}
         self.member = Member(
-            own["metric"], settings, None if exploit is None else Exploit.from_dict(exploit)
+            own["metric"],
+            settings,
+            None if exploit is None else Exploit.from_dict(exploit),
+            own["saved_every"],
         )
         super().setup({**copy.deepcopy(settings), "seed": config["seed"]})  # type: ignore[misc]
 

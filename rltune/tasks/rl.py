@@ -18,6 +18,7 @@ from rltune.request.rehearsal import rehearse
 from rltune.request.resolve import check_simulator
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import Summary
+from rltune.schedulers import row
 from rltune.space import Space
 from rltune.spec import CANDIDATES
 from rltune.tasks.base import Task
@@ -48,7 +49,7 @@ class RLTask(Task):
             "ends_processes": True,
             "simulator": spec.env_options.simulator,
             "pauses": pauses,
-            "min_sample_timesteps_per_iteration": self.steps_per_report,
+            "min_sample_timesteps_per_iteration": self._steps_per_report,
         }
 
     @property
@@ -60,8 +61,15 @@ class RLTask(Task):
         """All but structural settings, which would need another network or environment."""
         return algorithm(self.spec.algo).mutable(self.spec.space)
 
+    def checkpoint_frequency(self) -> int:
+        """One checkpoint an interval; none where a population's scheduler saves its members."""
+        budget = self.spec.budget
+        if row(budget.scheduler).population:
+            return 0
+        return max(1, round(budget.perturb_every / self._steps_per_report))
+
     @property
-    def steps_per_report(self) -> int:
+    def _steps_per_report(self) -> int:
         """Environment steps between two reports, at least."""
         return int(self.spec.settings["min_sample_timesteps_per_iteration"])
 

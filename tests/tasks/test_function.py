@@ -192,6 +192,17 @@ def test_a_function_that_returns_ends_its_trial(tmp_path: Path, cluster_address:
 
 
 @pytest.mark.slow
+def test_a_function_with_its_own_clock_is_saved_once_an_interval(
+    tmp_path: Path, cluster_address: str
+) -> None:
+    clock = {"steps": 2_000, "perturb_every": 500}
+    folder, code = start(spec_of(tmp_path, cluster_address, functions.leaps, trials=1, **clock))
+    assert code == 0
+    saved = [folder.record(path).env_steps for path in folder.checkpoints_of("t00")]
+    assert saved == [500, 1_000, 1_500, 2_000]
+
+
+@pytest.mark.slow
 def test_a_number_that_is_not_finite_ends_its_trial(tmp_path: Path, cluster_address: str) -> None:
     folder, _ = start(spec_of(tmp_path, cluster_address, functions.dives, trials=1))
     last = folder.reports("t00")[-1]

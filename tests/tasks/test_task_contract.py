@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import functions
@@ -78,11 +77,6 @@ def test_a_trial_gets_its_cpus(spec: RunSpec) -> None:
     assert request.bundles[0]["CPU"] == 1.5
 
 
-def test_checkpoints_come_once_an_interval_unless_the_scheduler_saves(spec: RunSpec) -> None:
+def test_the_scheduler_of_a_population_saves_it(spec: RunSpec) -> None:
     assert spec.budget.scheduler in ("pb2", "pbt")
     assert task_of(spec).checkpoint_frequency() == 0
-    budget = replace(spec.budget, scheduler="asha")
-    task = task_of(replace(spec, budget=budget))
-    assert task.checkpoint_frequency() * task.steps_per_report == pytest.approx(
-        budget.perturb_every, abs=task.steps_per_report
-    )
