@@ -1,4 +1,4 @@
-"""Any metric, either way: whoever compares finds the better one."""
+"""Any metric, either way: every comparison finds the better one."""
 
 from __future__ import annotations
 

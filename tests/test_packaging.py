@@ -29,7 +29,7 @@ def python(request: pytest.FixtureRequest, wheel: Path, tmp_path: Path) -> str:
     home = tmp_path / "venv"
     _run(sys.executable, "-m", "venv", str(home))
     python = str(home / "bin" / "python")
-    # The dependencies come from the environment under test: only rltune itself is installed anew.
+    # The dependencies come from the environment under test: only rltune itself is installed again.
     (site,) = home.glob("lib/python*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     what = [str(wheel)] if request.param == "wheel" else ["-e", str(ROOT)]

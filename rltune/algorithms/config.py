@@ -23,8 +23,8 @@ class FlatConfigMixin:
         simulator: what steps the environments, "gymnasium" or "envpool", see rltune.envs.pool.
         exploit: set by a population's scheduler when the trial becomes a clone: ``donor``, the
             trial whose checkpoint it is restored from next, ``env_steps``, where its own clock
-            goes on, and ``own_checkpoint``, the folder of its own last one, or None. Restored from
-            a checkpoint of its own, a trial takes no notice of it.
+            continues, and ``own_checkpoint``, the folder of its own last one, or None. A trial that
+            is restored from a checkpoint of its own ignores it.
         pauses: environment steps at which a scheduler may pause the trial: it ends the episodes
             that are running there where its metrics would else favour short ones.
         env_timeout: seconds that one call of the environments may take before their process ends,

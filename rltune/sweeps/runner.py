@@ -189,7 +189,7 @@ def _train(
                 [events, TakeOver(signals), Quiet()],
             )
     if signals.interrupted:
-        raise Interrupted(f"go on with: rltune resume {folder.shown}")
+        raise Interrupted(f"continue with: rltune resume {folder.shown}")
     if stopper.fatal is not None:
         raise stopper.fatal
     return trials.statuses, stopper.reason, clock.seconds

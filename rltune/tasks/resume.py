@@ -13,10 +13,10 @@ from rltune.tasks import task_of
 
 
 def check_resumable(folder: RunFolder, force: bool = False) -> None:
-    """Raises BadInput for an unfinished run that cannot go on here and now.
+    """Raises BadInput for an unfinished run that cannot continue here and now.
 
     Args:
-        force: let a run go on whose space, settings or environment are no longer what they were.
+        force: let a run continue whose space, settings or environment are no longer what they were.
     """
     check_trusted(folder, resumes=True)
     task = task_of(folder.spec)
@@ -32,7 +32,7 @@ def check_resumable(folder: RunFolder, force: bool = False) -> None:
         if before.get(name) != now.get(name)
     ]
     if changed:
-        raise BadInput([*changed, "put it back, or go on all the same with `force=True`"])
+        raise BadInput([*changed, "put it back, or continue all the same with `force=True`"])
 
 
 def _as_now(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

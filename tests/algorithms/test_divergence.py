@@ -113,7 +113,7 @@ def test_a_learning_rate_far_too_high_is_a_divergence(algo: str, tmp_path: Path)
     assert result["diverged"]["what"] in ("loss", "gradient", "action", "observation")
     assert result["diverged"]["value"] in ("nan", "inf", "-inf")
     assert _finite(member)
-    # Its checkpoint says so, and whoever loads it has diverged too.
+    # Its checkpoint says so, and a trial that loads it has diverged too.
     member.save(str(tmp_path / "own"))
     record = loads((tmp_path / "own" / RECORD_FILE).read_text())
     assert record["diverged"] == result["diverged"]

@@ -1,4 +1,4 @@
-"""Environments that raise: made anew, or given up with the whole story."""
+"""Environments that raise: rebuilt, or given up with the whole story."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FAULTS 46 and 83: a checkpoint is data, whoever wrote it, or it is this user's own."""
+"""FAULTS 46 and 83: a checkpoint is data, whatever its origin, or it is this user's own."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def test_rewards_are_scaled_by_the_spread_of_their_discounted_sum() -> None:
     assert float(scale.var) == pytest.approx(returns.var(), rel=1e-4)
     wanted = np.clip(rewards[25:] / returns.std(), -10, 10)
     np.testing.assert_allclose(got[1], wanted, rtol=1e-4)
-    # Where the environments start anew, so does the sum.
+    # Where the environments start again, so does the sum.
     again = RewardScale()
     for _ in range(2):
         again.scaled([rewards[:1]], [_rollout(rewards[:1], ends[:1], False)], 0.9)

@@ -176,7 +176,7 @@ def test_observations_choose_the_preset() -> None:
     flat = catalog.preset("sac", catalog.environment("own:Endless"))
     assert "pixels" not in "".join(flat.sources.values())
     assert catalog.preset("ppo", catalog.environment("Blackjack-v1")).settings["frame_stack"] == 1
-    # A family's preset is not for whoever bears its name.
+    # A family's preset is not for an environment of the same name.
     assert not probe.has_images(envs.EnvInfo("Nowhere-v0", "Nowhere-v0", images=None))
 
 

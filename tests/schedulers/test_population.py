@@ -80,13 +80,13 @@ def test_no_member_falls_behind_while_it_waits(slots: int, tmp_path: Path) -> No
 
 
 def test_members_are_compared_at_the_same_age(tmp_path: Path) -> None:
-    """One slot: whoever has just trained has the highest return, and must not win by it."""
+    """One slot: the member that has just trained has the highest return, and must not win by it."""
     table = Table(tmp_path, by_number, slots=1, steps=4_000).run()
     assert [d.trial for d in table.told if d.env_steps == INTERVAL] == ["t00"]
 
 
 def test_equally_fast_members_exploit_without_waiting(tmp_path: Path) -> None:
-    """A slot each: whoever reports first at an age is compared at the age before."""
+    """A slot each: the member that reports first at an age is compared at the age before."""
     table = Table(tmp_path, by_number, slots=4, steps=10_000).run()
     assert {decision.trial for decision in table.told} >= {"t00"}
     assert len(table.told) >= 4

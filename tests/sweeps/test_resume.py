@@ -1,4 +1,4 @@
-"""Sweeps killed at any moment go on exactly where they were.
+"""Sweeps killed at any moment continue exactly where they were.
 
 The trainable is deterministic and runs one at a time, so that the order of reports is fixed: what
 a scheduler decides after a resume must equal what it decides in a sweep that was never killed.

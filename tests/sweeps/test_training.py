@@ -77,7 +77,7 @@ def test_every_seed_trains_and_is_scored_on_seeds_of_its_own(good: RunFolder) ->
     again = evaluation.score_of(good, good.path / last["checkpoint"], last["evaluation"]["seeds"])
     assert again.mean == last["score"]
     assert not list(spec.space)
-    # A seed ends at its target by itself: the others go on.
+    # A seed ends at its target by itself: the others continue.
     assert summary["stop_reason"] == "target"
     assert len({seed["env_steps"] for seed in summary["seeds"]}) > 1
 

@@ -119,5 +119,5 @@ def test_a_signal_while_ray_starts_ends_the_sweep(
     done = process.end(60)
     assert done.returncode == 130, done.stderr
     assert "Traceback" not in done.stderr
-    assert "go on with" not in done.stdout + done.stderr
+    assert "ontinue with" not in done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []
