@@ -20,9 +20,15 @@ ROOT = Path(__file__).resolve().parents[1]
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def import_path(*folders: Path) -> str:
+    """PYTHONPATH with folders in front, before what packages may be installed in."""
+    inherited = os.environ.get("PYTHONPATH")
+    return os.pathsep.join([*map(str, folders), *([inherited] if inherited else [])])
+
+
 def environment() -> dict[str, str]:
     """The environment of a rltune process: this checkout importable, no terminal."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", "TERM": "dumb"}
+    return {**os.environ, "PYTHONPATH": import_path(ROOT), "COLUMNS": "120", "TERM": "dumb"}
 
 
 def run_rltune(
@@ -100,7 +106,7 @@ def cluster_address() -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = f"start --head --block --num-cpus 2 --include-dashboard false --port {port}".split()
-    paths = os.pathsep.join((str(ROOT), str(Path(__file__).parent)))
+    paths = import_path(ROOT, Path(__file__).parent)
     head = subprocess.Popen(
         [str(Path(sys.executable).with_name("ray")), *words, "--disable-usage-stats"],
         env={**environment(), **CLUSTER, "PYTHONPATH": paths},

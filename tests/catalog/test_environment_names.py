@@ -11,7 +11,7 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 import shapes
-from conftest import ROOT, Cli, run_rltune
+from conftest import ROOT, Cli, import_path, run_rltune
 
 from rltune import catalog, envs
 from rltune.algorithms import env_creator
@@ -22,7 +22,7 @@ from rltune.request import secrets
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
 
-PATHS = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
+PATHS = {"PYTHONPATH": import_path(ROOT, ROOT / "tests")}
 
 
 def refused(name: object, imports: tuple[str, ...] = ()) -> str:

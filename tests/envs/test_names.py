@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import own
 import pytest
-from conftest import ROOT, run_rltune
+from conftest import ROOT, import_path, run_rltune
 
 import rltune
 from rltune import catalog, envs
@@ -36,7 +35,7 @@ def test_a_missing_package_is_named_with_its_command(
 ) -> None:
     gone = f"raise ModuleNotFoundError({f'No module named {package}'!r}, name={package!r})\n"
     (tmp_path / f"{package}.py").write_text(gone)
-    paths = {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
+    paths = {"PYTHONPATH": import_path(tmp_path, ROOT)}
     done = run_rltune(tmp_path, "ppo", name, "--dry-run", variables=paths)
     assert done.returncode == 2, done.stderr
     assert f"pip install 'rltune[{extra}]'" in " ".join(done.stderr.split())
@@ -46,7 +45,7 @@ def test_a_missing_package_is_named_with_its_command(
 def test_the_list_needs_no_package(tmp_path: Path) -> None:
     for package in ("Box2D", "mujoco", "ale_py", "minigrid", "cv2", "pygame"):
         (tmp_path / f"{package}.py").write_text("raise ModuleNotFoundError\n")
-    paths = {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
+    paths = {"PYTHONPATH": import_path(tmp_path, ROOT)}
     done = run_rltune(tmp_path, "list", "environments", "--json", variables=paths)
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in envs.INFOS)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT, import_path
 from conftest import run_rltune as run_plainly
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -214,7 +215,7 @@ def test_every_command_under_next_trains_the_same_environment(tmp_path: Path) ->
     shown = done.stdout.partition("Next\n")[2].splitlines()
     assert [line.split()[1] for line in shown] == ["board", "evaluate", "train"]
     spec = RunFolder.open(tmp_path / "my runs" / "a").spec
-    paths = {"PYTHONPATH": f"{tmp_path}:{Path(toml.__file__).parents[2]}"}
+    paths = {"PYTHONPATH": import_path(tmp_path, ROOT)}
     scored = run_plainly(tmp_path, *shlex.split(shown[1])[1:], "--json")
     assert scored.returncode == 0, scored.stderr
     assert '"mean": 7.0' in scored.stdout
