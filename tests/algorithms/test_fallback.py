@@ -163,7 +163,6 @@ def test_noisy_networks_need_the_array_engine() -> None:
 
 
 @pytest.mark.fault(73)
-@pytest.mark.filterwarnings("ignore:.*Overriding environment rllib")  # RLlib's own, each time
 @pytest.mark.parametrize(
     ("env", "env_config", "length"),
     [("shapes:Needs", {"length": 7}, 7), ("shapes:Maze", {"max_episode_steps": 6}, 6)],
