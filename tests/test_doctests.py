@@ -18,7 +18,8 @@ MODULES = (
     "rltune.callbacks.base",
     "rltune.envs",
     "rltune.errors",
-    "rltune.space",
+    "rltune.space.parse",
+    "rltune.space.search_space",
     "rltune.statistics",
 )
 

@@ -48,7 +48,7 @@ def _run(*command: str, cwd: Path | None = None) -> str:
 
 def test_the_wheel_holds_code_environments_and_presets(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"rltune/__main__.py", "rltune/envs/__init__.py", "rltune/space.py"} <= names
+    assert {"rltune/__main__.py", "rltune/envs/__init__.py", "rltune/space/__init__.py"} <= names
     assert {"rltune/presets/dqn/default.toml", "rltune/presets/ppo/cartpole.toml"} <= names
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"rltune"}

@@ -1,0 +1,33 @@
+"""The search space: one definition, compiled for every scheduler and searcher.
+
+A space maps the name of a setting to a :class:`Parameter`. Each parameter knows its domain, its
+scale (the unit interval it is searched on) and the step PBT takes on it, so that schedulers and
+searchers do not depend on its kind. In TOML, and in Python, a parameter is a one-key table::
+
+    lr = { log = [1e-5, 1e-2], default = 1e-3 }
+    gamma = { one_minus_log = [0.9, 0.9999] }
+    train_batch_size = { pow2 = [32, 256] }
+    fcnet_activation = { choice = ["relu", "tanh"] }
+"""
+
+from __future__ import annotations
+
+from rltune.space.constraints import Constraint
+from rltune.space.parameters import KINDS, Choice, Int, Log, OneMinusLog, Parameter, Pow2, Uniform
+from rltune.space.parse import parse_parameter
+from rltune.space.search_space import MAX_REJECTIONS, Space
+
+__all__ = [
+    "KINDS",
+    "MAX_REJECTIONS",
+    "Choice",
+    "Constraint",
+    "Int",
+    "Log",
+    "OneMinusLog",
+    "Parameter",
+    "Pow2",
+    "Space",
+    "Uniform",
+    "parse_parameter",
+]
