@@ -143,6 +143,7 @@ def stock_sweep(task: Task, side: str, seed: int, storage: str) -> Outcome:
     """Runs a ``tune.Tuner`` with one of Tune's own schedulers."""
     from rltune import algorithms, schedulers, searchers
     from rltune.request.resolve import make_spec
+    from rltune.searchers.history import History
     from rltune.sweeps import ray_session
     from rltune.tasks.rl import RLTask
 
@@ -152,7 +153,7 @@ def stock_sweep(task: Task, side: str, seed: int, storage: str) -> Outcome:
 
     spec = make_spec("ppo", task.env, **task.request(side.split("-")[1], seed, storage))
     searcher = searchers.build(spec)
-    points = [searchers.starting_point(spec, searcher, n) for n in range(task.members)]
+    points = [searchers.starting_point(spec, searcher, n, History()) for n in range(task.members)]
     searched = {*spec.space, "seed"}
     scheduler, reports = stock_scheduler(side, spec), Reports(task.steps)
     random.seed(seed)  # Tune's schedulers draw from the global generators

@@ -79,7 +79,7 @@ def _schedulers(storage: Path) -> Rows:
 
 
 def _searchers(storage: Path) -> Rows:
-    return [{"name": name, "what": doc} for name, doc in SEARCHERS.items()]
+    return [{"name": name, "what": row.doc, "state": row.state} for name, row in SEARCHERS.items()]
 
 
 def _runs(storage: Path) -> Rows:

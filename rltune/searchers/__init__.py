@@ -7,18 +7,56 @@ Importing the table loads nothing heavy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rltune.errors import unknown
+from rltune.errors import BadInput, unknown
 
 if TYPE_CHECKING:
+    from rltune.searchers.history import History
     from rltune.spec import RunSpec
 
-SEARCHERS: dict[str, str] = {
-    "random": "the preset's defaults first, then random draws, each on its parameter's own scale",
-    "sobol": "a scrambled Sobol sequence: covers the space more evenly than random draws",
+
+@dataclass(frozen=True)
+class SearcherRow:
+    """One line of the table.
+
+    Attributes:
+        doc: what it is, in a few words.
+        extra: rltune's optional extra that installs its library; empty where it needs none.
+        modules: what has to be importable.
+        broken: why it cannot run, and what works instead; empty for one that can.
+    """
+
+    doc: str
+    extra: str = ""
+    modules: tuple[str, ...] = ()
+    broken: str = ""
+
+    @property
+    def state(self) -> str:
+        """Its state on this installation: "ready", or what is missing."""
+        if self.broken:
+            return self.broken
+        missing = [name for name in self.modules if find_spec(name) is None]
+        return f"pip install 'rltune[{self.extra}]'" if missing else READY
+
+
+READY = "ready"
+
+SEARCHERS: dict[str, SearcherRow] = {
+    "random": SearcherRow(
+        "the preset's defaults first, then random draws, each on its parameter's own scale"
+    ),
+    "sobol": SearcherRow(
+        "a scrambled Sobol sequence: covers the space more evenly than random draws"
+    ),
+    "grid": SearcherRow("every combination of a few values of each setting"),
+    "tpe": SearcherRow(
+        "Optuna's tree-structured Parzen estimator (Bergstra et al. 2011)", "optuna", ("optuna",)
+    ),
 }
 
 
@@ -26,55 +64,52 @@ class Searcher(Protocol):
     """Chooses the settings that trials start with, one trial after the other.
 
     A searcher is built from a :class:`rltune.spec.RunSpec`: ``spec.space`` says what is searched,
-    ``spec.settings`` holds every setting that is not, ``spec.seed`` seeds all random draws. It is
-    asked for one suggestion after the other; trials that it suggested may end in between, in any
-    order. Points that a user gives come first, and the searcher never hears of them until they end.
+    ``spec.settings`` holds every setting that is not, ``spec.seed`` seeds all random draws.
 
     ``tests/searchers/test_searcher_contract.py`` holds every searcher of the table to this:
 
     - *Space*: a suggestion has exactly the names in ``spec.space``, lies in it and keeps its
       constraints, which may also concern ``spec.settings``.
-    - *Determined*: the same seed and the same calls give the same suggestions.
-    - *Saved state*: a searcher that is built again and given its saved state suggests what the
-      first one would have.
+    - *Memory*: a suggestion follows from the seed, its number and the history alone, which the
+      sweep keeps. Another searcher that is built from the same request and asked with the same
+      number and history gives the same answer: this is how a sweep is resumed.
+    - *Quiet*: global random generators are left as they were.
 
-    A searcher that does not learn from results is a
-    :class:`rltune.searchers.counting.CountingSearcher` with one method.
+    A searcher that wraps a library is a :class:`rltune.searchers.library.LibrarySearcher`.
 
     Example:
         >>> from rltune.request.resolve import make_spec
+        >>> from rltune.searchers.history import History
         >>> searcher = build(make_spec("ppo", "cartpole", searcher="random"))
-        >>> values = searcher.suggest()
-        >>> searcher.completed(values, score=21.0)
+        >>> history = History()
+        >>> history.started("t00", searcher.suggest(0, history), seed=1)
+        >>> history.reported("t00", 5_000, score=21.0)
+        >>> history.ended("t00")
+        >>> values = searcher.suggest(1, history)
     """
 
-    def suggest(self) -> dict[str, Any]:
-        """The searched settings of the next trial.
+    def suggest(self, number: int, history: History) -> dict[str, Any]:
+        """The searched settings of a new trial.
+
+        Args:
+            number: how many suggestions the sweep was given before this one. Trials that start
+                from points of the user's are in the history, and are not counted.
+            history: every trial so far; those that still run are pending.
 
         Raises:
             BadInput: no values keep the constraints of the space.
         """
 
-    def completed(self, values: Mapping[str, Any], score: float | None) -> None:
-        """Notifies of a trial's end.
-
-        Args:
-            values: the searched settings that it started with, as :meth:`suggest` returned them
-                or as a user gave them.
-            score: its last one, larger is better; None where it has none, or failed.
-        """
-
-    def get_state(self) -> dict[str, Any]:
-        """Everything that later suggestions depend on, as JSON holds it."""
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Continues exactly where :meth:`get_state` was called."""
-
 
 def check(name: str) -> None:
-    """Raises BadInput when there is no such searcher; names the nearest."""
+    """Raises BadInput for a searcher that cannot run here; says what to install or to use."""
     if name not in SEARCHERS:
         raise unknown("searcher", name, SEARCHERS)
+    row = SEARCHERS[name]
+    if row.broken:
+        raise BadInput(f"searcher {name}: {row.broken}")
+    if row.state != READY:
+        raise BadInput(f"searcher {name} needs its library: {row.state}")
 
 
 def build(spec: RunSpec) -> Searcher:
@@ -84,14 +119,16 @@ def build(spec: RunSpec) -> Searcher:
     return searcher
 
 
-def starting_point(spec: RunSpec, searcher: Searcher, index: int) -> dict[str, Any]:
-    """Settings and seed of a new trial.
+def starting_point(
+    spec: RunSpec, searcher: Searcher, index: int, history: History
+) -> dict[str, Any]:
+    """Settings and seed of trial number ``index``.
 
-    A given point while there is one, then the searcher's.
+    A given point while there is one, then the searcher's suggestion.
     """
     if index < len(spec.points):
         defaults = {name: spec.settings[name] for name in spec.space}
         searched = {**defaults, **spec.points[index]}
     else:
-        searched = searcher.suggest()
+        searched = searcher.suggest(index - len(spec.points), history)
     return {**spec.settings, **searched, "seed": spec.trial_seed(index)}

@@ -6,18 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from rltune.searchers.counting import CountingSearcher
+from rltune.searchers.history import History
 from rltune.spec import RunSpec
 
 
-class RandomSearcher(CountingSearcher):
+class RandomSearcher:
     """Configurations in a fixed order, drawn from the sweep's seed alone."""
 
-    def at(self, index: int) -> dict[str, Any]:
+    def __init__(self, spec: RunSpec) -> None:
+        self.spec = spec
+
+    def suggest(self, number: int, history: History) -> dict[str, Any]:
         """The preset's own for the first trial, a draw for every other."""
-        if index == 0:
+        if number == 0:
             return {name: self.spec.settings[name] for name in self.spec.space}
-        rng = np.random.default_rng([self.spec.seed, 0, index])
+        rng = np.random.default_rng([self.spec.seed, 0, number])
         return self.spec.space.sample(rng, self.spec.settings)
 
 

@@ -9,28 +9,28 @@ import numpy as np
 from scipy.stats.qmc import Sobol
 
 from rltune.errors import BadInput
-from rltune.searchers.counting import CountingSearcher
+from rltune.searchers.history import History
 from rltune.space import MAX_REJECTIONS
 from rltune.spec import RunSpec
 
 
-class SobolSearcher(CountingSearcher):
+class SobolSearcher:
     """Points that fill the space evenly; those that break a constraint are passed over."""
 
     def __init__(self, spec: RunSpec) -> None:
-        super().__init__(spec)
+        self.spec = spec
         self._points = self._allowed()
         self._drawn: list[dict[str, Any]] = []
 
-    def at(self, index: int) -> dict[str, Any]:
-        """The point of a number.
+    def suggest(self, number: int, history: History) -> dict[str, Any]:
+        """Point number ``number`` of the sequence.
 
         Raises:
             BadInput: hardly a point of the space keeps its constraints.
         """
-        while len(self._drawn) <= index:
+        while len(self._drawn) <= number:
             self._drawn.append(next(self._points))
-        return self._drawn[index]
+        return self._drawn[number]
 
     def _allowed(self) -> Iterator[dict[str, Any]]:
         space = self.spec.space

@@ -161,16 +161,20 @@ def _train(
         scheduler = job.scheduler(context)
         parts: dict[str, Stateful] = {
             "scheduler": scheduler,
-            "searcher": job.searcher,
+            "history": job.history,
             "ending": stopper,
             "recorder": decisions,
         }
         state = SweepState(folder, job.task.fingerprint(), trials, parts)
         state.restore()
+        job.history.read_scores(folder)
         source = TrialSource(spec, job, trials)
 
         def decided(new: Sequence[Decision]) -> None:
             decisions.add(new)
+            for decision in new:
+                if decision.kind == "stop":
+                    job.history.stopped(decision.trial)
             if any(decision.kind == "exploit" for decision in new):
                 state.write()  # an exploit is saved before it takes effect
 

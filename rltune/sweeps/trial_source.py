@@ -28,10 +28,11 @@ class TrialSource(SearchAlgorithm):
     def __init__(self, spec: RunSpec, job: Job, trials: TrialTable) -> None:
         self._spec = spec
         self._job = job
+        self._history = job.history
         self._trials = trials
         self._restored = list(trials.unfinished)
         self._count = trials.handed_out
-        self._running: dict[str, dict[str, Any]] = {}
+        self._running: set[str] = set()
         self._given_up = False
 
     def add_configurations(self, experiments: Any) -> None:
@@ -52,15 +53,18 @@ class TrialSource(SearchAlgorithm):
             return self._again(self._restored.pop(0))
         if self._count >= self._spec.budget.trials:
             return None
+        name = f"t{self._count:02d}"
         settings = self._job.starting_point(self._count)
-        trial = self._make(f"t{self._count:02d}", settings)
+        searched = {key: settings[key] for key in self._spec.space}
+        self._history.started(name, searched, settings["seed"])
+        trial = self._make(name, settings)
         self._count += 1
         self._trials.added(trial)
         return trial
 
     def _make(self, name: str, config: dict[str, Any]) -> Trial:
         trial = self._factory.make(name, config)
-        self._running[name] = config
+        self._running.add(name)
         return trial
 
     def _again(self, entry: Entry) -> Trial:
@@ -78,11 +82,19 @@ class TrialSource(SearchAlgorithm):
         self._trials.added(trial, entry)
         return trial
 
-    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """One more has ended."""
-        config = self._running.pop(trial_id, {})
-        values = {name: config.get(name) for name in self._spec.space}
-        self._job.searcher.completed(values, self._spec.goal.score_of(result or {}))
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """A trial reported and trains on."""
+        self._history.reported(trial_id, result[TIME], self._spec.goal.score_of(result))
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """One more has ended, perhaps while it waited for its next start."""
+        self._running.discard(trial_id)
+        if result and TIME in result:
+            self.on_trial_result(trial_id, result)
+        failed = error or "diverged/what" in (result or {})
+        self._history.ended(trial_id, failed)
 
     def is_finished(self) -> bool:
         """Whether every trial has been handed out and has ended, or Tune ends the sweep."""

@@ -12,6 +12,7 @@ from rltune.policies.evaluation import evaluate, evaluation_seeds, selection_see
 from rltune.policies.scoring import play
 from rltune.request.resolve import make_spec
 from rltune.searchers import build, starting_point
+from rltune.searchers.history import History
 from rltune.spec import (
     FIRST_EVALUATION_SEED,
     FIRST_FRESH_SEED,
@@ -60,7 +61,7 @@ def test_training_selection_and_evaluation_never_share_a_seed(tmp_path: object) 
     assert len(set(seeds)) == 100
     assert min(seeds) >= FIRST_EVALUATION_SEED
     searcher = build(spec)
-    training = [starting_point(spec, searcher, index)["seed"] for index in range(50)]
+    training = [starting_point(spec, searcher, index, History())["seed"] for index in range(50)]
     # Environments count on from their trial's seed: far less than the gap between the ranges.
     assert max(training) < MAX_TRIAL_SEED < FIRST_FRESH_SEED
     job = job_of(spec, JobSpec("train"))

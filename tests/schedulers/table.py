@@ -17,6 +17,7 @@ from rltune.schedulers import build
 from rltune.schedulers.base import TIME, Action, SchedulerContext
 from rltune.searchers import build as build_searcher
 from rltune.searchers import starting_point
+from rltune.searchers.history import History
 from rltune.tasks.rl import RLTask
 
 REPORT = 250
@@ -83,7 +84,8 @@ class Table:
         self.scheduler = self.build(context)
         searcher = build_searcher(self.spec)
         self.trials = [
-            Trial(f"t{n:02d}", starting_point(self.spec, searcher, n)) for n in range(members)
+            Trial(f"t{n:02d}", starting_point(self.spec, searcher, n, History()))
+            for n in range(members)
         ]
         self.by_name = {trial.trial_id: trial for trial in self.trials}
         for trial in self.trials:

@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from rltune import schedulers, searchers
+from rltune import schedulers
 from rltune.callbacks.base import Callbacks
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import Summary
 from rltune.schedulers.base import Scheduler, SchedulerContext
+from rltune.searchers.history import History
 from rltune.spec import JobSpec, RunSpec
 from rltune.tasks import task_of
 
@@ -22,7 +23,7 @@ class Job(ABC):
         task: what the trials train.
         first_wins: whether the first trial at the target ends the run, or itself alone.
         keeps_every_policy: whether the policies of all checkpoints are kept: they are a curve.
-        searcher: suggests settings, and is notified of trials that have ended.
+        history: every trial so far; what starting points may depend on.
     """
 
     first_wins: ClassVar[bool]
@@ -32,7 +33,7 @@ class Job(ABC):
         self.spec = spec
         self.asked = job
         self.task = task_of(spec)
-        self.searcher = searchers.build(spec)
+        self.history = History()
 
     @abstractmethod
     def starting_point(self, index: int) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from rltune import searchers
 from rltune.callbacks.base import Callbacks
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import Summary
-from rltune.searchers import starting_point
+from rltune.spec import JobSpec, RunSpec
 from rltune.sweeps.jobs.base import Job
 
 
@@ -17,9 +18,13 @@ class Sweep(Job):
     first_wins = True
     keeps_every_policy = False
 
+    def __init__(self, spec: RunSpec, job: JobSpec) -> None:
+        super().__init__(spec, job)
+        self.searcher = searchers.build(spec)
+
     def starting_point(self, index: int) -> dict[str, Any]:
         """A given point while there is one, then the searcher's suggestions."""
-        return starting_point(self.spec, self.searcher, index)
+        return searchers.starting_point(self.spec, self.searcher, index, self.history)
 
     def conclude(self, folder: RunFolder, summary: Summary, callbacks: Callbacks) -> Summary:
         """The best that was found, as the task has it."""

@@ -1,0 +1,172 @@
+"""What a sweep has tried so far: the whole memory of a searcher."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from rltune.runs.folder import RunFolder
+
+Status = Literal["running", "ended", "stopped", "failed"]
+
+
+@dataclass
+class PastTrial:
+    """A trial as a searcher sees it.
+
+    Attributes:
+        id: its name; of a trial of a former run, ``run/t03``.
+        settings: the searched settings that it started with.
+        seed: its training seed.
+        status: "running": nothing is known for good, the suggestion is pending; "ended": at its
+            budget or by itself; "stopped" early, by the scheduler; "failed": an error, or a number
+            that was not finite.
+        ended_before: how many trials the sweep had started when it ended; None while it runs. Of
+            trials that ended before the same number nobody knows which ended first.
+        scores: the score of each report by the trial's clock, larger is better; None where a
+            report had none.
+    """
+
+    id: str
+    settings: Mapping[str, Any]
+    seed: int = 0
+    status: Status = "running"
+    ended_before: int | None = None
+    scores: dict[int, float | None] = field(default_factory=dict)
+
+    @property
+    def score(self) -> float | None:
+        """The last finite score, larger is better; None where there is none, or it failed."""
+        return None if self.status == "failed" else self.last
+
+    @property
+    def last(self) -> float | None:
+        """The last finite score, whatever became of the trial."""
+        return next(filter(_is_finite, reversed(self.scores.values())), None)
+
+    @property
+    def clock(self) -> int:
+        """Its age in environment steps at the last report; 0 before the first."""
+        return next(reversed(self.scores), 0)
+
+
+class History:
+    """Every trial that a sweep has started, in that order, and those of former runs before them.
+
+    It is part of a sweep's saved state, without the scores: a resume reads those from the trials'
+    reports. A searcher therefore needs no state of its own: see
+    :class:`rltune.searchers.Searcher`.
+
+    >>> history = History()
+    >>> history.started("t00", {"lr": 1e-3}, seed=7)
+    >>> history.started("t01", {"lr": 1e-4}, seed=8)
+    >>> history.reported("t00", 500, 21.0)
+    >>> history.ended("t00")
+    >>> [(trial.id, trial.status, trial.score) for trial in history.trials]
+    [('t00', 'ended', 21.0), ('t01', 'running', None)]
+    >>> [trial.status for trial in history.before(1).trials]
+    ['running']
+
+    Args:
+        former: trials of earlier runs.
+    """
+
+    def __init__(self, former: Iterable[PastTrial] = ()) -> None:
+        self._former = list(former)
+        self._own: dict[str, PastTrial] = {}
+        self._stopped: set[str] = set()
+
+    @property
+    def trials(self) -> list[PastTrial]:
+        """Every trial: first those of former runs, then the sweep's in the order of their start."""
+        return [*self._former, *self._own.values()]
+
+    @property
+    def running(self) -> list[PastTrial]:
+        """Trials whose outcome is not known yet."""
+        return [trial for trial in self._own.values() if trial.status == "running"]
+
+    @property
+    def over(self) -> list[PastTrial]:
+        """Trials whose outcome is known."""
+        return [trial for trial in self.trials if trial.status != "running"]
+
+    def __len__(self) -> int:
+        """Trials that this sweep has started."""
+        return len(self._own)
+
+    def before(self, count: int) -> History:
+        """The history as it was when ``count`` trials of this sweep had started.
+
+        Scores of trials that still ran then are left out.
+        """
+        past = History(self._former)
+        for trial in list(self._own.values())[:count]:
+            known = trial.ended_before is not None and trial.ended_before <= count
+            then = trial if known else PastTrial(trial.id, trial.settings, trial.seed)
+            past._own[trial.id] = then
+        return past
+
+    # What happens to a trial ------------------------------------------------------------------
+
+    def started(self, trial: str, settings: Mapping[str, Any], seed: int) -> None:
+        """Notes a new trial and the searched settings that it starts with."""
+        self._own[trial] = PastTrial(trial, dict(settings), seed)
+
+    def reported(self, trial: str, env_steps: int, score: float | None) -> None:
+        """Notes a report; a trial that was taken back to a checkpoint reports it again."""
+        past = self._own.get(trial)
+        if past is not None and past.status == "running":
+            later = [clock for clock in past.scores if clock >= env_steps]
+            for clock in later:
+                del past.scores[clock]
+            past.scores[env_steps] = score
+
+    def stopped(self, trial: str) -> None:
+        """Notes that a scheduler has decided to end a trial, which it will do next."""
+        self._stopped.add(trial)
+
+    def ended(self, trial: str, failed: bool = False) -> None:
+        """Notes that a trial is over."""
+        if (past := self._own.get(trial)) is not None:
+            stopped = trial in self._stopped
+            past.status = "failed" if failed else "stopped" if stopped else "ended"
+            past.ended_before = len(self._own)
+
+    # A resume ---------------------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything but the scores of this sweep's trials, as JSON holds it."""
+        return {
+            "trials": [
+                {name: value for name, value in vars(trial).items() if name != "scores"}
+                for trial in self._own.values()
+            ]
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Continues where :meth:`get_state` was called; the scores are read later."""
+        self._own = {body["id"]: PastTrial(**body) for body in state["trials"]}
+
+    def read_scores(self, folder: RunFolder) -> None:
+        """Reads the scores of the sweep's trials from their reports."""
+        for trial in self._own.values():
+            trial.scores = dict(scores_of(folder, trial.id))
+
+
+def scores_of(folder: RunFolder, trial: str) -> Iterator[tuple[int, float | None]]:
+    """The score of each report of a trial by its clock, larger is better."""
+    goal = folder.spec.goal
+    return ((row.env_steps, goal.score_of(row.measured)) for row in folder.reports(trial))
+
+
+def former_trials(folder: RunFolder, trials: Iterable[PastTrial]) -> Iterator[PastTrial]:
+    """Trials of another run, named after it."""
+    for trial in trials:
+        yield replace(trial, id=f"{folder.path.name}/{trial.id}", ended_before=0)
+
+
+def _is_finite(score: float | None) -> bool:
+    return score is not None and math.isfinite(score)

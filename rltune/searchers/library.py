@@ -1,0 +1,228 @@
+"""What searchers share that ask a library of the field: one cube, one way to tell what is known.
+
+A library never sees a parameter's own scale. Numbers are positions on the unit interval, as
+:class:`rltune.space.Space` maps them, choices are categories: whether a library knows logarithms,
+powers of two, steps or constraints makes no difference to a user.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from rltune.searchers.history import History, PastTrial
+from rltune.space import Choice, Space
+from rltune.spec import RunSpec
+
+#: Points that a library proposes for one trial before a random one that keeps the constraints is
+#: taken.
+PROPOSALS = 20
+
+
+@dataclass(frozen=True)
+class Point:
+    """Settings as a library sees them.
+
+    Attributes:
+        units: position of each number in [0, 1].
+        options: index of the option of each choice.
+    """
+
+    units: tuple[float, ...]
+    options: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A point with what is known of it.
+
+    Attributes:
+        trial: with its status and the scores of its reports.
+        score: the last finite one, larger is better; None where the trial failed, reported none,
+            or the point breaks a constraint.
+    """
+
+    point: Point
+    trial: PastTrial
+    score: float | None
+
+
+class Cube:
+    """A space as a library sees it.
+
+    Attributes:
+        numbers: parameters on the unit interval, by name.
+        choices: how many options each choice has, by name.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._choices = {name: p for name, p in space.items() if isinstance(p, Choice)}
+        self.choices = {name: len(p.options) for name, p in self._choices.items()}
+        self.numbers = [name for name in space if name not in self._choices]
+
+    def encode(self, settings: Mapping[str, Any]) -> Point:
+        """The point of settings.
+
+        Raises:
+            ValueError: a value is not an option of its choice.
+        """
+        units = (self._space[name].to_unit(settings[name]) for name in self.numbers)
+        options = (choice.index(settings[name]) for name, choice in self._choices.items())
+        return Point(tuple(map(float, units)), tuple(options))
+
+    def decode(self, point: Point) -> dict[str, Any]:
+        """The settings of a point; positions outside [0, 1] are clipped."""
+        numbers = zip(self.numbers, point.units, strict=True)
+        options = zip(self._choices.items(), point.options, strict=True)
+        values = {name: self._space[name].from_unit(float(unit)) for name, unit in numbers}
+        values |= {name: choice.options[int(index)] for (name, choice), index in options}
+        return {name: values[name] for name in self._space}
+
+    def snapped(self, point: Point) -> Point:
+        """The point that a proposal is tried at: a whole number has only a few positions."""
+        return self.encode(self.decode(point))
+
+
+class LibrarySearcher(ABC):
+    """Asks a library for each suggestion, told all that the history holds.
+
+    The first suggestion is the space's defaults where every parameter has one. A proposal that
+    breaks a constraint is told to the library as failed, and it is asked again.
+
+    Attributes:
+        cube: the space as the library sees it.
+    """
+
+    def __init__(self, spec: RunSpec) -> None:
+        self.spec = spec
+        self.space = spec.space
+        self.cube = Cube(spec.space)
+
+    @abstractmethod
+    def propose(self, seed: int, tried: Sequence[Tried], running: Sequence[Point]) -> Point:
+        """The library's proposal, a function of its arguments alone.
+
+        Args:
+            seed: of all random draws.
+            tried: points whose outcome is known, in the order in which they were suggested.
+            running: points that are being tried.
+        """
+
+    def suggest(self, number: int, history: History) -> dict[str, Any]:
+        """The defaults first, then what the library proposes."""
+        fixed = self.spec.settings
+        if number == 0 and len(self.space.defaults()) == len(self.space):
+            return self.space.defaults()
+        tried = self.tried(history)
+        running = [self.cube.encode(trial.settings) for trial in history.running]
+        for attempt in range(PROPOSALS):
+            seed = self._seed(number, attempt)
+            with quiet(seed):
+                point = self.cube.snapped(self.propose(seed, tried, running))
+            values = self.cube.decode(point)
+            if not self.space.broken({**fixed, **values}):
+                return values
+            tried = [*tried, Tried(point, PastTrial("", values, status="failed"), None)]
+        rng = np.random.default_rng([self.spec.seed, 0, number])
+        return self.space.sample(rng, fixed)
+
+    def tried(self, history: History) -> list[Tried]:
+        """Every trial whose outcome is known and whose settings lie in the space."""
+        return [
+            Tried(self.cube.encode(trial.settings), trial, trial.score)
+            for trial in history.over
+            if all(p.contains(trial.settings.get(name)) for name, p in self.space.items())
+        ]
+
+    def _seed(self, number: int, attempt: int) -> int:
+        rng = np.random.default_rng([self.spec.seed, 6, number, attempt])
+        return int(rng.integers(2**31))
+
+
+class SequentialSearcher(LibrarySearcher):
+    """Asks a library whose state follows from all calls before, in their order.
+
+    Where the library's present state is not that of the history, after a resume, the calls are
+    made once more: :meth:`rltune.searchers.history.History.before` knows what was told when.
+    """
+
+    def __init__(self, spec: RunSpec) -> None:
+        super().__init__(spec)
+        self._next: int | None = None
+        self._told: set[str] = set()
+
+    @abstractmethod
+    def start(self, seed: int) -> None:
+        """Begins a new search."""
+
+    @abstractmethod
+    def ask(self) -> Point:
+        """The library's next proposal."""
+
+    @abstractmethod
+    def tell(self, point: Point, score: float | None) -> None:
+        """Notifies the library of an outcome.
+
+        Args:
+            point: one that it proposed, snapped to the values it stands for, or another: a user's
+                own, or one of a former run.
+            score: larger is better; None for a failure, and for what breaks a constraint.
+        """
+
+    def suggest(self, number: int, history: History) -> dict[str, Any]:
+        """The defaults first, then what the library proposes."""
+        if number != self._next:
+            self._next, self._told = 0, set()
+            with quiet(self._seed(0, 0)):
+                self.start(self._seed(0, 0))
+        values: dict[str, Any] = {}
+        for step in range(self._next, number + 1):
+            values = self._at(step, history.before(len(self.spec.points) + step))
+        self._next = number + 1
+        return values
+
+    def _at(self, number: int, history: History) -> dict[str, Any]:
+        with quiet(self._seed(number, 1)):
+            for tried in self.tried(history):
+                if tried.trial.id not in self._told:
+                    self._told.add(tried.trial.id)
+                    self.tell(tried.point, tried.score)
+        return super().suggest(number, history)
+
+    def propose(self, seed: int, tried: Sequence[Tried], running: Sequence[Point]) -> Point:
+        """Asks once more; a proposal that breaks a constraint is told before."""
+        if tried and not tried[-1].trial.id:
+            self.tell(tried[-1].point, None)
+        return self.ask()
+
+
+@contextmanager
+def quiet(seed: int) -> Iterator[None]:
+    """Seeds the global random generators, which libraries draw from, and puts them back.
+
+    Matrices of a few hundred rows are several times slower on threads, whose cores trials use.
+    """
+    torch = sys.modules.get("torch")
+    before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    drawn = None if torch is None else torch.get_rng_state()
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
+    if torch is not None:
+        torch.manual_seed(seed)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        if torch is not None:
+            torch.set_rng_state(drawn)
