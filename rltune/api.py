@@ -102,7 +102,8 @@ def sweep(
     simulator: str = "auto",
     seed: int = 0,
     population: Mapping[str, Any] | None = None,
-    points: Sequence[Mapping[str, Any]] = (),
+    points: Sequence[Mapping[str, Any] | str | Path] = (),
+    former: Sequence[str | Path] = (),
     settings: Mapping[str, Any] | None = None,
     space: Mapping[str, Any] | None = None,
     preset: str | Path | None = None,
@@ -154,8 +155,10 @@ def sweep(
         population: options of pb2 and pbt, by name: ``perturb_every``, ``synchronous``,
             ``burn_in``, ``quantile``, ``resample_probability``, ``margin``; see
             :class:`rltune.options.Budget`.
-        points: searched settings that the first trials start from, as {"lr": 1e-3}. The others
-            have the preset's values.
+        points: searched settings that the first trials start from: a table as {"lr": 1e-3}, or a
+            file: TOML with ``points = [{lr = 1e-3}]``, JSON with a list of tables. The settings
+            that a point lacks have the preset's values.
+        former: former runs whose trials the searcher learns from. They are copied into the run.
         settings: settings to fix, by RLlib's name. They are no longer searched.
         space: settings to search, as in a preset: ``{"lr": {"log": [1e-5, 1e-2]}}``.
         preset: preset file that overrides the shipped one.

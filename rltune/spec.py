@@ -101,6 +101,26 @@ class JobSpec:
 
 
 @dataclass(frozen=True)
+class FormerTrial(schema.Record):
+    """A trial of a former run, which this run's searcher learns from.
+
+    Attributes:
+        id: the name of its run and its own: ``first/t03``.
+        settings: the values that it started with of what is searched here.
+        status: "ended", "stopped" before the budget of this run, or "failed".
+        scores: of its reports, by environment steps; larger is better.
+        left_out: why it says nothing about this search; empty for one that is used.
+    """
+
+    id: str
+    settings: Mapping[str, Any]
+    seed: int
+    status: Literal["ended", "stopped", "failed"]
+    scores: Sequence[tuple[int, float]]
+    left_out: str = ""
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """The whole request of a run, resolved: what run.json holds.
 
@@ -109,6 +129,7 @@ class RunSpec:
             :mod:`rltune.envs.arguments`, secrets among them are placeholders, and its
             ``simulator`` is "gymnasium" or "envpool".
         points: searched settings that the first trials start from.
+        former: trials of former runs, which the searcher learns from.
         metric: name of what is tuned, selected and scored by; mode: "max" or "min".
         seed: fixes every draw of the sweep, in the driver and in each trial.
         storage: absolute path of the folder that holds runs.
@@ -137,6 +158,7 @@ class RunSpec:
     started_in: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     reading: str = ""
+    former: tuple[FormerTrial, ...] = ()
 
     @property
     def task(self) -> str:
@@ -174,6 +196,7 @@ class RunSpec:
             "budget": asdict(self.budget),
             "evaluation": asdict(self.evaluation),
             "points": [dict(point) for point in self.points],
+            "former": [trial.to_dict() for trial in self.former],
             "imports": list(self.env_options.imports),
             "command": list(self.command),
         }
@@ -201,6 +224,7 @@ class RunSpec:
             budget=Budget(**values.pop("budget")),
             evaluation=ScoringBudget(**values.pop("evaluation", {})),
             points=tuple(values.pop("points", ())),
+            former=tuple(map(FormerTrial.from_dict, values.pop("former", ()))),
             command=tuple(values.pop("command")),
             **groups,
             **values,

@@ -27,7 +27,7 @@ def values(options: Mapping[str, Any]) -> dict[str, Any]:
     for name in _PAIRS.keys() & options.keys():
         found[name] = pairs(spelling(name), options[name], _PAIRS[name])
     if "points" in options:
-        found["points"] = [table(spelling("points"), text) for text in options["points"]]
+        found["points"] = [_point(word) for word in options["points"]]
     return found
 
 
@@ -52,16 +52,20 @@ def pairs(option: str, words: Sequence[str], example: str) -> dict[str, Any]:
     return values
 
 
-def table(option: str, word: str) -> dict[str, Any]:
-    """``{lr=1e-3}`` as a dict.
+def _point(word: str) -> dict[str, Any] | str:
+    """``{lr=1e-3}`` as a dict; anything else is the name of a file.
 
     Raises:
-        BadInput: it is no TOML table.
+        BadInput: it begins like a table and is none.
     """
     found = value(word)
-    if not isinstance(found, dict):
-        raise BadInput(f"{option} {word!r}: write it as {option} '{{lr=1e-3}}'")
-    return found
+    if isinstance(found, dict):
+        return found
+    if word.lstrip().startswith("{"):
+        raise BadInput(
+            f"{spelling('points')} {word!r}: write it as {spelling('points')} '{{lr=1e-3}}'"
+        )
+    return word
 
 
 def value(text: str) -> Any:

@@ -13,7 +13,8 @@ from rltune.options import OPTIONS
 #: Options that are spelled differently from their Python keyword.
 _SPELLED = {
     "settings": "--set",
-    "points": "--point",
+    "points": "--point/--points",
+    "former": "--from",
     "env_args": "--env-arg",
     "imports": "--import",
     "synchronous": "--synchronous/--asynchronous",

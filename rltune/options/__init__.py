@@ -7,7 +7,6 @@ takes time to import.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from rltune.engine.metric_names import REWARD
 from rltune.errors import BadInput
 from rltune.options.base import Group, Option, option, options_of, problems
+from rltune.options.readers import as_bytes, as_names, as_paths, as_points, as_table
 from rltune.processes.watchdog import ENV_TIMEOUT
 
 __all__ = [
@@ -36,46 +36,6 @@ __all__ = [
 
 #: Headings that help shows options under.
 RUN, POPULATION, MACHINE = "Run", "Population (pb2, pbt)", "Machine"
-
-
-def as_bytes(size: int | str) -> int:
-    """A size in bytes, from a number or a text like ``2GiB`` or ``500MB``.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if not isinstance(size, str):
-        return size
-    found = re.fullmatch(r"([\d.]+)\s*([KMGT]?)(i?)B?", size.strip(), re.IGNORECASE)
-    try:
-        amount = float(found[1]) if found else -1.0
-    except ValueError:
-        amount = -1.0
-    if found is None or amount < 0:
-        raise ValueError(f"{size!r} is no size: write it like 2GiB or 500MB")
-    return int(amount * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " "))
-
-
-def as_table(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """A dict as it is; an empty one for None.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if not isinstance(value, Mapping | None):
-        raise ValueError(f"must be a dict, got {value!r}")
-    return value or {}
-
-
-def as_names(value: Sequence[str]) -> tuple[str, ...]:
-    """Names as a tuple.
-
-    Raises:
-        ValueError: it is one text, or holds something else.
-    """
-    if isinstance(value, str) or not all(isinstance(name, str) for name in value):
-        raise ValueError(f"must be a list of names, got {value!r}")
-    return tuple(value)
 
 
 @dataclass(frozen=True)
@@ -202,10 +162,19 @@ class Start(Group):
     )
     points: Sequence[Mapping[str, Any]] = option(
         (),
-        "Searched settings that the first trials start from, as {lr=1e-3}.",
-        placeholder="TABLE",
+        "Searched settings that the first trials start from: a table as {lr=1e-3}, or a file.",
+        placeholder="TABLE|FILE",
         panel=RUN,
         searches=True,
+        read=as_points,
+    )
+    former: Sequence[str | Path] = option(
+        (),
+        "Former runs whose trials the searcher learns from.",
+        placeholder="RUN",
+        panel=RUN,
+        searches=True,
+        read=as_paths,
     )
     preset: str | Path | None = option(
         None, "Preset file that overrides the shipped one.", placeholder="FILE"

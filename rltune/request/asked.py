@@ -17,10 +17,10 @@ from rltune.options import (
     Resources,
     ScoringBudget,
     Start,
-    as_table,
     options_of,
     problems,
 )
+from rltune.options.readers import as_table
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rltune import catalog, envs, schedulers
-from rltune.request import env_copies
+from rltune.request import env_copies, former
 from rltune.request.resolve import CHECKPOINTS
 from rltune.spec import CANDIDATES, JobSpec, RunSpec
 
@@ -13,7 +13,12 @@ WORTH_TELLING = 0.1
 
 def notes(spec: RunSpec, job: JobSpec) -> list[str]:
     """Returns the notes on a request, each one or two sentences."""
-    candidates = (short_interval(spec), scoring_cost(spec, job), env_copies.note(spec))
+    candidates = (
+        short_interval(spec),
+        scoring_cost(spec, job),
+        env_copies.note(spec),
+        former.note(spec),
+    )
     return [note for note in candidates if note]
 
 

@@ -25,6 +25,7 @@ from rltune.policies import certificates
 from rltune.request import capacity, preflight, secrets
 from rltune.request.asked import Request
 from rltune.request.env_copies import fewer_at_a_time, within
+from rltune.request.former import with_former
 from rltune.runs.folder import check_name, default_name
 from rltune.space import Space
 from rltune.spec import JobSpec, Preset, RunSpec
@@ -73,7 +74,7 @@ def make_request(
         reading=probe.told(resolved.settings),
     )
     _check_noise(spec, probe)
-    spec = fewer_at_a_time(spec)
+    spec = with_former(fewer_at_a_time(spec), asked.start.former)
     capacity.check_fits_here(spec, probe)
     certificate = _certificate(base, asked.start.preset) if certify else None
     return spec, JobSpec(job, certificate=certificate)

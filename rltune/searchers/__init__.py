@@ -36,6 +36,11 @@ class SearcherRow:
     broken: str = ""
 
     @property
+    def learns(self) -> bool:
+        """Whether its suggestions depend on the outcomes of trials."""
+        return bool(self.extra)
+
+    @property
     def state(self) -> str:
         """Its state on this installation: "ready", or what is missing."""
         if self.broken:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rltune.runs.folder import RunFolder
+from rltune.spec import FormerTrial
 
 Status = Literal["running", "ended", "stopped", "failed"]
 
@@ -17,7 +18,7 @@ class PastTrial:
     """A trial as a searcher sees it.
 
     Attributes:
-        id: its name; of a trial of a former run, ``run/t03``.
+        id: its name; of a trial of a former run, ``first/t03``.
         settings: the searched settings that it started with.
         seed: its training seed.
         status: "running": nothing is known for good, the suggestion is pending; "ended": at its
@@ -70,11 +71,15 @@ class History:
     ['running']
 
     Args:
-        former: trials of earlier runs.
+        former: trials of former runs; those that are left out say nothing here.
     """
 
-    def __init__(self, former: Iterable[PastTrial] = ()) -> None:
-        self._former = list(former)
+    def __init__(self, former: Iterable[FormerTrial] = ()) -> None:
+        self._former = [
+            PastTrial(one.id, one.settings, one.seed, one.status, 0, dict(one.scores))
+            for one in former
+            if not one.left_out
+        ]
         self._own: dict[str, PastTrial] = {}
         self._stopped: set[str] = set()
 
@@ -102,7 +107,8 @@ class History:
 
         Scores of trials that still ran then are left out.
         """
-        past = History(self._former)
+        past = History()
+        past._former = self._former
         for trial in list(self._own.values())[:count]:
             known = trial.ended_before is not None and trial.ended_before <= count
             then = trial if known else PastTrial(trial.id, trial.settings, trial.seed)
@@ -160,12 +166,6 @@ def scores_of(folder: RunFolder, trial: str) -> Iterator[tuple[int, float | None
     """The score of each report of a trial by its clock, larger is better."""
     goal = folder.spec.goal
     return ((row.env_steps, goal.score_of(row.measured)) for row in folder.reports(trial))
-
-
-def former_trials(folder: RunFolder, trials: Iterable[PastTrial]) -> Iterator[PastTrial]:
-    """Trials of another run, named after it."""
-    for trial in trials:
-        yield replace(trial, id=f"{folder.path.name}/{trial.id}", ended_before=0)
 
 
 def _is_finite(score: float | None) -> bool:

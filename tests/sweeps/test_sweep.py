@@ -236,7 +236,8 @@ EVERY_KIND = (
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "searcher"), zip(SCHEDULERS, itertools.cycle(("random", "sobol", "tpe")), strict=False)
+    ("scheduler", "searcher"),
+    zip(SCHEDULERS, itertools.cycle(("random", "sobol", "tpe")), strict=False),
 )
 def test_every_scheduler_and_searcher_takes_every_kind_of_parameter(
     folder: Path, scheduler: str, searcher: str

@@ -33,7 +33,7 @@ class Job(ABC):
         self.spec = spec
         self.asked = job
         self.task = task_of(spec)
-        self.history = History()
+        self.history = History(spec.former)
 
     @abstractmethod
     def starting_point(self, index: int) -> dict[str, Any]:

@@ -1,0 +1,95 @@
+"""Reads what a user writes for an option: each raises ValueError with what is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def as_bytes(size: int | str) -> int:
+    """A size in bytes, from a number or a text like ``2GiB`` or ``500MB``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(size, str):
+        return size
+    found = re.fullmatch(r"([\d.]+)\s*([KMGT]?)(i?)B?", size.strip(), re.IGNORECASE)
+    try:
+        amount = float(found[1]) if found else -1.0
+    except ValueError:
+        amount = -1.0
+    if found is None or amount < 0:
+        raise ValueError(f"{size!r} is no size: write it like 2GiB or 500MB")
+    return int(amount * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " "))
+
+
+def as_table(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """A dict as it is; an empty one for None.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not isinstance(value, Mapping | None):
+        raise ValueError(f"must be a dict, got {value!r}")
+    return value or {}
+
+
+def as_names(value: Sequence[str]) -> tuple[str, ...]:
+    """Names as a tuple.
+
+    Raises:
+        ValueError: it is one text, or holds something else.
+    """
+    if isinstance(value, str) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"must be a list of names, got {value!r}")
+    return tuple(value)
+
+
+def as_paths(value: str | Path | Sequence[str | Path]) -> tuple[str | Path, ...]:
+    """Paths as a tuple; one by itself will do.
+
+    Raises:
+        ValueError: it is, or holds, something else.
+    """
+    paths = (value,) if isinstance(value, str | Path) else tuple(value)
+    if not all(isinstance(path, str | Path) for path in paths):
+        raise ValueError(f"must be a list of paths, got {value!r}")
+    return paths
+
+
+def as_points(value: Any) -> tuple[Mapping[str, Any], ...]:
+    """Points as tables; a path among them stands for the points in its file.
+
+    A file is TOML with ``points = [{ lr = 1e-3 }]``, or JSON with a list of tables.
+
+    Raises:
+        ValueError: a file cannot be read, or something is neither a table nor a path.
+    """
+    points: list[Mapping[str, Any]] = []
+    for point in (value,) if isinstance(value, str | Path | Mapping) else tuple(value):
+        if isinstance(point, Mapping):
+            points.append(point)
+        elif isinstance(point, str | Path):
+            points += _points_in(Path(point).expanduser())
+        else:
+            raise ValueError(f"must be tables as {{lr=1e-3}}, or files of them, got {point!r}")
+    return tuple(points)
+
+
+def _points_in(file: Path) -> list[Mapping[str, Any]]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        found = json.loads(text) if file.suffix == ".json" else tomllib.loads(text).get("points")
+    except OSError as error:
+        raise ValueError(f"{str(file)!r}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ValueError(f"{str(file)!r}: {error}") from None
+    if not isinstance(found, list) or not all(isinstance(point, Mapping) for point in found):
+        form = "[{...}, ...]" if file.suffix == ".json" else "points = [{ lr = 1e-3 }]"
+        raise ValueError(f"{str(file)!r} must hold a list of tables: {form}")
+    return found

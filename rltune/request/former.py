@@ -1,0 +1,139 @@
+"""Trials of former runs, which a searcher starts from as if they were its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rltune import searchers
+from rltune.errors import BadInput
+from rltune.runs import state_file
+from rltune.runs.folder import RunFolder
+from rltune.searchers.history import PastTrial, scores_of
+from rltune.space.values import same
+from rltune.spec import FormerTrial, RunSpec
+
+#: Scores of a former trial that are kept, spread over its reports; the last is one of them.
+SCORES_KEPT = 20
+#: Decisions after which a trial still has the settings that it started with.
+_HARMLESS = ("stop", "restore")
+
+
+def with_former(spec: RunSpec, runs: Sequence[str | Path]) -> RunSpec:
+    """A request with the trials of former runs.
+
+    They are copied into the request: a resume does not need those runs any more. A trial that says
+    nothing about this search is kept with the reason why it is left out.
+
+    Raises:
+        BadInput: the searcher does not learn from results; one is no run, or of another task or
+            metric; or no trial of theirs can be used.
+    """
+    if not runs:
+        return spec
+    name = spec.budget.searcher
+    if not searchers.SEARCHERS[name].learns:
+        able = [name for name, row in searchers.SEARCHERS.items() if row.learns and not row.broken]
+        raise BadInput(
+            f"former: searcher {name} learns nothing from former runs: use one of {', '.join(able)}"
+        )
+    folders = [RunFolder.open(run) for run in runs]
+    if problems := [problem for folder in folders for problem in _problems(spec, folder)]:
+        raise BadInput(problems)
+    trials = [trial for folder in folders for trial in _trials(spec, folder)]
+    if all(trial.left_out for trial in trials):
+        reasons = Counter(trial.left_out for trial in trials)
+        raise BadInput(
+            "former: no trial of these runs can be used: "
+            + ("; ".join(f"{n} {why}" for why, n in reasons.items()) or "they have none")
+        )
+    return replace(spec, former=tuple(trials))
+
+
+def note(spec: RunSpec) -> str | None:
+    """Returns a note on former trials that are left out; None where all are used."""
+    reasons = Counter(trial.left_out for trial in spec.former if trial.left_out)
+    if not reasons:
+        return None
+    used = len(spec.former) - reasons.total()
+    why = "; ".join(f"{count} {reason}" for reason, count in reasons.items())
+    return f"{used} of {len(spec.former)} former trials are used. Left out: {why}"
+
+
+def _problems(spec: RunSpec, folder: RunFolder) -> Iterator[str]:
+    """Why the scores of a run say nothing here."""
+    other = folder.spec
+    for what, theirs, ours in (
+        ("algorithm", other.algo, spec.algo),
+        ("environment" if spec.task == "rl" else "function", other.env_id, spec.env_id),
+        (
+            "environment's arguments",
+            dict(other.env_options.env_args),
+            dict(spec.env_options.env_args),
+        ),
+        ("metric", str(other.goal), str(spec.goal)),
+    ):
+        if theirs != ours:
+            yield f"former: {folder.shown} has another {what}: {theirs} there, {ours} here"
+
+
+def _trials(spec: RunSpec, folder: RunFolder) -> Iterator[FormerTrial]:
+    known = {trial.id: trial for trial in _known(folder)}
+    decisions = folder.decisions()
+    changed = {decision.trial for decision in decisions if decision.kind not in _HARMLESS}
+    stopped = {decision.trial for decision in decisions if decision.kind == "stop"}
+    for name in folder.trials():
+        past = known.get(name)
+        if past is None:
+            rows = folder.reports(name)
+            past = PastTrial(name, rows[0].settings if rows else {}, status="ended")
+        settings = {**folder.spec.settings, **past.settings}
+        scores = [(at, score) for at, score in scores_of(folder, name) if at <= spec.budget.steps]
+        failed = past.status == "failed" or folder.diverged(name) is not None
+        short = name in stopped or past.status != "ended" or _is_short(spec, folder, scores)
+        reason = "changed settings while they trained" if name in changed else ""
+        yield FormerTrial(
+            id=f"{folder.path.name}/{name}",
+            settings={name: settings.get(name) for name in spec.space},
+            seed=past.seed,
+            status="failed" if failed else "stopped" if short else "ended",
+            scores=_thinned([(at, score) for at, score in scores if score is not None]),
+            left_out=reason or _other_settings(spec, settings, folder) or _unknown(scores, failed),
+        )
+
+
+def _known(folder: RunFolder) -> list[PastTrial]:
+    """The history that the run has saved; empty for one of an earlier version."""
+    state: Mapping[str, Any] = state_file.read(folder.path) or {}
+    trials = state.get("parts", {}).get("history", {}).get("trials", [])
+    return [PastTrial(**body) for body in trials]
+
+
+def _is_short(spec: RunSpec, folder: RunFolder, scores: Sequence[tuple[int, Any]]) -> bool:
+    """Whether a trial ended at a budget that is smaller than this run's."""
+    budget = folder.spec.budget.steps
+    return budget < spec.budget.steps and bool(scores) and scores[-1][0] >= budget
+
+
+def _other_settings(spec: RunSpec, settings: Mapping[str, Any], folder: RunFolder) -> str:
+    """Why a trial's settings are none of this run's."""
+    for name, parameter in spec.space.items():
+        if not parameter.contains(settings.get(name)):
+            return f"outside the space of {name}"
+    for name in folder.spec.space:
+        if name not in spec.space and not same(settings.get(name), spec.settings.get(name)):
+            return f"at another {name}, which is fixed here"
+    return ""
+
+
+def _unknown(scores: Sequence[tuple[int, Any]], failed: bool) -> str:
+    return "" if failed or any(score is not None for _, score in scores) else "without a score"
+
+
+def _thinned(scores: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """At most :data:`SCORES_KEPT` of them, the last among them."""
+    step = -(-len(scores) // SCORES_KEPT) or 1
+    return list(scores)[::-1][::step][::-1]

@@ -1,0 +1,140 @@
+"""Former runs whose trials a searcher learns from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rltune.errors import BadInput
+from rltune.request import former
+from rltune.request.resolve import make_spec
+from rltune.runs import state_file
+from rltune.runs.folder import RunFolder
+from rltune.runs.records import Decision, Report
+from rltune.searchers.history import History
+from rltune.spec import JobSpec, RunSpec
+from rltune.sweeps.jobs import job_of
+
+OPTIONS: dict[str, Any] = {
+    "scheduler": "fifo",
+    "steps": 1_000,
+    "trials": 3,
+    "space": {"lr": {"log": [1e-5, 1e-1]}},
+}
+
+
+def _run(storage: Path, scores: list[list[float]], **options: Any) -> RunFolder:
+    """A run folder as a sweep leaves it: trials at defaults but for lr, reports of 500 steps."""
+    options = {**OPTIONS, "searcher": "random", "name": "first", **options}
+    spec = make_spec("ppo", "cartpole", storage=storage, **options)
+    folder = RunFolder.create(spec)
+    history = History()
+    for number, of_trial in enumerate(scores):
+        name = f"t{number:02d}"
+        settings = {**{key: spec.settings[key] for key in spec.space}, "lr": 1e-4 * (number + 1)}
+        history.started(name, settings, seed=number)
+        history.ended(name)
+        for place, score in enumerate(of_trial, 1):
+            row = Report(name, place, 500 * place, 500, 1.0 * place, score, settings)
+            folder.append_report(row)
+    state_file.write(folder.path, {"parts": {"history": history.get_state()}, "trials": []})
+    folder.lock.release()
+    return folder
+
+
+def _asked(storage: Path, run: RunFolder, **options: Any) -> RunSpec:
+    options = {**OPTIONS, "searcher": "tpe", **options}
+    return make_spec("ppo", "cartpole", storage=storage, former=[run.path], **options)
+
+
+def test_former_trials_are_history(tmp_path: Path) -> None:
+    run = _run(tmp_path, [[10.0, 20.0], [30.0, 40.0]])
+    spec = _asked(tmp_path, run)
+    assert RunSpec.from_dict(spec.to_dict()) == spec
+    history = job_of(spec, JobSpec()).history
+    assert [(t.id, t.score, t.status) for t in history.trials] == [
+        ("first/t00", 20.0, "ended"),
+        ("first/t01", 40.0, "ended"),
+    ]
+    assert history.trials[1].settings["lr"] == 2e-4
+    assert len(history) == 0
+    assert former.note(spec) is None
+
+
+def test_former_trials_change_suggestions(tmp_path: Path) -> None:
+    """Trials of two runs that differ in nothing but which learning rates were good."""
+    up = _run(tmp_path, [[0.0, 10.0 * n] for n in range(12)], trials=12, name="up")
+    down = _run(tmp_path, [[0.0, -10.0 * n] for n in range(12)], trials=12, name="down")
+    rates = []
+    for run in (up, down):
+        job = job_of(_asked(tmp_path, run), JobSpec())
+        rates.append([job.searcher.suggest(n, job.history)["lr"] for n in range(1, 6)])  # type: ignore[attr-defined]
+    assert sum(rates[0]) > sum(rates[1])
+
+
+def test_scores_past_the_budget_do_not_count(tmp_path: Path) -> None:
+    """A score is compared with those of trials as old as this run's will be."""
+    run = _run(tmp_path, [[10.0, 20.0, 99.0]], steps=1_500)
+    (trial,) = _asked(tmp_path, run, steps=1_000).former
+    assert trial.scores == [(500, 10.0), (1_000, 20.0)]
+    assert trial.status == "ended"
+    (trial,) = _asked(tmp_path, run, steps=3_000).former
+    assert trial.status == "stopped"
+    assert trial.scores[-1] == (1_500, 99.0)
+
+
+def test_trials_that_say_nothing_here_are_left_out_and_counted(tmp_path: Path) -> None:
+    run = _run(tmp_path, [[10.0], [20.0], [30.0], []])
+    run.append_decision(
+        Decision(kind="exploit", env_steps=500, trial="t01", donor="t00", requested={})
+    )
+    spec = _asked(tmp_path, run, space={"lr": {"log": [1e-4, 2.5e-4]}})
+    assert [trial.left_out for trial in spec.former] == [
+        "",
+        "changed settings while they trained",
+        "outside the space of lr",
+    ]
+    assert former.note(spec) == (
+        "1 of 3 former trials are used. Left out: 1 changed settings while they trained; "
+        "1 outside the space of lr"
+    )
+    with pytest.raises(BadInput, match="no trial of these runs can be used: 2 at another lr"):
+        _asked(tmp_path, run, settings={"lr": 9e-3}, space={})
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"searcher": "random"}, "searcher random learns nothing from former runs: use one of"),
+        ({"metric": "episode_len_mean"}, "another metric: episode_reward_mean"),
+        ({"env_args": {"sutton_barto_reward": True}}, "another environment's arguments"),
+    ],
+)
+def test_runs_of_something_else_are_refused(
+    tmp_path: Path, options: dict[str, Any], problem: str
+) -> None:
+    run = _run(tmp_path, [[10.0]])
+    with pytest.raises(BadInput, match=problem):
+        _asked(tmp_path, run, **options)
+
+
+def test_another_environment_or_no_run_is_refused(tmp_path: Path) -> None:
+    run = _run(tmp_path, [[10.0]])
+    options = {**OPTIONS, "searcher": "tpe", "storage": tmp_path}
+    with pytest.raises(BadInput, match="another environment: CartPole-v1 there, Acrobot-v1 here"):
+        make_spec("ppo", "acrobot", former=[run.path], **options)
+    with pytest.raises(BadInput, match="another algorithm: ppo there, dqn here"):
+        make_spec("dqn", "cartpole", former=str(run.path), **options)
+    with pytest.raises(BadInput, match="nowhere"):
+        make_spec("ppo", "cartpole", former=[tmp_path / "nowhere"], **options)
+
+
+def test_runs_of_the_first_version_are_read(tmp_path: Path) -> None:
+    """They have no history: a trial's first report holds its settings."""
+    run = RunFolder.open(Path(__file__).parents[1] / "data" / "runs_0_1" / "finished")
+    names = {name: body.to_dict() for name, body in run.spec.space.items()}
+    spec = make_spec("ppo", "cartpole", searcher="tpe", scheduler="fifo", space=names)
+    found = former._trials(spec, run)
+    assert len(list(found)) == len(run.trials())
