@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rltune.api import trust as trust
     from rltune.callbacks.base import Callback as Callback
     from rltune.errors import RltuneError as RltuneError
+    from rltune.simulator import simulate as simulate
 
 from rltune._version import __version__
 
@@ -49,6 +50,7 @@ _PUBLIC = {
     "Run": "rltune.api",
     "Callback": "rltune.callbacks.base",
     "RltuneError": "rltune.errors",
+    "simulate": "rltune.simulator",
 }
 __all__ = [
     "Callback",
@@ -57,6 +59,7 @@ __all__ = [
     "__version__",
     "load",
     "replay",
+    "simulate",
     "sweep",
     "train",
     "trust",

@@ -18,6 +18,9 @@ MODULES = (
     "rltune.callbacks.base",
     "rltune.envs",
     "rltune.errors",
+    "rltune.simulator",
+    "rltune.simulator.curves",
+    "rltune.simulator.table",
     "rltune.space.parse",
     "rltune.space.search_space",
     "rltune.statistics",
@@ -41,5 +44,10 @@ def test_examples_of_the_api_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for test in tests:
         runner.run(test, clear_globs=False)
     with_examples = {test.name.partition(".")[2] for test in tests if test.examples}
-    assert with_examples == {*rltune.__all__} - {"__version__", "RltuneError", "Callback"}
+    assert with_examples == {*rltune.__all__} - {
+        "__version__",
+        "RltuneError",
+        "Callback",
+        "simulate",
+    }
     assert runner.summarize().failed == 0

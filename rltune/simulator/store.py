@@ -1,0 +1,46 @@
+"""Checkpoints of simulated trials: files that are written when a scheduler asks for them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rltune.runs import checkpoints
+from rltune.simulator.result import Checkpoint
+
+
+class CheckpointStore:
+    """Sealed checkpoint folders in a temporary place.
+
+    Args:
+        algo: the algorithm's name, as the manifest has it.
+    """
+
+    def __init__(self, algo: str) -> None:
+        self._algo = algo
+        self._place: TemporaryDirectory[str] | None = None
+
+    def path(self, trial: str, saved: Checkpoint) -> Path:
+        """The folder of a trial's checkpoint; writes it the first time."""
+        if self._place is None:
+            self._place = TemporaryDirectory(prefix="rltune-simulation-")
+        path = Path(self._place.name) / trial / str(saved.env_steps)
+        if not path.exists():
+            path.mkdir(parents=True)
+            state = {"env_steps": saved.env_steps, "weights": saved.weights}
+            (path / checkpoints.STATE_FILE).write_text(json.dumps(state))
+            checkpoints.seal(path, self._algo)
+        return path
+
+    @staticmethod
+    def weights(path: Path) -> Any:
+        """The weights in a checkpoint."""
+        return json.loads((path / checkpoints.STATE_FILE).read_text())["weights"]
+
+    def close(self) -> None:
+        """Removes all of them."""
+        if self._place is not None:
+            self._place.cleanup()
+            self._place = None
