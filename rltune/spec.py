@@ -60,8 +60,7 @@ def largest(name: str, settings: Mapping[str, Any], space: Space) -> int:
     parameter = space.get(name)
     if parameter is None:
         return int(settings[name])
-    choice = parameter.kind == "choice"
-    return max(int(v) for v in (parameter.domain() if choice else [parameter.from_unit(1)]))
+    return max(int(value) for value in parameter.ends())
 
 
 @dataclass(frozen=True)

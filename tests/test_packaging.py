@@ -59,7 +59,7 @@ def test_it_works_from_another_folder_and_inside_ray_workers(python: str, tmp_pa
     elsewhere.mkdir()
     assert "cartpole" in _run(python, "-m", "rltune", "list", "presets", cwd=elsewhere)
     script = str(Path(python).with_name("rltune"))
-    assert "log [0.0003, 0.003]" in _run(script, "show", "dqn", "cartpole", cwd=elsewhere)
+    assert "log = [0.0003, 0.003]" in _run(script, "show", "dqn", "cartpole", cwd=elsewhere)
     words = "ppo cartpole --scheduler fifo --trials 1 --steps 2000 --json --name small"
     assert '"status": "TERMINATED"' in _run(script, *words.split(), cwd=elsewhere)
     where = _run(python, "-c", "import rltune.envs as e; print(e.__file__)", cwd=elsewhere)

@@ -225,8 +225,7 @@ def points_problems(points: object, space: Space) -> list[str]:
                     f"point {number}: {name!r} is not searched.{did_you_mean(name, space)}"
                 )
             elif not space[name].contains(value):
-                domain = f"{space[name].kind} = {space[name].domain()}"
-                problems.append(f"point {number}: {name} = {value!r} lies outside {domain}")
+                problems.append(f"point {number}: {name} = {value!r} lies outside {space[name]}")
     return problems
 
 

@@ -84,7 +84,7 @@ def _print(preset: Preset) -> None:
             table.add_row(key, shown, "", source.removeprefix(f"presets/{preset.algo}/"))
     for name in docs:
         parameter = preset.space.get(name)
-        searched = "" if parameter is None else f"{parameter.kind} {parameter.domain()}"
+        searched = "" if parameter is None else str(parameter)
         table.add_row(
             name,
             setting(preset.settings[name]),

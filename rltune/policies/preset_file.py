@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from rltune.catalog.algorithms import algorithm
@@ -11,7 +11,7 @@ from rltune.catalog.toml import written
 from rltune.options import ScoringBudget
 from rltune.runs import commands
 from rltune.runs.summary_record import Evaluation
-from rltune.space import Parameter
+from rltune.space import Choice, Parameter
 from rltune.spec import RunSpec
 
 
@@ -63,9 +63,9 @@ def _evaluation(budget: ScoringBudget) -> list[str]:
 
 
 def _parameter(parameter: Parameter, value: Any) -> str:
-    if parameter.kind != "choice" and not parameter.contains(value):
+    if not isinstance(parameter, Choice) and not parameter.contains(value):
         value = parameter.nearest(value)  # what acts is rounded, past a bound it may be
-    return written({parameter.kind: parameter.domain(), "default": value})
+    return written(replace(parameter, default=value).to_dict())
 
 
 def _on_one_line(text: str) -> str:

@@ -8,13 +8,17 @@ searchers do not depend on its kind. In TOML, and in Python, a parameter is a on
     gamma = { one_minus_log = [0.9, 0.9999] }
     train_batch_size = { pow2 = [32, 256] }
     fcnet_activation = { choice = ["relu", "tanh"] }
+    dropout = { uniform = [0, 0.5], step = 0.1 }
 """
 
 from __future__ import annotations
 
+from rltune.space.choices import Choice, Grid
 from rltune.space.constraints import Constraint
-from rltune.space.parameters import KINDS, Choice, Int, Log, OneMinusLog, Parameter, Pow2, Uniform
-from rltune.space.parse import parse_parameter
+from rltune.space.floats import Log, Normal, OneMinusLog, Uniform
+from rltune.space.integers import Int, LogInt, Pow2
+from rltune.space.parameter import Parameter
+from rltune.space.parse import KINDS, parse_parameter
 from rltune.space.search_space import MAX_REJECTIONS, Space
 
 __all__ = [
@@ -22,8 +26,11 @@ __all__ = [
     "MAX_REJECTIONS",
     "Choice",
     "Constraint",
+    "Grid",
     "Int",
     "Log",
+    "LogInt",
+    "Normal",
     "OneMinusLog",
     "Parameter",
     "Pow2",

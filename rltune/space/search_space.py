@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from rltune.errors import BadInput
+from rltune.space.choices import Grid
 from rltune.space.constraints import Constraint
-from rltune.space.parameters import Parameter
+from rltune.space.parameter import Parameter
 from rltune.space.values import Values, same
 
 #: Proposals drawn before a constrained space is declared unsatisfiable.
@@ -135,6 +136,10 @@ class Space(Mapping[str, Parameter]):
         return {
             name: p.from_unit(float(u)) for (name, p), u in zip(self.items(), units, strict=True)
         }
+
+    def grid(self) -> dict[str, Grid]:
+        """Returns the parameters of kind grid: random and grid search try all their options."""
+        return {name: p for name, p in self.items() if isinstance(p, Grid)}
 
     def only(self, names: Sequence[str] | set[str]) -> Space:
         """Returns the space of the given settings alone; constraints stay."""

@@ -67,7 +67,7 @@ def test_show_says_where_each_value_comes_from(cli: Cli) -> None:
     lines = {line.split()[0]: line for line in shown.splitlines() if line.split()}
     assert "--set" in lines["tau"]
     assert "cartpole.toml" in lines["lr"]
-    assert "log [0.0003, 0.003]" in lines["lr"]
+    assert "log = [0.0003, 0.003]" in lines["lr"]
     assert "default.toml" in lines["dueling"]
     values = json.loads(cli("show", "dqn", "cartpole", "--json").stdout)
     assert values["settings"].keys() == ALGORITHMS["dqn"].settings.keys()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from spaces import EXAMPLES, constrained_space
+from scipy.stats import kstest
+from spaces import EXAMPLES, QUANTISED, constrained_space, parameters
 
 from rltune.errors import BadInput
 from rltune.space import KINDS, Constraint, Log, OneMinusLog, Space, parse_parameter
@@ -18,29 +21,46 @@ def test_every_kind_has_an_example() -> None:
     assert EXAMPLES.keys() == KINDS.keys()
 
 
-@pytest.mark.parametrize("kind", EXAMPLES)
-@given(unit=st.floats(-0.5, 1.5), seed=st.integers(0, 2**32 - 1))
-def test_no_proposal_leaves_the_domain(kind: str, unit: float, seed: int) -> None:
-    parameter = parse_parameter("x", EXAMPLES[kind])
+def test_what_can_be_quantised_has_an_example_of_it() -> None:
+    assert QUANTISED.keys() == {name for name, kind in KINDS.items() if kind.takes_step}
+
+
+@given(body=parameters(), unit=st.floats(-0.5, 1.5), seed=st.integers(0, 2**32 - 1))
+def test_no_proposal_leaves_the_domain(body: dict[str, Any], unit: float, seed: int) -> None:
+    parameter = parse_parameter("x", body)
     rng = np.random.default_rng(seed)
     value = parameter.from_unit(unit)
     assert parameter.contains(value)
+    assert all(parameter.contains(end) for end in parameter.ends())
     assert parameter.contains(parameter.sample(rng))
     for _ in range(5):
         value = parameter.perturb(value, rng)
         assert parameter.contains(value)
+        assert all(parameter.contains(near) for near in parameter.neighbours(value))
 
 
-@pytest.mark.parametrize("kind", EXAMPLES)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_the_unit_position_is_inverted(kind: str, seed: int) -> None:
-    parameter = parse_parameter("x", EXAMPLES[kind])
+@given(body=parameters(), seed=st.integers(0, 2**32 - 1))
+def test_the_unit_position_is_inverted(body: dict[str, Any], seed: int) -> None:
+    parameter = parse_parameter("x", body)
     value = parameter.sample(np.random.default_rng(seed))
-    back = parameter.from_unit(parameter.to_unit(value))
+    unit = parameter.to_unit(value)
+    assert 0.0 <= unit <= 1.0
     if isinstance(value, float):
-        assert back == pytest.approx(value, rel=1e-9)
+        width = sum(abs(end) for end in parameter.ends())
+        assert parameter.from_unit(unit) == pytest.approx(value, rel=1e-7, abs=1e-9 * width)
     else:
-        assert back == value
+        assert parameter.from_unit(unit) == value
+
+
+@given(body=parameters(), seed=st.integers(0, 2**32 - 1))
+def test_a_parameter_is_built_again_from_what_it_is_written_as(
+    body: dict[str, Any], seed: int
+) -> None:
+    default = parse_parameter("x", body).sample(np.random.default_rng(seed))
+    parameter = parse_parameter("x", {**body, "default": default})
+    written = parameter.to_dict()
+    assert written.items() >= {k: v for k, v in body.items() if k == "step"}.items()
+    assert parse_parameter("x", json.loads(json.dumps(written))) == parameter
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
@@ -48,8 +68,58 @@ def test_every_value_of_a_domain_is_reached(kind: str) -> None:
     parameter = parse_parameter("x", EXAMPLES[kind])
     rng = np.random.default_rng(0)
     drawn = {parameter.sample(rng) for _ in range(500)}
-    expected = {"int": 9, "pow2": 5, "choice": 3}.get(kind)
-    assert len(drawn) == expected if expected else len(drawn) > 400
+    expected = {"int": 9, "pow2": 5, "choice": 3, "grid": 2}.get(kind)
+    if kind == "log_int":
+        assert {*range(3, 20)} <= drawn <= {*range(3, 301)}
+    else:
+        assert len(drawn) == expected if expected else len(drawn) > 400
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("uniform", [0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5]),
+        ("log", [round(0.01 * n, 2) for n in range(1, 101)]),
+        ("one_minus_log", [round(0.9 + 0.01 * n, 2) for n in range(10)]),
+        ("normal", [-0.25, 0.0, 0.25, 0.5, 0.75]),
+        ("int", [3, 5, 7, 9, 11]),
+        ("log_int", [*range(8, 513, 8)]),
+    ],
+)
+def test_a_quantised_domain_has_the_values_of_its_steps(kind: str, values: list[float]) -> None:
+    parameter = parse_parameter("x", QUANTISED[kind])
+    assert {parameter.from_unit(unit) for unit in np.linspace(0, 1, 5001)} == set(values)
+    low, high = values[0], values[-1]
+    assert parameter.ends() == [low, high]
+    for value in values:
+        assert parameter.contains(value)
+        assert parameter.from_unit(parameter.to_unit(value)) == value
+    between = (low + values[1]) / 2
+    assert not parameter.contains(between)
+    reached, value = {low}, low
+    while (value := parameter.neighbours(value)[kind != "one_minus_log"]) not in reached:
+        reached.add(value)
+    assert high in reached
+
+
+def test_a_normal_parameter_has_the_spread_that_is_asked_for() -> None:
+    parameter, rng = parse_parameter("x", {"normal": [3.0, 0.5]}), np.random.default_rng(0)
+    drawn = np.array([parameter.sample(rng) for _ in range(4000)])
+    assert kstest(drawn, "norm", args=(3.0, 0.5)).pvalue > 0.01
+    assert parameter.ends() == [0.5, 5.5]
+    assert parameter.from_unit(0.5) == pytest.approx(3.0)
+    assert parameter.neighbours(3.0) == (2.75, 3.25)
+
+
+def test_log_integers_are_even_in_their_logarithm() -> None:
+    parameter, rng = parse_parameter("x", {"log_int": [1, 999]}), np.random.default_rng(0)
+    drawn = [parameter.sample(rng) for _ in range(3000)]
+    shares = [sum(len(str(value)) == digits for value in drawn) for digits in (1, 2, 3)]
+    assert shares == pytest.approx([1000] * 3, rel=0.1)
+
+
+def test_a_space_knows_what_is_searched_as_a_grid() -> None:
+    assert list(constrained_space().grid()) == ["grid"]
 
 
 def test_log_scales_are_even_in_their_logarithm() -> None:
@@ -87,6 +157,17 @@ def test_perturb_moves_a_gamma_in_its_distance_to_one() -> None:
         ({"choice": [1, True]}, True, {1}),
         ({"choice": ["a"]}, "a", {"a"}),
         ({"uniform": [0.3, 0.3]}, 0.3, {0.3}),
+        ({"uniform": [0.0, 1.0], "step": 0.5}, 0.5, {0.0, 1.0}),
+        ({"uniform": [0.0, 1.0], "step": 0.01}, 0.5, {0.4, 0.6}),
+        ({"log": [0.5, 8.0], "step": 0.5}, 1.0, {0.5, 1.5}),
+        ({"int": [0, 1000], "step": 100}, 0, {100}),
+        ({"log_int": [8, 512]}, 100, {80, 120}),
+        ({"log_int": [1, 512]}, 1, {2}),
+        ({"log_int": [8, 512], "step": 8}, 8, {16}),
+        ({"normal": [0.0, 1.0]}, 1.0, {0.5, 1.5}),
+        ({"normal": [0.0, 1.0]}, 5.0, {4.5}),
+        ({"normal": [0.0, 1.0], "step": 2}, 0.0, {-2.0, 2.0}),
+        ({"grid": ["a", "b", "c"]}, "a", {"b"}),
         ({"int": [4, 4]}, 4, {4}),
     ],
 )
@@ -99,7 +180,7 @@ def test_a_step_is_a_fifth_and_always_moves_where_it_can(
     assert all(parameter.contains(x) for x in seen)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in EXAMPLES if kind != "choice"])
+@pytest.mark.parametrize("kind", ["uniform", "log", "one_minus_log", "int", "pow2", "log_int"])
 def test_a_value_outside_its_range_is_clipped(kind: str) -> None:
     parameter, rng = parse_parameter("x", EXAMPLES[kind]), np.random.default_rng(0)
     low, high = parameter.domain()
@@ -181,6 +262,19 @@ def test_the_unit_cube_mapping_is_inverted() -> None:
         ({"log": [1, 2], "int": [1, 2]}, "exactly one kind"),
         ({"log": [1e-5, 1e-2], "default": 1.0}, "outside"),
         (0.5, "expected a table"),
+        ({"normal": [0.0, 0.0]}, "standard deviation must be above 0"),
+        ({"normal": [1.0]}, r"two numbers, \[mean, standard deviation\]"),
+        ({"log_int": [0, 8]}, "needs low > 0"),
+        ({"log_int": [1, 8.5]}, "whole numbers"),
+        ({"grid": []}, "at least one option"),
+        ({"uniform": [0, 1], "step": 0}, "step = 0 must be a number above 0"),
+        ({"uniform": [0, 1], "step": "0.1"}, "must be a number above 0"),
+        ({"uniform": [0, 1], "step": float("nan")}, "must be a number above 0"),
+        ({"uniform": [0, 1], "step": 2}, r"step = 2 is wider than the range \[0, 1\]"),
+        ({"int": [0, 8], "step": 0.5}, "step of int must be a whole number"),
+        ({"pow2": [2, 8], "step": 2}, "pow2 takes no step"),
+        ({"choice": [1, 2], "step": 1}, "choice takes no step"),
+        ({"uniform": [0, 1], "step": 0.1, "default": 0.33}, "outside uniform = .*, step = 0.1"),
     ],
 )
 def test_a_wrong_parameter_is_named_with_its_fix(body: object, message: str) -> None:
