@@ -24,6 +24,7 @@ MODULES = (
     "rltune.space.parse",
     "rltune.space.search_space",
     "rltune.statistics",
+    "rltune.toml_file",
 )
 
 

@@ -13,7 +13,7 @@ import rltune
 
 #: The rooms from the bottom up: a room imports from its own rank and from those before it.
 RANKS = [
-    {"_version", "errors", "statistics", "schema"},
+    {"_version", "errors", "statistics", "schema", "toml_file"},
     {"processes"},
     {"engine"},
     {"options"},

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,11 +19,9 @@ from rltune.errors import BadInput, did_you_mean, keyword
 from rltune.options import Budget, Group, ScoringBudget
 from rltune.space import Constraint, Parameter, Space, parse_parameter
 from rltune.spec import Preset
+from rltune.toml_file import TomlFile
 
 __all__ = ["environment", "has_images", "newer_version", "preset"]
-
-#: A preset is a page of text; anything larger is something else.
-MAX_PRESET_BYTES = 1 << 20
 
 #: Name of the preset for observations that are images, of any environment.
 IMAGE_PRESET = "pixels"
@@ -35,59 +31,6 @@ _TOP_LEVEL = ("env", "constraints", "notes", "points", *_TABLES)
 
 
 # --- presets ----------------------------------------------------------------------------------
-
-
-@dataclass
-class _File:
-    """A preset file, read and taken apart; problems gather instead of raising one by one."""
-
-    label: str
-    text: str
-    tables: dict[str, Any]
-    problems: list[str] = field(default_factory=list)
-
-    @classmethod
-    def read(cls, path: Path, label: str) -> _File:
-        try:
-            size = path.stat().st_size
-            if size > MAX_PRESET_BYTES:
-                raise BadInput(
-                    f"{label}: {size} bytes is no preset; a preset is under 1 MiB of TOML"
-                )
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise BadInput(f"{label}: not UTF-8 text ({error.reason}); a preset is TOML") from error
-        except OSError as error:
-            raise BadInput(f"{label}: {error.strerror or error}") from error
-        try:
-            return cls(label, text, tomllib.loads(text))
-        except tomllib.TOMLDecodeError as error:
-            raise BadInput(f"{label}: not TOML: {error}") from error
-
-    def complain(self, key: str, message: str, table: str = "") -> None:
-        """Notes a problem at the line of a key."""
-        line = _line_of(self.text, key, table)
-        self.problems.append(f"{self.label}{f':{line}' if line else ''}: {message}")
-
-    def table(self, name: str) -> dict[str, Any]:
-        body = self.tables.get(name, {})
-        if not isinstance(body, dict):
-            self.complain(name, f"{name} must be a table: write [{name}]")
-            return {}
-        return body
-
-
-def _line_of(text: str, key: str, table: str) -> int | None:
-    """The line a key of a table stands in, 1 for the first: tomllib does not tell."""
-    current = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[+([^\]]+)\]", line):
-            current = header[1].strip()
-            if not table and current == key:
-                return number
-        elif current == table and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
-            return number
-    return None
 
 
 def preset_names() -> list[tuple[str, str]]:
@@ -133,7 +76,7 @@ def preset(
     wanted = ["default", *([IMAGE_PRESET] if images else []), env.family, env.name]
     read = [_shipped(algo.name, name) for name in wanted if name in shipped]
     if path is not None:
-        read.append(_File.read(Path(path), path))
+        read.append(TomlFile.read(Path(path), path, "preset"))
     merged = Preset(algo.name, env.name, {}, Space(), Budget())
     for file in read:
         merged = _merge(merged, file, algo)
@@ -149,17 +92,17 @@ def shipped_path(algo: str, name: str) -> Path:
     return Path(str(files("rltune.presets") / algo / f"{name}.toml"))
 
 
-def _shipped(algo: str, name: str) -> _File:
-    return _File.read(shipped_path(algo, name), f"presets/{algo}/{name}.toml")
+def _shipped(algo: str, name: str) -> TomlFile:
+    return TomlFile.read(shipped_path(algo, name), f"presets/{algo}/{name}.toml", "preset")
 
 
-def _merge(base: Preset, file: _File, algo: Algorithm) -> Preset:
+def _merge(base: Preset, file: TomlFile, algo: Algorithm) -> Preset:
     for key in file.tables:
         if key not in _TOP_LEVEL:
             file.complain(key, f"unknown key {key!r}.{did_you_mean(key, _TOP_LEVEL)}")
     settings = file.table("settings")
     for name, problem in algo.problems(settings).items():
-        file.complain(name, f"{name}: {problem}", "settings")
+        file.complain(["settings", name], f"{name}: {problem}")
     budget = _options(file, "budget", Budget)
     scoring = _options(file, "evaluation", ScoringBudget)
     parameters = _parameters(file, algo)
@@ -183,7 +126,7 @@ def _merge(base: Preset, file: _File, algo: Algorithm) -> Preset:
     )
 
 
-def _points(file: _File, space: Space) -> tuple[Mapping[str, Any], ...]:
+def _points(file: TomlFile, space: Space) -> tuple[Mapping[str, Any], ...]:
     points = file.tables.get("points", [])
     problems = points_problems(points, space)
     for problem in problems:
@@ -191,16 +134,16 @@ def _points(file: _File, space: Space) -> tuple[Mapping[str, Any], ...]:
     return () if problems else tuple(points)
 
 
-def _options(file: _File, table: str, group: type[Group]) -> dict[str, Any]:
+def _options(file: TomlFile, table: str, group: type[Group]) -> dict[str, Any]:
     """The entries of a table that are right; what is wrong with the others is noted."""
     known, good = options.options_of(group), {}
     for key, value in file.table(table).items():
         if key not in known:
-            file.complain(key, f"unknown {table} {key!r}.{did_you_mean(key, known)}", table)
+            file.complain([table, key], f"unknown {table} {key!r}.{did_you_mean(key, known)}")
         elif wanted := known[key].wanted_type(value):
-            file.complain(key, f"{table} {key}: expected {wanted}, got {value!r}", table)
+            file.complain([table, key], f"{table} {key}: expected {wanted}, got {value!r}")
         elif problem := known[key].problem(value):
-            file.complain(key, problem, table)
+            file.complain([table, key], problem)
         else:
             good[key] = value
     return good
@@ -229,14 +172,14 @@ def points_problems(points: object, space: Space) -> list[str]:
     return problems
 
 
-def _parameters(file: _File, algo: Algorithm) -> dict[str, Parameter]:
+def _parameters(file: TomlFile, algo: Algorithm) -> dict[str, Parameter]:
     good = {}
     for name, body in file.table("space").items():
         try:
             good[name] = parameter(algo, name, body)
         except BadInput as error:
             for problem in error.problems:
-                file.complain(name, problem, "space")
+                file.complain(["space", name], problem)
     return good
 
 
@@ -257,7 +200,7 @@ def parameter(algo: Algorithm, name: str, body: object) -> Parameter:
     return parsed
 
 
-def _constraints(file: _File) -> tuple[Constraint, ...]:
+def _constraints(file: TomlFile) -> tuple[Constraint, ...]:
     texts = file.tables.get("constraints", [])
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         file.complain("constraints", "constraints must be a list of texts like 'a <= b'")
