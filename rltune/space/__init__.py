@@ -15,11 +15,14 @@ from __future__ import annotations
 
 from rltune.space.choices import Choice, Grid
 from rltune.space.constraints import Constraint
+from rltune.space.derived import config_of
 from rltune.space.floats import Log, Normal, OneMinusLog, Uniform
 from rltune.space.integers import Int, LogInt, Pow2
+from rltune.space.nesting import nested
 from rltune.space.parameter import Parameter
 from rltune.space.parse import KINDS, parse_parameter
 from rltune.space.search_space import MAX_REJECTIONS, Space
+from rltune.space.searched import Searched, read_space, space_of
 
 __all__ = [
     "KINDS",
@@ -34,7 +37,12 @@ __all__ = [
     "OneMinusLog",
     "Parameter",
     "Pow2",
+    "Searched",
     "Space",
     "Uniform",
+    "config_of",
+    "nested",
     "parse_parameter",
+    "read_space",
+    "space_of",
 ]

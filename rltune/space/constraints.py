@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from rltune.errors import BadInput
+from rltune.errors import BadInput, did_you_mean
 from rltune.space.values import is_number
 
 
@@ -42,6 +42,16 @@ class Constraint:
         raise BadInput(
             f"constraint {text!r}: write it as 'A <= B' with one of {', '.join(cls.RELATIONS)}"
         )
+
+    @classmethod
+    def parse_known(cls, text: str, known: Collection[str]) -> Constraint:
+        """Parses a relation between known settings; raises BadInput for another name."""
+        constraint = cls.parse(text)
+        for name in sorted(constraint.names()):
+            if name not in known:
+                hint = did_you_mean(name, known)
+                raise BadInput(f"constraint {text!r}: unknown setting {name!r}.{hint}")
+        return constraint
 
     def names(self) -> set[str]:
         """Returns the names of the settings in the relation."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,3 +23,29 @@ def same(value: object, other: object) -> bool:
 
 def is_pow2(value: int) -> bool:
     return value > 0 and value & (value - 1) == 0
+
+
+def plain(value: Any) -> Any:
+    """Returns a value as JSON holds it: tuples become lists, numpy's numbers Python's.
+
+    Raises:
+        ValueError: JSON has no such value.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Mapping):
+        if wrong := [key for key in value if not isinstance(key, str)]:
+            raise ValueError(f"the keys of a table must be texts, got {wrong[0]!r}")
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and math.isnan(value):
+        raise ValueError("nan cannot be kept in a run folder: use None")
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    raise ValueError(
+        f"{value!r:.80} cannot be kept in a run folder: use numbers, texts, booleans, None, lists "
+        "and tables of them (for a class or a function, its name, which your function looks up)"
+    )
