@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rltune.api import Run as Run
+    from rltune.api import extend as extend
     from rltune.api import load as load
     from rltune.api import replay as replay
     from rltune.api import sweep as sweep
@@ -45,6 +46,7 @@ _PUBLIC = {
     "sweep": "rltune.api",
     "train": "rltune.api",
     "replay": "rltune.api",
+    "extend": "rltune.api",
     "load": "rltune.api",
     "trust": "rltune.api",
     "Run": "rltune.api",
@@ -57,6 +59,7 @@ __all__ = [
     "RltuneError",
     "Run",
     "__version__",
+    "extend",
     "load",
     "replay",
     "simulate",
@@ -70,7 +73,11 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rltune' has no attribute {name!r}")
     places = sys.modules.get("rltune.envs.places")
-    if places is not None and places.is_loading() and name in {"sweep", "train", "replay"}:
+    if (
+        places is not None
+        and places.is_loading()
+        and name in {"sweep", "train", "replay", "extend"}
+    ):
         return partial(_started, places.starts, name)
     return getattr(import_module(_PUBLIC[name]), name)
 

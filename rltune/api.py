@@ -265,6 +265,42 @@ def replay(
     return Run(runner.run(spec, callbacks, job))
 
 
+def extend(
+    path: str | Path,
+    *,
+    trials: int | None = None,
+    steps: int | None = None,
+    target: float | None = None,
+    time_budget: float | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> Run:
+    """Continues a finished sweep with a larger budget; its whole history is kept.
+
+    More trials are suggested by its searcher. Longer training continues from the last checkpoints
+    of trials that ended at their budget, or because the sweep ended.
+
+    >>> run = rltune.extend("runs/finished", trials=8, steps=100_000)
+
+    Args:
+        path: folder of a finished sweep.
+        trials: of the whole sweep, those that it has included.
+        steps: environment steps of a trial, those that it has trained included.
+        target: another value of the metric at which the run ends; inf for never.
+        time_budget: seconds after which the run ends, those that it has taken included.
+        callbacks: notified of the sweep as it runs.
+
+    Raises:
+        BadInput: the run is not finished, or cannot be extended by that; before anything changes.
+        As :func:`sweep`.
+    """
+    places.starts()
+    folder = RunFolder.open(path)
+    check_trusted(folder, resumes=True)
+    asked = {"trials": trials, "steps": steps, "target": target, "time_budget": time_budget}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    return Run(runner.extend(folder, changes, callbacks))
+
+
 def load(path: str | Path, *, trust: bool = False) -> Run:
     """Loads a run from its folder.
 

@@ -120,6 +120,19 @@ class FormerTrial(schema.Record):
 
 
 @dataclass(frozen=True)
+class Extension(schema.Record):
+    """An extension of a finished run.
+
+    Attributes:
+        date: UTC, as 2026-11-27.
+        budget: what the run's budget was before.
+    """
+
+    date: str
+    budget: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """The whole request of a run, resolved: what run.json holds.
 
@@ -129,6 +142,7 @@ class RunSpec:
             ``simulator`` is "gymnasium" or "envpool".
         points: searched settings that the first trials start from.
         former: trials of former runs, which the searcher learns from.
+        extensions: of the run, the first one first.
         metric: name of what is tuned, selected and scored by; mode: "max" or "min".
         seed: fixes every draw of the sweep, in the driver and in each trial.
         storage: absolute path of the folder that holds runs.
@@ -158,6 +172,7 @@ class RunSpec:
     versions: Mapping[str, str] = field(default_factory=dict)
     reading: str = ""
     former: tuple[FormerTrial, ...] = ()
+    extensions: tuple[Extension, ...] = ()
 
     @property
     def task(self) -> str:
@@ -196,6 +211,7 @@ class RunSpec:
             "evaluation": asdict(self.evaluation),
             "points": [dict(point) for point in self.points],
             "former": [trial.to_dict() for trial in self.former],
+            "extensions": [extension.to_dict() for extension in self.extensions],
             "imports": list(self.env_options.imports),
             "command": list(self.command),
         }
@@ -224,6 +240,7 @@ class RunSpec:
             evaluation=ScoringBudget(**values.pop("evaluation", {})),
             points=tuple(values.pop("points", ())),
             former=tuple(map(FormerTrial.from_dict, values.pop("former", ()))),
+            extensions=tuple(map(Extension.from_dict, values.pop("extensions", ()))),
             command=tuple(values.pop("command")),
             **groups,
             **values,

@@ -39,7 +39,8 @@ def test_examples_of_the_api_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """Requests are made and checked as a user writes them; what would train is not run."""
     shutil.copytree(ROOT / "tests/data/runs_0_1/finished", tmp_path / "runs/finished")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(api.runner, "run", lambda *_: RunFolder.open("runs/finished"))
+    for name in ("run", "extend"):
+        monkeypatch.setattr(api.runner, name, lambda *_: RunFolder.open("runs/finished"))
     tests = doctest.DocTestFinder().find(api, "api", globs={"rltune": rltune})
     runner = doctest.DocTestRunner()
     for test in tests:

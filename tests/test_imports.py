@@ -220,6 +220,7 @@ def test_exported_members() -> None:
         "RltuneError",
         "__version__",
         "load",
+        "extend",
         "replay",
         "simulate",
         "sweep",

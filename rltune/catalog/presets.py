@@ -299,12 +299,12 @@ def override(
             sources={**preset.sources, **sources},
         )
     )
-    if problems := _spent(algo, asked.settings, asked.budget.steps):
+    if problems := spent(algo, asked.settings, asked.budget.steps):
         raise BadInput([f"{preset.algo} {preset.env}: {problem}" for problem in problems])
     return asked
 
 
-def _spent(algo: Algorithm, settings: Mapping[str, Any], steps: int) -> list[str]:
+def spent(algo: Algorithm, settings: Mapping[str, Any], steps: int) -> list[str]:
     """Rates that are at zero before the budget ends, as where ``steps`` asks for more of them."""
     problems = []
     for name, value in settings.items():

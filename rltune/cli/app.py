@@ -13,6 +13,7 @@ from typer.core import TyperCommand
 from rltune._version import __version__
 from rltune.cli.modules import find_here
 from rltune.cli.options import (
+    EXTENDED,
     OF_REPLAYS,
     OF_TRAINING,
     AlgoArgument,
@@ -162,6 +163,19 @@ def resume(
 ) -> None:
     """Continues a sweep that was stopped or killed, exactly where it was."""
     _call("resume", run_path=run, json=json, quiet=quiet, force=force, trust=trust)
+
+
+@app.command()
+@takes(EXTENDED)
+def extend(
+    run: RunArgument,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    trust: TrustOption = False,
+    **options: Any,
+) -> None:
+    """Continues a finished sweep: more trials, longer training or another target."""
+    _call("extend", run_path=run, json=json, quiet=quiet, trust=trust, **options)
 
 
 @app.command()

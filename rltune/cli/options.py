@@ -60,6 +60,9 @@ OF_REPLAYS = (
     *("concurrent", "cpus_per_trial", "gpus_per_trial", "address"),
 )
 
+#: What a finished run is extended by.
+EXTENDED = ("trials", "steps", "target", "time_budget")
+
 Command = Callable[..., None]
 
 

@@ -13,7 +13,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -132,6 +132,13 @@ class RunFolder:
             ) from error
         return folder
 
+    def change_request(self, spec: RunSpec) -> None:
+        """Writes run.json again; a folder of this user's own stays signed as such."""
+        own = signatures.is_signed_file(self.path / "run.json")
+        self._write("run.json", {**spec.to_dict(), **self.job.to_dict()})
+        if own:
+            signatures.sign_file(self.path / "run.json")
+
     def acquire(self) -> None:
         """Holds the folder for this process; the lock of a dead process is free.
 
@@ -145,6 +152,15 @@ class RunFolder:
                 f"run {self.path} is in use by another rltune process. Wait for it, or give this "
                 "one another `name`."
             ) from error
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Holds the folder for this process, see :meth:`acquire`."""
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.lock.release()
 
     def _taken(self) -> BadInput:
         try:

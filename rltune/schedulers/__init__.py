@@ -27,10 +27,12 @@ class SchedulerRow:
     Attributes:
         doc: what it is, in a few words.
         population: whether trials train side by side and learn from each other.
+        extends: whether trials may train for longer than was planned, in a sweep that has ended.
     """
 
     doc: str
     population: bool
+    extends: bool = True
 
 
 SCHEDULERS: dict[str, SchedulerRow] = {

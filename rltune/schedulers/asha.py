@@ -97,7 +97,8 @@ class Asha(Fifo):
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Puts the recorded scores back."""
-        for rung, scores in zip(self._rungs, state["rungs"], strict=True):
+        # From the lowest on: an extended sweep has more of them.
+        for rung, scores in zip(reversed(self._rungs), reversed(state["rungs"]), strict=False):
             rung.scores.update(scores)
 
 

@@ -27,12 +27,14 @@ class SearcherRow:
         doc: what it is, in a few words.
         extra: rltune's optional extra that installs its library; empty where it needs none.
         modules: what has to be importable.
+        plans: whether the number of trials decides about each of them: none can be added later.
         broken: why it cannot run, and what works instead; empty for one that can.
     """
 
     doc: str
     extra: str = ""
     modules: tuple[str, ...] = ()
+    plans: bool = False
     broken: str = ""
 
     @property
@@ -58,7 +60,7 @@ SEARCHERS: dict[str, SearcherRow] = {
     "sobol": SearcherRow(
         "a scrambled Sobol sequence: covers the space more evenly than random draws"
     ),
-    "grid": SearcherRow("every combination of a few values of each setting"),
+    "grid": SearcherRow("every combination of a few values of each setting", plans=True),
     "tpe": SearcherRow(
         "Optuna's tree-structured Parzen estimator (Bergstra et al. 2011)", "optuna", ("optuna",)
     ),

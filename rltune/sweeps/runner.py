@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from rltune.runs.records import Decision
 from rltune.schedulers.base import SchedulerContext
 from rltune.spec import JobSpec, RunSpec
 from rltune.sweeps import ray_session
+from rltune.sweeps.extension import extended, reopen
 from rltune.sweeps.jobs import job_in, job_of
 from rltune.sweeps.jobs.base import Job
 from rltune.sweeps.open_decisions import OpenDecisions
@@ -35,7 +36,7 @@ from rltune.tasks.resume import check_resumable
 # isort: split
 from ray import tune
 
-__all__ = ["resume", "run"]
+__all__ = ["extend", "resume", "run"]
 
 
 def run(
@@ -83,18 +84,40 @@ def resume(folder: RunFolder, callbacks: Sequence[Callback] = (), force: bool = 
     check_callbacks(callbacks)
     if is_finished(folder):
         return folder
-    with _alone():
-        folder.acquire()
-        try:
-            check_resumable(folder, force)
-            with _notifying(folder.spec, folder, callbacks) as notified:
-                if folder.summary is None:
-                    _sweep(job_in(folder), folder, notified)
-                else:
-                    score_again(job_in(folder), folder, notified)
-        finally:
-            folder.lock.release()
+    with _alone(), folder.held():
+        check_resumable(folder, force)
+        _continue(folder, callbacks)
         return folder
+
+
+def extend(
+    folder: RunFolder, changes: Mapping[str, Any], callbacks: Sequence[Callback] = ()
+) -> RunFolder:
+    """Continues a finished sweep with a larger budget, with all that it knows.
+
+    Args:
+        changes: see :func:`rltune.sweeps.extension.extended`.
+
+    Raises:
+        BadInput: before anything is changed.
+        As :func:`run`.
+    """
+    check_callbacks(callbacks)
+    with _alone(), folder.held():
+        spec = extended(folder, changes)
+        check_resumable(folder)
+        job_of(spec, folder.job)
+        folder = reopen(folder, spec)
+        _continue(folder, callbacks)
+        return folder
+
+
+def _continue(folder: RunFolder, callbacks: Sequence[Callback]) -> None:
+    with _notifying(folder.spec, folder, callbacks) as notified:
+        if folder.summary is None:
+            _sweep(job_in(folder), folder, notified)
+        else:
+            score_again(job_in(folder), folder, notified)
 
 
 @contextmanager

@@ -1,0 +1,24 @@
+"""``rltune extend RUN``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rltune.cli.opened import open_run
+from rltune.cli.sweep import conclude
+from rltune.cli.watch import watcher
+from rltune.sweeps.extension import extended
+
+
+def run(*, run_path: Path, json: bool, quiet: bool, trust: bool, **options: Any) -> None:
+    """Checks what is asked for, then continues the run."""
+    folder = open_run(run_path, trust, resumes=True)
+    changes = {name: value for name, value in options.items() if value is not None}
+    extended(folder, changes)
+    with watcher(json=json, quiet=quiet) as watch:
+        watch.waiting("loading Ray and RLlib")
+        from rltune.sweeps import runner
+
+        folder = runner.extend(folder, changes, [watch])
+    conclude(folder, json)

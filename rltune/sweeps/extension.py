@@ -1,0 +1,127 @@
+"""A finished sweep that continues: with more trials, longer training, or another target.
+
+The request is changed, trials that ended at the old budget are opened again at their last
+checkpoints, and from there the run is one that is resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from ray.tune.experiment import Trial
+
+from rltune import options, searchers
+from rltune.catalog.algorithms import ALGORITHMS
+from rltune.catalog.presets import spent
+from rltune.errors import BadInput
+from rltune.options import Budget
+from rltune.request.trust import check_trusted, is_own
+from rltune.runs import state_file
+from rltune.runs.folder import RunFolder, is_finished
+from rltune.schedulers import row
+from rltune.spec import Extension, RunSpec
+
+#: Where the summary of before is kept.
+EARLIER_SUMMARY = "summary.previous.json"
+#: Reasons for which a sweep ends before its trials have.
+CUT_SHORT = ("target", "time_budget", "failures")
+
+
+def extended(folder: RunFolder, changes: Mapping[str, Any]) -> RunSpec:
+    """The request of an extension.
+
+    Args:
+        changes: new values of ``trials``, ``steps``, ``target`` and ``time_budget``, by name.
+
+    Raises:
+        BadInput: the run cannot be extended, or not by that; with every problem.
+    """
+    spec, job = folder.spec, folder.job
+    if not is_finished(folder):
+        raise BadInput(f"{folder.shown} is not finished: rltune resume {folder.shown}")
+    if job.job != "sweep":
+        raise BadInput(
+            f"{folder.shown} trains fixed settings, it is no sweep: start another run with more "
+            "seeds or steps instead"
+        )
+    if not is_own(folder):
+        check_trusted(folder, resumes=True)
+        raise BadInput(f"{folder.shown} is not signed by this user: add `trust=True`")
+    problems = list(options.problems(Budget, changes).values())
+    if not problems:
+        problems = _problems(spec, changes)
+    if problems:
+        raise BadInput(problems)
+    before = Extension(date=datetime.now(UTC).strftime("%Y-%m-%d"), budget=asdict(spec.budget))
+    budget = replace(spec.budget, **changes)
+    return replace(spec, budget=budget, extensions=(*spec.extensions, before))
+
+
+def _problems(spec: RunSpec, changes: Mapping[str, Any]) -> list[str]:
+    budget, found = spec.budget, []
+    for name in ("trials", "steps"):
+        now = getattr(budget, name)
+        if changes.get(name, now) < now:
+            found.append(f"{name} of the run are {now:,}: an extension has more")
+    if not any(changes[name] != getattr(budget, name) for name in changes):
+        found.append("nothing to extend by: give `trials`, `steps`, `target` or `time_budget`")
+    steps = changes.get("steps", budget.steps)
+    if steps > budget.steps and not row(budget.scheduler).extends:
+        found.append(
+            f"steps: {budget.scheduler} has planned all of the run by its {budget.steps:,} steps: "
+            "extend it by `trials`, or start another run"
+        )
+    more = changes.get("trials", budget.trials) > budget.trials
+    if more and searchers.SEARCHERS[budget.searcher].plans:
+        found.append(f"trials: searcher {budget.searcher} has planned all of the run")
+    if spec.algo in ALGORITHMS:
+        found += spent(ALGORITHMS[spec.algo], spec.settings, steps)
+    return found
+
+
+def reopen(folder: RunFolder, spec: RunSpec) -> RunFolder:
+    """Makes a finished run one that is to be resumed, with another request.
+
+    A crash in between leaves a run that ``resume`` ends as it had ended, or extends.
+
+    Returns:
+        The folder, read again.
+    """
+    state = state_file.read(folder.path) or {}
+    again = _ended_by_budget(folder, spec, state)
+    trials = [
+        {**body, "status": Trial.PAUSED if body["id"] in again else body["status"]}
+        for body in state.get("trials", [])
+    ]
+    parts = {name: dict(part) for name, part in state.get("parts", {}).items()}
+    parts["ending"] = {"reached": [], "final_saved": False}
+    if "history" in parts:
+        parts["history"]["trials"] = [
+            {**past, "status": "running", "ended_before": None} if past["id"] in again else past
+            for past in parts["history"]["trials"]
+        ]
+    (folder.path / "summary.json").rename(folder.path / EARLIER_SUMMARY)
+    state_file.write(folder.path, {**state, "trials": trials, "parts": parts})
+    folder.change_request(spec)
+    return RunFolder(folder.path)
+
+
+def _ended_by_budget(folder: RunFolder, spec: RunSpec, state: Mapping[str, Any]) -> set[str]:
+    """Trials that ended for no reason of their own, and have steps left of the new budget."""
+    summary = folder.summary
+    assert summary is not None
+    before = folder.spec.budget.steps
+    stopped = {decision.trial for decision in folder.decisions() if decision.kind == "stop"}
+    return {
+        body["id"]
+        for body in state.get("trials", [])
+        if body["status"] == Trial.TERMINATED
+        and body["checkpoint"] is not None
+        and body["id"] not in stopped
+        and folder.diverged(body["id"]) is None
+        and body["env_steps"] < spec.budget.steps
+        and (body["env_steps"] >= before or summary.stop_reason in CUT_SHORT)
+    }

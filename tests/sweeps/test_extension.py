@@ -1,0 +1,179 @@
+"""A finished sweep that is extended: more trials, longer training, another target."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import functions
+import pytest
+import warm
+from conftest import ROOT, environment
+
+from rltune.errors import BadInput
+from rltune.options import Resources
+from rltune.request.trust import adopt
+from rltune.runs import state_file
+from rltune.runs.folder import RunFolder
+from rltune.spec import JobSpec, RunSpec
+from rltune.sweeps.extension import EARLIER_SUMMARY, extended, reopen
+from rltune.tasks.function import function_spec
+
+
+def work(spec: RunSpec, changes: dict[str, Any], variables: dict[str, str], die: int) -> None:
+    """Runs a sweep, extends it where there are changes, resumes it otherwise; may be killed."""
+    from rltune.sweeps import runner
+
+    os.environ.update(variables)
+    write, written = state_file.write, 0
+
+    def write_and_die(*args: Any) -> None:
+        nonlocal written
+        write(*args)
+        written += 1
+        if written == die:
+            os._exit(9)
+
+    state_file.write = write_and_die
+    path = Path(spec.storage) / spec.name
+    if not path.exists():
+        runner.run(spec)
+    elif changes:
+        runner.extend(RunFolder.open(path), changes)
+    else:
+        runner.resume(RunFolder.open(path))
+
+
+def start(spec: RunSpec, die: int = 0, **changes: Any) -> RunFolder:
+    """The folder after a process has worked on it."""
+    process = warm.server().Process(target=work, args=(spec, changes, environment(), die))
+    process.start()
+    process.join(90)
+    process.kill()
+    process.join()
+    assert process.exitcode == (9 if die else 0)
+    return RunFolder(Path(spec.storage) / spec.name)
+
+
+def told(folder: RunFolder) -> dict[str, Any]:
+    """What a sweep came to, wall times aside."""
+    saved = state_file.read(folder.path)
+    assert saved is not None
+    reports = {
+        name: [(row.env_steps, row.measured, dict(row.settings)) for row in folder.reports(name)]
+        for name in folder.trials()
+    }
+    return {"decisions": folder.decisions(), "reports": reports, "parts": saved["parts"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", ["fifo", "asha", "pbt"])
+def test_an_extended_sweep_continues_with_all_it_knows(
+    scheduler: str, tmp_path: Path, cluster_address: str
+) -> None:
+    budget = {"scheduler": scheduler, "trials": 3, "steps": 8, "perturb_every": 4}
+    spec = function_spec(
+        functions.climb,
+        {"lr": {"log": [1e-5, 1e-2], "default": 1e-3}},
+        metric="height",
+        budget={**budget, "searcher": "tpe"},
+        resources=Resources(concurrent=1, max_failures=1, address=cluster_address),
+        storage=tmp_path / "whole",
+        name="a",
+        seed=3,
+    )
+    first = start(spec)
+    before = told(first)
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    folder = start(spec, trials=5, steps=12)
+    after = told(folder)
+    assert folder.trials() == ["t00", "t01", "t02", "t03", "t04"]
+    for trial, rows in before["reports"].items():
+        assert after["reports"][trial][: len(rows)] == rows, "nothing of before is lost"
+    clocks = {name: [clock for clock, _, _ in rows] for name, rows in after["reports"].items()}
+    stopped = {decision.trial for decision in folder.decisions() if decision.kind == "stop"}
+    assert all(steps == list(range(1, len(steps) + 1)) for steps in clocks.values())
+    assert {name for name, steps in clocks.items() if steps[-1] == 12} == {*clocks} - stopped
+    assert after["decisions"][: len(before["decisions"])] == before["decisions"]
+    assert folder.spec.budget.trials == 5
+    assert [one.budget["steps"] for one in folder.spec.extensions] == [8]
+    assert folder.has(EARLIER_SUMMARY)
+    summary = folder.summary
+    assert summary is not None
+    assert summary.best is not None
+    heights = [row.measured["height"] for t in folder.trials() for row in folder.reports(t)]
+    assert summary.best.score == max(heights)
+    # The same once more, with a kill in the middle.
+    spec = replace(spec, storage=str(tmp_path / "killed"))
+    start(spec, die=5, trials=5, steps=12)
+    assert told(start(spec)) == after
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> RunFolder:
+    """A finished sweep of pb2, of this user's own."""
+    shutil.copytree(ROOT / "tests/data/runs_0_1/finished", tmp_path / "finished")
+    folder = RunFolder.open(tmp_path / "finished")
+    adopt(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({}, "nothing to extend by"),
+        ({"trials": 1}, "trials of the run are"),
+        ({"steps": 10}, "steps of the run are"),
+        ({"trials": 0}, "trials must be at least 1"),
+        ({"target": float("nan")}, "target must be a number"),
+    ],
+)
+def test_an_extension_by_nothing_is_refused(
+    finished: RunFolder, changes: dict[str, Any], problem: str
+) -> None:
+    before = {path: path.read_bytes() for path in finished.path.glob("*.json")}
+    with pytest.raises(BadInput, match=problem):
+        extended(finished, changes)
+    assert {path: path.read_bytes() for path in finished.path.glob("*.json")} == before
+
+
+def test_runs_that_cannot_be_extended_are_refused(finished: RunFolder) -> None:
+    more = {"trials": 99}
+    budget = replace(finished.spec.budget, scheduler="fifo", searcher="grid")
+    finished.change_request(replace(finished.spec, budget=budget))
+    with pytest.raises(BadInput, match="searcher grid has planned all of the run"):
+        extended(RunFolder(finished.path), more)
+    folder = RunFolder(finished.path)
+    folder._write("run.json", {**folder.spec.to_dict(), **JobSpec("train").to_dict()})
+    with pytest.raises(BadInput, match="it is no sweep"):
+        extended(RunFolder(finished.path), more)
+    (finished.path / "summary.json").unlink()
+    with pytest.raises(BadInput, match="is not finished: rltune resume"):
+        extended(RunFolder(finished.path), more)
+
+
+def test_a_strangers_run_is_not_extended(finished: RunFolder) -> None:
+    finished._write("run.json", {**finished.spec.to_dict(), **finished.job.to_dict()})
+    with pytest.raises(BadInput, match="not signed by this user"):
+        extended(RunFolder(finished.path), {"trials": 99})
+
+
+def test_trials_that_ended_at_the_budget_are_opened_again(finished: RunFolder) -> None:
+    steps = finished.spec.budget.steps
+    longer = reopen(finished, extended(finished, {"steps": 2 * steps}))
+    saved = state_file.read(longer.path)
+    assert saved is not None
+    assert {body["status"] for body in saved["trials"]} == {"PAUSED"}
+    assert longer.summary is None
+    assert longer.spec.budget.steps == 2 * steps
+    assert longer.spec.extensions[0].budget["steps"] == steps
+
+
+def test_more_trials_open_none_again(finished: RunFolder) -> None:
+    wider = reopen(finished, extended(finished, {"trials": 9}))
+    saved = state_file.read(wider.path)
+    assert saved is not None
+    assert {body["status"] for body in saved["trials"]} == {"TERMINATED"}
