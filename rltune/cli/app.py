@@ -320,17 +320,10 @@ def _root(
     pass
 
 
-COMMANDS = (
-    "train",
-    "certify",
-    "resume",
-    "evaluate",
-    "replay",
-    "play",
-    "export",
-    "board",
-    "list",
-    "show",
+COMMANDS = tuple(
+    command.name or command.callback.__name__
+    for command in app.registered_commands
+    if command.callback and not command.hidden
 )
 
 
