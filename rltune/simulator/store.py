@@ -26,9 +26,9 @@ class CheckpointStore:
         """The folder of a trial's checkpoint; writes it the first time."""
         if self._place is None:
             self._place = TemporaryDirectory(prefix="rltune-simulation-")
-        path = Path(self._place.name) / trial / str(saved.env_steps)
+        path = Path(self._place.name) / f"{trial}-{saved.env_steps}"
         if not path.exists():
-            path.mkdir(parents=True)
+            path.mkdir()
             state = {"env_steps": saved.env_steps, "weights": saved.weights}
             (path / checkpoints.STATE_FILE).write_text(json.dumps(state))
             checkpoints.seal(path, self._algo)

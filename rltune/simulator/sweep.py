@@ -61,7 +61,7 @@ class SimulatedSweep:
         self.notices: list[str] = []
         self.improvements: list[Improvement] = []
         self.stop_reason = ""
-        self.history = History()
+        self.history = History(spec.former)
         self._store = CheckpointStore(spec.algo)
         self._build_scheduler, self._build_searcher = scheduler, searcher
         self._context = SchedulerContext(spec, self.checkpoint_of, self.notices.append, mutable)
@@ -249,7 +249,8 @@ class SimulatedSweep:
         if not trial.waits:
             raise RltuneError(f"the scheduler changes {trial.id}, which does not wait")
         self._searched(change.settings, f"the scheduler changes {trial.id} to")
-        trial.config = change.settings
+        # Without the place of a checkpoint, which is another one each time.
+        trial.config = {k: v for k, v in change.settings.items() if k != "exploit"}
         if change.checkpoint is not None:
             weights = self._store.weights(change.checkpoint)
             trial.restart = Checkpoint(trial.restart.env_steps, weights)
@@ -286,10 +287,10 @@ class SimulatedSweep:
         self.scheduler = self._build_scheduler(self._context)
         self.scheduler.set_state(saved)
         self.searcher = self._build_searcher(self.spec)
-        self.history = History()
+        self.history = History(self.spec.former)
         self.history.set_state(told)
         score_of = self.spec.goal.score_of
-        for past in self.history.trials:
+        for past in self.history.trials[len(self.spec.former) :]:
             reports = self.trials[past.id].reports
             past.scores = {report.env_steps: score_of(report.metrics) for report in reports}
         for trial in live or [trial for trial in self._all if not trial.is_over]:
