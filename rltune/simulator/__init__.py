@@ -8,10 +8,11 @@ searcher, their history. 200 trials take seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rltune import schedulers, searchers
-from rltune.catalog.presets import fixed_and_searched, points_problems
+from rltune.catalog.presets import points_problems
 from rltune.errors import BadInput, unknown
 from rltune.options import Budget, Goal, Group, Place, Resources, options_of, problems
 from rltune.schedulers.base import Scheduler, SchedulerContext
@@ -21,7 +22,7 @@ from rltune.simulator.machine import Conditions, Cost, Failures
 from rltune.simulator.result import Improvement, SimulatedTrial, Simulation
 from rltune.simulator.sweep import SimulatedSweep
 from rltune.simulator.table import Table
-from rltune.space import Space, parse_parameter
+from rltune.space import Searched, Space, space_of
 from rltune.spec import FUNCTION, RunSpec
 
 __all__ = [
@@ -46,7 +47,7 @@ INTERVALS = 10
 
 def simulate(
     curves: Curves | Score,
-    space: Mapping[str, Any] | Space,
+    space: Mapping[str, Any] | Space | Searched | Path | str,
     *,
     scheduler: str | Callable[[SchedulerContext], Scheduler] = "asha",
     searcher: str | Callable[[RunSpec], Searcher] = "random",
@@ -98,7 +99,8 @@ def simulate(
             environment steps is the score that it would have at constant settings; see
             :mod:`rltune.simulator.curves` for others. The configuration is the searched
             settings, those of ``settings``, and the trial's ``seed``.
-        space: settings to search, as in a preset: ``{"lr": {"log": [1e-5, 1e-2]}}``.
+        space: settings to search, as in a preset: ``{"lr": {"log": [1e-5, 1e-2]}}``; nested, of Ray
+            Tune's objects, or a TOML file. Curves have those of nested tables as ``model/layers``.
         scheduler: its name, or what builds one.
         searcher: its name, or what builds one.
         trials: trials of the sweep.
@@ -170,30 +172,30 @@ def _name(part: str | Callable[..., Any]) -> str:
 
 
 def _spec(
-    space: Mapping[str, Any] | Space,
+    space: Mapping[str, Any] | Space | Searched | Path | str,
     settings: Mapping[str, Any],
     points: Sequence[Mapping[str, Any]],
     options: Mapping[type[Group], Mapping[str, Any]],
 ) -> RunSpec:
     """The request of a simulation: that of a function which nothing calls."""
-    if not isinstance(space, Space):
-        space = Space({name: parse_parameter(name, body) for name, body in space.items()})
-    wrong = fixed_and_searched(settings, space) + points_problems(points, space)
-    if "seed" in {*settings, *space}:
+    searched = space_of(space).with_settings(settings)
+    wrong = points_problems(points, searched.space)
+    if "seed" in searched.middle():
         wrong.append("seed is the trial's own: use another name")
+    if searched.derived:
+        wrong.append(f"{', '.join(searched.derived)}: compute it in the curves")
     known = options_of(Budget)
     wrong += [str(unknown("option", name, known)) for name in options[Budget] if name not in known]
     wrong += [one for group, given in options.items() for one in problems(group, given).values()]
     if wrong:
         raise BadInput(wrong)
-    defaults = {name: parameter.from_unit(0.5) for name, parameter in space.items()}
     every = max(1, options[Budget]["steps"] // INTERVALS)
     return RunSpec(
         algo=FUNCTION,
         env="curves",
         env_id="",
-        settings={**settings, **defaults, **space.defaults()},
-        space=space,
+        settings=searched.middle(),
+        space=searched.space,
         budget=Budget(**{"perturb_every": every, **options[Budget]}),
         resources=Resources(**options[Resources]),
         points=tuple(points),

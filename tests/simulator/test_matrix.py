@@ -27,7 +27,7 @@ SPACE = Space(
 STEPS, NOISE, FAILURES = 8_100, 0.5, 0.004
 #: Trials of a pair; fewer where a suggestion of a library takes tens of milliseconds, or each
 #: decision of PB2 as many, which grow with the cube of what it has seen.
-TRIALS, OF_A_LIBRARY, OF_PB2 = 200, 30, 16
+TRIALS, OF_A_LIBRARY, OF_PB2 = 200, 30, 8
 
 PAIRS = [
     pytest.param(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import run_python
+from ray import tune
 
 import rltune
 from rltune.errors import BadInput, RltuneError
@@ -305,6 +306,24 @@ def test_a_scheduler_of_ones_own_decides() -> None:
 def test_bad_input_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message):
         rltune.simulate(score, SPACE, **options)
+
+
+def test_a_space_has_any_form() -> None:
+    seen: list[Mapping[str, Any]] = []
+
+    def note(settings: Mapping[str, Any], age: int) -> float:
+        seen.append(settings)
+        return 0.0
+
+    space = {"model": {"layers": {"int": [1, 3]}, "bias": True}, "lr": 0.1}
+    rltune.simulate(note, space, trials=1, settings={"model": {"width": 8}}, steps=10)
+    assert seen[0].keys() == {"model/layers", "model/bias", "model/width", "lr", "seed"}
+    with pytest.raises(BadInput, match="half: compute it in the curves"):
+        rltune.simulate(note, {"lr": {"log": [1e-5, 1.0]}, "half": tune.sample_from(half)})
+
+
+def half(config: Mapping[str, Any]) -> float:
+    return config["lr"] / 2
 
 
 def test_a_smaller_score_is_better_in_its_mode() -> None:
