@@ -90,7 +90,8 @@ def adopt(folder: RunFolder) -> None:
 def code_of(spec: RunSpec) -> list[str]:
     """Lists what in a request is code that is imported by name, in words that follow "it"."""
     if spec.task == FUNCTION:
-        return [f"runs {spec.env_id}"]
+        own = [f"computes the setting {name} by {at}" for name, at in spec.derived.items()]
+        return [f"runs {spec.env_id}", *own]
     actions = [f"imports the module {name}" for name in spec.env_options.imports]
     if not is_known(spec.env_id):
         actions.append(f"makes the environment {spec.env_id}")

@@ -128,6 +128,7 @@ class Task(ABC):
         values |= {f"space.{name}": body for name, body in spec.space.to_dict().items()}
         fixed = {name: value for name, value in spec.settings.items() if name not in spec.space}
         values |= {f"settings.{name}": value for name, value in fixed.items()}
+        values |= {f"derived.{name}": place for name, place in spec.derived.items()}
         plain: dict[str, Any] = loads(dumps(values))
         return plain
 

@@ -63,6 +63,7 @@ class FunctionTask(Task):
             # By the clock, of which a report may be any part. A population's scheduler saves.
             "saved_every": 0 if row(budget.scheduler).population else budget.perturb_every,
             "settings": list(self.spec.settings),
+            "derived": dict(self.spec.derived),
             "needs": {**self.needs(), "CPU": cpus},
         }
         return {OWN: own}

@@ -21,6 +21,7 @@ from rltune.processes.tracebacks import headlined
 from rltune.runs.checkpoints import DATA, STATE_FILE, check_pickles, is_data, seal, verify
 from rltune.runs.records import CheckpointRecord, Diverged, Exploit
 from rltune.schedulers.base import TIME
+from rltune.space import config_of
 from rltune.spec import FUNCTION
 from rltune.tasks.function import OWN, RESERVED
 from rltune.tasks.session import Session
@@ -131,7 +132,9 @@ class MemberMixin(TrialStorageMixin):
             None if exploit is None else Exploit.from_dict(exploit),
             own["saved_every"],
         )
-        super().setup({**copy.deepcopy(settings), "seed": config["seed"]})  # type: ignore[misc]
+        seed = config["seed"]
+        told = config_of(copy.deepcopy(settings), own["derived"], seed)
+        super().setup({**told, "seed": seed})  # type: ignore[misc]
 
     @headlined
     def step(self) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def setting_problems(spec: RunSpec, values: Mapping[str, Any]) -> dict[str, str]
 
 def request_problems(spec: RunSpec, job: JobSpec) -> list[str]:
     """What in a request's settings its algorithm does not know or allow, each with its place."""
-    needed = () if spec.task == FUNCTION else _NEEDED
+    needed, derived = ((), ()) if spec.task == FUNCTION else (_NEEDED, tuple(spec.derived))
     tables = [
         ("settings", spec.settings),
         *(("space", {name: value}) for name, p in spec.space.items() for value in p.ends()),
@@ -63,4 +63,7 @@ def request_problems(spec: RunSpec, job: JobSpec) -> list[str]:
         f"{place}: {name}: {problem}"
         for place, values in tables
         for name, problem in setting_problems(spec, values).items()
-    ] + [f"settings: {name} is missing" for name in needed if name not in spec.settings]
+    ] + [
+        *(f"settings: {name} is missing" for name in needed if name not in spec.settings),
+        *(f"derived: {name}: only a function has derived settings" for name in derived),
+    ]
