@@ -127,7 +127,7 @@ def sweep(
             a file, "path/to/my_env.py:Class". What is defined or registered at the top level of
             the main script will do: workers load the script, as far as its first call of rltune.
         scheduler: "pb2", "pbt", "asha" or "fifo".
-        searcher: "random", "sobol", "grid" or "tpe".
+        searcher: "random", "sobol", "tpe", ...: ``rltune list searchers`` shows all.
         trials: trials of the sweep; the population's size for pb2 and pbt.
         steps: environment steps of a trial.
         time_budget: seconds after which the run ends.

@@ -50,7 +50,9 @@ class Budget(Group):
         4, "Trials of the sweep; the population's size for pb2 and pbt.", least=1, searches=True
     )
     scheduler: str = option("pb2", "pb2, pbt, asha or fifo.", searches=True)
-    searcher: str = option("random", "random, sobol, grid or tpe.", searches=True)
+    searcher: str = option(
+        "random", "random, sobol, tpe, ...: `rltune list searchers` shows all.", searches=True
+    )
     perturb_every: int = option(
         10_000,
         "Environment steps between two decisions about a trial.",

@@ -28,6 +28,7 @@ class SearcherRow:
         extra: rltune's optional extra that installs its library; empty where it needs none.
         modules: what has to be importable.
         plans: whether the number of trials decides about each of them: none can be added later.
+        slow: whether a suggestion takes a tenth of a second and more.
         broken: why it cannot run, and what works instead; empty for one that can.
     """
 
@@ -35,6 +36,7 @@ class SearcherRow:
     extra: str = ""
     modules: tuple[str, ...] = ()
     plans: bool = False
+    slow: bool = False
     broken: str = ""
 
     @property
@@ -63,6 +65,30 @@ SEARCHERS: dict[str, SearcherRow] = {
     "grid": SearcherRow("every combination of a few values of each setting", plans=True),
     "tpe": SearcherRow(
         "Optuna's tree-structured Parzen estimator (Bergstra et al. 2011)", "optuna", ("optuna",)
+    ),
+    "gp": SearcherRow(
+        "Optuna's Gaussian process with expected improvement", "optuna", ("optuna",), slow=True
+    ),
+    "cmaes": SearcherRow(
+        "CMA-ES, an evolution strategy, for numbers and choices (Hamano et al. 2025)",
+        "cmaes",
+        ("cmaes",),
+    ),
+    "hyperopt": SearcherRow(
+        "HyperOpt's TPE, each setting by itself (Bergstra et al. 2013)", "hyperopt", ("hyperopt",)
+    ),
+    "ax": SearcherRow(
+        "Ax's Gaussian process of BoTorch (Olson et al. 2025)", "ax", ("ax",), slow=True
+    ),
+    "bayesopt": SearcherRow(
+        "a Gaussian process with an upper confidence bound, of the package bayesian-optimization",
+        "bayesopt",
+        ("bayes_opt",),
+        slow=True,
+    ),
+    "optuna": SearcherRow(
+        "samplers of Optuna, each by its own name",
+        broken="name the sampler: tpe (Optuna's default), gp or cmaes",
     ),
 }
 

@@ -45,7 +45,7 @@ class PastTrial:
     @property
     def last(self) -> float | None:
         """The last finite score, whatever became of the trial."""
-        return next(filter(_is_finite, reversed(self.scores.values())), None)
+        return next(filter(is_finite, reversed(self.scores.values())), None)
 
     @property
     def clock(self) -> int:
@@ -168,5 +168,6 @@ def scores_of(folder: RunFolder, trial: str) -> Iterator[tuple[int, float | None
     return ((row.env_steps, goal.score_of(row.measured)) for row in folder.reports(trial))
 
 
-def _is_finite(score: float | None) -> bool:
+def is_finite(score: float | None) -> bool:
+    """Whether there is a score that is a finite number."""
     return score is not None and math.isfinite(score)

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -21,10 +21,6 @@ from threadpoolctl import threadpool_limits
 from rltune.searchers.history import History, PastTrial
 from rltune.space import Choice, Space
 from rltune.spec import RunSpec
-
-#: Points that a library proposes for one trial before a random one that keeps the constraints is
-#: taken.
-PROPOSALS = 20
 
 
 @dataclass(frozen=True)
@@ -53,6 +49,12 @@ class Tried:
     point: Point
     trial: PastTrial
     score: float | None
+
+
+def scores(tried: Sequence[Tried]) -> list[float]:
+    """Each score; the worst of all for a failure, for libraries that know none."""
+    worst = min((one.score for one in tried if one.score is not None), default=0.0)
+    return [worst if one.score is None else one.score for one in tried]
 
 
 class Cube:
@@ -96,11 +98,16 @@ class LibrarySearcher(ABC):
     """Asks a library for each suggestion, told all that the history holds.
 
     The first suggestion is the space's defaults where every parameter has one. A proposal that
-    breaks a constraint is told to the library as failed, and it is asked again.
+    breaks a constraint is told to the library as failed, and it is asked again; the last one is
+    repaired.
 
     Attributes:
         cube: the space as the library sees it.
+        proposals: how many points that break a constraint are proposed for one trial before the
+            last one is repaired. One where a proposal is costly.
     """
+
+    proposals: ClassVar[int] = 3
 
     def __init__(self, spec: RunSpec) -> None:
         self.spec = spec
@@ -119,21 +126,33 @@ class LibrarySearcher(ABC):
 
     def suggest(self, number: int, history: History) -> dict[str, Any]:
         """The defaults first, then what the library proposes."""
-        fixed = self.spec.settings
         if number == 0 and len(self.space.defaults()) == len(self.space):
             return self.space.defaults()
         tried = self.tried(history)
         running = [self.cube.encode(trial.settings) for trial in history.running]
-        for attempt in range(PROPOSALS):
+        for attempt in range(self.proposals):
             seed = self._seed(number, attempt)
             with quiet(seed):
                 point = self.cube.snapped(self.propose(seed, tried, running))
             values = self.cube.decode(point)
-            if not self.space.broken({**fixed, **values}):
+            if not self.breaks(values):
                 return values
             tried = [*tried, Tried(point, PastTrial("", values, status="failed"), None)]
-        rng = np.random.default_rng([self.spec.seed, 0, number])
-        return self.space.sample(rng, fixed)
+        return self._repaired(values, np.random.default_rng([self.spec.seed, 0, number]))
+
+    def breaks(self, values: Mapping[str, Any]) -> bool:
+        """Returns whether settings break a constraint of the space."""
+        return bool(self.space.broken({**self.spec.settings, **values}))
+
+    def _repaired(self, values: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+        """Moves a random draw that keeps the constraints as near to a proposal as they allow."""
+        repaired = self.space.sample(rng, self.spec.settings)
+        for index in rng.permutation(len(self.space)):
+            name = list(self.space)[index]
+            moved = {**repaired, name: values[name]}
+            if not self.breaks(moved):
+                repaired = moved
+        return repaired
 
     def tried(self, history: History) -> list[Tried]:
         """Every trial whose outcome is known and whose settings lie in the space."""

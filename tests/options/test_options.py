@@ -100,9 +100,11 @@ def test_a_python_caller_reads_the_names_of_keywords(tmp_path: Path) -> None:
     ]
 
 
-def test_help_names_every_scheduler_and_searcher() -> None:
-    for option, table in (("scheduler", schedulers.SCHEDULERS), ("searcher", searchers.SEARCHERS)):
-        assert set(re.findall(r"\w+", OPTIONS[option].help)) - {"or"} == set(table)
+def test_help_names_every_scheduler_and_where_the_searchers_are() -> None:
+    assert set(re.findall(r"\w+", OPTIONS["scheduler"].help)) - {"or"} == set(schedulers.SCHEDULERS)
+    named, where = OPTIONS["searcher"].help.split(", ...: ")
+    assert set(named.split(", ")) < set(searchers.SEARCHERS)
+    assert where.startswith("`rltune list searchers`")
 
 
 @pytest.mark.parametrize(

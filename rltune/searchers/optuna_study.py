@@ -1,0 +1,63 @@
+"""What the samplers of Optuna share (Akiba et al. 2019): a study that is made of the history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from rltune.searchers.history import is_finite
+from rltune.searchers.library import Cube, LibrarySearcher, Point, Tried, scores
+from rltune.spec import RunSpec
+
+
+class OptunaSearcher(LibrarySearcher):
+    """A sampler of Optuna's over a study that is made of the history.
+
+    Args:
+        sampler: makes the sampler from a seed.
+        prunes: whether the sampler knows pruned trials. If it does, a trial that a scheduler
+            stopped is one, with the scores of its reports, and one that failed has none, which
+            is worse than any. Otherwise a stopped trial counts with its last score, and one that
+            failed with the worst of all.
+    """
+
+    def __init__(self, spec: RunSpec, sampler: Callable[[int], BaseSampler], prunes: bool) -> None:
+        super().__init__(spec)
+        self._sampler, self._prunes = sampler, prunes
+        self._distributions = distributions(self.cube)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+    def propose(self, seed: int, tried: Sequence[Tried], running: Sequence[Point]) -> Point:
+        """Asks a study that holds the history."""
+        study = optuna.create_study(direction="maximize", sampler=self._sampler(seed))
+        study.add_trials(map(self._over, tried, scores(tried)))
+        study.add_trials([self._trial(point, TrialState.RUNNING) for point in running])
+        asked = study.ask(self._distributions).params
+        return Point(
+            tuple(asked[name] for name in self.cube.numbers),
+            tuple(asked[name] for name in self.cube.choices),
+        )
+
+    def _over(self, tried: Tried, score: float) -> FrozenTrial:
+        if self._prunes and tried.score is None:
+            return self._trial(tried.point, TrialState.PRUNED)
+        if self._prunes and tried.trial.status == "stopped":
+            known = {clock: s for clock, s in tried.trial.scores.items() if is_finite(s)}
+            return self._trial(tried.point, TrialState.PRUNED, intermediate_values=known)
+        return self._trial(tried.point, TrialState.COMPLETE, value=score)
+
+    def _trial(self, point: Point, state: TrialState, **known: Any) -> FrozenTrial:
+        params: dict[str, Any] = dict(zip(self.cube.numbers, point.units, strict=True))
+        params |= zip(self.cube.choices, point.options, strict=True)
+        return create_trial(state=state, params=params, distributions=self._distributions, **known)
+
+
+def distributions(cube: Cube) -> dict[str, BaseDistribution]:
+    """The cube in Optuna's terms."""
+    numbers: dict[str, BaseDistribution] = {n: FloatDistribution(0.0, 1.0) for n in cube.numbers}
+    return numbers | {n: CategoricalDistribution(range(k)) for n, k in cube.choices.items()}
