@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rltune.callbacks.base import Callback
+from rltune.callbacks.given import CallbackLike, split
 from rltune.catalog.environments import EnvLike
 from rltune.engine.episodes import REWARD
 from rltune.envs import places
@@ -112,7 +112,7 @@ def sweep(
     storage: str | Path = "runs",
     name: str | None = None,
     address: str | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[CallbackLike] = (),
 ) -> Run:
     """Tunes an algorithm on an environment. Omitted arguments come from the preset.
 
@@ -168,7 +168,8 @@ def sweep(
         storage: folder that holds run folders.
         name: name of the run folder. Made from algorithm, environment and time by default.
         address: address of a Ray cluster to run on. None starts Ray here, for this sweep alone.
-        callbacks: notified of the sweep as it runs, see :class:`rltune.Callback`.
+        callbacks: callbacks that are notified of the run: "module:Class" or "file.py:Class", which
+            a resume notifies, too, or instances of subclasses of :class:`rltune.Callback`.
 
     Raises:
         BadInput: with every problem that was found, before anything starts.
@@ -178,7 +179,9 @@ def sweep(
     """
     options = {k: v for k, v in locals().items() if k not in {"algo", "env", "callbacks"}}
     places.starts()
-    return Run(runner.run(make_spec(algo, env, **options), callbacks))
+    names, instances = split(callbacks)
+    spec = make_spec(algo, env, callbacks=names, **options)
+    return Run(runner.run(spec, instances))
 
 
 def train(
@@ -209,7 +212,7 @@ def train(
     storage: str | Path = "runs",
     name: str | None = None,
     address: str | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[CallbackLike] = (),
 ) -> Run:
     """Trains a preset's settings on several seeds, without a search, and scores each of them.
 
@@ -229,12 +232,13 @@ def train(
     """
     options = {k: v for k, v in locals().items() if k not in {"algo", "env", "callbacks", "seeds"}}
     places.starts()
-    spec, job = make_request(algo, env, trials=seeds, job="train", **options)
-    return Run(runner.run(spec, callbacks, job))
+    names, instances = split(callbacks)
+    spec, job = make_request(algo, env, trials=seeds, job="train", callbacks=names, **options)
+    return Run(runner.run(spec, instances, job))
 
 
 def replay(
-    path: str | Path, *, seeds: int = 5, callbacks: Sequence[Callback] = (), **options: Any
+    path: str | Path, *, seeds: int = 5, callbacks: Sequence[CallbackLike] = (), **options: Any
 ) -> Run:
     """Retrains the best policy of a sweep on fresh seeds: was it the schedule, or luck?
 
@@ -246,6 +250,7 @@ def replay(
     Args:
         path: folder of a finished sweep.
         seeds: number of training runs of each arm.
+        callbacks: as for :func:`sweep`; those of the sweep are not notified.
         options: ``seed, concurrent, cpus_per_trial, gpus_per_trial, storage, name, address``, as
             for :func:`sweep`; the defaults are those of the sweep.
 
@@ -261,8 +266,9 @@ def replay(
     places.starts()
     folder = RunFolder.open(path)
     check_trusted(folder)
-    spec, job = replay_spec(folder, seeds, **options)
-    return Run(runner.run(spec, callbacks, job))
+    names, instances = split(callbacks)
+    spec, job = replay_spec(folder, seeds, callbacks=names, **options)
+    return Run(runner.run(spec, instances, job))
 
 
 def extend(
@@ -272,7 +278,7 @@ def extend(
     steps: int | None = None,
     target: float | None = None,
     time_budget: float | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[CallbackLike] = (),
 ) -> Run:
     """Continues a finished sweep with a larger budget; its whole history is kept.
 
@@ -287,7 +293,7 @@ def extend(
         steps: environment steps of a trial, those that it has trained included.
         target: another value of the metric at which the run ends; inf for never.
         time_budget: seconds after which the run ends, those that it has taken included.
-        callbacks: notified of the sweep as it runs.
+        callbacks: notified of this part of the run, beside those that the sweep names.
 
     Raises:
         BadInput: the run is not finished, or cannot be extended by that; before anything changes.

@@ -148,6 +148,7 @@ class RunSpec:
         metric: name of what is tuned, selected and scored by; mode: "max" or "min".
         seed: fixes every draw of the sweep, in the driver and in each trial.
         storage: absolute path of the folder that holds runs.
+        callbacks: names of classes that are notified of the run, of each of its parts.
         command: the command line, without secrets.
         started_in: the folder that it was given in; empty where that is not known.
         versions: of rltune, ray, torch, gymnasium and Python.
@@ -169,6 +170,7 @@ class RunSpec:
     evaluation: ScoringBudget = ScoringBudget()
     metric: str = REWARD
     mode: str = "max"
+    callbacks: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     started_in: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -216,6 +218,7 @@ class RunSpec:
             "former": [trial.to_dict() for trial in self.former],
             "extensions": [extension.to_dict() for extension in self.extensions],
             "imports": list(self.env_options.imports),
+            "callbacks": list(self.callbacks),
             "command": list(self.command),
         }
         order = {name: place for place, name in enumerate(_ORDER)}
@@ -244,6 +247,7 @@ class RunSpec:
             points=tuple(values.pop("points", ())),
             former=tuple(map(FormerTrial.from_dict, values.pop("former", ()))),
             extensions=tuple(map(Extension.from_dict, values.pop("extensions", ()))),
+            callbacks=tuple(values.pop("callbacks", ())),
             command=tuple(values.pop("command")),
             **groups,
             **values,
@@ -260,7 +264,8 @@ _ORDER = (
     *("algo", "env", "env_id", "settings", "space", "budget", "name", "storage"),
     *("seed", "env_args", "points", "concurrent", "cpus_per_trial"),
     *("gpus_per_trial", "memory_per_trial", "max_failures", "env_timeout", "env_copies"),
-    *("evaluation", "simulator", "metric", "mode", "address", "imports", "command", "started_in"),
+    *("evaluation", "simulator", "metric", "mode", "address", "imports", "callbacks"),
+    *("command", "started_in"),
     *("versions", "reading"),
 )
 

@@ -35,6 +35,13 @@ def falls(config: dict[str, Any], session: Session) -> None:
         session.report({"height": float(step)}, state={"step": step})
 
 
+def trips(config: dict[str, Any], session: Session) -> None:
+    """Climbs, but falls at once where lr is small."""
+    if config["lr"] < 1e-4:
+        raise RuntimeError("the rope broke")
+    climb(config, session)
+
+
 def dives(config: dict[str, Any], session: Session) -> None:
     """Reports a number that is not finite."""
     session.report({"height": 1.0}, state=1)

@@ -181,5 +181,5 @@ def test_the_terminal_shows_the_metric(spec: RunSpec) -> None:
         _row("t01", 0.5, reward=-9.0),
         _row("t02", None, reward=math.inf),
     ):
-        watch.on_report(TrialReported(row))
+        watch.on_result(TrialReported(row))
     assert "best 0.5 by t01" in watch.progress()

@@ -1,1 +1,29 @@
 """What is notified of a sweep: the run folder's files, TensorBoard, the terminal, a user's own."""
+
+from rltune.callbacks.base import (
+    Callback,
+    CheckpointWritten,
+    DecisionApplied,
+    EvaluationStarted,
+    Event,
+    Notice,
+    StatusChanged,
+    SweepEnded,
+    SweepStarted,
+    TrialFailed,
+    TrialReported,
+)
+
+__all__ = [
+    "Callback",
+    "CheckpointWritten",
+    "DecisionApplied",
+    "EvaluationStarted",
+    "Event",
+    "Notice",
+    "StatusChanged",
+    "SweepEnded",
+    "SweepStarted",
+    "TrialFailed",
+    "TrialReported",
+]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rltune.errors import BadInput
+from rltune.processes.tracebacks import headline
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Decision, Failure, Report
 from rltune.runs.summary_record import Summary
@@ -19,9 +19,18 @@ log = logging.getLogger("rltune")
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened in a sweep. Each kind names the method that handles it."""
+    """Something that happened in a sweep.
+
+    Attributes:
+        handler: method of :class:`Callback` that receives events of this kind.
+    """
 
     handler: ClassVar[str]
+
+    @property
+    def handlers(self) -> tuple[str, ...]:
+        """Methods of :class:`Callback` that receive this event, in order."""
+        return (self.handler,)
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ class TrialReported(Event):
             mapping with ``kind``, ``env_steps`` and ``error``.
     """
 
-    handler = "on_report"
+    handler = "on_result"
     report: Report
     incidents: Sequence[Mapping[str, Any]] = ()
 
@@ -67,10 +76,20 @@ class CheckpointWritten(Event):
 
 @dataclass(frozen=True)
 class DecisionApplied(Event):
-    """A scheduler's decision took effect: a line of decisions.jsonl."""
+    """A scheduler's decision took effect: a line of decisions.jsonl.
+
+    ``on_decision`` receives every one, ``on_exploit`` and ``on_stop`` those of their kind as well.
+    """
 
     handler = "on_decision"
     decision: Decision
+
+    @property
+    def handlers(self) -> tuple[str, ...]:
+        """Adds the method for the decision's kind, if there is one."""
+        if self.decision.moved_weights:
+            return (self.handler, "on_exploit")
+        return (self.handler, "on_stop") if self.decision.kind == "stop" else (self.handler,)
 
 
 @dataclass(frozen=True)
@@ -82,7 +101,7 @@ class TrialFailed(Event):
             reported past them is lost. None where it is given up.
     """
 
-    handler = "on_failure"
+    handler = "on_trial_error"
     trial: str
     failure: Failure
     continues_from: int | None = None
@@ -115,11 +134,15 @@ class SweepEnded(Event):
 class Callback:
     """Watches a sweep. Override the methods that you need; none has to be.
 
+    Instances are passed as ``callbacks=[Mine()]``. A class that is made without arguments can be
+    named instead, ``callbacks=["module:Mine"]``, also on the command line: the name is kept with
+    the run, and a resume makes and notifies it again.
+
     An exception in one of them switches this callback off, with a warning; the sweep continues.
 
     Example:
         >>> class Printer(Callback):
-        ...     def on_report(self, event: TrialReported) -> None:
+        ...     def on_result(self, event: TrialReported) -> None:
         ...         print(event.report.trial, event.report.env_steps)
         >>> callbacks = Callbacks(Callback(), [Printer()])
         >>> callbacks.notify(TrialReported(Report("t00", 1, 500, 500, 1.0, 20.0, {"lr": 1e-3})))
@@ -127,13 +150,14 @@ class Callback:
     """
 
     def on_event(self, event: Event) -> None:
-        """Receives every event. Passes it on to the method for its kind."""
-        getattr(self, event.handler)(event)
+        """Receives every event. Passes it on to the methods for its kind."""
+        for handler in event.handlers:
+            getattr(self, handler)(event)
 
     def on_start(self, event: SweepStarted) -> None:
         """The sweep starts, or continues."""
 
-    def on_report(self, event: TrialReported) -> None:
+    def on_result(self, event: TrialReported) -> None:
         """A trial reported."""
 
     def on_status(self, event: StatusChanged) -> None:
@@ -143,10 +167,16 @@ class Callback:
         """A trial wrote a checkpoint."""
 
     def on_decision(self, event: DecisionApplied) -> None:
-        """A scheduler's decision took effect."""
+        """A scheduler's decision took effect, of any kind."""
 
-    def on_failure(self, event: TrialFailed) -> None:
-        """A trial failed."""
+    def on_exploit(self, event: DecisionApplied) -> None:
+        """A trial continues with a donor's weights and new settings."""
+
+    def on_stop(self, event: DecisionApplied) -> None:
+        """A scheduler ended a trial before its budget was spent."""
+
+    def on_trial_error(self, event: TrialFailed) -> None:
+        """A trial failed; it may be tried again."""
 
     def on_notice(self, event: Notice) -> None:
         """There is something a person should know."""
@@ -159,18 +189,6 @@ class Callback:
 
     def close(self) -> None:
         """Releases files and the like. Called once, whether the sweep ended well or not."""
-
-
-def check_callbacks(callbacks: Sequence[Callback]) -> None:
-    """Raises BadInput for what a sweep could not notify."""
-    if isinstance(callbacks, Callback):
-        raise BadInput("callbacks must be a list: write callbacks=[...] around it")
-    for callback in callbacks:
-        if isinstance(callback, type) and issubclass(callback, Callback):
-            name = callback.__name__
-            raise BadInput(f"callbacks holds the class {name}: make an instance, {name}()")
-        if not isinstance(callback, Callback):
-            raise BadInput(f"callbacks holds {callback!r}, which does not subclass rltune.Callback")
 
 
 class Callbacks:
@@ -193,7 +211,7 @@ class Callbacks:
             try:
                 callback.on_event(event)
             except Exception as error:
-                self._switch_off(callback, event.handler, error)
+                self._switch_off(callback, error)
 
     def notice(self, text: str) -> None:
         """Notifies of something a person should know."""
@@ -205,17 +223,14 @@ class Callbacks:
             try:
                 callback.close()
             except Exception as error:
-                self._switch_off(callback, "close", error)
+                self._switch_off(callback, error)
         self._writer.close()
 
-    def _switch_off(self, callback: Callback, method: str, error: Exception) -> None:
+    def _switch_off(self, callback: Callback, error: Exception) -> None:
         self._others.remove(callback)
-        name = type(callback).__name__
         log.warning(
-            "%s.%s raised %s: %s. It is switched off; the sweep continues without it",
-            name,
-            method,
-            type(error).__name__,
-            error,
+            "The callback %s raised %s. It is switched off; the sweep continues without it",
+            type(callback).__name__,
+            headline(error),
             exc_info=log.isEnabledFor(logging.DEBUG),
         )

@@ -22,7 +22,7 @@ class RunWriter(Callback):
         self._folder = folder
         self._best = rank(folder.best_record, spec.goal)
 
-    def on_report(self, event: TrialReported) -> None:
+    def on_result(self, event: TrialReported) -> None:
         """Adds a line to the trial's progress.jsonl, and its incidents to events.jsonl."""
         self._folder.append_report(event.report)
         for incident in event.incidents:
@@ -39,7 +39,7 @@ class RunWriter(Callback):
         """Adds a line to decisions.jsonl."""
         self._folder.append_decision(event.decision)
 
-    def on_failure(self, event: TrialFailed) -> None:
+    def on_trial_error(self, event: TrialFailed) -> None:
         """Adds a line to failures.jsonl and writes error.txt; moves reports that are lost aside."""
         self._folder.append_failure(event.trial, event.failure)
         self._folder.write_text(f"trials/{event.trial}/error.txt", f"{event.failure.traceback}\n")

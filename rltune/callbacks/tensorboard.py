@@ -18,7 +18,7 @@ class TensorBoardWriter(Callback):
         self._folder = folder
         self._writers: dict[str, SummaryWriter] = {}
 
-    def on_report(self, event: TrialReported) -> None:
+    def on_result(self, event: TrialReported) -> None:
         """Adds a point to each curve of a trial."""
         report = event.report
         writer = self._writers.get(report.trial) or self._open(report)
@@ -31,7 +31,7 @@ class TensorBoardWriter(Callback):
             writer.add_scalar(f"hyperparameters/{name}", height, report.env_steps)
         writer.flush()
 
-    def on_failure(self, event: TrialFailed) -> None:
+    def on_trial_error(self, event: TrialFailed) -> None:
         """Closes the curves of a trial that is tried again: it repeats steps already drawn."""
         if event.continues_from is not None and (writer := self._writers.pop(event.trial, None)):
             writer.close()

@@ -152,7 +152,9 @@ def _find(name: str, place: str | None, candidates: Sequence[str] = ()) -> EnvIn
             )
         spec = gym.spec(envs.bare(name))
     except ModuleNotFoundError as error:
-        raise BadInput(f"environment {name!r}: {_missing(name, error)}{_install(known)}") from error
+        raise BadInput(
+            f"environment {name!r}: {missing_module(name, error)}{_install(known)}"
+        ) from error
     except ImportError as error:
         raise BadInput(f"environment {name!r}: {told(error)}.{_install(known)}") from error
     except (gym.error.DeprecatedEnv, TypeError) as error:
@@ -182,7 +184,7 @@ def _install(spec: EnvInfo | None) -> str:
     return f" Install it with: pip install 'rltune[{spec.extra}]'" if spec and spec.extra else ""
 
 
-def _missing(name: str, error: ModuleNotFoundError) -> str:
+def missing_module(name: str, error: ModuleNotFoundError) -> str:
     """A module that is not there, and what helps."""
     place, rest = places.split(name)
     if places.is_file(place) and error.name == place:

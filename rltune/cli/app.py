@@ -61,8 +61,9 @@ def _call(command: str, /, **options: Any) -> None:
 
 def _own_modules(options: dict[str, Any]) -> list[str]:
     """The modules that a command line names, which may be the user's own."""
-    named = [*options.get("imports", ()), options.get("env") or ""]
-    return [name for name in named if name and (":" in name or name in options.get("imports", ()))]
+    imports = [*options.get("imports", ()), *options.get("callbacks", ())]
+    env = options.get("env") or ""
+    return [*imports, env] if ":" in env else imports
 
 
 class _MainJob(TyperCommand):
@@ -152,6 +153,7 @@ def certify(
 
 
 @app.command()
+@takes(("callbacks",))
 def resume(
     run: RunArgument,
     json: JsonOption = False,
@@ -160,13 +162,14 @@ def resume(
         bool, typer.Option("--force", help="Although space or environment have changed.")
     ] = False,
     trust: TrustOption = False,
+    **options: Any,
 ) -> None:
     """Continues a sweep that was stopped or killed, exactly where it was."""
-    _call("resume", run_path=run, json=json, quiet=quiet, force=force, trust=trust)
+    _call("resume", run_path=run, json=json, quiet=quiet, force=force, trust=trust, **options)
 
 
 @app.command()
-@takes(EXTENDED)
+@takes((*EXTENDED, "callbacks"))
 def extend(
     run: RunArgument,
     json: JsonOption = False,

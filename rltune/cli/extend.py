@@ -11,8 +11,14 @@ from rltune.cli.watch import watcher
 from rltune.sweeps.extension import extended
 
 
-def run(*, run_path: Path, json: bool, quiet: bool, trust: bool, **options: Any) -> None:
-    """Checks what is asked for, then continues the run."""
+def run(
+    *, run_path: Path, json: bool, quiet: bool, trust: bool, callbacks: list[str], **options: Any
+) -> None:
+    """Checks what is asked for, then continues the run.
+
+    Args:
+        callbacks: notified of this part of the run, beside the run's own.
+    """
     folder = open_run(run_path, trust, resumes=True)
     changes = {name: value for name, value in options.items() if value is not None}
     extended(folder, changes)
@@ -20,5 +26,5 @@ def run(*, run_path: Path, json: bool, quiet: bool, trust: bool, **options: Any)
         watch.waiting("loading Ray and RLlib")
         from rltune.sweeps import runner
 
-        folder = runner.extend(folder, changes, [watch])
+        folder = runner.extend(folder, changes, [watch, *callbacks])
     conclude(folder, json)

@@ -22,6 +22,8 @@ def open_run(path: Path, trust: bool, resumes: bool = False) -> RunFolder:
     folder = RunFolder.open(path)
     check_trusted(folder, trust, resumes)
     spec = folder.spec
-    if code_of(spec):
-        find_here([*spec.env_options.imports, *([spec.env_id] if ":" in spec.env_id else [])])
+    own = [*spec.env_options.imports, *([spec.env_id] if ":" in spec.env_id else [])]
+    own += spec.callbacks if resumes else []
+    if code_of(spec) or own:
+        find_here(own)
     return folder

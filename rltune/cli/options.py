@@ -56,7 +56,7 @@ OF_TRAINING = tuple(name for name, option in OPTIONS.items() if not option.searc
 
 #: Options of a run whose settings are given.
 OF_REPLAYS = (
-    *("seed", "storage", "name"),
+    *("seed", "storage", "name", "callbacks"),
     *("concurrent", "cpus_per_trial", "gpus_per_trial", "address"),
 )
 

@@ -12,8 +12,14 @@ from rltune.runs.folder import RunFolder, is_finished
 from rltune.tasks.resume import check_resumable
 
 
-def run(*, run_path: Path, json: bool, quiet: bool, force: bool, trust: bool) -> None:
-    """Resumes a run; a finished one stays unchanged."""
+def run(
+    *, run_path: Path, json: bool, quiet: bool, force: bool, trust: bool, callbacks: list[str]
+) -> None:
+    """Resumes a run; a finished one stays unchanged.
+
+    Args:
+        callbacks: notified of this part of the run, beside the run's own.
+    """
     folder = RunFolder.open(run_path)
     finished = is_finished(folder)
     if not finished:
@@ -25,5 +31,5 @@ def run(*, run_path: Path, json: bool, quiet: bool, force: bool, trust: bool) ->
         watch.waiting("" if finished else "loading Ray and RLlib")
         from rltune.sweeps import runner
 
-        runner.resume(folder, [watch], force)
+        runner.resume(folder, [watch, *callbacks], force)
     conclude(folder, json)

@@ -17,6 +17,7 @@ _SPELLED = {
     "former": "--from",
     "env_args": "--env-arg",
     "imports": "--import",
+    "callbacks": "--callback",
     "synchronous": "--synchronous/--asynchronous",
 }
 #: Keywords of functions that are options of single commands.

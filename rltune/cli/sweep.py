@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from rltune.callbacks.given import check_callbacks
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.catalog.presets import newer_version
 from rltune.cli import console
@@ -41,6 +42,7 @@ def run(
 
 def launch(spec: RunSpec, job: JobSpec, *, json: bool, quiet: bool, dry_run: bool) -> None:
     """Runs what was asked for to its end."""
+    check_callbacks(spec.callbacks)
     if newer := newer_version(spec.env_id):
         console.messages.print(f"note: {spec.env_id} is out of date; {newer} has replaced it")
     for note in [] if quiet else notes(spec, job):

@@ -77,7 +77,7 @@ class Watcher(Callback):
             self.console.print(f"each replay buffer takes {size} of memory when full", style="dim")
         self.waiting("starting Ray")
 
-    def on_report(self, event: TrialReported) -> None:
+    def on_result(self, event: TrialReported) -> None:
         row = event.report
         self.rows[row.trial] = row
         self.clocks[row.trial] = row.env_steps
@@ -90,8 +90,8 @@ class Watcher(Callback):
     def on_status(self, event: StatusChanged) -> None:
         self.statuses[event.trial] = event.status
 
-    def on_decision(self, event: DecisionApplied) -> None:
-        self.exploits += event.decision.kind == "exploit"
+    def on_exploit(self, event: DecisionApplied) -> None:
+        self.exploits += 1
 
     def on_evaluation(self, event: EvaluationStarted) -> None:
         self.waiting(
@@ -212,8 +212,8 @@ class LineWatcher(Watcher):
         if text:
             self.console.print(text, soft_wrap=True)
 
-    def on_report(self, event: TrialReported) -> None:
-        super().on_report(event)
+    def on_result(self, event: TrialReported) -> None:
+        super().on_result(event)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_EVERY
             self.console.print(f"{self.headline()} · {self.progress()}", soft_wrap=True)

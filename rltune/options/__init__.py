@@ -252,11 +252,17 @@ class Resources(Group):
 
 @dataclass(frozen=True)
 class Place(Group):
-    """Where a run is kept, and the seed of all its draws."""
+    """Where a run is kept, what watches it, and the seed of all its draws."""
 
     seed: int = option(0, "Seed of every random draw.", least=0, panel=RUN)
     storage: str | Path = option("runs", "Folder that holds run folders.", placeholder="DIR")
     name: str | None = option(None, "Name of the run folder.")
+    callbacks: Sequence[str] = option(
+        (),
+        "Callbacks that are notified of the run: module:Class or file.py:Class.",
+        placeholder="MODULE:CLASS",
+        read=as_names,
+    )
 
 
 GROUPS: tuple[type[Group], ...] = (

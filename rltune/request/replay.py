@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rltune import catalog
+from rltune import catalog, envs
 from rltune.catalog.algorithms import algorithm
 from rltune.errors import BadInput
 from rltune.options import Budget, Place
@@ -21,19 +21,18 @@ def replay_spec(
     folder: RunFolder,
     seeds: int = 5,
     *,
-    seed: int = 0,
     concurrent: int | None = None,
     cpus_per_trial: float | None = None,
     gpus_per_trial: float | None = None,
-    storage: str | Path = "runs",
-    name: str | None = None,
     address: str | None = None,
     command: Sequence[str] = (),
+    **place: Any,
 ) -> tuple[RunSpec, JobSpec]:
     """The request of a replay: every arm on the same fresh seeds, for the champion's steps.
 
     Args:
         seeds: training runs of each arm.
+        place: options of :class:`rltune.options.Place`.
 
     The others are those of :func:`rltune.sweep`; None for what the sweep had.
 
@@ -47,20 +46,22 @@ def replay_spec(
         raise BadInput(f"{folder.shown} tuned a function: the schedules of policies are replayed")
     if seeds < 2:
         raise BadInput(f"seeds must be at least 2, got {seeds}")
-    if name is not None:
-        check_name(name)
+    asked = Place(**place)
+    if asked.name is not None:
+        check_name(asked.name)
     arms, env_steps = lineage.arms(folder)
-    place = Path(Place(seed, storage, name).storage).expanduser().resolve()
+    storage = Path(asked.storage).expanduser().resolve()
     given: dict[str, Any] = {"cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial}
     given = {option: value for option, value in given.items() if value is not None}
     spec = replace(
         source,
         budget=_budget(source, seeds * len(arms), env_steps),
         points=(),
-        seed=seed,
-        name=name or default_name(f"replay-{source.algo}", source.env, place),
-        storage=str(place),
+        seed=asked.seed,
+        name=asked.name or default_name(f"replay-{source.algo}", source.env, storage),
+        storage=str(storage),
         resources=replace(source.resources, concurrent=concurrent, address=address, **given),
+        callbacks=tuple(map(envs.places.absolute, asked.callbacks)),
         command=tuple(secrets.redact(command)),
         versions=resolve.versions(source.env_options.simulator),
     )
@@ -68,8 +69,8 @@ def replay_spec(
     capacity.check_fits_here(spec)
     resolve.check_simulator(spec)
     env = catalog.environment(spec.env_id, spec.env_options.imports)
-    asked = spec.env_options
-    preflight.check_environment(env, algorithm(spec.algo), asked.env_args, asked.env_timeout)
+    made = spec.env_options
+    preflight.check_environment(env, algorithm(spec.algo), made.env_args, made.env_timeout)
     return spec, JobSpec("replay", arms)
 
 

@@ -118,6 +118,7 @@ def _run_spec(
         resources=asked.resources,
         metric=asked.goal.metric,
         mode=asked.goal.mode,
+        callbacks=tuple(map(envs.places.absolute, asked.place.callbacks)),
         started_in=str(Path.cwd()),
         versions=versions(simulator),
     )

@@ -123,10 +123,11 @@ def _objects(value: Any) -> Iterator[str]:
 
 
 def _reaches(folder: RunFolder) -> list[str]:
-    """Lists what a resumed run accesses outside its folder."""
+    """Lists what else a resumed run calls or accesses outside its folder."""
     actions, spec = [], folder.spec
     if spec.resources.address is not None:
         actions.append(f"connects to the Ray cluster {spec.resources.address}")
+    actions += [f"calls {name}, a callback" for name in spec.callbacks]
     if (certificate := folder.job.certificate) is not None:
         actions.append(f"writes the certificate {certificate.get('file')}")
     return actions

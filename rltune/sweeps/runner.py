@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from rltune import schedulers
-from rltune.callbacks.base import Callback, Callbacks, SweepStarted, check_callbacks
+from rltune.callbacks.base import Callback, Callbacks, SweepStarted
+from rltune.callbacks.given import CallbackLike, check_callbacks, make_callbacks
 from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
 from rltune.errors import BadInput, Interrupted
@@ -45,7 +46,8 @@ def run(
     """Runs a sweep to its end and returns its folder.
 
     Args:
-        callbacks: notified of the sweep, after the run folder's own writer and TensorBoard.
+        callbacks: notified of the sweep, after the run folder's own writer, TensorBoard and those
+            that the request names.
         asked: what is done with the trials; None for a sweep.
 
     Raises:
@@ -54,13 +56,14 @@ def run(
         NothingUsable: no trial left a policy.
         MachineError: the storage or Ray failed.
     """
-    check_callbacks(callbacks)
+    check_callbacks([*spec.callbacks, *callbacks])
     with _alone():
         job = job_of(spec, asked or JobSpec())
         job.task.rehearse()
+        made = make_callbacks([*spec.callbacks, *callbacks])
         folder = RunFolder.create(spec, job.asked)
         try:
-            with _notifying(spec, folder, callbacks) as notified:
+            with _notifying(spec, folder, made) as notified:
                 _sweep(job, folder, notified)
         except BaseException:
             folder.discard_unstarted()  # the name is free again
@@ -70,12 +73,15 @@ def run(
         return folder
 
 
-def resume(folder: RunFolder, callbacks: Sequence[Callback] = (), force: bool = False) -> RunFolder:
+def resume(
+    folder: RunFolder, callbacks: Sequence[CallbackLike] = (), force: bool = False
+) -> RunFolder:
     """Continues a run that was stopped or killed, or whose scoring is not finished.
 
     A finished run is returned as it is.
 
     Args:
+        callbacks: notified of this part of the run, beside those that its request names.
         force: continue although space, settings or environment are no longer what they were.
 
     Raises:
@@ -86,17 +92,18 @@ def resume(folder: RunFolder, callbacks: Sequence[Callback] = (), force: bool = 
         return folder
     with _alone(), folder.held():
         check_resumable(folder, force)
-        _continue(folder, callbacks)
+        _continue(folder, make_callbacks([*folder.spec.callbacks, *callbacks]))
         return folder
 
 
 def extend(
-    folder: RunFolder, changes: Mapping[str, Any], callbacks: Sequence[Callback] = ()
+    folder: RunFolder, changes: Mapping[str, Any], callbacks: Sequence[CallbackLike] = ()
 ) -> RunFolder:
     """Continues a finished sweep with a larger budget, with all that it knows.
 
     Args:
         changes: see :func:`rltune.sweeps.extension.extended`.
+        callbacks: as for :func:`resume`.
 
     Raises:
         BadInput: before anything is changed.
@@ -107,8 +114,9 @@ def extend(
         spec = extended(folder, changes)
         check_resumable(folder)
         job_of(spec, folder.job)
+        made = make_callbacks([*spec.callbacks, *callbacks])
         folder = reopen(folder, spec)
-        _continue(folder, callbacks)
+        _continue(folder, made)
         return folder
 
 

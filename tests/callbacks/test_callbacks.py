@@ -45,7 +45,7 @@ class Fails(rltune.Callback):
     def __init__(self) -> None:
         self.calls = 0
 
-    def on_report(self, event: TrialReported) -> None:
+    def on_result(self, event: TrialReported) -> None:
         self.calls += 1
         raise ZeroDivisionError("by nothing")
 
@@ -98,7 +98,8 @@ def test_a_callback_that_raises_is_switched_off_alone(
     assert len(log) == 3
     assert [row.env_steps for row in folder.reports("t00")] == [1, 2, 3]
     (record,) = caplog.records
-    assert "Fails.on_report raised ZeroDivisionError: by nothing" in record.message
+    assert "The callback Fails raised ZeroDivisionError: by nothing (" in record.message
+    assert "test_callbacks.py:" in record.message
     assert "the sweep continues without it" in record.message
 
 
@@ -117,7 +118,7 @@ def test_a_tensorboard_writer_that_raises_is_switched_off(
         callbacks.notify(_report(env_steps))
     callbacks.close()
     assert [row.env_steps for row in folder.reports("t00")] == [1, 2, 3]
-    assert caplog.text.count("TensorBoardWriter.on_report raised OSError") == 1
+    assert caplog.text.count("The callback TensorBoardWriter raised OSError") == 1
     events = EventAccumulator(str(folder.path / "trials/t00")).Reload()
     assert [point.step for point in events.Scalars("episode_reward_mean")] == [1]
 
@@ -141,7 +142,7 @@ def test_what_the_writer_raises_ends_the_sweep(
         (Callback(), "must be a list"),
         ([Fails], r"the class Fails: make an instance, Fails\(\)"),
         ([print], "does not subclass rltune.Callback"),
-        ("wandb", "'w', which does not subclass"),
+        ("wandb", "must be a list"),
     ],
 )
 def test_what_cannot_be_notified_is_refused(given: Any, message: str, tmp_path: Path) -> None:

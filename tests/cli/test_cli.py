@@ -174,6 +174,6 @@ def test_a_resumed_sweep_shows_its_earlier_progress(tmp_path: Path) -> None:
     watch = LineWatcher(Console(quiet=True))
     watch.on_start(SweepStarted(spec, folder))
     watch.since -= 60
-    watch.on_report(TrialReported(Report("t01", 2, 7_000, 1_000, 2.0, 20.0, {})))
+    watch.on_result(TrialReported(Report("t01", 2, 7_000, 1_000, 2.0, 20.0, {})))
     assert watch.progress().startswith("16,000 of at most 20,000 steps")
     assert "1:00 elapsed · at most 4:00 left" in watch.headline()

@@ -28,6 +28,7 @@ COMMAND_LINES = {"rltune/runs/commands.py", "rltune/runs/checkpoints.py"}
         ("env_timeout must be above 0", "--env-timeout must be above 0"),
         ("settings lr: expected a number", "--set lr: expected a number"),
         ("imports mine: ImportError", "--import mine: ImportError"),
+        ("callbacks mine:Mine: ImportError", "--callback mine:Mine: ImportError"),
         ("point 1: 'lr' is not searched", "--point 1: 'lr' is not searched"),
         ("with `env_timeout=SECONDS`.", "with --env-timeout SECONDS."),
         ("another `storage`", "another --storage"),

@@ -27,7 +27,7 @@ from rltune.request.resolve import make_spec
 
 #: Options that stand in the dict ``population`` in Python.
 OF_POPULATIONS = {name for name, option in OPTIONS.items() if option.panel == POPULATION}
-OWN = {"algo", "env", "callbacks"}
+OWN = {"algo", "env"}
 
 
 def test_no_two_groups_have_an_option_of_the_same_name() -> None:

@@ -259,7 +259,7 @@ def test_the_live_view_shows_the_metric(tmp_path: Path) -> None:
     watch = LineWatcher(Console(file=screen, width=200))
     watch.on_start(SweepStarted(spec, RunFolder.create(spec)))
     row = Report("t00", 1, 4, 4, 0.5, None, {"lr": 1e-3}, metrics={"height": 2.5})
-    watch.on_report(TrialReported(row))
+    watch.on_result(TrialReported(row))
     assert "function · climb" in watch.headline()
     assert "best 2.5 by t00" in watch.progress()
 
