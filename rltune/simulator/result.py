@@ -80,6 +80,7 @@ class Improvement:
         env_steps: that all trials had spent by then, discarded ones included.
         seconds: simulated time since the start.
         trial: the trial that reported it.
+        age: environment steps of that trial.
         score: the metric as reported.
         true_score: the metric without noise: what the choice of this trial is worth.
         settings: the searched settings at that time.
@@ -88,6 +89,7 @@ class Improvement:
     env_steps: int
     seconds: float
     trial: str
+    age: int
     score: float
     true_score: float
     settings: Mapping[str, Any]

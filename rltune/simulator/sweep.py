@@ -188,9 +188,8 @@ class SimulatedSweep:
         if score is not None and (best is None or score > goal.score(best)):
             value, true = report.metrics[self.spec.metric], report.metrics[TRUE_SCORE]
             spent = self.machine.env_steps, self.machine.seconds
-            self.improvements.append(
-                Improvement(*spent, report.trial, value, true, report.settings)
-            )
+            who = report.trial, report.env_steps
+            self.improvements.append(Improvement(*spent, *who, value, true, report.settings))
 
     def _decide(self, trial: SimulatedTrial, values: Mapping[str, Any], start: int) -> None:
         """What a trial does after a report: as its budget says, then the scheduler."""
