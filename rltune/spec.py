@@ -143,8 +143,8 @@ class RunSpec:
         points: searched settings that the first trials start from.
         former: trials of former runs, which the searcher learns from.
         extensions: of the run, the first one first.
-        derived: of a function's settings, the import path of the function that computes one from
-            the others when a trial starts, see :mod:`rltune.space.derived`.
+        derived: of a function's settings, what computes one from the others when a trial starts:
+            an import path or a lambda's text, see :mod:`rltune.space.derived`.
         metric: name of what is tuned, selected and scored by; mode: "max" or "min".
         seed: fixes every draw of the sweep, in the driver and in each trial.
         storage: absolute path of the folder that holds runs.

@@ -21,6 +21,7 @@ from rltune.envs import arguments
 from rltune.errors import BadCheckpoint, BadInput
 from rltune.runs import checkpoints, signatures, state_file
 from rltune.runs.folder import RunFolder
+from rltune.space.derived import is_text
 from rltune.spec import FUNCTION, RunSpec
 
 #: Gymnasium's ids whose arguments name another environment to import.
@@ -90,7 +91,11 @@ def adopt(folder: RunFolder) -> None:
 def code_of(spec: RunSpec) -> list[str]:
     """Lists what in a request is code that is imported by name, in words that follow "it"."""
     if spec.task == FUNCTION:
-        own = [f"computes the setting {name} by {at}" for name, at in spec.derived.items()]
+        own = [
+            f"computes the setting {name} by {at}"
+            for name, at in spec.derived.items()
+            if not is_text(at)
+        ]
         return [f"runs {spec.env_id}", *own]
     actions = [f"imports the module {name}" for name in spec.env_options.imports]
     if not is_known(spec.env_id):

@@ -1,7 +1,7 @@
 """Settings that a function computes from the others: Ray Tune's ``tune.sample_from``.
 
-A run keeps the import path of the function, and each trial calls it when it starts: again after an
-exploit, with the settings in effect then.
+A run keeps the import path of the function, or the text of a lambda. Each trial calls it when it
+starts, and again after an exploit, with the settings in effect then.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import numpy as np
 
 from rltune.envs import places
 from rltune.errors import BadInput
+from rltune.space.expressions import LAMBDA, compiled
+from rltune.space.lambdas import is_lambda, text_of
 from rltune.space.nesting import nested
 from rltune.space.values import plain
 
@@ -26,12 +28,17 @@ class Unresolved(Exception):
 
 
 def reference(function: Callable[..., Any]) -> str:
-    """Returns the import path that a run keeps of a function.
+    """Returns what a run keeps of a function: its import path, or the text of a lambda.
 
     Raises:
-        ValueError: it has none; the message says why and how to fix it.
+        ValueError: there is none; the message says why and how to fix it.
     """
-    return places.place_of(function)
+    return text_of(function) if is_lambda(function) else places.place_of(function)
+
+
+def is_text(derived: str) -> bool:
+    """Returns whether what a run keeps is the text of a lambda, which runs no code of its own."""
+    return derived.startswith(LAMBDA)
 
 
 def config_of(
@@ -41,7 +48,7 @@ def config_of(
 
     Args:
         settings: values by flat name.
-        derived: import path of the function of each derived setting, by flat name.
+        derived: import path, or text, of the function of each derived setting, by flat name.
         seed: training seed of the trial. Derived settings that draw from the global generators of
             ``random`` and numpy draw the same values for the same seed.
 
@@ -67,7 +74,7 @@ def config_of(
 
 def _computed(name: str, place: str, config: _Config) -> Any:
     try:
-        return plain(_called(places.find(place), config))
+        return plain(_called(compiled(place) if is_text(place) else places.find(place), config))
     except Unresolved:
         raise
     except Exception as error:  # a user's function may raise anything

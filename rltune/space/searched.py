@@ -29,7 +29,8 @@ class Searched:
 
     Attributes:
         settings: fixed values by flat name.
-        derived: import path of the function that computes a setting from the others, by flat name.
+        derived: what computes a setting from the others, by flat name, see
+            :mod:`rltune.space.derived`.
     """
 
     space: Space
