@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rltune import schedulers
 from rltune.callbacks.given import CallbackLike, split
 from rltune.catalog.environments import EnvLike
 from rltune.engine.episodes import REWARD
@@ -126,7 +127,7 @@ def sweep(
             class, a function that returns one, "module:Class", "module:function", or the same of
             a file, "path/to/my_env.py:Class". What is defined or registered at the top level of
             the main script will do: workers load the script, as far as its first call of rltune.
-        scheduler: "pb2", "pbt", "asha" or "fifo".
+        scheduler: "pb2", "pbt", "asha", "hyperband", "bohb", "median" or "fifo".
         searcher: "random", "sobol", "tpe", ...: ``rltune list searchers`` shows all.
         trials: trials of the sweep; the population's size for pb2 and pbt.
         steps: environment steps of a trial.
@@ -152,9 +153,11 @@ def sweep(
         simulator: what steps the environments; "auto": EnvPool where it is installed and faster.
             "gymnasium" or "envpool" otherwise. Scores are always gymnasium's.
         seed: seed of every random draw.
-        population: options of pb2 and pbt, by name: ``perturb_every``, ``synchronous``,
-            ``burn_in``, ``quantile``, ``resample_probability``, ``margin``; see
-            :class:`rltune.options.Budget`.
+        population: options of the scheduler, by name: ``perturb_every`` of each of them,
+            ``synchronous``, ``burn_in``, ``quantile`` and ``margin`` of pb2 and pbt,
+            ``resample_probability`` of pbt, ``reduction_factor`` of asha, hyperband and bohb,
+            ``min_samples`` of median; see :class:`rltune.options.Budget`. One that the scheduler
+            does not use is refused.
         points: searched settings that the first trials start from: a table as {"lr": 1e-3}, or a
             file: TOML with ``points = [{lr = 1e-3}]``, JSON with a list of tables. The settings
             that a point lacks have the preset's values.
@@ -181,6 +184,8 @@ def sweep(
     places.starts()
     names, instances = split(callbacks)
     spec = make_spec(algo, env, callbacks=names, **options)
+    if limit := schedulers.limit(spec.budget):
+        log.warning(limit)
     return Run(runner.run(spec, instances))
 
 

@@ -15,6 +15,7 @@ from typer.models import ArgumentInfo
 
 from rltune.cli.spelling import declared
 from rltune.options import MACHINE, OPTIONS, Option
+from rltune.schedulers import users_of
 
 RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)
@@ -96,9 +97,10 @@ def _is_argument(parameter: inspect.Parameter) -> bool:
 def _parameter(option: Option, inherited: bool) -> inspect.Parameter:
     """An option as typer reads it."""
     default = None if option.inherited or inherited else option.default
-    kind, more = option.types[0], ""
+    users = ", ".join(users_of(option.name))
+    kind, more = option.types[0], f" For {users}." if users else ""
     if kind not in (int, float, str, bool):  # one KEY=VALUE or one name at a time
-        kind, default, more = list[str], [], " Again for more."
+        kind, default, more = list[str], [], f"{more} Again for more."
     elif option.read is not None:
         kind, default = str, str(default)
     info = typer.Option(

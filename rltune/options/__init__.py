@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 #: Headings that help shows options under.
-RUN, POPULATION, MACHINE = "Run", "Population (pb2, pbt)", "Machine"
+RUN, SCHEDULING, MACHINE = "Run", "Scheduler", "Machine"
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,19 @@ class Budget(Group):
     trials: int = option(
         4, "Trials of the sweep; the population's size for pb2 and pbt.", least=1, searches=True
     )
-    scheduler: str = option("pb2", "pb2, pbt, asha or fifo.", searches=True)
+    scheduler: str = option(
+        "pb2", "pb2, pbt, asha, hyperband, bohb, median or fifo.", searches=True
+    )
     searcher: str = option(
         "random", "random, sobol, tpe, ...: `rltune list searchers` shows all.", searches=True
     )
     perturb_every: int = option(
         10_000,
-        "Environment steps between two decisions about a trial.",
+        "Environment steps between two decisions about a trial, before the first, and between "
+        "two checkpoints; scaled with steps where those are fewer than the preset's.",
         least=1,
         placeholder="STEPS",
-        panel=POPULATION,
+        panel=SCHEDULING,
         searches=True,
     )
     target: float | None = option(
@@ -74,7 +77,7 @@ class Budget(Group):
     synchronous: bool = option(
         False,
         "Whether members wait for each other before a decision.",
-        panel=POPULATION,
+        panel=SCHEDULING,
         searches=True,
     )
     burn_in: int = option(
@@ -82,7 +85,7 @@ class Budget(Group):
         "Environment steps of a member before the first decision about it.",
         least=0,
         placeholder="STEPS",
-        panel=POPULATION,
+        panel=SCHEDULING,
         searches=True,
     )
     quantile: float = option(
@@ -90,7 +93,7 @@ class Budget(Group):
         "Share of the population that is replaced, and share that is copied.",
         above=0,
         most=0.5,
-        panel=POPULATION,
+        panel=SCHEDULING,
         searches=True,
     )
     resample_probability: float = option(
@@ -98,7 +101,7 @@ class Budget(Group):
         "Probability that pbt samples a setting again instead of moving it.",
         least=0,
         most=1,
-        panel=POPULATION,
+        panel=SCHEDULING,
         searches=True,
     )
     margin: float = option(
@@ -106,7 +109,23 @@ class Budget(Group):
         "Minimum lead in the metric of a donor over the member it replaces.",
         least=0,
         placeholder="VALUE",
-        panel=POPULATION,
+        panel=SCHEDULING,
+        searches=True,
+    )
+    reduction_factor: int = option(
+        3,
+        "Ratio of a rung to the one below it; of the trials there, one in so many goes on.",
+        least=2,
+        placeholder="N",
+        panel=SCHEDULING,
+        searches=True,
+    )
+    min_samples: int = option(
+        3,
+        "Other trials of the same age that a trial is compared with, at least.",
+        least=1,
+        placeholder="N",
+        panel=SCHEDULING,
         searches=True,
     )
 

@@ -45,7 +45,7 @@ class Request:
         """Sorts options into their groups.
 
         Args:
-            options: by name; those of a population may also stand in a dict, ``population``.
+            options: by name; those of a scheduler may also stand in a dict, ``population``.
 
         Raises:
             BadInput: with every option that is unknown or wrong.

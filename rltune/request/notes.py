@@ -5,7 +5,7 @@ from __future__ import annotations
 from rltune import catalog, envs, schedulers
 from rltune.request import env_copies, former
 from rltune.request.resolve import CHECKPOINTS
-from rltune.spec import CANDIDATES, JobSpec, RunSpec
+from rltune.spec import CANDIDATES, FUNCTION, JobSpec, RunSpec
 
 #: Share of the training steps above which the steps of scoring are noted.
 WORTH_TELLING = 0.1
@@ -13,12 +13,16 @@ WORTH_TELLING = 0.1
 
 def notes(spec: RunSpec, job: JobSpec) -> list[str]:
     """Returns the notes on a request, each one or two sentences."""
-    candidates = (
-        short_interval(spec),
-        scoring_cost(spec, job),
-        env_copies.note(spec),
-        former.note(spec),
-    )
+    if spec.task == FUNCTION:
+        candidates = [schedulers.limit(spec.budget)]
+    else:
+        candidates = [
+            schedulers.limit(spec.budget),
+            short_interval(spec),
+            scoring_cost(spec, job),
+            env_copies.note(spec),
+            former.note(spec),
+        ]
     return [note for note in candidates if note]
 
 

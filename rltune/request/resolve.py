@@ -26,6 +26,7 @@ from rltune.request import capacity, preflight, secrets
 from rltune.request.asked import Request
 from rltune.request.env_copies import fewer_at_a_time, within
 from rltune.request.former import with_former
+from rltune.request.schedule import check_used, with_interval
 from rltune.runs.folder import check_name, default_name
 from rltune.space import Space
 from rltune.spec import JobSpec, Preset, RunSpec
@@ -133,10 +134,11 @@ def _presets(algo: str, env: EnvInfo, asked: Request, probe: Probe) -> tuple[Pre
         base,
         asked.start.settings,
         asked.start.space,
-        asked.budget,
+        with_interval(base, asked.budget),
         asked.start.points,
         asked.evaluation,
     )
+    check_used(resolved, asked.budget)
     if asked.goal.metric != REWARD and "target" not in asked.budget:
         # A preset's target is a return.
         resolved = replace(resolved, budget=replace(resolved.budget, target=None))

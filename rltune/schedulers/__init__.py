@@ -2,18 +2,20 @@
 
 A scheduler's module has one function, ``build(context) -> Scheduler``; the contract is in
 :class:`rltune.schedulers.base.Scheduler`. Adding one is a new file and a row here: the command
-line's help and lists, and the contract tests, follow from the table. Importing the table loads
-nothing heavy.
+line's help and lists, the checks of options, and the contract tests follow from the table.
+Importing the table loads nothing heavy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from rltune.errors import unknown
+from rltune.errors import BadInput, keyword, unknown
+from rltune.options import Budget
+from rltune.schedulers import brackets, limits
 
 if TYPE_CHECKING:
     from rltune.schedulers.base import Scheduler, SchedulerContext
@@ -26,20 +28,77 @@ class SchedulerRow:
 
     Attributes:
         doc: what it is, in a few words.
+        options: those of :class:`rltune.options.Budget` that it uses, and not every scheduler.
         population: whether trials train side by side and learn from each other.
+        pauses: ages in environment steps at which a trial may have to wait; None where it never
+            does.
+        limit: says what keeps it from deciding anything at a budget; None where nothing does.
         extends: whether trials may train for longer than was planned, in a sweep that has ended.
     """
 
     doc: str
-    population: bool
+    options: tuple[str, ...] = ()
+    population: bool = False
+    pauses: Callable[[Budget], Sequence[int]] | None = None
+    limit: Callable[[Budget], str | None] = limits.none
     extends: bool = True
 
 
+def _intervals(budget: Budget) -> Sequence[int]:
+    """The ends of a member's intervals."""
+    return range(budget.perturb_every, budget.steps + 1, budget.perturb_every)
+
+
+_OF_POPULATIONS = ("synchronous", "burn_in", "quantile", "margin")
+
 SCHEDULERS: dict[str, SchedulerRow] = {
-    "pb2": SchedulerRow("Population Based Bandits (Parker-Holder et al. 2020)", True),
-    "pbt": SchedulerRow("Population Based Training (Jaderberg et al. 2017)", True),
-    "asha": SchedulerRow("asynchronous successive halving (Li et al. 2020)", False),
-    "fifo": SchedulerRow("every trial runs to its end", False),
+    "pb2": SchedulerRow(
+        "Population Based Bandits (Parker-Holder et al. 2020)",
+        _OF_POPULATIONS,
+        population=True,
+        pauses=_intervals,
+        limit=limits.population,
+    ),
+    "pbt": SchedulerRow(
+        "Population Based Training (Jaderberg et al. 2017)",
+        (*_OF_POPULATIONS, "resample_probability"),
+        population=True,
+        pauses=_intervals,
+        limit=limits.population,
+    ),
+    "asha": SchedulerRow(
+        "asynchronous successive halving (Li et al. 2020)",
+        ("reduction_factor",),
+        limit=limits.halving,
+    ),
+    "hyperband": SchedulerRow(
+        "brackets of trials, halved round by round (Li et al. 2018)",
+        ("reduction_factor",),
+        pauses=brackets.milestones,
+        limit=limits.hyperband,
+        extends=False,
+    ),
+    "bohb": SchedulerRow(
+        "HyperBand for the searcher bohb (Falkner et al. 2018)",
+        ("reduction_factor",),
+        pauses=brackets.milestones,
+        limit=limits.bohb,
+        extends=False,
+    ),
+    "median": SchedulerRow(
+        "stops trials below the median of the others (Golovin et al. 2017)",
+        ("min_samples",),
+        limit=limits.median,
+    ),
+    "fifo": SchedulerRow("every trial runs to its end"),
+}
+
+#: What other libraries have as a scheduler, and is a command here.
+COMMANDS = {
+    "replay": (
+        "the schedule of settings that a population's best trial was trained with, on fresh seeds",
+        "rltune replay RUN",
+    )
 }
 
 
@@ -49,17 +108,39 @@ def row(name: str) -> SchedulerRow:
     Raises:
         BadInput: there is none; names the nearest.
     """
+    if name in COMMANDS:
+        what, command = COMMANDS[name]
+        raise BadInput(f"{name} is no scheduler of a sweep. {what.capitalize()}: {command}")
     if name not in SCHEDULERS:
         raise unknown("scheduler", name, SCHEDULERS)
     return SCHEDULERS[name]
 
 
+def users_of(option: str) -> list[str]:
+    """The schedulers that use an option of some of them; empty for one of all or none."""
+    return [name for name, row in SCHEDULERS.items() if option in row.options]
+
+
+def unused(scheduler: str, given: Iterable[str]) -> list[str]:
+    """What is wrong with options that are given to a scheduler which does not use them."""
+    used = row(scheduler).options
+    return [
+        f"{option} is not used by {scheduler}, but by {' and '.join(users)}: leave it out, or "
+        f"choose {keyword(scheduler=users[0])}"
+        for option in given
+        if option not in used and (users := users_of(option))
+    ]
+
+
+def limit(budget: Budget) -> str | None:
+    """What keeps the scheduler from deciding anything at a budget; None where nothing does."""
+    return row(budget.scheduler).limit(budget)
+
+
 def pauses(spec: RunSpec) -> Sequence[int]:
     """Environment steps of a trial at whose first report, or later, it may be paused."""
-    every = spec.budget.perturb_every
-    return (
-        range(every, spec.budget.steps + 1, every) if row(spec.budget.scheduler).population else ()
-    )
+    find = row(spec.budget.scheduler).pauses
+    return () if find is None else find(spec.budget)
 
 
 def build(context: SchedulerContext) -> Scheduler:

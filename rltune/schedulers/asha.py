@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from rltune.options import Budget
 from rltune.schedulers.base import TIME, Action, SchedulerContext
 from rltune.schedulers.fifo import Fifo
-
-#: A rung is this many times as old as the one below it, and one trial in so many passes it.
-REDUCTION_FACTOR = 3
 
 
 @dataclass
@@ -22,33 +20,35 @@ class Rung:
 
     Attributes:
         milestone: environment steps of a trial.
+        factor: one trial in so many passes it.
         scores: by trial, larger is better.
     """
 
     milestone: int
+    factor: int
     scores: dict[str, float] = field(default_factory=dict)
 
     @property
     def cutoff(self) -> float:
-        """The score that the best third has; NaN, which nothing is below, without any score."""
+        """The score that the best part has; NaN, which nothing is below, without any score."""
         scores = [score for score in self.scores.values() if not math.isnan(score)]
-        share = (1 - 1 / REDUCTION_FACTOR) * 100
+        share = (1 - 1 / self.factor) * 100
         return float(np.percentile(scores, share)) if scores else math.nan
 
 
 class Asha(Fifo):
-    """Stops a trial whose score, when it gets to a rung, is below those of the best third there.
+    """Stops a trial whose score, when it gets to a rung, is below those of the best there.
 
-    Decides as Tune's ASHAScheduler does with one bracket, ``reduction_factor=3`` and
-    ``stop_last_trials=False``: a trial at its last rung ends by its own budget, not as a stopped
-    one.
+    The best are one in ``reduction_factor``. Decides as Tune's ASHAScheduler does with one bracket
+    and ``stop_last_trials=False``: a trial at its last rung ends by its own budget, not as a
+    stopped one.
     """
 
     def __init__(self, context: SchedulerContext) -> None:
         budget = context.spec.budget
         self._goal = context.spec.goal
         #: The highest comes first.
-        self._rungs = rungs(min(budget.perturb_every, budget.steps), budget.steps)
+        self._rungs = rungs(budget)
         #: Milestones that a trial has got to since its last checkpoint.
         self._since_saved: dict[str, set[int]] = {}
 
@@ -102,15 +102,16 @@ class Asha(Fifo):
             rung.scores.update(scores)
 
 
-def rungs(first: int, last: int) -> list[Rung]:
-    """Rungs at ``first`` environment steps, three times as many and so on up to ``last``.
+def rungs(budget: Budget) -> list[Rung]:
+    """Rungs at ``perturb_every`` environment steps, ``reduction_factor`` times as many and so on.
 
     Returns:
         The highest first.
     """
+    first, factor = min(budget.perturb_every, budget.steps), budget.reduction_factor
     # As Tune counts them, rounding included.
-    count = int(np.log(last / first) / np.log(REDUCTION_FACTOR) + 1)
-    return [Rung(first * REDUCTION_FACTOR**k) for k in reversed(range(count))]
+    count = int(np.log(budget.steps / first) / np.log(factor) + 1)
+    return [Rung(first * factor**k, factor) for k in reversed(range(count))]
 
 
 def build(context: SchedulerContext) -> Asha:

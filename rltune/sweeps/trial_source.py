@@ -77,7 +77,7 @@ class TrialSource(SearchAlgorithm):
             checkpoint_index=entry.checkpoint_index,
             start=self._trials.start_of(entry),
         )
-        if row(self._spec.budget.scheduler).population:
+        if row(self._spec.budget.scheduler).pauses is not None:
             trial.set_status(Trial.PAUSED)  # the scheduler says whose turn it is
         self._trials.added(trial, entry)
         return trial

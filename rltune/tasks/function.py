@@ -13,9 +13,10 @@ from rltune.envs import places
 from rltune.errors import BadInput, NothingUsable
 from rltune.options import Budget, Resources
 from rltune.request.resolve import versions
+from rltune.request.schedule import interval
 from rltune.runs.folder import BEST, RunFolder, check_name, default_name
 from rltune.runs.summary_record import BestPolicy, Summary
-from rltune.schedulers import row
+from rltune.schedulers import row, unused
 from rltune.space import Space, parse_parameter
 from rltune.spec import FUNCTION, RunSpec
 from rltune.tasks.base import Task
@@ -155,6 +156,8 @@ def function_spec(
         raise BadInput(f"settings {', '.join(wrong)}: the name is taken; use another")
     if wrong := fixed_and_searched(settings or {}, searched):
         raise BadInput(wrong)
+    if wrong := unused(budget.get("scheduler", Budget.scheduler), budget):
+        raise BadInput(wrong)
     if metric in RESERVED:
         raise BadInput(f"metric {metric}: rltune reports that itself; use another name")
     folder = Path(storage).expanduser().resolve()
@@ -171,7 +174,7 @@ def function_spec(
             **searched.defaults(),
         },
         space=searched,
-        budget=Budget(**budget),
+        budget=Budget(**interval(Budget(), budget)),
         name=name or default_name(FUNCTION, title, folder),
         storage=str(folder),
         seed=seed,

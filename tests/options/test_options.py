@@ -16,7 +16,7 @@ from rltune.errors import BadInput
 from rltune.options import (
     GROUPS,
     OPTIONS,
-    POPULATION,
+    SCHEDULING,
     Budget,
     EnvOptions,
     Resources,
@@ -26,7 +26,7 @@ from rltune.options import (
 from rltune.request.resolve import make_spec
 
 #: Options that stand in the dict ``population`` in Python.
-OF_POPULATIONS = {name for name, option in OPTIONS.items() if option.panel == POPULATION}
+OF_SCHEDULERS = {name for name, option in OPTIONS.items() if option.panel == SCHEDULING}
 OWN = {"algo", "env"}
 
 
@@ -110,7 +110,7 @@ def test_help_names_every_scheduler_and_where_the_searchers_are() -> None:
 @pytest.mark.parametrize(
     ("function", "missing", "more"),
     [
-        (api.sweep, OF_POPULATIONS, {"population"}),
+        (api.sweep, OF_SCHEDULERS, {"population"}),
         (api.train, {name for name, option in OPTIONS.items() if option.searches}, {"seeds"}),
     ],
 )
@@ -128,9 +128,9 @@ def test_the_documentation_of_python_keywords_says_what_help_says() -> None:
     arguments = re.split(r"\n\n", text.split("Args:\n")[1])[0]
     entries = dict(re.findall(r"^ {4}(\w+): (.*?)(?=^ {4}\w|\Z)", arguments + "\n", re.M | re.S))
     assert entries.keys() == inspect.signature(api.sweep).parameters.keys()
-    for name in OPTIONS.keys() - OF_POPULATIONS:
+    for name in OPTIONS.keys() - OF_SCHEDULERS:
         assert _plain(entries[name]).startswith(_plain(OPTIONS[name].help)), name
-    assert all(f"``{name}``" in entries["population"] for name in OF_POPULATIONS)
+    assert all(f"``{name}``" in entries["population"] for name in OF_SCHEDULERS)
 
 
 def _plain(text: str) -> str:

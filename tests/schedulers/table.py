@@ -45,6 +45,7 @@ class Table:
     Args:
         gain: of a trial's name, its clock and its settings: what a report adds to its return.
         save_every: reports between two checkpoints that the scheduler does not ask for; 0: none.
+        late: hands a trial to the scheduler when no other new one waits, as Tune does.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Table:
         steps: int = 6_000,
         seed: int = 0,
         save_every: int = 0,
+        late: bool = False,
         **options: Any,
     ) -> None:
         self.told: list[Decision] = []
@@ -88,8 +90,9 @@ class Table:
             for n in range(members)
         ]
         self.by_name = {trial.trial_id: trial for trial in self.trials}
-        for trial in self.trials:
-            self.scheduler.added(trial.trial_id, trial.config)
+        self.coming = list(self.trials)
+        while self.coming and not late:
+            self._hand_out()
         self.clock = dict.fromkeys(self.by_name, 0)
         self.level = dict.fromkeys(self.by_name, 0.0)
         #: For each report: the clocks of all members that are not done, and of those that wait.
@@ -113,9 +116,17 @@ class Table:
             self.report(running[self.rng.integers(len(running))])
         return self
 
+    def _hand_out(self) -> None:
+        trial = self.coming.pop(0)
+        self.scheduler.added(trial.trial_id, trial.config)
+
     def _choose(self) -> Trial | None:
+        new = [t for t in self.trials if t.status == "PENDING" and t not in self.coming]
+        if self.coming and not new:
+            self._hand_out()
         running = sum(trial.status == "RUNNING" for trial in self.trials)
-        waiting = [trial.trial_id for trial in self.trials if trial.status in WAITS]
+        there = [trial for trial in self.trials if trial not in self.coming]
+        waiting = [trial.trial_id for trial in there if trial.status in WAITS]
         turn = self.scheduler.choose(waiting if running < self.slots else [])
         for change in turn.changes:
             trial = self.by_name[change.decision.trial]
@@ -124,6 +135,7 @@ class Table:
                 trial.start = float((change.checkpoint / "weights").read_text())
             self._hear(change.decision)
         for name in turn.stops:
+            self._hear(Decision(kind="stop", env_steps=self.clock[name], trial=name))
             self._end(self.by_name[name], None)
         return None if turn.start is None else self.by_name[turn.start]
 
@@ -189,7 +201,7 @@ class Table:
 
     def kill(self) -> None:
         """The sweep dies and is resumed: trials from their checkpoints, those that ran first."""
-        live = [trial for trial in self.trials if not trial.ended]
+        live = [t for t in self.trials if not t.ended and t not in self.coming]
         live.sort(key=lambda trial: trial.status != "RUNNING")
         for trial in live:
             self._step_back(trial, "PAUSED" if self.checkpoint_of(trial.trial_id) else "PENDING")
@@ -204,7 +216,8 @@ class Table:
         context = SchedulerContext(spec, self.checkpoint_of, self.noticed.append, mutable)
         self.scheduler = self.build(context)
         self.scheduler.set_state(saved)
-        for trial in live or [trial for trial in self.trials if not trial.ended]:
+        there = [t for t in self.trials if not t.ended and t not in self.coming]
+        for trial in there if live is None else live:
             self.scheduler.added(trial.trial_id, trial.config)
 
     def _step_back(self, trial: Trial, status: str) -> None:

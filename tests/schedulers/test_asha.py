@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ray.tune.schedulers import ASHAScheduler
 
+from rltune.options import Budget
 from rltune.request.resolve import make_spec
 from rltune.schedulers.asha import build, rungs
 from rltune.schedulers.base import TIME, Action, SchedulerContext
@@ -91,11 +92,11 @@ def test_equal_reports_get_the_answers_of_tunes_scheduler(seed: int, mode: str) 
 def test_rungs_lie_where_tunes_do() -> None:
     rng = np.random.default_rng(0)
     for first, factor in [(1, 9), (1, 27), (1000, 3), *rng.integers(1, 500, (200, 2)).tolist()]:
-        spec = _spec(1, first * factor, "max")
+        budget = Budget(steps=first * factor, perturb_every=first)
         tunes = ASHAScheduler(max_t=first * factor, grace_period=first, reduction_factor=3)
-        assert [rung.milestone for rung in rungs(first, first * factor)] == [
+        assert [rung.milestone for rung in rungs(budget)] == [
             milestone for milestone, _ in tunes._brackets[0]._rungs
-        ], spec
+        ], budget
 
 
 def test_a_state_leaves_out_what_was_reported_since_the_checkpoint() -> None:

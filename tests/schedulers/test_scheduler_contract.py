@@ -13,7 +13,7 @@ import pytest
 from schedulers.table import Table
 
 from rltune.request.resolve import make_spec
-from rltune.schedulers import SCHEDULERS, build
+from rltune.schedulers import SCHEDULERS, build, limit
 from rltune.schedulers.base import Action, SchedulerContext
 
 every_scheduler = pytest.mark.parametrize("scheduler", SCHEDULERS)
@@ -92,6 +92,42 @@ def test_a_failed_trial_is_tried_again(scheduler: str, tmp_path: Path) -> None:
     table.fail(running)
     table.run()
     assert all(trial.ended for trial in table.trials)
+
+
+@every_scheduler
+@pytest.mark.parametrize("slots", [1, 3])
+def test_trials_that_fail_for_good_hold_up_nobody(
+    scheduler: str, slots: int, tmp_path: Path
+) -> None:
+    table = _run(tmp_path / "a", scheduler, members=9, slots=slots, save_every=2)
+    for _ in range(4):
+        table.run(9)
+        running = [trial for trial in table.trials if trial.status == "RUNNING"]
+        if running:
+            table._end(running[0], None)
+    table.run()
+    assert all(trial.ended for trial in table.trials)
+    assert max(table.clock.values()) == 12_000
+
+
+@every_scheduler
+def test_trials_that_come_late_are_waited_for(scheduler: str, tmp_path: Path) -> None:
+    """Tune hands a trial out when the one before it has started; a resume changes nothing."""
+    whole = _run(tmp_path / "a", scheduler, members=9, slots=1, late=True, save_every=1).run()
+    table = _run(tmp_path / "b", scheduler, members=9, slots=1, late=True, save_every=1)
+    table.run(20).kill()
+    assert _told(table.run()) == _told(whole)
+    assert all(trial.ended for trial in table.trials)
+
+
+@every_scheduler
+def test_it_decides_something(scheduler: str, tmp_path: Path) -> None:
+    """With a budget that its own notice finds large enough."""
+    table = _run(tmp_path / "a", scheduler, members=17).run()
+    assert limit(table.spec.budget) is None or scheduler == "bohb"
+    kinds = {decision.kind for decision in table.told}
+    row = SCHEDULERS[scheduler]
+    assert kinds == (set() if scheduler == "fifo" else {"exploit" if row.population else "stop"})
 
 
 @every_scheduler

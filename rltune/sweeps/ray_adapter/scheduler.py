@@ -62,8 +62,7 @@ class TuneScheduler(TrialScheduler):
         others_wait = any(other.status in WAITS for other in self._trials.values())
         action = self._scheduler.reported(trial.trial_id, result, others_wait)
         if action is Action.STOP:
-            stop = Decision(kind="stop", env_steps=result[TIME], trial=trial.trial_id)
-            self._decided([stop])
+            self._decided([_stop(trial.trial_id, result)])
         elif action is Action.SAVE:
             tune_controller._schedule_trial_save(trial, result)
         answer: str = ANSWERS[action]
@@ -90,6 +89,8 @@ class TuneScheduler(TrialScheduler):
             self._apply(change)
         if turn.changes:
             self._decided([change.decision for change in turn.changes])
+        if turn.stops:
+            self._decided([_stop(name, self._trials[name].last_result) for name in turn.stops])
         for name in turn.stops:
             tune_controller.stop_trial(self._trials[name])
         return None if turn.start is None else self._trials[turn.start]
@@ -115,3 +116,7 @@ class TuneScheduler(TrialScheduler):
     def debug_string(self) -> str:
         """For Tune's console, which is off."""
         return type(self._scheduler).__name__
+
+
+def _stop(trial: str, report: Mapping[str, Any]) -> Decision:
+    return Decision(kind="stop", env_steps=report.get(TIME, 0), trial=trial)

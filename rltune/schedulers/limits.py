@@ -1,0 +1,96 @@
+"""Budgets at which a scheduler can decide little or nothing, in words for the user."""
+
+from __future__ import annotations
+
+from rltune.errors import keyword
+from rltune.options import Budget
+from rltune.schedulers.brackets import one_round
+
+
+def none(budget: Budget) -> str | None:
+    """Nothing to say."""
+    return None
+
+
+def too_late(budget: Budget) -> str | None:
+    """Says that the first decision comes when a trial is over."""
+    if budget.perturb_every < budget.steps:
+        return None
+    return (
+        f"{budget.scheduler} decides for the first time after `perturb_every` = "
+        f"{budget.perturb_every:,} environment steps, and a trial has {budget.steps:,}: every "
+        "trial runs to its end. Lower `perturb_every`, or raise `steps`"
+    )
+
+
+def population(budget: Budget) -> str | None:
+    """Says that members are compared once at most, or have nobody to learn from."""
+    if budget.trials < 2:
+        return (
+            f"{budget.scheduler} has one trial, which has nobody to learn from: it runs to its end "
+            f"at its first settings. More with {keyword(trials=4)}"
+        )
+    first = max(budget.perturb_every, budget.burn_in)
+    if first >= budget.steps:
+        return too_late(budget) or (
+            f"`burn_in` = {budget.burn_in:,} leaves nothing to decide in {budget.steps:,} steps: "
+            "every trial runs to its end at its first settings"
+        )
+    decisions = (budget.steps - 1) // budget.perturb_every
+    if decisions > 1:
+        return None
+    return (
+        f"{budget.scheduler} decides about a trial once: an interval is `perturb_every` = "
+        f"{budget.perturb_every:,} environment steps, and a trial has {budget.steps:,}. Lower "
+        "`perturb_every`, or raise `steps`"
+    )
+
+
+def halving(budget: Budget) -> str | None:
+    """Says that nobody is stopped at a rung."""
+    if budget.trials < 2:
+        return f"{budget.scheduler} has one trial, and so nothing to choose from"
+    return too_late(budget)
+
+
+def median(budget: Budget) -> str | None:
+    """Says that no trial has enough others to be compared with."""
+    if budget.trials > budget.min_samples:
+        return too_late(budget)
+    return (
+        f"median stops a trial only beside `min_samples` = {budget.min_samples} others of its age, "
+        f"and there are {budget.trials} trials: every one runs to its end. More with "
+        f"{keyword(trials=4 * budget.min_samples)}, or lower `min_samples`"
+    )
+
+
+def hyperband(budget: Budget) -> str | None:
+    """Says that brackets have one rung, or that there are trials for some of them alone."""
+    brackets = one_round(budget)
+    if len(brackets) == 1:
+        return (
+            f"{budget.scheduler} stops no trial: its first rung would be at `perturb_every` = "
+            f"{budget.perturb_every:,} environment steps, the next {budget.reduction_factor} times "
+            f"as high, and a trial has {budget.steps:,}. Lower `perturb_every`, or raise `steps`"
+        )
+    if budget.trials < 2:
+        return halving(budget)
+    sizes = [bracket.size for bracket in brackets]
+    if budget.trials >= sum(sizes):
+        return None
+    return (
+        f"a round of {budget.scheduler} is {sum(sizes)} trials, in brackets of "
+        f"{', '.join(map(str, sizes))}: {budget.trials} trials fill the first of them alone, which "
+        f"stop trials earliest. The whole round with {keyword(trials=sum(sizes))}"
+    )
+
+
+def bohb(budget: Budget) -> str | None:
+    """Says that BOHB's other half is missing; else what HyperBand says."""
+    if budget.searcher == "bohb":
+        return hyperband(budget)
+    other = (
+        f"bohb is the scheduler's half of BOHB, the other is the searcher bohb. With the searcher "
+        f"{budget.searcher} this is hyperband: add {keyword(searcher='bohb')}"
+    )
+    return ". ".join(filter(None, [other, hyperband(budget)]))
