@@ -20,6 +20,19 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "grid": {"grid": [0, 1]},
 }
 
+#: A parameter of every kind, among the settings of ppo.
+OF_PPO: dict[str, dict[str, Any]] = {
+    "lr": {"log": [1e-4, 1e-3]},
+    "gamma": {"one_minus_log": [0.9, 0.99]},
+    "clip_param": {"uniform": [0.1, 0.3], "step": 0.05},
+    "vf_loss_coeff": {"normal": [0.5, 0.05]},
+    "num_epochs": {"int": [5, 20]},
+    "minibatch_size": {"pow2": [64, 256]},
+    "metrics_num_episodes_for_smoothing": {"log_int": [10, 100]},
+    "use_kl_loss": {"choice": [True, False]},
+    "fcnet_activation": {"grid": ["relu", "tanh"]},
+}
+
 #: Those that can be quantised.
 QUANTISED: dict[str, dict[str, Any]] = {
     "uniform": {"uniform": [0.1, 0.5], "step": 0.05},

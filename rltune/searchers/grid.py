@@ -48,14 +48,14 @@ def grid(space: Space, fixed: Mapping[str, Any], trials: int) -> list[dict[str, 
         BadInput: no combination keeps the constraints, or there are far too many.
     """
     levels = {name: _levels(parameter, 1) for name, parameter in space.items()}
-    found = _combinations(levels, space, fixed)
+    found = combinations(levels, space, fixed)
     growing = [name for name in space if not isinstance(space[name], Choice)]
     while growing:
         name = growing.pop(0)
         finer = {**levels, name: _levels(space[name], len(levels[name]) + 1)}
         if len(finer[name]) == len(levels[name]) or _size(finer) > min(MOST, 100 * trials):
             continue
-        more = _combinations(finer, space, fixed)
+        more = combinations(finer, space, fixed)
         if len(more) <= trials:
             levels, found = finer, more
             growing.append(name)
@@ -78,9 +78,14 @@ def _size(levels: Mapping[str, Sequence[Any]]) -> int:
     return math.prod(len(values) for values in levels.values())
 
 
-def _combinations(
+def combinations(
     levels: Mapping[str, Sequence[Any]], space: Space, fixed: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
+    """Combinations that keep the constraints, the last setting changing fastest.
+
+    Raises:
+        BadInput: there are far too many.
+    """
     if _size(levels) > MOST:
         raise BadInput(f"searcher grid: the grid has {_size(levels)} combinations. Use random.")
     every = (dict(zip(levels, values, strict=True)) for values in product(*levels.values()))

@@ -6,22 +6,40 @@ from typing import Any
 
 import numpy as np
 
+from rltune.errors import BadInput
+from rltune.searchers.grid import combinations
 from rltune.searchers.history import History
 from rltune.spec import RunSpec
 
 
 class RandomSearcher:
-    """Configurations in a fixed order, drawn from the sweep's seed alone."""
+    """Configurations in a fixed order, drawn from the sweep's seed alone.
+
+    Parameters of kind grid are not drawn: their combinations take turns.
+
+    Raises:
+        BadInput: no combination keeps the constraints.
+    """
 
     def __init__(self, spec: RunSpec) -> None:
         self.spec = spec
+        grid = spec.space.grid()
+        levels = {name: parameter.options for name, parameter in grid.items()}
+        fixed = {name: value for name, value in spec.settings.items() if name not in spec.space}
+        self._turns = combinations(levels, spec.space, fixed)
+        if not self._turns:
+            raise BadInput("searcher random: every combination of the grid breaks a constraint")
+        self._drawn = spec.space.only(spec.space.keys() - grid.keys())
 
     def suggest(self, number: int, history: History) -> dict[str, Any]:
         """The preset's own for the first trial, a draw for every other."""
-        if number == 0:
-            return {name: self.spec.settings[name] for name in self.spec.space}
+        space, turn = self.spec.space, self._turns[number % len(self._turns)]
+        fixed = {**self.spec.settings, **turn}
+        if number == 0 and not space.broken(fixed):
+            return {name: fixed[name] for name in space}
         rng = np.random.default_rng([self.spec.seed, 0, number])
-        return self.spec.space.sample(rng, self.spec.settings)
+        values = {**turn, **self._drawn.sample(rng, fixed)}
+        return {name: values[name] for name in space}
 
 
 def build(spec: RunSpec) -> RandomSearcher:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from schedulers.table import Table
+from spaces import OF_PPO
 
 from rltune.request.resolve import make_spec
 from rltune.schedulers import SCHEDULERS, build, limit
@@ -51,8 +52,11 @@ def test_equal_seeds_make_equal_decisions(scheduler: str, tmp_path: Path) -> Non
 
 
 @every_scheduler
-def test_settings_of_changes_lie_in_the_space(scheduler: str, tmp_path: Path) -> None:
-    table = _run(tmp_path / "a", scheduler).run()
+@pytest.mark.parametrize("space", [{}, OF_PPO], ids=["preset", "every kind"])
+def test_settings_of_changes_lie_in_the_space(
+    scheduler: str, space: dict[str, Any], tmp_path: Path
+) -> None:
+    table = _run(tmp_path / "a", scheduler, space=space).run()
     for trial in table.trials:
         assert table.spec.space.contains(trial.config)
         assert not table.spec.space.broken(trial.config)

@@ -14,6 +14,7 @@ import pytest
 from conftest import environment
 from short import command
 from short import run as run_short
+from spaces import OF_PPO
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from warm import run_rltune
 
@@ -21,6 +22,7 @@ import rltune
 import rltune.catalog
 from rltune.algorithms.policy import load_policy
 from rltune.catalog.presets import preset as load_preset
+from rltune.catalog.toml import written
 from rltune.policies import evaluation
 from rltune.policies.scoring import play
 from rltune.runs.folder import RunFolder
@@ -223,20 +225,6 @@ class TestPopulation:
         assert spec.command[0] == "rltune"
 
 
-#: One parameter of every kind.
-EVERY_KIND = (
-    "lr={log=[1e-4,1e-3]}",
-    "gamma={one_minus_log=[0.9,0.99]}",
-    "clip_param={uniform=[0.1,0.3],step=0.05}",
-    "vf_loss_coeff={normal=[0.5,0.05]}",
-    "num_epochs={int=[5,20]}",
-    "minibatch_size={pow2=[64,256]}",
-    "metrics_num_episodes_for_smoothing={log_int=[10,100]}",
-    "use_kl_loss={choice=[true,false]}",
-    'fcnet_activation={grid=["relu","tanh"]}',
-)
-
-
 @pytest.mark.parametrize(
     ("scheduler", "searcher"),
     zip(SCHEDULERS, itertools.cycle(("random", "sobol", "tpe")), strict=False),
@@ -245,7 +233,8 @@ def test_every_scheduler_and_searcher_takes_every_kind_of_parameter(
     folder: Path, scheduler: str, searcher: str
 ) -> None:
     name = f"{scheduler}-{searcher}"
-    space = [word for spec in EVERY_KIND for word in ("--space", spec)]
+    bodies = [f"{setting}={written(body)}" for setting, body in OF_PPO.items()]
+    space = [word for body in bodies for word in ("--space", body)]
     chosen = ("--scheduler", scheduler, "--searcher", searcher, "--concurrent", "1")
     done = run_short(folder, name, "--steps", "6000", *chosen, *space, "--json")
     summary = loads(done.stdout)
