@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from rltune.callbacks.base import Callback as Callback
     from rltune.errors import RltuneError as RltuneError
     from rltune.simulator import simulate as simulate
+    from rltune.tasks.session import get_checkpoint as get_checkpoint
+    from rltune.tasks.session import report as report
 
 from rltune._version import __version__
 
@@ -53,6 +55,8 @@ _PUBLIC = {
     "Callback": "rltune.callbacks.base",
     "RltuneError": "rltune.errors",
     "simulate": "rltune.simulator",
+    "get_checkpoint": "rltune.tasks.session",
+    "report": "rltune.tasks.session",
 }
 __all__ = [
     "Callback",
@@ -63,6 +67,8 @@ __all__ = [
     "load",
     "replay",
     "simulate",
+    "get_checkpoint",
+    "report",
     "sweep",
     "train",
     "trust",

@@ -3,58 +3,105 @@
 from __future__ import annotations
 
 import math
+import tempfile
+from pathlib import Path
 from typing import Any
 
-from rltune.tasks.session import Session
+import numpy as np
+from ray import tune
+
+import rltune
 
 
-def climb(config: dict[str, Any], session: Session) -> None:
+def climb(config: dict[str, Any]) -> None:
     """Climbs at a rate that lr decides; the best one drifts."""
-    state = session.state or {"step": 0, "level": 0.0}
+    state = rltune.get_checkpoint() or {"step": 0, "level": 0.0}
     step, level = state["step"], state["level"]
     while True:
         best = -3.5 + step / 40
         level += math.exp(-((math.log10(config["lr"]) - best) ** 2))
         step += 1
-        session.report({"height": level, "step": step}, state={"step": step, "level": level})
+        kept = {"step": step, "level": level}
+        rltune.report({"height": level, "step": step}, checkpoint=kept)
 
 
-def short(config: dict[str, Any], session: Session) -> None:
+def short(config: dict[str, Any]) -> None:
     """Returns after three reports."""
     for step in range(3):
-        session.report({"height": config["lr"] * step})
+        rltune.report({"height": config["lr"] * step})
 
 
-def falls(config: dict[str, Any], session: Session) -> None:
+def falls(config: dict[str, Any]) -> None:
     """Fails at its third report, from wherever it starts."""
-    step = (session.state or {"step": 0})["step"]
+    step = (rltune.get_checkpoint() or {"step": 0})["step"]
     while True:
         step += 1
         if step == 3:
             raise RuntimeError("the rope broke")
-        session.report({"height": float(step)}, state={"step": step})
+        rltune.report({"height": float(step)}, checkpoint={"step": step})
 
 
-def trips(config: dict[str, Any], session: Session) -> None:
+def trips(config: dict[str, Any]) -> None:
     """Climbs, but falls at once where lr is small."""
     if config["lr"] < 1e-4:
         raise RuntimeError("the rope broke")
-    climb(config, session)
+    climb(config)
 
 
-def dives(config: dict[str, Any], session: Session) -> None:
+def dives(config: dict[str, Any]) -> None:
     """Reports a number that is not finite."""
-    session.report({"height": 1.0}, state=1)
-    session.report({"height": math.nan}, state=2)
+    rltune.report({"height": 1.0})
+    rltune.report({"height": math.nan})
 
 
-def silent(config: dict[str, Any], session: Session) -> None:
+def silent(config: dict[str, Any]) -> None:
     """Returns without a report."""
 
 
-def leaps(config: dict[str, Any], session: Session) -> None:
-    """Counts 250 steps for each report."""
-    steps = session.state or 0
-    while True:
-        steps += 250
-        session.report({"height": float(steps), "env_steps": steps}, state=steps)
+def writes(config: dict[str, Any]) -> None:
+    """Keeps its weights in files, as those who train networks do, and reports nested metrics."""
+    start = rltune.get_checkpoint()
+    weights = np.zeros(2) if start is None else np.load(start / "weights.npy")
+    if start is not None:
+        (start / "weights.npy").unlink()  # its own copy
+    for _ in range(int(weights[0]), 4):
+        weights += 1
+        with tempfile.TemporaryDirectory() as folder:
+            np.save(Path(folder) / "weights.npy", weights)
+            metrics = {"height": weights[0] * config["lr"], "test": {"good": weights[0] > 2}}
+            rltune.report(metrics, checkpoint=folder)
+        if weights[0] == 2 and start is None:
+            raise OSError("the weights are heavy")
+
+
+def of_tune(config: dict[str, Any]) -> None:
+    """Written for Ray Tune."""
+    checkpoint, step = tune.get_checkpoint(), 0
+    if checkpoint is not None:
+        with checkpoint.as_directory() as folder:
+            step = int((Path(folder) / "step.txt").read_text())
+    while step < 4:
+        step += 1
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "step.txt").write_text(str(step))
+            kept = tune.Checkpoint.from_directory(folder)
+            tune.report({"height": step * config["lr"]}, checkpoint=kept)
+        if step == 2 and checkpoint is None:
+            raise OSError("the weights are heavy")
+
+
+class Ladder(tune.Trainable):  # type: ignore[misc]
+    """A class trainable that counts 250 steps for each report."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.steps = 0
+
+    def step(self) -> dict[str, Any]:
+        self.steps += 250
+        return {"height": float(self.steps), "env_steps": self.steps, "name": "ladder"}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        return {"steps": self.steps}
+
+    def load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.steps = checkpoint["steps"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,28 +21,19 @@ from rltune.schedulers import row, unused
 from rltune.space import Space, parse_parameter
 from rltune.spec import FUNCTION, RunSpec
 from rltune.tasks.base import Task
+from rltune.tasks.metrics import RESERVED
 
 #: The key of a trial's config under which rltune tells its trainable what is not a setting.
 OWN = "rltune"
 #: Names in a trial's config that no setting may have.
 TAKEN = frozenset({OWN, "seed", "exploit"})
-#: Names that no metric may have: fields of a report, and what Tune adds to one.
-RESERVED = frozenset(
-    {
-        *("trial", "env_steps_this_iter", "wall_seconds", "settings", "diverged"),
-        *("train_seconds", "metrics", "restored", "events", "config", "trial_id"),
-        *("training_iteration", "timesteps_total", "time_this_iter_s", "time_total_s"),
-        *("time_since_restore", "iterations_since_restore"),
-        *("date", "timestamp", "pid", "hostname", "node_ip"),
-    }
-)
 
 
 class FunctionTask(Task):
     """Runs a function, or a class trainable, whose import path is the run's ``env_id``.
 
-    A plain function is called as ``function(config, session)``, see
-    :class:`rltune.tasks.session.Session`; of a class, see
+    A plain function is called as ``function(config)`` and calls :func:`rltune.report`, see
+    :mod:`rltune.tasks.session`; of a class, see
     :class:`rltune.tasks.function_trial.MemberMixin`. The clock is called ``env_steps`` here as in
     every run folder: it is the number of reports, unless a report sets it.
     """
@@ -111,7 +103,7 @@ def _check_found(place: str, where: str) -> None:
 
 
 def check_callable(place: str, found: Any) -> None:
-    """Raises BadInput for what is neither a class trainable nor a function of two arguments."""
+    """Raises BadInput for what is neither a class trainable nor a function of one argument."""
     if isinstance(found, type):
         if not all(callable(getattr(found, name, None)) for name in ("setup", "step")):
             raise BadInput(f"{place} is no ray.tune.Trainable: it has no setup and step")
@@ -119,9 +111,31 @@ def check_callable(place: str, found: Any) -> None:
     if not callable(found):
         raise BadInput(f"{place} is {found!r}, neither a function nor a class")
     try:
-        inspect.signature(found).bind({}, None)
+        inspect.signature(found).bind({})
     except TypeError as error:
-        raise BadInput(f"{place} is called as function(config, session): {error}") from error
+        raise BadInput(
+            f"{place} is called as {place.rpartition(':')[2]}(config), with a dict: {error}"
+        ) from error
+
+
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as user's code takes them: those named ``model/depth`` in a dict ``model``.
+
+    >>> nested({"lr": 0.1, "model": {"width": 64}, "model/depth": 2})
+    {'lr': 0.1, 'model': {'width': 64, 'depth': 2}}
+    """
+    found: dict[str, Any] = {}
+    values = copy.deepcopy(dict(settings))
+    for name, value in sorted(values.items(), key=lambda item: item[0].count("/")):
+        *parents, own = name.split("/")
+        inside = found
+        for parent in parents:
+            inside = inside.setdefault(parent, {})
+        if isinstance(value, dict) and isinstance(inside.get(own), dict):
+            inside[own].update(value)
+        else:
+            inside[own] = value
+    return found
 
 
 def function_spec(

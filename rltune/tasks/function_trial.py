@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import index
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,17 +16,25 @@ from ray import tune
 from ray.tune import PlacementGroupFactory
 from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 
+from rltune.algorithms import tune_session
 from rltune.algorithms.trial_storage import TrialStorageMixin
 from rltune.envs import places
 from rltune.errors import BadCheckpoint
 from rltune.processes.tracebacks import headlined
-from rltune.runs.checkpoints import DATA, STATE_FILE, check_pickles, is_data, seal, verify
+from rltune.runs.checkpoints import STATE_FILE, check_pickles, is_data, seal, verify
 from rltune.runs.records import CheckpointRecord, Diverged, Exploit
 from rltune.schedulers.base import TIME
 from rltune.space import config_of
 from rltune.spec import FUNCTION
-from rltune.tasks.function import OWN, RESERVED
-from rltune.tasks.session import Session
+from rltune.tasks import metrics as measured
+from rltune.tasks.function import OWN
+from rltune.tasks.metrics import RESERVED, TOLD
+from rltune.tasks.session import Reported, Session, as_json, get_checkpoint, report
+
+#: What a checkpoint's folder of the user's own files is called.
+FILES = "files"
+#: Folder of a trial's, for copies of what its function reports.
+SCRATCH = "scratch"
 
 
 @dataclass
@@ -35,7 +45,8 @@ class Member:
         metric: the name of what is tuned.
         settings: those that the trial runs at.
         exploit: the last one of the trial; None where it had none.
-        saved_every: what the clock advances between two checkpoints; 0 where the scheduler saves.
+        saved_every: what the clock advances between two checkpoints, unless the user's code says
+            when to write one; 0 where the scheduler alone does.
         clock: of the trial, which an exploit does not change.
         counted: what the user's code counts: it comes with a donor's checkpoint.
         metrics: of the last report.
@@ -57,47 +68,47 @@ class Member:
         Raises:
             ValueError: a name is rltune's own, or the clock does not advance.
         """
-        if wrong := sorted(RESERVED & result.keys()):
-            raise ValueError(f"{', '.join(wrong)}: rltune reports that itself; use another name")
-        before, self.counted = self.counted, result.get(TIME, self.counted + 1)
-        if not isinstance(self.counted, int) or self.counted <= before:
-            raise ValueError(f"{TIME} must be a whole number above {before}, got {self.counted!r}")
-        self.clock += self.counted - before
-        numbers = {name: _number(value) for name, value in result.items() if name != TIME}
-        self.metrics = {
-            name: number
-            for name, number in numbers.items()
-            if number is not None and math.isfinite(number)
-        }
-        tuned = numbers.get(self.metric)
-        self.diverged = None
-        if tuned is not None and not math.isfinite(tuned):
-            self.diverged = Diverged(self.clock, self.metric, str(tuned))
+        if taken := sorted(RESERVED & result.keys()):
+            raise ValueError(f"{', '.join(taken)}: rltune reports that itself; use another name")
+        advanced = self._advance(result.get(TIME, self.counted + 1))
+        numbers = measured.numbers(
+            {name: value for name, value in result.items() if name not in {TIME, *TOLD}}
+        )
+        self.metrics = {name: value for name, value in numbers.items() if math.isfinite(value)}
+        tuned = numbers.get(self.metric, 0.0)
+        finite = math.isfinite(tuned)
+        self.diverged = None if finite else Diverged(self.clock, self.metric, str(tuned))
         row = {
             **self.metrics,
             "metrics": dict(self.metrics),
             TIME: self.clock,
             "timesteps_total": self.clock,
-            "env_steps_this_iter": self.counted - before,
+            "env_steps_this_iter": advanced,
             "settings": dict(self.settings),
         }
         if self.diverged is not None:
             row["diverged"] = self.diverged.to_dict()
         if result.get("done"):
             row["done"] = True
-        if result.get(SHOULD_CHECKPOINT) or self._is_due(self.counted - before):
+        if self.saved_every and result.get(SHOULD_CHECKPOINT, self._is_due(advanced)):
             row[SHOULD_CHECKPOINT] = True
         return row
 
+    def _advance(self, counted: Any) -> int:
+        """Sets the clock to what the user's code has counted."""
+        before = self.counted
+        try:
+            self.counted = index(counted)  # also numpy's
+        except TypeError:
+            self.counted = before
+        if self.counted <= before:
+            raise ValueError(f"{TIME} must be a whole number above {before}, got {counted!r}")
+        self.clock += self.counted - before
+        return self.counted - before
+
     def _is_due(self, advanced: int) -> bool:
         """Whether an interval has ended within what the clock has just advanced."""
-        every = self.saved_every
-        return bool(every) and self.clock // every > (self.clock - advanced) // every
-
-
-def _number(value: Any) -> float | None:
-    value = value.item() if hasattr(value, "item") else value  # numpy's and torch's
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        return self.clock // self.saved_every > (self.clock - advanced) // self.saved_every
 
 
 class MemberMixin(TrialStorageMixin):
@@ -106,7 +117,8 @@ class MemberMixin(TrialStorageMixin):
     ``setup``, ``step``, ``save_checkpoint``, ``load_checkpoint`` and ``cleanup`` of the class act
     as in Tune, its ``config`` holds the settings and a ``seed``. ``reset_config`` of the class is
     not used: a process becomes another trial by ``cleanup`` and ``setup``. A checkpoint is a dict
-    that is JSON, or files; files may be pickles, and are signed.
+    that is JSON, or files; files may be pickles, and are signed. They are in a folder of their own,
+    where no name of theirs is one of rltune's.
     """
 
     trial_id: str
@@ -146,9 +158,10 @@ class MemberMixin(TrialStorageMixin):
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """The user's state or files, a record, and the manifest."""
         folder, member = Path(checkpoint_dir), self.member
-        state = super().save_checkpoint(checkpoint_dir)  # type: ignore[misc]
+        (folder / FILES).mkdir(exist_ok=True)
+        state = super().save_checkpoint(str(folder / FILES))  # type: ignore[misc]
         if isinstance(state, dict):
-            (folder / STATE_FILE).write_text(json.dumps(state))
+            (folder / STATE_FILE).write_text(as_json(state))
         record = CheckpointRecord(
             trial_id=self.trial_id,
             env_steps=member.clock,
@@ -160,8 +173,8 @@ class MemberMixin(TrialStorageMixin):
             settings=member.settings,
         )
         record.write(folder)
-        others = [file for file in folder.rglob("*") if file.is_file() and file.name not in DATA]
-        seal(folder, FUNCTION, signed=bool(others))
+        written = any(file.is_file() for file in (folder / FILES).rglob("*"))
+        seal(folder, FUNCTION, signed=written)
 
     @headlined
     def load_checkpoint(self, checkpoint_dir: str) -> None:
@@ -177,7 +190,7 @@ class MemberMixin(TrialStorageMixin):
         record = CheckpointRecord.read(folder)
         state = folder / STATE_FILE
         load = super().load_checkpoint  # type: ignore[misc]
-        load(json.loads(state.read_text()) if state.exists() else checkpoint_dir)
+        load(json.loads(state.read_text()) if state.exists() else str(folder / FILES))
         copied = member.exploit is not None and record.trial_id != self.trial_id
         member.clock, member.counted = record.env_steps, int(record.lifetime[TIME])
         if copied and member.exploit is not None:
@@ -200,51 +213,67 @@ class FunctionTrial(tune.Trainable):  # type: ignore[misc]
     """
 
     place: ClassVar[str]
+    _storage: Any
 
     def setup(self, config: dict[str, Any]) -> None:
         """Prepares the function; it starts with the first report that is asked for."""
+        tune_session.answer(report, get_checkpoint)
         self._config = config
         self._session: Session = self._started_from(None)
-        self._state = "null"
-        self._reported = False
+        self._last: Reported | None = None
 
-    def _started_from(self, state: Any) -> Session:
-        return Session(places.find(self.place), self._config, state)
+    def _started_from(self, checkpoint: Any) -> Session:
+        scratch = Path(self._storage.trial_fs_path) / SCRATCH
+        return Session(places.find(self.place), self._config, scratch, checkpoint)
 
     def step(self) -> dict[str, Any]:
         """The function's next report."""
-        report = self._session.next_report()
-        if report is None:
-            if not self._reported:
-                raise RuntimeError(f"{self.place} returned without a report")
+        reported = self._session.next_report()
+        if reported is None:
+            if self._last is None:
+                raise RuntimeError(
+                    f"{self.place} returned without a report: call rltune.report(metrics)"
+                )
             return {RESULT_DUPLICATE: True, "done": True}
-        self._reported = True
-        metrics, self._state = report
-        return metrics
+        self._last = reported
+        return {**reported.metrics, SHOULD_CHECKPOINT: reported.checkpoint is not None}
 
-    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        """The state of the last report."""
-        return {"state": json.loads(self._state)}
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any] | None:
+        """What the function reported last."""
+        kept = None if self._last is None else self._last.checkpoint
+        if isinstance(kept, Path):
+            shutil.copytree(kept, checkpoint_dir, copy_function=_linked, dirs_exist_ok=True)
+            return None
+        return {"state": None if kept is None else json.loads(kept)}
 
-    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Starts the function again, from a state.
+    def load_checkpoint(self, checkpoint: dict[str, Any] | str) -> None:
+        """Starts the function again, from a checkpoint.
 
         Raises:
             BadCheckpoint: the function reported none.
         """
-        state = (checkpoint or {}).get("state")
+        state = Path(checkpoint) if isinstance(checkpoint, str) else checkpoint["state"]
         if state is None:
             raise BadCheckpoint(
-                f"{self.place} cannot continue: it reported no state. Hand over what it continues "
-                "from with each report: session.report(metrics, state={...})"
+                f"{self.place} cannot continue: its last report had no checkpoint. Give one with "
+                "each report, rltune.report(metrics, checkpoint={...}), and start from "
+                "rltune.get_checkpoint()"
             )
         self._session.end()
         self._session = self._started_from(state)
-        self._state, self._reported = json.dumps(state), True
 
     def cleanup(self) -> None:
         """Ends the function."""
         self._session.end()
+
+
+def _linked(source: str, target: str) -> str:
+    """Copies a file that never changes: as a link, where the file system has them."""
+    try:
+        Path(target).hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
 
 
 def trainable_of(place: str) -> type:

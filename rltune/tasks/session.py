@@ -1,76 +1,150 @@
-"""What a plain function trains with: it reports, and waits until its trial may train on."""
+"""A user's function in a thread of its own: it reports, and waits until its trial continues."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
 from typing import Any
+
+from rltune.tasks import metrics as measured
 
 #: Seconds that a function gets to end once its trial is over.
 PATIENCE = 10.0
 
+#: The session of each thread that runs a function.
+_threads = threading.local()
+
 
 class Ended(BaseException):
-    """Raised in a function whose trial is over, from :meth:`Session.report`."""
+    """Raised in a function whose trial is over, from :func:`report`."""
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One report of a function.
+
+    Attributes:
+        metrics: numbers by name.
+        checkpoint: a dict as JSON text, or the folder of a copy of the function's files; None
+            without one.
+    """
+
+    metrics: Mapping[str, Any]
+    checkpoint: str | Path | None = None
+
+
+def report(
+    metrics: Mapping[str, Any], checkpoint: Mapping[str, Any] | str | Path | None = None
+) -> None:
+    """Reports from a function that :func:`rltune.tune` runs, and returns when it may train on.
+
+    >>> def train(config):
+    ...     state = rltune.get_checkpoint() or {"epoch": 0}
+    ...     for epoch in range(state["epoch"], 10):
+    ...         accuracy = 1 - 0.5 ** (config["lr"] * (epoch + 1))
+    ...         rltune.report({"accuracy": accuracy}, checkpoint={"epoch": epoch + 1})
+
+    Args:
+        metrics: numbers by name, of any library; flags count as 0 or 1, names in nested dicts are
+            joined by "/". ``env_steps`` sets the trial's clock, otherwise each report counts as
+            one.
+        checkpoint: what the function would continue from, see :func:`get_checkpoint`: a dict that
+            is JSON, or a folder of files, which is copied. It is written into the run folder; a
+            population's scheduler writes those that it needs.
+
+    Raises:
+        RuntimeError: it is not called by such a function, in its own thread.
+        TypeError: a metric is no number, or the checkpoint neither a folder nor JSON.
+        ValueError: the name of a metric is rltune's own.
+    """
+    _session("report").report(metrics, checkpoint)
+
+
+def get_checkpoint() -> Any:
+    """Checkpoint that a function continues from: after a failure, a resume, a pause or an exploit.
+
+    Returns:
+        The dict that was reported, or the folder with the files, a copy that belongs to the
+        function; None where it starts from nothing.
+
+    Raises:
+        RuntimeError: it is not called by a function that :func:`rltune.tune` runs.
+    """
+    return _session("get_checkpoint").checkpoint
+
+
+def _session(name: str) -> Session:
+    session: Session | None = getattr(_threads, "session", None)
+    if session is None:
+        raise RuntimeError(
+            f"rltune.{name} was called outside of a trial: it works in a function that rltune.tune "
+            "runs, in the thread that called the function"
+        )
+    return session
 
 
 class Session:
     """Runs a function in a thread, one report at a time.
 
-    The function is called as ``function(config, session)``. It uses :attr:`state` and
-    :meth:`report`; the rest is for the trial that runs it.
-
     Attributes:
-        state: what the function continues from: the state of an earlier report, its own or, after
-            an exploit, a donor's; None at first.
+        checkpoint: what the function continues from: a dict or a folder; None at first.
 
     Example:
-        >>> def train(config, session):
-        ...     epoch = (session.state or {"epoch": 0})["epoch"]
+        >>> def train(config):
+        ...     epoch = (get_checkpoint() or {"epoch": 0})["epoch"]
         ...     while True:
         ...         epoch += 1
-        ...         session.report({"accuracy": config["lr"] * epoch}, state={"epoch": epoch})
-        >>> session = Session(train, {"lr": 0.1}, state={"epoch": 4})
+        ...         report({"accuracy": config["lr"] * epoch}, checkpoint={"epoch": epoch})
+        >>> session = Session(train, {"lr": 0.1}, Path("scratch"), checkpoint={"epoch": 4})
         >>> session.next_report()
-        ({'accuracy': 0.5}, '{"epoch": 5}')
+        Reported(metrics={'accuracy': 0.5}, checkpoint='{"epoch": 5}')
         >>> session.end()
     """
 
     def __init__(
-        self, function: Callable[..., Any], config: Mapping[str, Any], state: Any = None
+        self,
+        function: Callable[[dict[str, Any]], Any],
+        config: Mapping[str, Any],
+        scratch: Path,
+        checkpoint: Any = None,
     ) -> None:
-        self.state = state
-        self._reports: SimpleQueue[tuple[dict[str, Any], str] | BaseException | None] = (
-            SimpleQueue()
-        )
-        self._turns: SimpleQueue[bool] = SimpleQueue()
-        self._ended = False
-        self._thread = Thread(target=self._run, args=(function, dict(config)), daemon=True)
-
-    def report(self, metrics: Mapping[str, Any], state: Any = None) -> None:
-        """Hands over one report, and returns when the trial is to train on.
+        """Prepares a function; it starts with the first report that is asked for.
 
         Args:
-            metrics: numbers by name. ``env_steps`` sets the trial's clock; otherwise each report
-                counts as one.
-            state: what the function would continue from after this report, as JSON holds it.
-
-        Raises:
-            TypeError: the state is not JSON.
+            scratch: folder for copies of checkpoints. It is removed at the end.
+            checkpoint: a dict, or a folder that the function gets a copy of.
         """
+        self._scratch = scratch
+        self._end_scratch()
+        if isinstance(checkpoint, Path):
+            checkpoint = shutil.copytree(checkpoint, scratch / "start")
+        self.checkpoint = checkpoint
+        self._reports: SimpleQueue[Reported | BaseException | None] = SimpleQueue()
+        self._turns: SimpleQueue[bool] = SimpleQueue()
+        self._ended = False
+        self._thread = threading.Thread(
+            target=self._run, args=(function, dict(config)), daemon=True
+        )
+
+    def report(self, metrics: Mapping[str, Any], checkpoint: Any = None) -> None:
+        """Hands over one report of the function, see :func:`report`."""
         if self._ended:
             raise Ended
-        self._reports.put((dict(metrics), _as_json(state)))
+        measured.check(metrics)
+        self._reports.put(Reported(dict(metrics), self._kept(checkpoint)))
         if not self._turns.get():
             raise Ended
 
-    def next_report(self) -> tuple[dict[str, Any], str] | None:
+    def next_report(self) -> Reported | None:
         """Lets the function train until its next report.
 
         Returns:
-            The metrics and the state as JSON text; None if the function has returned.
+            None if the function has returned.
 
         Raises:
             Exception: that the function raised.
@@ -87,15 +161,17 @@ class Session:
         return report
 
     def end(self) -> None:
-        """Ends the function where it waits. Without effect on one that has not started."""
+        """Ends the function where it waits."""
         self._ended = True
         if self._thread.is_alive():
             self._turns.put(False)
             self._thread.join(PATIENCE)
+        self._end_scratch()
 
-    def _run(self, function: Callable[..., Any], config: dict[str, Any]) -> None:
+    def _run(self, function: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> None:
+        _threads.session = self
         try:
-            function(config, self)
+            function(config)
         except Ended:
             return
         except BaseException as error:
@@ -103,11 +179,35 @@ class Session:
         else:
             self._reports.put(None)
 
+    def _kept(self, checkpoint: Any) -> str | Path | None:
+        """A checkpoint that the function may no longer change."""
+        if checkpoint is None:
+            return None
+        if isinstance(checkpoint, str | Path):
+            if not Path(checkpoint).is_dir():
+                raise TypeError(f"checkpoint {str(checkpoint)!r} is no folder: give one with files")
+            shutil.rmtree(self._scratch / "last", ignore_errors=True)
+            return shutil.copytree(checkpoint, self._scratch / "last")
+        if not isinstance(checkpoint, Mapping):
+            raise TypeError(
+                f"a checkpoint is a dict, or the path of a folder with files, got {checkpoint!r}"
+            )
+        return as_json(dict(checkpoint))
 
-def _as_json(state: Any) -> str:
+    def _end_scratch(self) -> None:
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def as_json(state: Any) -> str:
+    """A dict as JSON text.
+
+    Raises:
+        TypeError: it holds something else.
+    """
     try:
         return json.dumps(state)
     except (TypeError, ValueError) as error:
         raise TypeError(
-            f"the state of a report must be JSON (numbers, texts, lists, dicts): {error}"
+            f"a checkpoint that is a dict must be JSON (numbers, texts, lists, dicts): {error}. "
+            "Write anything else to files, and give their folder"
         ) from error

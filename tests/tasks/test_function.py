@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import functions
+import numpy as np
 import pytest
 import warm
 from conftest import environment
@@ -180,6 +181,34 @@ def test_a_failing_function_is_tried_again_and_named(tmp_path: Path, cluster_add
 
 
 @pytest.mark.slow
+def test_files_of_a_function_are_kept_signed_and_given_back(
+    tmp_path: Path, cluster_address: str
+) -> None:
+    folder, code = start(spec_of(tmp_path, cluster_address, functions.writes, trials=2))
+    assert code == 0
+    for trial in folder.trials():
+        assert [failure.tried_again for failure in folder.failures(trial)] == [True]
+        assert [row.env_steps for row in folder.reports(trial)] == [1, 2, 3, 4]
+        assert [row.metrics["test/good"] for row in folder.reports(trial)] == [0, 0, 1, 1]
+        for checkpoint in folder.checkpoints_of(trial):
+            assert checkpoints.is_signed(checkpoint)
+            assert not checkpoints.is_data(checkpoint)
+        weights = np.load(folder.checkpoints_of(trial)[-1] / "files/weights.npy")
+        assert weights.tolist() == [4, 4]
+    assert not list(folder.path.glob("trials/*/scratch"))
+    assert (folder.path / "best/checkpoint/files/weights.npy").is_file()
+
+
+@pytest.mark.slow
+def test_a_function_may_report_to_tune(tmp_path: Path, cluster_address: str) -> None:
+    folder, code = start(spec_of(tmp_path, cluster_address, functions.of_tune, trials=1))
+    assert code == 0
+    assert [failure.tried_again for failure in folder.failures("t00")] == [True]
+    assert [row.env_steps for row in folder.reports("t00")] == [1, 2, 3, 4]
+    assert (folder.path / "best/checkpoint/files/step.txt").read_text() == "4"
+
+
+@pytest.mark.slow
 def test_a_function_that_returns_ends_its_trial(tmp_path: Path, cluster_address: str) -> None:
     folder, code = start(spec_of(tmp_path, cluster_address, functions.short))
     assert code == 0
@@ -192,11 +221,11 @@ def test_a_function_that_returns_ends_its_trial(tmp_path: Path, cluster_address:
 
 
 @pytest.mark.slow
-def test_a_function_with_its_own_clock_is_saved_once_an_interval(
+def test_a_class_with_its_own_clock_is_saved_once_an_interval(
     tmp_path: Path, cluster_address: str
 ) -> None:
     clock = {"steps": 2_000, "perturb_every": 500}
-    folder, code = start(spec_of(tmp_path, cluster_address, functions.leaps, trials=1, **clock))
+    folder, code = start(spec_of(tmp_path, cluster_address, functions.Ladder, trials=1, **clock))
     assert code == 0
     saved = [folder.record(path).env_steps for path in folder.checkpoints_of("t00")]
     assert saved == [500, 1_000, 1_500, 2_000]
@@ -221,12 +250,12 @@ def test_a_metric_that_is_not_reported_is_named(tmp_path: Path, cluster_address:
 
 
 def test_what_cannot_run_is_refused_at_once(tmp_path: Path) -> None:
-    def local(config: Any, session: Any) -> None: ...
+    def local(config: Any) -> None: ...
 
     with pytest.raises(BadInput, match="move it to the top level"):
         spec_of(tmp_path, None, local)
-    with pytest.raises(BadInput, match=r"called as function\(config, session\)"):
-        spec_of(tmp_path, None, json.dumps)
+    with pytest.raises(BadInput, match=r"called as environment\(config\), with a dict"):
+        spec_of(tmp_path, None, environment)
     with pytest.raises(BadInput, match="metric wall_seconds"):
         spec_of(tmp_path, None, metric="wall_seconds")
     with pytest.raises(BadInput, match=r"functions:clim cannot be imported: AttributeError"):
