@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rltune.api import sweep as sweep
     from rltune.api import train as train
     from rltune.api import trust as trust
+    from rltune.api import tune as tune
     from rltune.callbacks.base import Callback as Callback
     from rltune.errors import RltuneError as RltuneError
     from rltune.simulator import simulate as simulate
@@ -51,6 +52,7 @@ _PUBLIC = {
     "extend": "rltune.api",
     "load": "rltune.api",
     "trust": "rltune.api",
+    "tune": "rltune.api",
     "Run": "rltune.api",
     "Callback": "rltune.callbacks.base",
     "RltuneError": "rltune.errors",
@@ -58,20 +60,23 @@ _PUBLIC = {
     "get_checkpoint": "rltune.tasks.session",
     "report": "rltune.tasks.session",
 }
+#: Functions past which a script is not loaded by workers.
+_STARTING = ("sweep", "train", "replay", "extend", "tune")
 __all__ = [
     "Callback",
     "RltuneError",
     "Run",
     "__version__",
     "extend",
+    "get_checkpoint",
     "load",
     "replay",
-    "simulate",
-    "get_checkpoint",
     "report",
+    "simulate",
     "sweep",
     "train",
     "trust",
+    "tune",
 ]
 
 
@@ -79,11 +84,7 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rltune' has no attribute {name!r}")
     places = sys.modules.get("rltune.envs.places")
-    if (
-        places is not None
-        and places.is_loading()
-        and name in {"sweep", "train", "replay", "extend"}
-    ):
+    if places is not None and places.is_loading() and name in _STARTING:
         return partial(_started, places.starts, name)
     return getattr(import_module(_PUBLIC[name]), name)
 

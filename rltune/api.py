@@ -1,4 +1,4 @@
-"""rltune from Python: ``rltune.sweep`` and ``rltune.load``."""
+"""rltune from Python: ``rltune.sweep``, ``rltune.tune`` and ``rltune.load``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rltune.engine.episodes import REWARD
 from rltune.envs import places
 from rltune.policies import evaluation
 from rltune.processes.watchdog import ENV_TIMEOUT
+from rltune.request.functions import Function, SpaceLike, function_spec
 from rltune.request.replay import replay_spec
 from rltune.request.resolve import make_request, make_spec
 from rltune.request.trust import adopt, check_trusted
@@ -240,6 +241,75 @@ def train(
     names, instances = split(callbacks)
     spec, job = make_request(algo, env, trials=seeds, job="train", callbacks=names, **options)
     return Run(runner.run(spec, instances, job))
+
+
+def tune(
+    function: Function,
+    space: SpaceLike,
+    *,
+    metric: str,
+    mode: str = "max",
+    scheduler: str = "fifo",
+    searcher: str = "random",
+    trials: int = 10,
+    steps: int | None = None,
+    time_budget: float | None = None,
+    target: float | None = None,
+    concurrent: int | None = None,
+    cpus_per_trial: float = 1.0,
+    gpus_per_trial: float = 0.0,
+    memory_per_trial: int | str = 0,
+    max_failures: int = 2,
+    seed: int = 0,
+    population: Mapping[str, Any] | None = None,
+    points: Sequence[Mapping[str, Any] | str | Path] = (),
+    former: Sequence[str | Path] = (),
+    settings: Mapping[str, Any] | None = None,
+    storage: str | Path = "runs",
+    name: str | None = None,
+    address: str | None = None,
+    callbacks: Sequence[CallbackLike] = (),
+) -> Run:
+    """Tunes any function that calls :func:`rltune.report`, or a Tune Trainable class.
+
+    >>> run = rltune.tune("my_train.py:train", {"lr": {"log": [1e-5, 1e-2]}}, metric="accuracy")
+    >>> run.best["trial"]
+    't01'
+
+    Args:
+        function: "module:function", "path/to/file.py:function", or the function itself, which is
+            called with a dict of the trial's settings and its ``seed``; a subclass of
+            ``ray.tune.Trainable``; or an algorithm of RLlib's, by name ("DQN") or class, which runs
+            on stock RLlib. Workers import it: it stands at the top level of a module or of the main
+            script, which they load as far as its first call of rltune.
+        space: settings to search, as in a preset, ``{"lr": {"log": [1e-5, 1e-2]}}``, or Tune's own,
+            ``{"lr": tune.loguniform(1e-5, 1e-2)}``, in nested dicts too; or a TOML file.
+        metric: metric to tune and select by, one of those that the function reports; of an
+            algorithm, "episode_reward_mean".
+        mode: whether a larger or a smaller metric is better: "max" or "min".
+        scheduler: "fifo", "asha", "pbt" or "pb2"; all but fifo need ``steps``.
+        searcher: what suggests settings, see ``rltune list searchers``.
+        trials: trials of the sweep; the population's size for pb2 and pbt.
+        steps: reports of a trial, or the ``env_steps`` that it reports, after which it is over; of
+            an algorithm, environment steps. By default it is over when its function returns.
+        time_budget: seconds after which the run ends.
+        target: value of the metric at which the run ends.
+        settings: settings to fix, as the function reads them.
+
+    The other arguments are those of :func:`sweep`; an interval, ``perturb_every``, is a tenth of
+    ``steps`` by default.
+
+    Returns:
+        A run whose ``best`` holds the settings and the checkpoint with the best metric. There is
+        no policy to evaluate.
+
+    Raises:
+        As :func:`sweep`.
+    """
+    options = {k: v for k, v in locals().items() if k not in {"function", "callbacks"}}
+    places.starts()
+    names, instances = split(callbacks)
+    return Run(runner.run(function_spec(function, callbacks=names, **options), instances))
 
 
 def replay(

@@ -26,8 +26,11 @@ FIRST_EVALUATION_SEED = 2 << 30
 MAX_TRIAL_SEED = FIRST_FRESH_SEED // 2
 
 
-#: The algorithm of a run whose trials run a function of the user's, its ``env_id``.
-FUNCTION = "function"
+#: The task of a run that has a preset: policies are trained, and scored on fresh seeds.
+RL = "rl"
+#: The algorithm of a run whose trials run a function of the user's, its ``env_id``; and of one
+#: whose trials train an algorithm of RLlib's, its ``env_id``, as RLlib does.
+FUNCTION, RLLIB = "function", "rllib"
 #: Checkpoints of a sweep that play for being the best.
 CANDIDATES = 5
 
@@ -182,7 +185,7 @@ class RunSpec:
     @property
     def task(self) -> str:
         """What is tuned, by its name in :data:`rltune.tasks.TASKS`."""
-        return FUNCTION if self.algo == FUNCTION else "rl"
+        return self.algo if self.algo in (FUNCTION, RLLIB) else RL
 
     @property
     def goal(self) -> Metric:
@@ -196,7 +199,10 @@ class RunSpec:
     @property
     def cpus_of_a_trial(self) -> float:
         """CPUs of one trial, its environment runners' included."""
-        return self.resources.cpus_per_trial + largest("num_env_runners", self.settings, self.space)
+        own = self.resources.cpus_per_trial
+        if self.task != RL:
+            return own
+        return own + largest("num_env_runners", self.settings, self.space)
 
     @property
     def copies_of_a_trial(self) -> int:

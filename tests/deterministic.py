@@ -17,12 +17,11 @@ from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
 from rltune.engine.episodes import REWARD
 from rltune.errors import RltuneError
-from rltune.options import Resources
+from rltune.request.functions import function_spec
 from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
 from rltune.schedulers.base import TIME
 from rltune.spec import RunSpec
-from rltune.tasks.function import function_spec
 
 REPORT = 250
 INTERVAL = 1_000
@@ -114,15 +113,15 @@ def spec_of(
             "momentum": {"uniform": [0.0, 0.9], "default": 0.5},
         },
         metric=REWARD,
-        budget={
-            "scheduler": scheduler,
-            "trials": trials,
-            "steps": 6 * INTERVAL,
-            "target": math.inf,
-            "perturb_every": INTERVAL,
-            **options,
-        },
-        resources=Resources(concurrent=1, max_failures=max_failures, address=address),
+        scheduler=scheduler,
+        trials=trials,
+        steps=6 * INTERVAL,
+        target=math.inf,
+        perturb_every=INTERVAL,
+        concurrent=1,
+        max_failures=max_failures,
+        address=address,
+        **options,
         storage=storage,
         name=name,
         seed=3,

@@ -74,6 +74,15 @@ def writes(config: dict[str, Any]) -> None:
             raise OSError("the weights are heavy")
 
 
+def stumbles(config: dict[str, Any]) -> None:
+    """Fails once, after two reports without a checkpoint."""
+    for step in range(1, 5):
+        if step == 3 and not Path(config["marker"]).exists():
+            Path(config["marker"]).touch()
+            raise RuntimeError("a stone")
+        rltune.report({"height": float(step)})
+
+
 def of_tune(config: dict[str, Any]) -> None:
     """Written for Ray Tune."""
     checkpoint, step = tune.get_checkpoint(), 0

@@ -233,6 +233,7 @@ def test_exported_members() -> None:
         "sweep",
         "train",
         "trust",
+        "tune",
     }
     assert callable(rltune.sweep)
     # The submodules that a first use imports must not shadow the public functions.

@@ -14,6 +14,7 @@ from rltune._version import __version__
 from rltune.cli.modules import find_here
 from rltune.cli.options import (
     EXTENDED,
+    OF_FUNCTIONS,
     OF_REPLAYS,
     OF_TRAINING,
     AlgoArgument,
@@ -24,6 +25,7 @@ from rltune.cli.options import (
     RunArgument,
     RunsArgument,
     SaveBufferOption,
+    SpaceOption,
     TrustOption,
     takes,
 )
@@ -62,8 +64,8 @@ def _call(command: str, /, **options: Any) -> None:
 def _own_modules(options: dict[str, Any]) -> list[str]:
     """The modules that a command line names, which may be the user's own."""
     imports = [*options.get("imports", ()), *options.get("callbacks", ())]
-    env = options.get("env") or ""
-    return [*imports, env] if ":" in env else imports
+    named = (options.get("env") or "", options.get("function", ""))
+    return [*imports, *(name for name in named if ":" in name)]
 
 
 class _MainJob(TyperCommand):
@@ -120,6 +122,48 @@ def train(
         algo=algo,
         env=env,
         trials=seeds,
+        json=json,
+        quiet=quiet,
+        dry_run=dry_run,
+        **options,
+    )
+
+
+@app.command()
+@takes(OF_FUNCTIONS)
+def tune(
+    function: Annotated[
+        str,
+        typer.Argument(
+            metavar="FUNCTION",
+            help="my_train.py:train, module:function, or a Trainable class.",
+            show_default=False,
+        ),
+    ],
+    space: SpaceOption,
+    metric: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Metric to tune and select by, of those that it reports.",
+            rich_help_panel=RUN,
+            show_default=False,
+        ),
+    ],
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    dry_run: DryRunOption = False,
+    **options: Any,
+) -> None:
+    """Tunes any function that calls rltune.report, or a Tune Trainable class.
+
+    Steps count its reports, unless it reports env_steps.
+    """
+    _call(
+        "tune",
+        function=function,
+        space=space,
+        metric=metric,
         json=json,
         quiet=quiet,
         dry_run=dry_run,

@@ -14,6 +14,7 @@ from rltune.cli.console import number
 from rltune.errors import BadInput, unknown
 from rltune.policies import certificates
 from rltune.runs.folder import RunFolder
+from rltune.runs.summary_record import Summary
 from rltune.schedulers import SCHEDULERS
 from rltune.searchers import SEARCHERS
 
@@ -97,10 +98,17 @@ def _run(folder: RunFolder) -> dict[str, Any]:
         return {"run": folder.shown, "score": None, "env_steps": None, "ended by": ended}
     return {
         "run": folder.shown,
-        "score": summary.evaluation and summary.evaluation.mean,
+        "score": _score(summary),
         "env_steps": summary.env_steps,
         "ended by": summary.stop_reason,
     }
+
+
+def _score(summary: Summary) -> float | None:
+    """Of the best policy, on fresh seeds; of a function's run, what it reported."""
+    if summary.evaluation is not None:
+        return summary.evaluation.mean
+    return summary.best.score if summary.best else None
 
 
 KINDS = {

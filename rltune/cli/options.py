@@ -13,6 +13,7 @@ from typing import Annotated, get_args, get_type_hints
 import typer
 from typer.models import ArgumentInfo
 
+from rltune import options
 from rltune.cli.spelling import declared
 from rltune.options import MACHINE, OPTIONS, Option
 from rltune.schedulers import users_of
@@ -52,6 +53,15 @@ SaveBufferOption = Annotated[
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything, start nothing.")]
 
+SpaceOption = Annotated[
+    list[str],
+    typer.Option(
+        metavar="FILE|KEY=SPEC",
+        help="Settings to search: a TOML file, or lr={log=[1e-5,1e-2]}. Again for more.",
+        show_default=False,
+    ),
+]
+
 #: Options of a training run: all but those of a search, whose number of trials is its seeds.
 OF_TRAINING = tuple(name for name, option in OPTIONS.items() if not option.searches)
 
@@ -63,6 +73,8 @@ OF_REPLAYS = (
 
 #: What a finished run is extended by.
 EXTENDED = ("trials", "steps", "target", "time_budget")
+#: Options of a search over a function, but for those that such a search must have.
+OF_FUNCTIONS = tuple(name for name in options.OF_FUNCTIONS if name != "metric")
 
 Command = Callable[..., None]
 

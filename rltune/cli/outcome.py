@@ -14,7 +14,7 @@ from rltune.envs import INFOS
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import BestPolicy, Comparison, Evaluation, SeedStatistics, Summary
-from rltune.spec import FUNCTION, JobSpec, RunSpec
+from rltune.spec import RL, JobSpec, RunSpec
 
 
 def outcome(spec: RunSpec, job: JobSpec, summary: Summary) -> RenderableType:
@@ -27,10 +27,11 @@ def outcome(spec: RunSpec, job: JobSpec, summary: Summary) -> RenderableType:
         found = _best(spec, summary)
     if note := unscored(summary):
         found = [*found, Text(note, style="yellow")]
+    steps = "environment steps" if spec.task == RL else "steps"
     return Group(
         *found,
         Text(
-            f"{summary.env_steps:,} environment steps in {clock(summary.wall_seconds)}, "
+            f"{summary.env_steps:,} {steps} in {clock(summary.wall_seconds)}, "
             f"ended by: {summary.stop_reason}",
             style="dim",
         ),
@@ -43,7 +44,7 @@ def outcome(spec: RunSpec, job: JobSpec, summary: Summary) -> RenderableType:
 def _next(spec: RunSpec, job: JobSpec) -> list[str]:
     """Commands to type next."""
     folder = RunFolder(f"{spec.storage}/{spec.name}")
-    if spec.task == FUNCTION:
+    if spec.task != RL:
         return [f"rltune board {folder.shown}"]
     train = commands.with_preset(spec, f"{folder.relative}/best/preset.toml", train=True)
     # A sweep trains each of its settings once: whether they were lucky, fresh seeds tell.
@@ -80,7 +81,7 @@ def _best(spec: RunSpec, summary: Summary) -> list[RenderableType]:
         Text(f"\nBest settings ({best.trial})", style="bold"),
         settings,
         Text("\nScore", style="bold"),
-        *(_reported(spec, best) if spec.task == FUNCTION else _score(spec, summary.evaluation)),
+        *(_reported(spec, best) if spec.task != RL else _score(spec, summary.evaluation)),
         *_gap(summary.optimism_gap, "what the sweep measured"),
     ]
 

@@ -18,7 +18,7 @@ from rltune.request.notes import notes
 from rltune.request.resolve import make_request
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import Summary
-from rltune.spec import JobSpec, RunSpec
+from rltune.spec import RL, JobSpec, RunSpec
 
 
 def run(
@@ -43,7 +43,7 @@ def run(
 def launch(spec: RunSpec, job: JobSpec, *, json: bool, quiet: bool, dry_run: bool) -> None:
     """Runs what was asked for to its end."""
     check_callbacks(spec.callbacks)
-    if newer := newer_version(spec.env_id):
+    if spec.task == RL and (newer := newer_version(spec.env_id)):
         console.messages.print(f"note: {spec.env_id} is out of date; {newer} has replaced it")
     for note in [] if quiet else notes(spec, job):
         console.messages.print(f"note: {typed(note)}", soft_wrap=True)

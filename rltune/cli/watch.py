@@ -25,6 +25,7 @@ from rltune.callbacks.base import (
 from rltune.cli.console import clock, number, output, setting
 from rltune.cli.outcome import outcome
 from rltune.metric import Metric
+from rltune.options import UNTIL_RETURN
 from rltune.request.capacity import replay_layout
 from rltune.runs.records import Report
 from rltune.spec import JobSpec, RunSpec
@@ -124,14 +125,15 @@ class Watcher(Callback):
         parts = [spec.algo, spec.env, spec.budget.scheduler, f"{clock(elapsed)} elapsed"]
         if self.doing:
             parts.append(self.doing)
-        elif self.done > self.before:
+        elif self.total and self.done > self.before:
             left = elapsed * max(0, self.total - self.done) / (self.done - self.before)
             parts.append(f"at most {clock(left)} left")
         return " · ".join(parts)
 
     def progress(self) -> str:
         """Steps, and what they have brought."""
-        parts = [f"{self.done:,} of at most {self.total:,} steps"]
+        most = f" of at most {self.total:,}" if self.total else ""
+        parts = [f"{self.done:,}{most} steps"]
         if self.best is not None:
             parts.append(f"best {number(self.goal.of(self.best.measured))} by {self.best.trial}")
         if self.exploits:
@@ -145,8 +147,10 @@ class Watcher(Callback):
 
     @property
     def total(self) -> int:
-        """Environment steps of the whole budget."""
-        return 0 if self.spec is None else self.spec.budget.steps * self.spec.budget.trials
+        """Environment steps of the whole budget; 0 where functions say when they are done."""
+        if self.spec is None or self.spec.budget.steps == UNTIL_RETURN:
+            return 0
+        return self.spec.budget.steps * self.spec.budget.trials
 
 
 class LiveWatcher(Watcher):

@@ -34,6 +34,9 @@ __all__ = [
     "problems",
 ]
 
+#: Steps of a trial that is over when its function returns.
+UNTIL_RETURN = 1 << 53
+
 #: Headings that help shows options under.
 RUN, SCHEDULING, MACHINE = "Run", "Scheduler", "Machine"
 
@@ -296,3 +299,11 @@ GROUPS: tuple[type[Group], ...] = (
 
 #: Every option by its name.
 OPTIONS = {name: one for group in GROUPS for name, one in options_of(group).items()}
+
+#: Options of a search over any function: no environment, no policy and no preset.
+OF_FUNCTIONS = tuple(
+    name
+    for group in (Budget, Goal, Start, Resources, Place)
+    for name in options_of(group)
+    if name not in ("preset", "space")
+)

@@ -17,7 +17,7 @@ from rltune.errors import BadInput, EnvironmentFailed
 from rltune.policies.scoring import Score, scores
 from rltune.runs.folder import BEST, RunFolder, rank
 from rltune.runs.summary_record import Evaluation, Unscored
-from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, FUNCTION
+from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, FUNCTION, RL
 from rltune.statistics import better, interval, iqm
 
 
@@ -129,8 +129,11 @@ def best_policy(folder: RunFolder) -> Policy:
 
 def check_has_policy(folder: RunFolder) -> None:
     """Raises BadInput for a run without a policy, or whose environment cannot be found."""
-    if folder.spec.task == FUNCTION:
-        raise BadInput(f"{folder.shown} tuned the function {folder.spec.env_id}: it has no policy")
+    if folder.spec.task != RL:
+        what = "function" if folder.spec.task == FUNCTION else "RLlib algorithm"
+        raise BadInput(
+            f"{folder.shown} tuned the {what} {folder.spec.env_id}: rltune has no policy to play"
+        )
     if folder.best_record is None:
         raise BadInput(f"{folder.shown} has no policy yet: no trial has left a checkpoint")
     check_there(folder.spec, folder.shown)

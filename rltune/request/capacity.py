@@ -10,7 +10,7 @@ from rltune.errors import BadInput
 from rltune.options import Resources
 from rltune.processes import machine
 from rltune.processes.machine import Grant
-from rltune.spec import RunSpec
+from rltune.spec import RL, RunSpec
 
 
 def check_fits_here(spec: RunSpec, probe: Probe | None = None) -> None:
@@ -72,7 +72,7 @@ def replay_layout(spec: RunSpec, probe: Probe | None = None) -> Layout | None:
         probe: what the environment is like; None to find out.
     """
     settings = spec.settings
-    if "buffer_capacity" not in settings:
+    if spec.task != RL or "buffer_capacity" not in settings:
         return None
     probe = probe or probe_of(spec.env_id, spec.env_options.env_args)
     return Layout(

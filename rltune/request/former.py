@@ -14,7 +14,7 @@ from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
 from rltune.searchers.history import PastTrial, scores_of
 from rltune.space.values import same
-from rltune.spec import FormerTrial, RunSpec
+from rltune.spec import RL, FormerTrial, RunSpec
 
 #: Scores of a former trial that are kept, spread over its reports; the last is one of them.
 SCORES_KEPT = 20
@@ -68,7 +68,7 @@ def _problems(spec: RunSpec, folder: RunFolder) -> Iterator[str]:
     other = folder.spec
     for what, theirs, ours in (
         ("algorithm", other.algo, spec.algo),
-        ("environment" if spec.task == "rl" else "function", other.env_id, spec.env_id),
+        ("environment" if spec.task == RL else "function", other.env_id, spec.env_id),
         (
             "environment's arguments",
             dict(other.env_options.env_args),

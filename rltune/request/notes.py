@@ -5,7 +5,7 @@ from __future__ import annotations
 from rltune import catalog, envs, schedulers
 from rltune.request import env_copies, former
 from rltune.request.resolve import CHECKPOINTS
-from rltune.spec import CANDIDATES, FUNCTION, JobSpec, RunSpec
+from rltune.spec import CANDIDATES, RL, JobSpec, RunSpec
 
 #: Share of the training steps above which the steps of scoring are noted.
 WORTH_TELLING = 0.1
@@ -13,8 +13,8 @@ WORTH_TELLING = 0.1
 
 def notes(spec: RunSpec, job: JobSpec) -> list[str]:
     """Returns the notes on a request, each one or two sentences."""
-    if spec.task == FUNCTION:
-        candidates = [schedulers.limit(spec.budget)]
+    if spec.task != RL:
+        candidates = [schedulers.limit(spec.budget), former.note(spec)]
     else:
         candidates = [
             schedulers.limit(spec.budget),

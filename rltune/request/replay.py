@@ -14,7 +14,7 @@ from rltune.options import Budget, Place
 from rltune.request import capacity, env_copies, preflight, resolve, secrets
 from rltune.runs import lineage
 from rltune.runs.folder import RunFolder, check_name, default_name
-from rltune.spec import FUNCTION, JobSpec, RunSpec
+from rltune.spec import RL, JobSpec, RunSpec
 
 
 def replay_spec(
@@ -42,7 +42,7 @@ def replay_spec(
     source = folder.spec
     if folder.job.job != "sweep":
         raise BadInput(f"{folder.shown} is no sweep: there is no schedule to replay")
-    if source.task == FUNCTION:
+    if source.task != RL:
         raise BadInput(f"{folder.shown} tuned a function: the schedules of policies are replayed")
     if seeds < 2:
         raise BadInput(f"seeds must be at least 2, got {seeds}")

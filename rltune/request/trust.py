@@ -22,7 +22,7 @@ from rltune.errors import BadCheckpoint, BadInput
 from rltune.runs import checkpoints, signatures, state_file
 from rltune.runs.folder import RunFolder
 from rltune.space.derived import is_text
-from rltune.spec import FUNCTION, RunSpec
+from rltune.spec import RL, RunSpec
 
 #: Gymnasium's ids whose arguments name another environment to import.
 _SHIMS = re.compile(r"GymV\d+Environment-v\d+")
@@ -90,7 +90,7 @@ def adopt(folder: RunFolder) -> None:
 
 def code_of(spec: RunSpec) -> list[str]:
     """Lists what in a request is code that is imported by name, in words that follow "it"."""
-    if spec.task == FUNCTION:
+    if spec.task != RL:
         own = [
             f"computes the setting {name} by {at}"
             for name, at in spec.derived.items()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rltune.spec import FUNCTION, RunSpec
+from rltune.spec import FUNCTION, RL, RLLIB, RunSpec
+from rltune.tasks.algorithm import AlgorithmTask
 from rltune.tasks.base import Task
 from rltune.tasks.function import FunctionTask
 from rltune.tasks.rl import RLTask
@@ -10,7 +11,7 @@ from rltune.tasks.rl import RLTask
 __all__ = ["TASKS", "Task", "task_of"]
 
 #: By the name in :attr:`rltune.spec.RunSpec.task`.
-TASKS: dict[str, type[Task]] = {"rl": RLTask, FUNCTION: FunctionTask}
+TASKS: dict[str, type[Task]] = {RL: RLTask, FUNCTION: FunctionTask, RLLIB: AlgorithmTask}
 
 
 def task_of(spec: RunSpec) -> Task:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-import math
+import os
 import shutil
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from operator import index
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,97 +18,22 @@ from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 
 from rltune.algorithms import tune_session
 from rltune.algorithms.trial_storage import TrialStorageMixin
+from rltune.engine.divergence import Divergence
 from rltune.envs import places
 from rltune.errors import BadCheckpoint
 from rltune.processes.tracebacks import headlined
+from rltune.request.functions import OWN, is_algorithm
 from rltune.runs.checkpoints import STATE_FILE, check_pickles, is_data, seal, verify
-from rltune.runs.records import CheckpointRecord, Diverged, Exploit
+from rltune.runs.records import CheckpointRecord, Exploit
 from rltune.schedulers.base import TIME
 from rltune.space import config_of
-from rltune.spec import FUNCTION
-from rltune.tasks import metrics as measured
-from rltune.tasks.function import OWN
-from rltune.tasks.metrics import RESERVED, TOLD
+from rltune.tasks.member import Member
 from rltune.tasks.session import Reported, Session, as_json, get_checkpoint, report
 
 #: What a checkpoint's folder of the user's own files is called.
 FILES = "files"
 #: Folder of a trial's, for copies of what its function reports.
 SCRATCH = "scratch"
-
-
-@dataclass
-class Member:
-    """What rltune keeps of a trial beside the user's own trainable.
-
-    Attributes:
-        metric: the name of what is tuned.
-        settings: those that the trial runs at.
-        exploit: the last one of the trial; None where it had none.
-        saved_every: what the clock advances between two checkpoints, unless the user's code says
-            when to write one; 0 where the scheduler alone does.
-        clock: of the trial, which an exploit does not change.
-        counted: what the user's code counts: it comes with a donor's checkpoint.
-        metrics: of the last report.
-        diverged: set once the metric is not finite.
-    """
-
-    metric: str
-    settings: Mapping[str, Any]
-    exploit: Exploit | None
-    saved_every: int = 0
-    clock: int = 0
-    counted: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    diverged: Diverged | None = None
-
-    def reported(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        """A report as a sweep reads it, from what the user's code reports.
-
-        Raises:
-            ValueError: a name is rltune's own, or the clock does not advance.
-        """
-        if taken := sorted(RESERVED & result.keys()):
-            raise ValueError(f"{', '.join(taken)}: rltune reports that itself; use another name")
-        advanced = self._advance(result.get(TIME, self.counted + 1))
-        numbers = measured.numbers(
-            {name: value for name, value in result.items() if name not in {TIME, *TOLD}}
-        )
-        self.metrics = {name: value for name, value in numbers.items() if math.isfinite(value)}
-        tuned = numbers.get(self.metric, 0.0)
-        finite = math.isfinite(tuned)
-        self.diverged = None if finite else Diverged(self.clock, self.metric, str(tuned))
-        row = {
-            **self.metrics,
-            "metrics": dict(self.metrics),
-            TIME: self.clock,
-            "timesteps_total": self.clock,
-            "env_steps_this_iter": advanced,
-            "settings": dict(self.settings),
-        }
-        if self.diverged is not None:
-            row["diverged"] = self.diverged.to_dict()
-        if result.get("done"):
-            row["done"] = True
-        if self.saved_every and result.get(SHOULD_CHECKPOINT, self._is_due(advanced)):
-            row[SHOULD_CHECKPOINT] = True
-        return row
-
-    def _advance(self, counted: Any) -> int:
-        """Sets the clock to what the user's code has counted."""
-        before = self.counted
-        try:
-            self.counted = index(counted)  # also numpy's
-        except TypeError:
-            self.counted = before
-        if self.counted <= before:
-            raise ValueError(f"{TIME} must be a whole number above {before}, got {counted!r}")
-        self.clock += self.counted - before
-        return self.counted - before
-
-    def _is_due(self, advanced: int) -> bool:
-        """Whether an interval has ended within what the clock has just advanced."""
-        return self.clock // self.saved_every > (self.clock - advanced) // self.saved_every
 
 
 class MemberMixin(TrialStorageMixin):
@@ -127,7 +52,7 @@ class MemberMixin(TrialStorageMixin):
     @classmethod
     def default_resource_request(cls, config: Mapping[str, Any]) -> PlacementGroupFactory:
         """What the run sets aside for a trial."""
-        return PlacementGroupFactory([dict(config[OWN]["needs"])])
+        return PlacementGroupFactory(config[OWN]["bundles"])
 
     @headlined
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -139,6 +64,7 @@ class MemberMixin(TrialStorageMixin):
         own, exploit = config[OWN], config.get("exploit")
         settings = {name: config[name] for name in own["settings"]}
         self.member = Member(
+            own["algo"],
             own["metric"],
             settings,
             None if exploit is None else Exploit.from_dict(exploit),
@@ -151,7 +77,10 @@ class MemberMixin(TrialStorageMixin):
     @headlined
     def step(self) -> dict[str, Any]:
         """One report."""
-        result: dict[str, Any] = super().step()  # type: ignore[misc]
+        try:
+            result: dict[str, Any] = super().step()  # type: ignore[misc]
+        except Divergence as found:
+            return self.member.ended(found)
         return result if RESULT_DUPLICATE in result else self.member.reported(result)
 
     @headlined
@@ -174,7 +103,7 @@ class MemberMixin(TrialStorageMixin):
         )
         record.write(folder)
         written = any(file.is_file() for file in (folder / FILES).rglob("*"))
-        seal(folder, FUNCTION, signed=written)
+        seal(folder, member.algo, signed=written)
 
     @headlined
     def load_checkpoint(self, checkpoint_dir: str) -> None:
@@ -184,7 +113,7 @@ class MemberMixin(TrialStorageMixin):
             BadCheckpoint: it is not whole, or holds files that this user did not write.
         """
         folder, member = Path(checkpoint_dir), self.member
-        verify(folder, FUNCTION)
+        verify(folder, member.algo)
         if not is_data(folder):
             check_pickles(folder)
         record = CheckpointRecord.read(folder)
@@ -223,7 +152,8 @@ class FunctionTrial(tune.Trainable):  # type: ignore[misc]
         self._last: Reported | None = None
 
     def _started_from(self, checkpoint: Any) -> Session:
-        scratch = Path(self._storage.trial_fs_path) / SCRATCH
+        alone = Path(tempfile.gettempdir(), f"rltune-{os.getpid()}")  # outside of a sweep
+        scratch = alone if self._storage is None else Path(self._storage.trial_fs_path, SCRATCH)
         return Session(places.find(self.place), self._config, scratch, checkpoint)
 
     def step(self) -> dict[str, Any]:
@@ -261,6 +191,8 @@ class FunctionTrial(tune.Trainable):  # type: ignore[misc]
             )
         self._session.end()
         self._session = self._started_from(state)
+        # It may return at once: it was done, or nearly.
+        self._last = Reported({}, state if isinstance(state, Path) else json.dumps(state))
 
     def cleanup(self) -> None:
         """Ends the function."""
@@ -277,8 +209,10 @@ def _linked(source: str, target: str) -> str:
 
 
 def trainable_of(place: str) -> type:
-    """The trainable of a function or a class trainable that is found by its import path."""
+    """The trainable of a function or a class that is found by its import path."""
     found = places.find(place)
+    if is_algorithm(found):
+        found = import_module("rltune.algorithms.stock").trial_of(found)
     if isinstance(found, type):
         return type(found.__name__, (MemberMixin, found), {})
     return type(FunctionTrial.__name__, (MemberMixin, FunctionTrial), {"place": place})

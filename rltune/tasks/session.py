@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from rltune.tasks import metrics as measured
+from rltune.request import metrics as measured
 
 #: Seconds that a function gets to end once its trial is over.
 PATIENCE = 10.0

@@ -20,10 +20,9 @@ from rltune.callbacks import (
     TrialFailed,
     TrialReported,
 )
-from rltune.options import Resources
+from rltune.request.functions import function_spec
 from rltune.runs.folder import RunFolder
 from rltune.sweeps import runner
-from rltune.tasks.function import function_spec
 
 pytestmark = pytest.mark.slow
 
@@ -75,8 +74,8 @@ def sweeps(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Itera
             function,
             {"lr": {"log": [1e-5, 1e-2]}},
             metric="height",
-            budget={"scheduler": scheduler, "trials": 5, "steps": 12, "perturb_every": 4},
-            resources=Resources(max_failures=0),
+            **{"scheduler": scheduler, "trials": 5, "steps": 12, "perturb_every": 4},
+            max_failures=0,
             storage=storage,
             name=scheduler,
             seed=3,

@@ -15,6 +15,7 @@ from rltune import api, schedulers, searchers
 from rltune.errors import BadInput
 from rltune.options import (
     GROUPS,
+    OF_FUNCTIONS,
     OPTIONS,
     SCHEDULING,
     Budget,
@@ -23,6 +24,7 @@ from rltune.options import (
     as_bytes,
     options_of,
 )
+from rltune.request.functions import DEFAULTS
 from rltune.request.resolve import make_spec
 
 #: Options that stand in the dict ``population`` in Python.
@@ -121,6 +123,17 @@ def test_python_keywords_are_the_options(function: Any, missing: set[str], more:
         option = OPTIONS[name]
         expected = None if option.inherited else option.default
         assert parameters[name].default == expected, name
+
+
+def test_keywords_of_tune_are_the_options_of_functions() -> None:
+    parameters = inspect.signature(api.tune).parameters
+    wanted = {*OF_FUNCTIONS} - OF_SCHEDULERS
+    assert parameters.keys() - {"function", "space", "population"} == wanted
+    for name in wanted - {*DEFAULTS, "metric"}:
+        option = OPTIONS[name]
+        expected = None if option.inherited else option.default
+        assert parameters[name].default == expected, name
+    assert {name: parameters[name].default for name in DEFAULTS} == DEFAULTS
 
 
 def test_the_documentation_of_python_keywords_says_what_help_says() -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from rltune.errors import BadInput
 from rltune.options import Budget
+from rltune.request.functions import function_spec
 from rltune.request.notes import notes
 from rltune.request.resolve import make_spec
 from rltune.schedulers import SCHEDULERS, limit
 from rltune.spec import JobSpec, RunSpec
-from rltune.tasks.function import function_spec
 
 #: A value that is not the default's, of each option that not every scheduler uses.
 VALUES = {
@@ -29,9 +29,8 @@ VALUES = {
 
 
 def _function(**budget: Any) -> RunSpec:
-    return function_spec(
-        functions.climb, {"lr": {"log": [1e-5, 1e-2]}}, metric="height", budget=budget
-    )
+    asked = {"steps": 100_000, **budget}
+    return function_spec(functions.climb, {"lr": {"log": [1e-5, 1e-2]}}, metric="height", **asked)
 
 
 @pytest.mark.parametrize("option", VALUES)
@@ -84,7 +83,7 @@ def test_an_interval_keeps_its_share_of_fewer_steps(tmp_path: Path) -> None:
     path.write_text("[budget]\nperturb_every = 25_000\n")
     assert every(steps=40_000, preset=path) == 25_000
     assert _function(steps=12).budget.perturb_every == 1
-    assert _function(steps=500_000).budget.perturb_every == 10_000
+    assert _function(steps=500_000).budget.perturb_every == 50_000
 
 
 @pytest.mark.fault(88)

@@ -14,13 +14,12 @@ import warm
 from conftest import ROOT, environment
 
 from rltune.errors import BadInput
-from rltune.options import Resources
+from rltune.request.functions import function_spec
 from rltune.request.trust import adopt
 from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
 from rltune.spec import JobSpec, RunSpec
 from rltune.sweeps.extension import EARLIER_SUMMARY, extended, reopen
-from rltune.tasks.function import function_spec
 
 
 def work(spec: RunSpec, changes: dict[str, Any], variables: dict[str, str], die: int) -> None:
@@ -79,8 +78,8 @@ def test_an_extended_sweep_continues_with_all_it_knows(
         functions.climb,
         {"lr": {"log": [1e-5, 1e-2], "default": 1e-3}},
         metric="height",
-        budget={**budget, "searcher": "tpe"},
-        resources=Resources(concurrent=1, max_failures=1, address=cluster_address),
+        **{**budget, "searcher": "tpe", "concurrent": 1, "max_failures": 1},
+        address=cluster_address,
         storage=tmp_path / "whole",
         name="a",
         seed=3,

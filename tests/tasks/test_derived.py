@@ -11,11 +11,11 @@ import pytest
 import tune_domains
 
 from rltune.catalog.algorithms import request_problems
+from rltune.request.functions import OWN, function_spec
 from rltune.request.resolve import make_spec
 from rltune.request.trust import code_of
 from rltune.spec import JobSpec, RunSpec
 from rltune.tasks import task_of
-from rltune.tasks.function import OWN, function_spec
 from rltune.tasks.function_trial import trainable_of
 
 DERIVED = {"model/doubled": "tune_domains:double", "noise": "tune_domains:drawn"}
@@ -26,9 +26,9 @@ def spec(tmp_path: Path) -> RunSpec:
     made = function_spec(
         functions.climb,
         {"lr": {"log": [1e-5, 1e-2]}},
-        settings={"model/hidden": 8},
+        settings={"model": {"hidden": 8}},
         metric="height",
-        budget={"trials": 2},
+        trials=2,
         storage=tmp_path,
     )
     return replace(made, derived=DERIVED)

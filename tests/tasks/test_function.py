@@ -6,7 +6,9 @@ import io
 import json
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import functions
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 import warm
 from conftest import environment
+from ray.train._internal import session
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -21,9 +24,9 @@ from rltune.callbacks.base import SweepStarted, TrialReported
 from rltune.cli.console import number
 from rltune.cli.outcome import outcome as outcome_on_screen
 from rltune.cli.watch import LineWatcher
-from rltune.errors import BadInput
-from rltune.options import Resources
+from rltune.errors import BadCheckpoint, BadInput
 from rltune.policies.evaluation import evaluate
+from rltune.request.functions import function_spec
 from rltune.request.replay import replay_spec
 from rltune.request.trust import check_trusted
 from rltune.runs import checkpoints, state_file
@@ -31,7 +34,7 @@ from rltune.runs.checkpoints import STATE_FILE
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Report
 from rltune.spec import RunSpec
-from rltune.tasks.function import function_spec
+from rltune.tasks.function_trial import FunctionTrial, trainable_of
 
 STEPS, INTERVAL = 12, 4
 
@@ -40,18 +43,15 @@ def spec_of(
     storage: Path, address: str | None, function: Any = functions.climb, **options: Any
 ) -> RunSpec:
     """A sweep of a function, one trial at a time, so that the order of reports is fixed."""
-    metric = options.pop("metric", "height")
-    budget = {"scheduler": "fifo", "trials": 3, "steps": STEPS, "perturb_every": INTERVAL}
-    return function_spec(
-        function,
-        {"lr": {"log": [1e-5, 1e-2], "default": 1e-3}},
-        metric=metric,
-        budget={**budget, **options},
-        resources=Resources(concurrent=1, max_failures=1, address=address),
-        storage=storage,
-        name="a",
-        seed=3,
-    )
+    asked = {
+        "space": {"lr": {"log": [1e-5, 1e-2], "default": 1e-3}},
+        "metric": "height",
+        **{"trials": 3, "steps": STEPS, "perturb_every": INTERVAL},
+        **{"concurrent": 1, "max_failures": 1, "address": address},
+        **{"storage": storage, "name": "a", "seed": 3},
+    }
+    asked |= options
+    return function_spec(function, asked.pop("space"), **asked)
 
 
 def run(spec: RunSpec, variables: dict[str, str], die: int = 0) -> None:
@@ -181,6 +181,45 @@ def test_a_failing_function_is_tried_again_and_named(tmp_path: Path, cluster_add
 
 
 @pytest.mark.slow
+def test_a_function_without_checkpoints_starts_again(tmp_path: Path, cluster_address: str) -> None:
+    marker = {"marker": str(tmp_path / "marker")}
+    spec = spec_of(tmp_path, cluster_address, functions.stumbles, trials=1, settings=marker)
+    folder, code = start(spec)
+    assert code == 0
+    assert [failure.tried_again for failure in folder.failures("t00")] == [True]
+    assert [row.metrics["height"] for row in folder.discarded("t00")] == [1, 2]
+    assert [row.metrics["height"] for row in folder.reports("t00")] == [1, 2, 3, 4]
+
+
+def _trial(folder: Path, place: str) -> Any:
+    """What runs a function, outside of Tune."""
+    trial: Any = object.__new__(trainable_of(place))
+    trial._storage = SimpleNamespace(trial_fs_path=str(folder))
+    FunctionTrial.setup(trial, {"lr": 1.0})
+    return trial
+
+
+def test_what_continues_needs_a_checkpoint(tmp_path: Path) -> None:
+    trial = _trial(tmp_path, "functions:short")
+    with pytest.raises(BadCheckpoint, match="functions:short cannot continue: its last report had"):
+        FunctionTrial.load_checkpoint(trial, {"state": None})
+
+
+def test_a_function_that_was_done_keeps_its_last_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    np.save(tmp_path / "files/weights.npy", np.full(2, 4))
+    trial = _trial(tmp_path, "functions:writes")
+    FunctionTrial.load_checkpoint(trial, str(tmp_path / "files"))
+    assert FunctionTrial.step(trial)["done"]
+    FunctionTrial.save_checkpoint(trial, str(tmp_path / "saved"))
+    assert np.load(tmp_path / "saved/weights.npy").tolist() == [4, 4]
+    FunctionTrial.cleanup(trial)
+    silent = _trial(tmp_path, "functions:silent")
+    with pytest.raises(RuntimeError, match=r"returned without a report: call rltune\.report"):
+        FunctionTrial.step(silent)
+
+
+@pytest.mark.slow
 def test_files_of_a_function_are_kept_signed_and_given_back(
     tmp_path: Path, cluster_address: str
 ) -> None:
@@ -199,13 +238,17 @@ def test_files_of_a_function_are_kept_signed_and_given_back(
     assert (folder.path / "best/checkpoint/files/weights.npy").is_file()
 
 
-@pytest.mark.slow
-def test_a_function_may_report_to_tune(tmp_path: Path, cluster_address: str) -> None:
-    folder, code = start(spec_of(tmp_path, cluster_address, functions.of_tune, trials=1))
-    assert code == 0
-    assert [failure.tried_again for failure in folder.failures("t00")] == [True]
-    assert [row.env_steps for row in folder.reports("t00")] == [1, 2, 3, 4]
-    assert (folder.path / "best/checkpoint/files/step.txt").read_text() == "4"
+def test_a_function_may_report_to_tune(tmp_path: Path) -> None:
+    first, second = (_trial(tmp_path / name, "functions:of_tune") for name in "ab")
+    assert [FunctionTrial.step(first)["height"] for _ in range(2)] == [1.0, 2.0]
+    FunctionTrial.save_checkpoint(first, str(tmp_path / "saved"))
+    with pytest.raises(OSError, match="heavy"):
+        FunctionTrial.step(first)
+    FunctionTrial.load_checkpoint(second, str(tmp_path / "saved"))
+    assert [FunctionTrial.step(second).get("height") for _ in range(3)] == [3.0, 4.0, None]
+    for trial in (first, second):
+        FunctionTrial.cleanup(trial)
+    session.shutdown_session()
 
 
 @pytest.mark.slow
@@ -261,15 +304,46 @@ def test_what_cannot_run_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"functions:clim cannot be imported: AttributeError"):
         spec_of(tmp_path, None, "functions:clim")
     with pytest.raises(BadInput, match="lr is in settings and in space"):
-        function_spec(
-            functions.climb,
-            {"lr": {"uniform": [0, 1]}},
-            metric="height",
-            budget={},
-            settings={"lr": 0.5},
-        )
-    with pytest.raises(BadInput, match="settings seed"):
-        function_spec(functions.climb, {"seed": {"int": [1, 2]}}, metric="height", budget={})
+        spec_of(tmp_path, None, settings={"lr": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"space": {"seed": {"int": [1, 2]}}}, "settings seed: the name is taken"),
+        ({"space": {}}, "space names no setting"),
+        ({"space": {"lr": {"logg": [1e-5, 1]}}}, "lr: .*Did you mean 'log'"),
+        ({"space": {"a": {"b": {"int": [1, 2]}}}, "settings": {"a": 3}}, "the table of a/b"),
+        ({"settings": {"net": object()}}, "net: .* cannot be kept in a run folder"),
+        ({"points": [{"model": {"width": 3}}]}, "point 1: 'model/width' is not searched"),
+        ({"scheduler": "asha", "steps": None}, "asha decides about trials by their age"),
+        ({"scheduler": "ahsa"}, "Unknown scheduler 'ahsa'"),
+        ({"searcher": "sobool"}, "Unknown searcher 'sobool'"),
+        ({"trials": 0, "mode": "maximum"}, "Unknown mode 'maximum'"),
+        ({"trials": 0}, "trials must be at least 1"),
+        ({"points": [{"hr": 1}]}, "point 1: 'hr' is not searched"),
+        ({"env_args": {"size": 1}}, "Unknown option 'env_args'"),
+        ({"cpus_per_trial": 4_096}, "a trial asks for 4096 CPUs"),
+    ],
+)
+def test_a_wrong_request_is_refused(options: dict[str, Any], match: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=match):
+        spec_of(tmp_path, None, **options)
+
+
+def test_what_has_no_import_path_is_refused_with_the_fix(tmp_path: Path) -> None:
+    for function, match in (
+        (partial(functions.climb), "a functools.partial has no import path"),
+        (lambda config: None, "a lambda cannot be kept in a file"),
+        ("climb", "Unknown algorithm of RLlib's 'climb'.*A function is module:function"),
+        ("nowhere.py:climb", "there is no file"),
+        (dict, "is no ray.tune.Trainable"),
+    ):
+        with pytest.raises(BadInput, match=match):
+            spec_of(tmp_path, None, function)
+    with pytest.raises(BadInput, match="a class trainable trains without end"):
+        spec_of(tmp_path, None, functions.Ladder, steps=None)
+    assert spec_of(tmp_path, None, functions.Ladder, steps=None, target=3).budget.target == 3
 
 
 def test_a_foreign_run_of_a_function_is_not_imported(tmp_path: Path) -> None:

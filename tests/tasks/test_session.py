@@ -14,8 +14,7 @@ import pytest
 import torch
 
 import rltune
-from rltune.tasks import metrics as measured
-from rltune.tasks.function import nested
+from rltune.request import metrics as measured
 from rltune.tasks.session import Reported, Session
 
 Start = Callable[..., Session]
@@ -138,16 +137,6 @@ def test_numbers_of_any_library_are_metrics() -> None:
         "test/solved": 1.0,
         "test/deep/count": 3.0,
     }
-
-
-def test_settings_with_a_slash_are_nested() -> None:
-    settings = {"lr": 0.1, "model/width": 64, "model": {"depth": 2, "width": 1}, "a/b/c": "x"}
-    assert nested(settings) == {
-        "lr": 0.1,
-        "model": {"width": 64, "depth": 2},
-        "a": {"b": {"c": "x"}},
-    }
-    assert settings["model"] == {"depth": 2, "width": 1}
 
 
 def test_outside_of_a_trial_it_says_so(start: Start) -> None:

@@ -8,20 +8,20 @@ from pathlib import Path
 import functions
 import pytest
 
+from rltune.request.functions import function_spec
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
 from rltune.tasks import TASKS, task_of
-from rltune.tasks.function import function_spec
 from rltune.tasks.resume import check_resumable
 
 
 def _function(storage: Path) -> RunSpec:
     return function_spec(
         functions.climb,
-        {"lr": {"log": [1e-5, 1e-2]}, "shape": {"choice": ["flat", "steep"]}},
+        space={"lr": {"log": [1e-5, 1e-2]}, "shape": {"choice": ["flat", "steep"]}},
         metric="height",
-        budget={"scheduler": "pbt", "steps": 12, "perturb_every": 4},
+        **{"scheduler": "pbt", "steps": 12, "perturb_every": 4},
         settings={"rope": 30},
         storage=storage,
         name="a",
@@ -34,6 +34,13 @@ SPECS = {
         "ppo", "cartpole", storage=storage, name="a", space={"fcnet_activation": ACTIVATION}
     ),
     "function": _function,
+    "rllib": lambda storage: function_spec(
+        "DQN",
+        space={"lr": {"log": [1e-4, 1e-2]}, "dueling": {"choice": [True, False]}},
+        metric="episode_reward_mean",
+        settings={"env": "CartPole-v1"},
+        **{"scheduler": "pbt", "steps": 4_000, "storage": storage, "name": "a"},
+    ),
 }
 
 
@@ -57,7 +64,7 @@ def test_a_population_changes_a_part_of_the_space(spec: RunSpec) -> None:
     mutable = task_of(spec).mutable()
     assert {*mutable} <= {*spec.space}
     assert mutable
-    structural = {"fcnet_activation"} & {*spec.space}
+    structural = {"fcnet_activation", "dueling"} & {*spec.space}
     assert not structural & {*mutable}
 
 

@@ -1,0 +1,235 @@
+"""The request of a search over a function, or over a class trainable."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rltune import schedulers, searchers
+from rltune.catalog.presets import points_problems, points_within
+from rltune.envs import places
+from rltune.errors import BadInput, keyword, unknown
+from rltune.options import OF_FUNCTIONS, UNTIL_RETURN, Budget
+from rltune.request import capacity, secrets
+from rltune.request.algorithms import algorithm_place, check_algorithm, with_env
+from rltune.request.asked import Request
+from rltune.request.former import with_former
+from rltune.request.metrics import RESERVED
+from rltune.request.resolve import versions
+from rltune.runs.folder import check_name, default_name
+from rltune.space import Searched, Space, space_of
+from rltune.space.nesting import SEPARATOR
+from rltune.spec import FUNCTION, RLLIB, RunSpec
+
+#: The key of a trial's config under which rltune tells its trainable what is not a setting.
+OWN = "rltune"
+#: Names in a trial's config that no setting may have.
+TAKEN = frozenset({OWN, "seed", "exploit"})
+#: Where nothing else is asked for.
+DEFAULTS = {"scheduler": "fifo", "searcher": "random", "trials": 10}
+#: Schedulers that need not know how long a trial trains.
+ENDLESS = ("fifo", "median")
+#: Decisions about a trial, where it is not said how often.
+DECISIONS = 10
+
+#: The base class of RLlib's algorithms.
+ALGORITHM = "ray.rllib.algorithms.algorithm.Algorithm"
+
+Function = str | Callable[..., Any]
+#: What :func:`rltune.space.space_of` reads.
+SpaceLike = Mapping[str, Any] | Space | Searched | Path | str
+
+
+def function_spec(
+    function: Function, space: SpaceLike, *, command: Sequence[str] = (), **options: Any
+) -> RunSpec:
+    """The request of a search over the settings of a function, a class or an algorithm.
+
+    Args:
+        function: ``module:name``, ``file.py:name``, the object where it can be imported, or the
+            name of an algorithm of RLlib's.
+        space: see :func:`rltune.space.space_of`.
+        command: the command line that it comes from.
+        options: by name, :data:`rltune.options.OF_FUNCTIONS`, see :func:`rltune.tune`.
+
+    Raises:
+        BadInput: with what is wrong.
+    """
+    if wrong := [str(unknown("option", n, OF_FUNCTIONS)) for n in _others(options)]:
+        raise BadInput(wrong)
+    asked = Request.of(options)
+    place = place_of(function)
+    found = check_found(place, "the request")
+    algorithm = is_algorithm(found)
+    fixed = asked.start.settings
+    if algorithm and asked.resources.gpus_per_trial:
+        fixed = {"num_gpus_per_learner": asked.resources.gpus_per_trial, **fixed}
+    searched = _searched(space, fixed, algorithm)
+    _check_names(searched, asked.goal.metric)
+    if algorithm:
+        check_algorithm(place, searched)
+    points = _points(asked.start.points, searched.space)
+    storage = Path(asked.place.storage).expanduser().resolve()
+    if asked.place.name is not None:
+        check_name(asked.place.name)
+    settings = searched.middle()
+    title = places.split(place)[1]
+    if algorithm and "env" in settings:
+        title = f"{title}-{settings['env']}"
+    spec = RunSpec(
+        algo=RLLIB if algorithm else FUNCTION,
+        env=title,
+        env_id=place,
+        settings=settings,
+        space=searched.space,
+        derived=searched.derived,
+        budget=_budget(asked.budget, ends=not isinstance(found, type)),
+        name=asked.place.name or default_name("tune", title, storage),
+        storage=str(storage),
+        seed=asked.place.seed,
+        points=points,
+        resources=asked.resources,
+        metric=asked.goal.metric,
+        mode=asked.goal.mode,
+        callbacks=tuple(map(places.absolute, asked.place.callbacks)),
+        command=tuple(secrets.redact(command)),
+        started_in=str(Path.cwd()),
+        versions=versions("gymnasium"),
+    )
+    spec = with_former(spec, asked.start.former)
+    capacity.check_fits_here(spec)
+    return spec
+
+
+def _others(options: Mapping[str, Any]) -> list[str]:
+    return [name for name in options if name not in (*OF_FUNCTIONS, "population")]
+
+
+def place_of(function: Function) -> str:
+    """The import path of a function or a class, as ``module:name``; or of RLlib's, of a name.
+
+    Raises:
+        BadInput: there is none; says how to get one.
+    """
+    if isinstance(function, str) and ":" not in function:
+        return algorithm_place(function)
+    if isinstance(function, partial):
+        raise BadInput(
+            "a functools.partial has no import path: give the function itself, and its arguments "
+            "as `settings`"
+        )
+    try:
+        place = places.absolute(function) if isinstance(function, str) else None
+        place = place or places.place_of(function)
+    except ValueError as error:
+        raise BadInput(f"the function: {error}") from error
+    return place
+
+
+def check_found(place: str, where: str) -> Any:
+    """What is found at an import path; checks that it can be a trial.
+
+    Raises:
+        BadInput: it cannot be imported, or is neither a function nor a class trainable.
+    """
+    try:
+        found = places.find(place)
+    except Exception as error:  # a module may raise anything
+        raise BadInput(
+            f"{where}: {place} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    if isinstance(found, type):
+        if not all(callable(getattr(found, name, None)) for name in ("setup", "step")):
+            raise BadInput(f"{place} is no ray.tune.Trainable: it has no setup and step")
+        return found
+    if not callable(found):
+        raise BadInput(f"{place} is {found!r}, neither a function nor a class")
+    try:
+        inspect.signature(found).bind({})
+    except TypeError as error:
+        name = places.split(place)[1]
+        raise BadInput(f"{place} is called as {name}(config), with a dict: {error}") from error
+    return found
+
+
+def is_algorithm(found: Any) -> bool:
+    """Whether something is an algorithm of RLlib's, or a subclass of one. RLlib is not imported."""
+    kinds = found.__mro__ if isinstance(found, type) else ()
+    return any(f"{k.__module__}.{k.__name__}" == ALGORITHM for k in kinds)
+
+
+def _searched(space: SpaceLike, settings: Mapping[str, Any], algorithm: bool) -> Searched:
+    """What is searched, fixed and derived."""
+    if algorithm:
+        settings = with_env(settings)
+        space = with_env(space) if isinstance(space, Mapping) else space
+    searched = space_of(space).with_settings(settings)
+    if not searched.space:
+        raise BadInput("space names no setting to search, as in {'lr': {'log': [1e-5, 1e-2]}}")
+    searched.check()
+    return searched
+
+
+def _check_names(searched: Searched, metric: str) -> None:
+    names = (*searched.space, *searched.settings, *searched.derived)
+    problems = [
+        f"settings {name}: the name is taken; use another"
+        for name in names
+        if name.split(SEPARATOR)[0] in TAKEN
+    ]
+    if metric in RESERVED:
+        problems.append(f"metric {metric}: rltune reports that itself; use another name")
+    if problems:
+        raise BadInput(problems)
+
+
+def _points(points: Sequence[Mapping[str, Any]], space: Space) -> tuple[Mapping[str, Any], ...]:
+    """Points by flat names. Raises BadInput for values that are not searched."""
+    named = [
+        {k: v for name, value in point.items() for k, v in _flat(name, value, space)}
+        for point in points
+    ]
+    if problems := points_problems(named, space):
+        raise BadInput(problems)
+    return points_within(space, named)
+
+
+def _flat(name: str, value: Any, space: Space) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and name not in space:
+        for inner, each in value.items():
+            yield from _flat(f"{name}{SEPARATOR}{inner}", each, space)
+    else:
+        yield name, value
+
+
+def _budget(asked: Mapping[str, Any], ends: bool) -> Budget:
+    """What a search may spend; an interval is a share of a trial's steps.
+
+    Args:
+        ends: whether a trial may be over by itself.
+
+    Raises:
+        BadInput: a value is wrong, or a trial would never end.
+    """
+    values = {**DEFAULTS, **asked}
+    scheduler, steps = values["scheduler"], values.get("steps")
+    searchers.check(values["searcher"])
+    schedulers.row(scheduler)
+    if wrong := schedulers.unused(scheduler, asked):
+        raise BadInput(wrong)
+    if steps is None and scheduler not in ENDLESS:
+        raise BadInput(
+            f"steps: {scheduler} decides about trials by their age, and needs to know how many "
+            "reports one makes, or env_steps it counts: give `steps`, or "
+            f"{keyword(scheduler='fifo')}"
+        )
+    if steps is None and not ends and not {"target", "time_budget"} & asked.keys():
+        raise BadInput(
+            "steps: a class trainable trains without end: give `steps`, the number of its reports "
+            "(of an algorithm, of environment steps), or `target` or `time_budget`"
+        )
+    every = max(1, steps // DECISIONS) if isinstance(steps, int) else 1
+    return Budget(**{"steps": UNTIL_RETURN, "perturb_every": every, **values})

@@ -1,0 +1,84 @@
+"""Algorithms of RLlib's, by name or class, on stock RLlib."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ray.rllib.algorithms.appo import APPO
+
+from rltune import algorithms
+from rltune.errors import BadInput
+from rltune.request.functions import function_spec
+from rltune.spec import RunSpec
+from rltune.tasks import task_of
+
+#: Settings with which an iteration takes a fraction of a second.
+QUICK = {
+    "env": "CartPole-v1",
+    "num_steps_sampled_before_learning_starts": 100,
+    "min_sample_timesteps_per_iteration": 250,
+    "train_batch_size": 32,
+}
+
+
+def spec_of(algorithm: Any = "DQN", **options: Any) -> RunSpec:
+    """A request for DQN on CartPole."""
+    asked = {
+        "space": {"lr": {"log": [1e-4, 1e-2]}},
+        "settings": QUICK,
+        **{"metric": "episode_reward_mean", "steps": 1_000, "name": "a"},
+    }
+    asked |= options
+    return function_spec(algorithm, asked.pop("space"), **asked)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options", "match"),
+    [
+        ("DQNN", {}, "Unknown algorithm of RLlib's 'DQNN'. Did you mean 'DQN'"),
+        ("DQN", {"settings": {**QUICK, "lrr": 1}}, "unknown setting 'lrr' of RLlib's DQN. Did you"),
+        ("DQN", {"settings": {**QUICK, "env": "CartPol-v1"}}, "Did you mean"),
+        ("DQN", {"space": {"lr": {"choice": ["a", "b"]}}}, "RLlib's DQN refuses it: .*`lr`"),
+        ("DQN", {"steps": None}, "a class trainable trains without end"),
+        (
+            "PPO",
+            {"space": {"num_env_runners": {"int": [0, 2]}}, "settings": {"env": "CartPole-v1"}},
+            "space num_env_runners: trials at different values need different resources",
+        ),
+    ],
+)
+def test_a_wrong_request_for_an_algorithm_is_refused(
+    algorithm: str, options: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(BadInput, match=match):
+        spec_of(algorithm, **options)
+
+
+def test_runners_are_in_the_resources_of_a_trial() -> None:
+    settings = {"env": "CartPole-v1", "num_env_runners": 2, "num_cpus_per_env_runner": 0.25}
+    task = task_of(spec_of(APPO, settings=settings, cpus_per_trial=0.5))
+    assert task.spec.env_id == "ray.rllib.algorithms.appo.appo:APPO"
+    own, *others = task.trainable.default_resource_request(
+        {**task.config((), 0.5), **task.spec.settings}
+    ).bundles
+    assert own["CPU"] == 0.5
+    assert {"CPU": 0.25} in others
+    assert task.cpus == 0.5 + sum(bundle.get("CPU", 0) for bundle in others)
+
+
+def test_a_gpu_of_a_trial_is_its_learners() -> None:
+    spec = spec_of(gpus_per_trial=0.5)
+    assert spec.settings["num_gpus_per_learner"] == 0.5
+    (bundle,) = (
+        task_of(spec)
+        .trainable.default_resource_request({**task_of(spec).config((), 1.0), **spec.settings})
+        .bundles
+    )
+    assert bundle == {"CPU": 1.0, "GPU": 0.5}
+
+
+def test_a_class_of_rltunes_is_rltunes() -> None:
+    spec = spec_of(algorithms.PPO, settings={"env": "cartpole"})
+    assert spec.env_id == "rltune.algorithms.ppo.algorithm:PPO"
+    assert spec.settings["env"] == "CartPole-v1"
