@@ -36,6 +36,22 @@ def reference(function: Callable[..., Any]) -> str:
     return text_of(function) if is_lambda(function) else places.place_of(function)
 
 
+def is_expression(value: object) -> bool:
+    """Returns whether a value is ``{"eval": "spec.config.lr * 2"}``, as Tune and TOML write one."""
+    return isinstance(value, Mapping) and list(value) == ["eval"] and isinstance(value["eval"], str)
+
+
+def of_expression(text: str) -> str:
+    """Returns what a run keeps of the text of an expression over ``spec.config``.
+
+    Raises:
+        ValueError: it is more than arithmetic on settings.
+    """
+    text = f"{LAMBDA} spec: {text}"
+    compiled(text)
+    return text
+
+
 def is_text(derived: str) -> bool:
     """Returns whether what a run keeps is the text of a lambda, which runs no code of its own."""
     return derived.startswith(LAMBDA)

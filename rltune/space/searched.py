@@ -11,7 +11,7 @@ from typing import Any
 from rltune.errors import BadInput
 from rltune.space import tune_objects
 from rltune.space.constraints import Constraint
-from rltune.space.derived import config_of, reference
+from rltune.space.derived import config_of, is_expression, of_expression, reference
 from rltune.space.nesting import SEPARATOR, collisions
 from rltune.space.parameter import Parameter
 from rltune.space.parse import KINDS, OPTIONAL, parse_parameter
@@ -162,6 +162,8 @@ class _Reader:
         try:
             if tune_objects.is_function(value):
                 self.derived[name] = reference(value.func)
+            elif is_expression(value):
+                self.derived[name] = of_expression(value["eval"])
             elif tune_objects.is_searched(value):
                 self._add(path, tune_objects.body_of(value))
             elif isinstance(value, Mapping) and _is_parameter(value):

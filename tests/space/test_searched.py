@@ -198,6 +198,16 @@ def test_every_problem_of_a_toml_file_has_its_line(tmp_path: Path) -> None:
     assert "unknown setting 'hiden'" in str(caught.value)
 
 
+def test_a_toml_file_may_derive_settings(tmp_path: Path) -> None:
+    path = _written(tmp_path, SPACE + 'twice = { eval = "2 * spec.config.model.hidden" }\n')
+    searched = read_space(path)
+    searched.check()
+    assert config_of({"model/hidden": 8}, searched.derived)["model"]["head"] == {"twice": 16}
+    path.write_text(SPACE + 'loaded = { eval = "open(spec.config.lr)" }\n')
+    with pytest.raises(BadInput, match=r"space\.toml:11: model/head/loaded: .*calls what is not"):
+        read_space(path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
