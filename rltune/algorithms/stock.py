@@ -156,14 +156,13 @@ def _metrics(result: Mapping[str, Any]) -> dict[str, Any]:
     means = {REWARD: EPISODE_RETURN_MEAN, LENGTH: EPISODE_LEN_MEAN}
     found = {name: sampled.get(theirs, math.nan) for name, theirs in means.items()}
     learners = {
-        f"{LEARNER_RESULTS}/{module}/{name}": value
+        module: {name: value for name, value in values.items() if not name.startswith(COUNTS)}
         for module, values in result.get(LEARNER_RESULTS, {}).items()
-        for name, value in values.items()
-        if module != ALL_MODULES and not name.startswith(COUNTS)
+        if module != ALL_MODULES and isinstance(values, Mapping)
     }
     return {
-        **learners,
-        **{EVALUATION_RESULTS: result.get(EVALUATION_RESULTS, {})},
+        LEARNER_RESULTS: learners,
+        EVALUATION_RESULTS: result.get(EVALUATION_RESULTS, {}),
         **{name: value for name, value in found.items() if not math.isnan(value)},
     }
 

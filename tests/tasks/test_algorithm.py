@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ray.rllib.algorithms.appo import APPO
+from ray.rllib.algorithms.ppo import PPO
 
 from rltune import algorithms
+from rltune.algorithms import stock
 from rltune.errors import BadInput
 from rltune.request.functions import function_spec
 from rltune.spec import RunSpec
@@ -82,3 +85,31 @@ def test_a_class_of_rltunes_is_rltunes() -> None:
     spec = spec_of(algorithms.PPO, settings={"env": "cartpole"})
     assert spec.env_id == "rltune.algorithms.ppo.algorithm:PPO"
     assert spec.settings["env"] == "CartPole-v1"
+
+
+def _trial(algorithm: Any, **settings: Any) -> Any:
+    """A trial of an algorithm, outside of a sweep."""
+    config = {"env": "CartPole-v1", "num_env_runners": 0, **settings}
+    return stock.trial_of(algorithm)({**config, "seed": 1})
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize("algorithm", [PPO, algorithms.PPO])
+def test_a_trial_continues_at_its_own_settings(algorithm: Any, tmp_path: Path) -> None:
+    quick = {"train_batch_size": 256, "minibatch_size": 64, "num_epochs": 2}
+    donor, clone = (_trial(algorithm, lr=lr, **quick) for lr in (1e-3, 2e-3))
+    reports = [donor.step() for _ in range(2)]
+    assert reports[0]["env_steps"] < reports[1]["env_steps"]
+    assert 8 < reports[1]["episode_reward_mean"] < 200
+    donor.save_checkpoint(str(tmp_path))
+    clone.load_checkpoint(str(tmp_path))
+    (rate,) = (
+        group["lr"]
+        for optimizer in clone.algorithm.learner_group._learner._named_optimizers.values()
+        for group in optimizer.param_groups
+    )
+    assert rate == 2e-3
+    assert clone.step()["env_steps"] > reports[1]["env_steps"]
+    for trial in (donor, clone):
+        trial.cleanup()
