@@ -16,6 +16,7 @@ from rltune.errors import BadInput, unknown
 
 if TYPE_CHECKING:
     from rltune.searchers.history import History
+    from rltune.space import Space
     from rltune.spec import RunSpec
 
 
@@ -29,7 +30,11 @@ class SearcherRow:
         modules: what has to be importable.
         plans: whether the number of trials decides about each of them: none can be added later.
         slow: whether a suggestion takes a tenth of a second and more.
+        by_hand: what is installed after the extra and without its own requirements, which ask for
+            versions that rltune cannot have.
         broken: why it cannot run, and what works instead; empty for one that can.
+        learns: whether its suggestions depend on the outcomes of trials.
+        grids: whether it tries every option of a parameter of kind grid equally often.
     """
 
     doc: str
@@ -37,32 +42,38 @@ class SearcherRow:
     modules: tuple[str, ...] = ()
     plans: bool = False
     slow: bool = False
+    by_hand: str = ""
     broken: str = ""
-
-    @property
-    def learns(self) -> bool:
-        """Whether its suggestions depend on the outcomes of trials."""
-        return bool(self.extra)
+    learns: bool = True
+    grids: bool = False
 
     @property
     def state(self) -> str:
         """Its state on this installation: "ready", or what is missing."""
         if self.broken:
             return self.broken
-        missing = [name for name in self.modules if find_spec(name) is None]
-        return f"pip install 'rltune[{self.extra}]'" if missing else READY
+        if all(find_spec(name) is not None for name in self.modules):
+            return READY
+        by_hand = f" && pip install --no-deps '{self.by_hand}'" if self.by_hand else ""
+        return f"pip install 'rltune[{self.extra}]'{by_hand}"
 
 
 READY = "ready"
 
 SEARCHERS: dict[str, SearcherRow] = {
     "random": SearcherRow(
-        "the preset's defaults first, then random draws, each on its parameter's own scale"
+        "the preset's defaults first, then random draws, each on its parameter's own scale",
+        learns=False,
+        grids=True,
     ),
     "sobol": SearcherRow(
-        "a scrambled Sobol sequence: covers the space more evenly than random draws"
+        "a scrambled Sobol sequence: covers the space more evenly than random draws",
+        learns=False,
+        grids=True,
     ),
-    "grid": SearcherRow("every combination of a few values of each setting", plans=True),
+    "grid": SearcherRow(
+        "every combination of a few values of each setting", plans=True, learns=False, grids=True
+    ),
     "tpe": SearcherRow(
         "Optuna's tree-structured Parzen estimator (Bergstra et al. 2011)", "optuna", ("optuna",)
     ),
@@ -89,6 +100,30 @@ SEARCHERS: dict[str, SearcherRow] = {
     "optuna": SearcherRow(
         "samplers of Optuna, each by its own name",
         broken="name the sampler: tpe (Optuna's default), gp or cmaes",
+    ),
+    "bohb": SearcherRow(
+        "BOHB's densities at the largest budget that enough trials reach (Falkner et al. 2018)"
+    ),
+    "nevergrad": SearcherRow(
+        "Nevergrad's evolution strategy CMA-ES with a diagonal covariance (Ros & Hansen 2008)",
+        "nevergrad",
+        ("nevergrad",),
+    ),
+    "zoopt": SearcherRow(
+        "ZOOpt's sequential RACOS: a classifier of good regions (Hu et al. 2017)",
+        "zoopt",
+        ("zoopt",),
+    ),
+    "hebo": SearcherRow(
+        "HEBO: a Gaussian process of warped scores (Cowen-Rivers et al. 2022); takes seconds",
+        "hebo",
+        ("hebo", "pymoo", "gpytorch"),
+        slow=True,
+        by_hand="HEBO==0.3.6",
+    ),
+    "sigopt": SearcherRow(
+        "SigOpt's service",
+        broken="SigOpt's service has ended and its client has nothing to ask. Use tpe or bohb.",
     ),
 }
 
@@ -134,8 +169,13 @@ class Searcher(Protocol):
         """
 
 
-def check(name: str) -> None:
-    """Raises BadInput for a searcher that cannot run here; says what to install or to use."""
+def check(name: str, space: Space | None = None) -> None:
+    """Raises BadInput for a searcher that cannot run here; says what to install or to use.
+
+    Args:
+        name: of the searcher.
+        space: what it is to search.
+    """
     if name not in SEARCHERS:
         raise unknown("searcher", name, SEARCHERS)
     row = SEARCHERS[name]
@@ -143,11 +183,17 @@ def check(name: str) -> None:
         raise BadInput(f"searcher {name}: {row.broken}")
     if row.state != READY:
         raise BadInput(f"searcher {name} needs its library: {row.state}")
+    if space is not None and space.grid() and not row.grids:
+        able = [other for other, row in SEARCHERS.items() if row.grids]
+        raise BadInput(
+            f"searcher {name} does not try every option of {', '.join(space.grid())} equally often:"
+            f" write choice instead of grid, or use searcher {', '.join(able)}"
+        )
 
 
 def build(spec: RunSpec) -> Searcher:
     """The searcher that a run asks for."""
-    check(spec.budget.searcher)
+    check(spec.budget.searcher, spec.space)
     searcher: Searcher = import_module(f"rltune.searchers.{spec.budget.searcher}").build(spec)
     return searcher
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import hyperopt
@@ -22,13 +23,7 @@ class HyperOptSearcher(LibrarySearcher):
 
     def __init__(self, spec: RunSpec) -> None:
         super().__init__(spec)
-        numbers = [hp.uniform(_label(n), 0.0, 1.0) for n in range(len(self.cube.numbers))]
-        self._numbers = len(numbers)
-        options = [
-            hp.randint(_label(self._numbers + n), count)
-            for n, count in enumerate(self.cube.choices.values())
-        ]
-        self._domain = base.Domain(lambda _: 0.0, [*numbers, *options])
+        self._numbers = len(self.cube.numbers)
         logging.getLogger("hyperopt").setLevel(logging.WARNING)
 
     def propose(self, seed: int, tried: Sequence[Tried], running: Sequence[Point]) -> Point:
@@ -40,9 +35,18 @@ class HyperOptSearcher(LibrarySearcher):
         values = [value for (value,) in map(asked["misc"]["vals"].get, self._labels)]
         return Point(tuple(values[: self._numbers]), tuple(map(int, values[self._numbers :])))
 
+    @cached_property
+    def _domain(self) -> base.Domain:
+        numbers = [hp.uniform(_label(n), 0.0, 1.0) for n in range(self._numbers)]
+        options = [
+            hp.randint(_label(self._numbers + n), count)
+            for n, count in enumerate(self.cube.choices.values())
+        ]
+        return base.Domain(lambda _: 0.0, [*numbers, *options])
+
     @property
     def _labels(self) -> list[str]:
-        return [_label(n) for n in range(len(self.space))]
+        return [_label(n) for n in range(len(self.cube))]
 
     def _doc(self, number: int, point: Point, score: float | None) -> dict[str, Any]:
         """A trial in HyperOpt's terms, which minimises."""

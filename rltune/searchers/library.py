@@ -10,16 +10,18 @@ from __future__ import annotations
 import random
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from rltune.searchers.history import History, PastTrial
-from rltune.space import Choice, Space
+from rltune.space import Choice, Parameter, Space
+from rltune.space.values import same
 from rltune.spec import RunSpec
 
 
@@ -58,7 +60,7 @@ def scores(tried: Sequence[Tried]) -> list[float]:
 
 
 class Cube:
-    """A space as a library sees it.
+    """A space as a library sees it, without parameters that have one value alone.
 
     Attributes:
         numbers: parameters on the unit interval, by name.
@@ -67,9 +69,15 @@ class Cube:
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        self._choices = {name: p for name, p in space.items() if isinstance(p, Choice)}
+        self._constant = {n: p.from_unit(0.5) for n, p in space.items() if _is_constant(p)}
+        varied = {name: p for name, p in space.items() if name not in self._constant}
+        self._choices = {name: p for name, p in varied.items() if isinstance(p, Choice)}
         self.choices = {name: len(p.options) for name, p in self._choices.items()}
-        self.numbers = [name for name in space if name not in self._choices]
+        self.numbers = [name for name in varied if name not in self._choices]
+
+    def __len__(self) -> int:
+        """Parameters that a library chooses."""
+        return len(self.numbers) + len(self.choices)
 
     def encode(self, settings: Mapping[str, Any]) -> Point:
         """The point of settings.
@@ -87,11 +95,17 @@ class Cube:
         options = zip(self._choices.items(), point.options, strict=True)
         values = {name: self._space[name].from_unit(float(unit)) for name, unit in numbers}
         values |= {name: choice.options[int(index)] for (name, choice), index in options}
+        values |= self._constant
         return {name: values[name] for name in self._space}
 
     def snapped(self, point: Point) -> Point:
         """The point that a proposal is tried at: a whole number has only a few positions."""
         return self.encode(self.decode(point))
+
+
+def _is_constant(parameter: Parameter) -> bool:
+    first, *others = parameter.ends()
+    return all(same(first, other) for other in others)
 
 
 class LibrarySearcher(ABC):
@@ -113,6 +127,7 @@ class LibrarySearcher(ABC):
         self.spec = spec
         self.space = spec.space
         self.cube = Cube(spec.space)
+        self._encoded: dict[str, tuple[Mapping[str, Any], Point | None]] = {}
 
     @abstractmethod
     def propose(self, seed: int, tried: Sequence[Tried], running: Sequence[Point]) -> Point:
@@ -126,10 +141,12 @@ class LibrarySearcher(ABC):
 
     def suggest(self, number: int, history: History) -> dict[str, Any]:
         """The defaults first, then what the library proposes."""
+        if not self.cube:
+            return self.cube.decode(Point((), ()))
         if number == 0 and len(self.space.defaults()) == len(self.space):
             return self.space.defaults()
         tried = self.tried(history)
-        running = [self.cube.encode(trial.settings) for trial in history.running]
+        running = [point for trial in history.running if (point := self.point_of(trial))]
         for attempt in range(self.proposals):
             seed = self._seed(number, attempt)
             with quiet(seed):
@@ -156,11 +173,22 @@ class LibrarySearcher(ABC):
 
     def tried(self, history: History) -> list[Tried]:
         """Every trial whose outcome is known and whose settings lie in the space."""
-        return [
-            Tried(self.cube.encode(trial.settings), trial, trial.score)
-            for trial in history.over
-            if all(p.contains(trial.settings.get(name)) for name, p in self.space.items())
-        ]
+        return self.encoded(history.over)
+
+    def encoded(self, trials: Iterable[PastTrial]) -> list[Tried]:
+        """The trials whose settings lie in the space."""
+        points = ((trial, self.point_of(trial)) for trial in trials)
+        return [Tried(point, trial, trial.score) for trial, point in points if point]
+
+    def point_of(self, trial: PastTrial) -> Point | None:
+        """A trial's point, kept: a replay asks for each as often as trials came after it."""
+        values, point = self._encoded.get(trial.id, (None, None))
+        if values is not trial.settings:
+            values = trial.settings
+            inside = all(p.contains(values.get(name)) for name, p in self.space.items())
+            point = self.cube.encode(values) if inside else None
+            self._encoded[trial.id] = values, point
+        return point
 
     def _seed(self, number: int, attempt: int) -> int:
         rng = np.random.default_rng([self.spec.seed, 6, number, attempt])
@@ -199,6 +227,8 @@ class SequentialSearcher(LibrarySearcher):
 
     def suggest(self, number: int, history: History) -> dict[str, Any]:
         """The defaults first, then what the library proposes."""
+        if not self.cube:
+            return super().suggest(number, history)
         if number != self._next:
             self._next, self._told = 0, set()
             with quiet(self._seed(0, 0)):
@@ -238,10 +268,16 @@ def quiet(seed: int) -> Iterator[None]:
     if torch is not None:
         torch.manual_seed(seed)
     try:
-        with threadpool_limits(1):
+        with _threads(len(sys.modules)).limit(limits=1):
             yield
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])  # noqa: NPY002
         if torch is not None:
             torch.set_rng_state(drawn)
+
+
+@lru_cache(maxsize=1)
+def _threads(modules: int) -> ThreadpoolController:
+    """The process's thread pools, looked for again once further modules are imported."""
+    return ThreadpoolController()

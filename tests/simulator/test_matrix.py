@@ -52,7 +52,7 @@ def score(settings: Mapping[str, Any], env_steps: int) -> float:
 
 def simulate(scheduler: str, searcher: str) -> Simulation:
     one = SEARCHERS[searcher]
-    trials = OF_A_SLOW_ONE if one.slow else OF_A_LIBRARY if one.extra else TRIALS
+    trials = OF_A_SLOW_ONE if one.slow else OF_A_LIBRARY if one.learns else TRIALS
     trials = min(trials, OF_PB2) if scheduler == "pb2" else trials
     if searcher == "grid":
         trials = len(grid(SPACE, {}, trials))
