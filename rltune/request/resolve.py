@@ -200,7 +200,10 @@ def without_search(preset: Preset) -> Preset:
 
 def _check(preset: Preset) -> None:
     problems: list[str] = []
-    checks = partial(_check_scheduler, preset), partial(searchers.check, preset.budget.searcher)
+    checks = (
+        partial(_check_scheduler, preset),
+        partial(searchers.check, preset.budget.searcher, preset.space),
+    )
     for check in checks:
         try:
             check()

@@ -64,6 +64,30 @@ def grid(space: Space, fixed: Mapping[str, Any], trials: int) -> list[dict[str, 
     return found
 
 
+def turns(spec: RunSpec) -> list[dict[str, Any]]:
+    """Combinations of the grid parameters that trials take in turn; the preset's own come first.
+
+    Without such parameters there is one combination, of nothing.
+
+    Raises:
+        BadInput: no combination keeps the constraints, or there are more than trials.
+    """
+    levels = {name: parameter.options for name, parameter in spec.space.grid().items()}
+    fixed = {name: value for name, value in spec.settings.items() if name not in spec.space}
+    found = combinations(levels, spec.space, fixed)
+    if not found:
+        raise BadInput("space: every combination of the grid breaks a constraint")
+    trials = spec.budget.trials - len(spec.points)
+    if levels and trials < len(found):
+        beside = f", beside {len(spec.points)} given points" if spec.points else ""
+        raise BadInput(
+            f"space: {', '.join(levels)} have {len(found)} combinations{beside}: set trials to "
+            f"{len(found) + len(spec.points)} or more, or write choice instead of grid"
+        )
+    own = {name: spec.settings.get(name) for name in levels}
+    return sorted(found, key=lambda turn: turn != own)
+
+
 def _levels(parameter: Parameter, count: int) -> list[Any]:
     """Values from bound to bound, without repetition; the default, or the middle, alone."""
     if isinstance(parameter, Choice):

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rltune.errors import BadInput
-from rltune.searchers.grid import combinations
+from rltune.searchers.grid import turns
 from rltune.searchers.history import History
 from rltune.spec import RunSpec
 
@@ -18,18 +17,13 @@ class RandomSearcher:
     Parameters of kind grid are not drawn: their combinations take turns.
 
     Raises:
-        BadInput: no combination keeps the constraints.
+        BadInput: no combination keeps the constraints, or there are more than trials.
     """
 
     def __init__(self, spec: RunSpec) -> None:
         self.spec = spec
-        grid = spec.space.grid()
-        levels = {name: parameter.options for name, parameter in grid.items()}
-        fixed = {name: value for name, value in spec.settings.items() if name not in spec.space}
-        self._turns = combinations(levels, spec.space, fixed)
-        if not self._turns:
-            raise BadInput("searcher random: every combination of the grid breaks a constraint")
-        self._drawn = spec.space.only(spec.space.keys() - grid.keys())
+        self._turns = turns(spec)
+        self._drawn = spec.space.only(spec.space.keys() - spec.space.grid().keys())
 
     def suggest(self, number: int, history: History) -> dict[str, Any]:
         """The preset's own for the first trial, a draw for every other."""

@@ -67,9 +67,10 @@ class Choice(Parameter):
 
 @dataclass(frozen=True)
 class Grid(Choice):
-    """One of several values, each of which random and grid search try equally often.
+    """One of several values, each of which the searcher tries equally often.
 
-    For every other searcher, and for PBT's and PB2's exploits, it is a choice.
+    Searchers that cannot refuse it: see :attr:`rltune.searchers.SearcherRow.grids`. For PBT's and
+    PB2's exploits it is a choice.
     """
 
     kind = "grid"

@@ -138,7 +138,7 @@ class Space(Mapping[str, Parameter]):
         }
 
     def grid(self) -> dict[str, Grid]:
-        """Returns the parameters of kind grid: random and grid search try all their options."""
+        """Returns the parameters of kind grid, whose options are all tried equally often."""
         return {name: p for name, p in self.items() if isinstance(p, Grid)}
 
     def only(self, names: Sequence[str] | set[str]) -> Space:

@@ -35,7 +35,7 @@ def _with_grid(*constraints: str) -> RunSpec:
         tuple(map(Constraint.parse, constraints)),
     )
     settings = {"lr": 1e-3, "depth": 3, "act": "tanh", "most": 2}
-    return replace(make_spec("ppo", "cartpole", trials=3), settings=settings, space=space)
+    return replace(make_spec("ppo", "cartpole", trials=18), settings=settings, space=space)
 
 
 def test_combinations_of_a_grid_take_turns() -> None:
@@ -46,7 +46,7 @@ def test_combinations_of_a_grid_take_turns() -> None:
     assert Counter((values["depth"], values["act"]) for values in drawn) == {
         (depth, act): 3 for depth in (1, 2, 3) for act in ("relu", "tanh")
     }
-    assert (drawn[0]["lr"], drawn[0]["depth"]) == (1e-3, 1)
+    assert (drawn[0]["lr"], drawn[0]["depth"]) == (1e-3, 3)
     assert len({values["lr"] for values in drawn}) == 18
 
 
