@@ -116,17 +116,32 @@ def place_of(function: Function) -> str:
     """
     if isinstance(function, str) and ":" not in function:
         return algorithm_place(function)
-    if isinstance(function, partial):
-        raise BadInput(
-            "a functools.partial has no import path: give the function itself, and its arguments "
-            "as `settings`"
-        )
+    _check_unwrapped(function)
     try:
         place = places.absolute(function) if isinstance(function, str) else None
         place = place or places.place_of(function)
     except ValueError as error:
         raise BadInput(f"the function: {error}") from error
     return place
+
+
+def _check_unwrapped(function: Any) -> None:
+    """Refuses what carries more than a function that can be imported."""
+    if isinstance(function, partial):
+        raise BadInput(
+            "a functools.partial has no import path: give the function itself, and its arguments "
+            "as `settings`"
+        )
+    if getattr(function, "__qualname__", "").startswith("with_parameters."):
+        raise BadInput(
+            "what tune.with_parameters returns has no import path: give the function itself, which "
+            "loads its data, and small values as `settings`"
+        )
+    if hasattr(function, "_resources"):
+        raise BadInput(
+            "the resources of tune.with_resources: give the function itself, and `cpus_per_trial`, "
+            "`gpus_per_trial` or `memory_per_trial`"
+        )
 
 
 def check_found(place: str, where: str) -> Any:

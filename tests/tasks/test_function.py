@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import warm
 from conftest import environment
+from ray import tune
 from ray.train._internal import session
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -334,6 +335,8 @@ def test_a_wrong_request_is_refused(options: dict[str, Any], match: str, tmp_pat
 def test_what_has_no_import_path_is_refused_with_the_fix(tmp_path: Path) -> None:
     for function, match in (
         (partial(functions.climb), "a functools.partial has no import path"),
+        (tune.with_parameters(functions.climb, data=[1]), "tune.with_parameters returns has no"),
+        (tune.with_resources(functions.silent, {"cpu": 2}), "the resources of tune.with_resources"),
         (lambda config: None, "a lambda cannot be kept in a file"),
         ("climb", "Unknown algorithm of RLlib's 'climb'.*A function is module:function"),
         ("nowhere.py:climb", "there is no file"),
@@ -341,6 +344,7 @@ def test_what_has_no_import_path_is_refused_with_the_fix(tmp_path: Path) -> None
     ):
         with pytest.raises(BadInput, match=match):
             spec_of(tmp_path, None, function)
+    del functions.silent._resources  # type: ignore[attr-defined]
     with pytest.raises(BadInput, match="a class trainable trains without end"):
         spec_of(tmp_path, None, functions.Ladder, steps=None)
     assert spec_of(tmp_path, None, functions.Ladder, steps=None, target=3).budget.target == 3
