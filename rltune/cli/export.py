@@ -15,6 +15,7 @@ from rltune.errors import BadInput
 from rltune.policies import output_files
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
+from rltune.spec import RL
 
 #: In a run folder.
 PRESET = "best/preset.toml"
@@ -55,6 +56,11 @@ def run(
 
 
 def _best_preset(folder: RunFolder) -> str:
+    if folder.spec.task != RL:
+        raise BadInput(
+            f"{folder.shown} tuned {folder.spec.env_id}, a function without a preset: its settings "
+            "are in summary.json, as best.config"
+        )
     try:
         return (folder.path / PRESET).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
