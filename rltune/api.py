@@ -87,6 +87,8 @@ def sweep(
     scheduler: str | None = None,
     searcher: str | None = None,
     trials: int | None = None,
+    seeds_per_trial: int | None = None,
+    judge: str | None = None,
     steps: int | None = None,
     time_budget: float | None = None,
     target: float | None = None,
@@ -131,6 +133,9 @@ def sweep(
         scheduler: "pb2", "pbt", "asha", "hyperband", "bohb", "median" or "fifo".
         searcher: "random", "sobol", "tpe", ...: ``rltune list searchers`` shows all.
         trials: trials of the sweep; the population's size for pb2 and pbt.
+        seeds_per_trial: seeds that settings are judged on: a race, in which only the better half
+            gets more. ``trials`` is then the number of settings.
+        judge: what the scores of several seeds come to: "mean", "iqm" or "worst".
         steps: environment steps of a trial.
         time_budget: seconds after which the run ends.
         target: value of the metric at which the run ends; inf for never. The preset's by default,
@@ -252,6 +257,8 @@ def tune(
     scheduler: str = "fifo",
     searcher: str = "random",
     trials: int = 10,
+    seeds_per_trial: int | None = None,
+    judge: str | None = None,
     steps: int | None = None,
     time_budget: float | None = None,
     target: float | None = None,

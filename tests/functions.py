@@ -25,6 +25,16 @@ def climb(config: dict[str, Any]) -> None:
         rltune.report({"height": level, "step": step}, checkpoint=kept)
 
 
+def gambles(config: dict[str, Any]) -> None:
+    """Climbs as fast as lr says on some seeds alone, where lr is high."""
+    step = (rltune.get_checkpoint() or {"step": 0})["step"]
+    while True:
+        step += 1
+        lucky = (int(1e9 * config["lr"]) + config["seed"]) % 3 == 0
+        rate = 1e5 * config["lr"] if config["lr"] < 5e-4 else 50.0 * lucky
+        rltune.report({"height": rate * step}, checkpoint={"step": step})
+
+
 def short(config: dict[str, Any]) -> None:
     """Returns after three reports."""
     for step in range(3):

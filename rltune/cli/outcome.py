@@ -13,8 +13,18 @@ from rltune.cli.console import clock, number, setting
 from rltune.envs import INFOS
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
-from rltune.runs.summary_record import BestPolicy, Comparison, Evaluation, SeedStatistics, Summary
+from rltune.runs.summary_record import (
+    BestPolicy,
+    Comparison,
+    Evaluation,
+    SeedStatistics,
+    SettingOutcome,
+    Summary,
+)
 from rltune.spec import RL, JobSpec, RunSpec
+
+#: Settings of a race over seeds that are shown; summary.json has all.
+SETTINGS_SHOWN = 8
 
 
 def outcome(spec: RunSpec, job: JobSpec, summary: Summary) -> RenderableType:
@@ -80,10 +90,32 @@ def _best(spec: RunSpec, summary: Summary) -> list[RenderableType]:
     return [
         Text(f"\nBest settings ({best.trial})", style="bold"),
         settings,
+        *_race(spec, summary.settings or []),
         Text("\nScore", style="bold"),
         *(_reported(spec, best) if spec.task != RL else _score(spec, summary.evaluation)),
         *_gap(summary.optimism_gap, "what the sweep measured"),
     ]
+
+
+def _race(spec: RunSpec, settings: Sequence[SettingOutcome]) -> list[RenderableType]:
+    """The settings that had more than one seed, the best first, as far as there are any."""
+    raced = [one for one in settings if len(one.trials) > 1]
+    if not raced:
+        return []
+    raced.sort(key=lambda one: (len(one.trials), _judged(spec, one)), reverse=True)
+    budget = spec.budget
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("trials", budget.judge, *(f"seed {n + 1}" for n in range(budget.seeds_per_trial))):
+        table.add_column(name, justify="left" if name == "trials" else "right")
+    for one in raced[:SETTINGS_SHOWN]:
+        scores = [number(score) for score in one.scores]
+        table.add_row(", ".join(one.trials), number(one.judged), *scores)
+    few = f"{len(raced)} of {len(settings)} settings had more than one seed"
+    return [Text(f"\n{spec.metric} by seed: {few}", style="bold"), table]
+
+
+def _judged(spec: RunSpec, one: SettingOutcome) -> float:
+    return -math.inf if one.judged is None else spec.goal.score(one.judged)
 
 
 def _reported(spec: RunSpec, best: BestPolicy) -> list[RenderableType]:

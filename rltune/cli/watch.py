@@ -150,7 +150,7 @@ class Watcher(Callback):
         """Environment steps of the whole budget; 0 where functions say when they are done."""
         if self.spec is None or self.spec.budget.steps == UNTIL_RETURN:
             return 0
-        return self.spec.budget.steps * self.spec.budget.trials
+        return self.spec.budget.steps * self.spec.budget.most_trials
 
 
 class LiveWatcher(Watcher):

@@ -77,6 +77,20 @@ class Budget(Group):
         unit=" seconds",
         placeholder="SECONDS",
     )
+    seeds_per_trial: int = option(
+        1,
+        "Seeds that settings are judged on: a race, in which only the better half gets more.",
+        least=1,
+        placeholder="K",
+        searches=True,
+    )
+    judge: str = option(
+        "mean",
+        "What the scores of several seeds come to: mean, iqm or worst.",
+        choices=("mean", "iqm", "worst"),
+        placeholder="mean|iqm|worst",
+        searches=True,
+    )
     synchronous: bool = option(
         False,
         "Whether members wait for each other before a decision.",
@@ -131,6 +145,16 @@ class Budget(Group):
         panel=SCHEDULING,
         searches=True,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.judge != "mean" and self.seeds_per_trial == 1:
+            raise BadInput("judge is of several seeds: give `seeds_per_trial` too")
+
+    @property
+    def most_trials(self) -> int:
+        """Trials of the sweep at most, those of further seeds included."""
+        return self.trials * self.seeds_per_trial
 
 
 @dataclass(frozen=True)

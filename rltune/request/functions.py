@@ -247,4 +247,6 @@ def _budget(asked: Mapping[str, Any], ends: bool) -> Budget:
             "(of an algorithm, of environment steps), or `target` or `time_budget`"
         )
     every = max(1, steps // DECISIONS) if isinstance(steps, int) else 1
-    return Budget(**{"steps": UNTIL_RETURN, "perturb_every": every, **values})
+    budget = Budget(**{"steps": UNTIL_RETURN, "perturb_every": every, **values})
+    schedulers.check_seeds(budget)
+    return budget

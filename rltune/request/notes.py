@@ -37,7 +37,7 @@ def scoring_cost(spec: RunSpec, job: JobSpec) -> str | None:
     else:
         each = min(CHECKPOINTS, max(1, budget.steps // budget.perturb_every))
         episodes = budget.trials * (each * scored.selection_episodes + scored.episodes)
-    cost, training = episodes * longest, budget.steps * budget.trials
+    cost, training = episodes * longest, budget.steps * budget.most_trials
     if cost <= WORTH_TELLING * training:
         return None
     return (

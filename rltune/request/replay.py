@@ -81,6 +81,8 @@ def _budget(source: RunSpec, trials: int, steps: int) -> Budget:
         source.budget,
         scheduler="fifo",
         searcher="random",
+        seeds_per_trial=1,
+        judge="mean",
         trials=trials,
         steps=steps,
         perturb_every=max(report, steps // resolve.CHECKPOINTS),

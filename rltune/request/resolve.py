@@ -192,6 +192,8 @@ def without_search(preset: Preset) -> Preset:
         preset.budget,
         scheduler="fifo",
         searcher="random",
+        seeds_per_trial=1,
+        judge="mean",
         perturb_every=max(report, preset.budget.steps // CHECKPOINTS),
     )
     space = Space({}, preset.space.constraints)
@@ -215,6 +217,7 @@ def _check(preset: Preset) -> None:
 
 def _check_scheduler(preset: Preset) -> None:
     name = preset.budget.scheduler
+    schedulers.check_seeds(preset.budget)
     if schedulers.row(name).population and not algorithm(preset.algo).mutable(preset.space):
         raise BadInput(
             f"{name} has nothing to change while it trains: every searched setting is structural. "

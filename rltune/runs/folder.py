@@ -12,7 +12,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -346,13 +346,18 @@ class RunFolder:
         name = f"{BEST}/{RECORD_FILE}"
         return self._read(name, CheckpointRecord) if self.has(name) else None
 
-    def checkpoints(self) -> list[Path]:
+    def checkpoints(self, trials: Collection[str] | None = None) -> list[Path]:
         """Every checkpoint that is still kept, the best by its record first.
 
         Those of trials that diverged are left out.
+
+        Args:
+            trials: those whose checkpoints are wanted; None for all.
         """
         diverged = {trial for trial in self.trials() if self.diverged(trial)}
         found = [path for path in self.checkpoints_of("*") if path.parts[-3] not in diverged]
+        if trials is not None:
+            found = [path for path in found if path.parts[-3] in trials]
         goal = self.spec.goal
         return sorted(found, key=lambda path: rank(self.record(path), goal), reverse=True)
 

@@ -103,6 +103,23 @@ class TrialOutcome(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SettingOutcome(Record):
+    """What settings came to that were trained on several seeds.
+
+    Attributes:
+        config: the searched settings.
+        trials: of these settings, one a seed.
+        scores: the metric in each one's last report; None for one that failed or has none.
+        judged: what the scores come to; None where one is missing.
+    """
+
+    config: Mapping[str, Any]
+    trials: list[str]
+    scores: list[float | None]
+    judged: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SeedOutcome(Record):
     """What a seed came to whose best policy has a score.
 
@@ -180,6 +197,9 @@ class Summary(Record):
         unscored: what could not be scored.
         optimism_gap: what the search believed it had, beyond what it has.
 
+    Attributes of a sweep whose settings are judged on several seeds, None for any other:
+        settings: each of them, in the order in which they were suggested.
+
     Attributes of a run that trains settings on several seeds, None for any other:
         seeds: of each that has a score; unscored_seeds: ids of the other trials.
         across_seeds: their statistics; certificate: the file they were written to.
@@ -205,6 +225,7 @@ class Summary(Record):
     certificate: Annotated[str | None, Omit(beside="across_seeds")] = None
     arms: Omitted[Mapping[str, SeedStatistics] | None] = None
     comparisons: Omitted[list[Comparison] | None] = None
+    settings: Omitted[list[SettingOutcome] | None] = None
 
     @property
     def can_be_finished(self) -> bool:

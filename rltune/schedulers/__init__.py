@@ -137,6 +137,16 @@ def limit(budget: Budget) -> str | None:
     return row(budget.scheduler).limit(budget)
 
 
+def check_seeds(budget: Budget) -> None:
+    """Raises BadInput for settings on several seeds where settings move from trial to trial."""
+    if row(budget.scheduler).population and budget.seeds_per_trial > 1:
+        raise BadInput(
+            f"seeds_per_trial: the members of {budget.scheduler} change their settings while they "
+            f"train, so that none is judged by itself. Use {keyword(scheduler='asha')}, or judge "
+            "the outcome with `rltune replay`"
+        )
+
+
 def pauses(spec: RunSpec) -> Sequence[int]:
     """Environment steps of a trial at whose first report, or later, it may be paused."""
     find = row(spec.budget.scheduler).pauses

@@ -21,10 +21,11 @@ class PastTrial:
         id: its name; of a trial of a former run, ``first/t03``.
         settings: the searched settings that it started with.
         seed: its training seed.
+        setting: number of its settings: trials with the same number differ in their seeds alone.
         status: "running": nothing is known for good, the suggestion is pending; "ended": at its
             budget or by itself; "stopped" early, by the scheduler; "failed": an error, or a number
             that was not finite.
-        ended_before: how many trials the sweep had started when it ended; None while it runs. Of
+        ended_before: how many settings the sweep had tried when it ended; None while it runs. Of
             trials that ended before the same number nobody knows which ended first.
         scores: the score of each report by the trial's clock, larger is better; None where a
             report had none.
@@ -33,6 +34,7 @@ class PastTrial:
     id: str
     settings: Mapping[str, Any]
     seed: int = 0
+    setting: int = 0
     status: Status = "running"
     ended_before: int | None = None
     scores: dict[int, float | None] = field(default_factory=dict)
@@ -76,7 +78,7 @@ class History:
 
     def __init__(self, former: Iterable[FormerTrial] = ()) -> None:
         self._former = [
-            PastTrial(one.id, one.settings, one.seed, one.status, 0, dict(one.scores))
+            PastTrial(one.id, one.settings, one.seed, 0, one.status, 0, dict(one.scores))
             for one in former
             if not one.left_out
         ]
@@ -103,23 +105,50 @@ class History:
         return len(self._own)
 
     def before(self, count: int) -> History:
-        """The history as it was when ``count`` trials of this sweep had started.
+        """The history as it was when ``count`` settings of this sweep had been tried.
 
         Scores of trials that still ran then are left out.
         """
         past = History()
         past._former = self._former
-        for trial in list(self._own.values())[:count]:
-            known = trial.ended_before is not None and trial.ended_before <= count
-            then = trial if known else PastTrial(trial.id, trial.settings, trial.seed)
-            past._own[trial.id] = then
+        for trial in self._own.values():
+            if trial.setting < count:
+                known = trial.ended_before is not None and trial.ended_before <= count
+                new = PastTrial(trial.id, trial.settings, trial.seed, trial.setting)
+                past._own[trial.id] = trial if known else new
         return past
+
+    @property
+    def former(self) -> list[PastTrial]:
+        """Trials of former runs."""
+        return self._former
+
+    def settings(self) -> list[list[PastTrial]]:
+        """The trials of each setting of this sweep, by the setting's number."""
+        found: list[list[PastTrial]] = []
+        for trial in self._own.values():
+            if trial.setting == len(found):
+                found.append([])
+            found[trial.setting].append(trial)
+        return found
+
+    def is_first(self, trial: str) -> bool:
+        """Whether a trial is the first one of its settings."""
+        past = self._own.get(trial)
+        return past is None or self.settings()[past.setting][0] is past
 
     # What happens to a trial ------------------------------------------------------------------
 
-    def started(self, trial: str, settings: Mapping[str, Any], seed: int) -> None:
-        """Notes a new trial and the searched settings that it starts with."""
-        self._own[trial] = PastTrial(trial, dict(settings), seed)
+    def started(
+        self, trial: str, settings: Mapping[str, Any], seed: int, setting: int | None = None
+    ) -> None:
+        """Notes a new trial and the searched settings that it starts with.
+
+        Args:
+            setting: number of these settings; None for new ones.
+        """
+        number = len(self.settings()) if setting is None else setting
+        self._own[trial] = PastTrial(trial, dict(settings), seed, number)
 
     def reported(self, trial: str, env_steps: int, score: float | None) -> None:
         """Notes a report; a trial that was taken back to a checkpoint reports it again."""
@@ -139,7 +168,7 @@ class History:
         if (past := self._own.get(trial)) is not None:
             stopped = trial in self._stopped
             past.status = "failed" if failed else "stopped" if stopped else "ended"
-            past.ended_before = len(self._own)
+            past.ended_before = len(self.settings())
 
     # A resume ---------------------------------------------------------------------------------
 
@@ -154,7 +183,8 @@ class History:
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continues where :meth:`get_state` was called; the scores are read later."""
-        self._own = {body["id"]: PastTrial(**body) for body in state["trials"]}
+        known = [{"setting": number, **body} for number, body in enumerate(state["trials"])]
+        self._own = {body["id"]: PastTrial(**body) for body in known}
 
     def read_scores(self, folder: RunFolder) -> None:
         """Reads the scores of the sweep's trials from their reports."""

@@ -12,7 +12,7 @@ from rltune.errors import RltuneError
 from rltune.runs.records import Decision, Report
 from rltune.schedulers.base import TIME, Action, Change, Scheduler, SchedulerContext
 from rltune.schedulers.population import Population
-from rltune.searchers import Searcher, starting_point
+from rltune.searchers import Searcher, seeds
 from rltune.searchers.history import History
 from rltune.simulator.curves import Curves
 from rltune.simulator.machine import Conditions, Machine
@@ -65,8 +65,12 @@ class SimulatedSweep:
         self._store = CheckpointStore(spec.algo)
         self._build_scheduler, self._build_searcher = scheduler, searcher
         self._context = SchedulerContext(spec, self.checkpoint_of, self.notices.append, mutable)
-        self.scheduler: Scheduler = scheduler(self._context)
+        self.scheduler = self._built()
         self.searcher: Searcher = searcher(spec)
+
+    def _built(self) -> Scheduler:
+        scheduler = self._build_scheduler(self._context)
+        return seeds.scheduled(scheduler, self.history, self.spec.budget)
 
     # The loop ---------------------------------------------------------------------------------
 
@@ -131,15 +135,17 @@ class SimulatedSweep:
     @property
     def _more(self) -> bool:
         """Whether there are trials that were not handed out yet."""
-        return len(self.trials) < self.spec.budget.trials
+        return not seeds.is_over(self.spec, self.history, len(self.trials))
 
     def _hand_out(self) -> None:
         """Makes a new trial, as late as possible: its searcher knows all that was reported."""
-        number = len(self.trials)
-        name = f"t{number:02d}"
-        config = starting_point(self.spec, self.searcher, number, self.history)
+        name = f"t{len(self.trials):02d}"
+        start = seeds.next_start(self.spec, self.searcher, self.history, len(self.trials))
+        if start is None:
+            return  # until more is known of those that run
+        config = start.config
         searched = self._searched(config, "the searcher suggests")
-        self.history.started(name, searched, config["seed"])
+        self.history.started(name, searched, config["seed"], start.setting)
         self.trials[name] = SimulatedTrial(name, searched, config)
         self.scheduler.added(name, config)
 
@@ -195,11 +201,13 @@ class SimulatedSweep:
         """What a trial does after a report: as its budget says, then the scheduler."""
         goal, budget = self.spec.goal, self.spec.budget
         self.history.reported(trial.id, trial.env_steps, goal.score_of(values))
-        reached = goal.reaches(goal.of(values), budget.target)
+        alone = budget.seeds_per_trial == 1
+        reached = alone and goal.reaches(goal.of(values), budget.target)
         diverged = "diverged/what" in values
         lost = diverged and not isinstance(self.scheduler, Population)
         if reached or lost or trial.env_steps >= budget.steps:
             self._end(trial, "failed" if diverged else "ended", values)
+            reached |= not self._more and seeds.reached(self.spec, self.history)
             self.stop_reason = "target" if reached else ""
             return
         others_wait = self._more or any(other.waits for other in self._all)
@@ -283,10 +291,10 @@ class SimulatedSweep:
     def restart(self, live: Iterable[SimulatedTrial] | None = None) -> None:
         """Puts another scheduler and searcher in place of these, with what is saved of them."""
         saved, told = _through_json(self.scheduler), _through_json(self.history)
-        self.scheduler = self._build_scheduler(self._context)
+        self.history = History(self.spec.former)
+        self.scheduler = self._built()
         self.scheduler.set_state(saved)
         self.searcher = self._build_searcher(self.spec)
-        self.history = History(self.spec.former)
         self.history.set_state(told)
         score_of = self.spec.goal.score_of
         for past in self.history.trials[len(self.spec.former) :]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from rltune import schedulers
@@ -180,8 +181,11 @@ def _train(
     clock = Clock(_seconds_spent(folder))
     trials = TrialTable(spec, folder, job.keeps_every_policy)
     decisions = OpenDecisions(folder.decisions())
+    budget = spec.budget
+    if budget.seeds_per_trial > 1:
+        budget = replace(budget, target=None)  # one seed at the target says little
     stopper = SweepStopper(
-        spec.budget,
+        budget,
         spec.goal,
         rescues=schedulers.row(spec.budget.scheduler).population,
         seconds_before=clock.seconds,
@@ -227,7 +231,8 @@ def _train(
         raise Interrupted(f"continue with: rltune resume {folder.shown}")
     if stopper.fatal is not None:
         raise stopper.fatal
-    return trials.statuses, stopper.reason, clock.seconds
+    reason = "target" if job.reached_target else stopper.reason
+    return trials.statuses, reason, clock.seconds
 
 
 def _run_tune(
@@ -246,7 +251,7 @@ def _run_tune(
         config=task.config(job.pauses(), ray_session.cpus_of_a_process(task)),
         search_alg=source,
         scheduler=scheduler,
-        num_samples=spec.budget.trials,
+        num_samples=spec.budget.most_trials,
         stop=stopper,
         max_failures=spec.resources.max_failures,
         callbacks=callbacks,

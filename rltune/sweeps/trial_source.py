@@ -43,7 +43,7 @@ class TrialSource(SearchAlgorithm):
     @property
     def total_samples(self) -> int:
         """Trials of the whole sweep."""
-        return self._spec.budget.trials
+        return self._spec.budget.most_trials
 
     def next_trial(self) -> Trial | None:
         """The next one; None while there is none to hand out."""
@@ -51,13 +51,13 @@ class TrialSource(SearchAlgorithm):
             return None
         if self._restored:
             return self._again(self._restored.pop(0))
-        if self._count >= self._spec.budget.trials:
+        start = self._job.next_start(self._count)
+        if start is None:
             return None
-        name = f"t{self._count:02d}"
-        settings = self._job.starting_point(self._count)
-        searched = {key: settings[key] for key in self._spec.space}
-        self._history.started(name, searched, settings["seed"])
-        trial = self._make(name, settings)
+        name, config = f"t{self._count:02d}", dict(start.config)
+        searched = {key: config[key] for key in self._spec.space}
+        self._history.started(name, searched, config["seed"], start.setting)
+        trial = self._make(name, config)
         self._count += 1
         self._trials.added(trial)
         return trial
@@ -98,8 +98,9 @@ class TrialSource(SearchAlgorithm):
 
     def is_finished(self) -> bool:
         """Whether every trial has been handed out and has ended, or Tune ends the sweep."""
-        everyone = not self._restored and self._count >= self._spec.budget.trials
-        return self._given_up or (everyone and not self._running)
+        if self._given_up:
+            return True
+        return not self._restored and not self._running and self._job.is_over(self._count)
 
     def set_finished(self) -> None:
         """Tune ends the sweep."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from rltune.metric import Metric
@@ -141,8 +141,13 @@ class Task(ABC):
         return False
 
     @abstractmethod
-    def conclude(self, folder: RunFolder, summary: Summary) -> Summary:
+    def conclude(
+        self, folder: RunFolder, summary: Summary, trials: Collection[str] | None = None
+    ) -> Summary:
         """Chooses the best that a sweep has found, keeps it in ``best/`` and scores it.
+
+        Args:
+            trials: those that it may come from; None for any.
 
         Returns:
             The summary with what there is to say of it, ``best`` first of all.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -71,8 +71,12 @@ class FunctionTask(Task):
         """The numbers that the function reported."""
         return dict(result["metrics"])
 
-    def conclude(self, folder: RunFolder, summary: Summary) -> Summary:
+    def conclude(
+        self, folder: RunFolder, summary: Summary, trials: Collection[str] | None = None
+    ) -> Summary:
         """The checkpoint with the best metric; it is not evaluated: what it reported counts."""
+        if trials is not None and (kept := folder.checkpoints(trials)):
+            folder.keep_best(kept[0], trial=kept[0].parts[-3])
         record = folder.best_record
         if record is None:
             raise NothingUsable(f"no trial left a checkpoint with a finite {self.metric.name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -105,7 +105,9 @@ class RLTask(Task):
         """Whether no episode has ended yet."""
         return REWARD not in result
 
-    def conclude(self, folder: RunFolder, summary: Summary) -> Summary:
+    def conclude(
+        self, folder: RunFolder, summary: Summary, trials: Collection[str] | None = None
+    ) -> Summary:
         """Scores the best policy, and writes its settings as a preset.
 
         Where the environment lets none be scored, the one with the best record stays.
@@ -115,7 +117,7 @@ class RLTask(Task):
         from rltune.policies.outcome import check_any_score, with_best
 
         spec = self.spec
-        candidates = folder.checkpoints()[:CANDIDATES]
+        candidates = folder.checkpoints(trials)[:CANDIDATES]
         if not candidates:
             raise NothingUsable("no trial left a policy behind")
         played = evaluation.selection_seeds(spec.seed, spec.evaluation.selection_episodes)

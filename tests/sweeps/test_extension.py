@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,62 +9,16 @@ from typing import Any
 
 import functions
 import pytest
-import warm
-from conftest import ROOT, environment
+from conftest import ROOT
+from sweeps.killed import start, told
 
 from rltune.errors import BadInput
 from rltune.request.functions import function_spec
 from rltune.request.trust import adopt
 from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
-from rltune.spec import JobSpec, RunSpec
+from rltune.spec import JobSpec
 from rltune.sweeps.extension import EARLIER_SUMMARY, extended, reopen
-
-
-def work(spec: RunSpec, changes: dict[str, Any], variables: dict[str, str], die: int) -> None:
-    """Runs a sweep, extends it where there are changes, resumes it otherwise; may be killed."""
-    from rltune.sweeps import runner
-
-    os.environ.update(variables)
-    write, written = state_file.write, 0
-
-    def write_and_die(*args: Any) -> None:
-        nonlocal written
-        write(*args)
-        written += 1
-        if written == die:
-            os._exit(9)
-
-    state_file.write = write_and_die
-    path = Path(spec.storage) / spec.name
-    if not path.exists():
-        runner.run(spec)
-    elif changes:
-        runner.extend(RunFolder.open(path), changes)
-    else:
-        runner.resume(RunFolder.open(path))
-
-
-def start(spec: RunSpec, die: int = 0, **changes: Any) -> RunFolder:
-    """The folder after a process has worked on it."""
-    process = warm.server().Process(target=work, args=(spec, changes, environment(), die))
-    process.start()
-    process.join(90)
-    process.kill()
-    process.join()
-    assert process.exitcode == (9 if die else 0)
-    return RunFolder(Path(spec.storage) / spec.name)
-
-
-def told(folder: RunFolder) -> dict[str, Any]:
-    """What a sweep came to, wall times aside."""
-    saved = state_file.read(folder.path)
-    assert saved is not None
-    reports = {
-        name: [(row.env_steps, row.measured, dict(row.settings)) for row in folder.reports(name)]
-        for name in folder.trials()
-    }
-    return {"decisions": folder.decisions(), "reports": reports, "parts": saved["parts"]}
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def test_schedules_take_turns_and_share_their_seeds(folder: RunFolder) -> None:
     job = job_in(folder)
     assert isinstance(job, ScheduleReplay)
     assert [job.arm(index) for index in range(COUNT)] == [*ARMS] * (COUNT // 3)
-    starts = [job.starting_point(index) for index in range(COUNT)]
+    starts = [job.next_start(index).config for index in range(COUNT)]
     seeds = [start["seed"] for start in starts]
     assert [seeds[index] for index in range(0, COUNT, 3)] == [*dict.fromkeys(seeds)]
     assert len(set(seeds)) == COUNT // 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rltune import schedulers
 from rltune.callbacks.base import Callbacks
@@ -12,6 +12,7 @@ from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import Summary
 from rltune.schedulers.base import Scheduler, SchedulerContext
 from rltune.searchers.history import History
+from rltune.searchers.seeds import Start
 from rltune.spec import JobSpec, RunSpec
 from rltune.tasks import task_of
 
@@ -36,8 +37,21 @@ class Job(ABC):
         self.history = History(spec.former)
 
     @abstractmethod
-    def starting_point(self, index: int) -> dict[str, Any]:
-        """Settings and training seed of trial number ``index``. Called once for each, in order."""
+    def next_start(self, index: int) -> Start | None:
+        """The next trial; None where none is due now.
+
+        Args:
+            index: how many trials were started.
+        """
+
+    def is_over(self, index: int) -> bool:
+        """Whether no trial is left to start, once those that run have ended."""
+        return index >= self.spec.budget.trials
+
+    @property
+    def reached_target(self) -> bool:
+        """Whether trials came to the target together; a trial that does alone is told otherwise."""
+        return False
 
     def pauses(self) -> Sequence[int]:
         """Environment steps of a trial at whose first report, or later, it may be paused."""

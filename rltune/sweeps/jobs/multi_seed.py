@@ -19,6 +19,7 @@ from rltune.policies.evaluation import Candidate, Chosen
 from rltune.policies.outcome import check_any_score, with_best
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import SeedOutcome, SeedStatistics, Summary
+from rltune.searchers.seeds import Start
 from rltune.spec import FIRST_FRESH_SEED, RunSpec
 from rltune.statistics import interval, iqm
 from rltune.sweeps.jobs.base import Job
@@ -29,6 +30,12 @@ class MultiSeed(Job):
 
     first_wins = False
     keeps_every_policy = True
+
+    def next_start(self, index: int) -> Start | None:
+        """The trial that trains on the next seed."""
+        if self.is_over(index):
+            return None
+        return Start(index, self.starting_point(index))
 
     def starting_point(self, index: int) -> dict[str, Any]:
         """The preset's settings, on a seed that no sweep draws."""

@@ -1,0 +1,60 @@
+"""A real sweep whose settings are judged on several seeds."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import functions
+import pytest
+from rich.console import Console
+from sweeps.killed import start, told
+
+from rltune.cli.outcome import outcome
+from rltune.request.functions import function_spec
+
+SEEDS, SETTINGS = 3, 5
+
+
+@pytest.mark.slow
+def test_a_race_over_seeds_is_written_down_and_continues_after_a_kill(
+    tmp_path: Path, cluster_address: str
+) -> None:
+    budget = {"scheduler": "fifo", "searcher": "random", "trials": SETTINGS, "steps": 4}
+    spec = function_spec(
+        functions.gambles,
+        {"lr": {"log": [1e-5, 1e-2], "default": 1e-3}},
+        metric="height",
+        seeds_per_trial=SEEDS,
+        concurrent=1,
+        address=cluster_address,
+        **budget,
+        storage=tmp_path / "whole",
+        name="a",
+        seed=3,
+    )
+    folder = start(spec)
+    summary = folder.summary
+    assert summary is not None
+    assert summary.best is not None
+    assert summary.settings is not None
+    assert len(summary.settings) == SETTINGS
+    assert SETTINGS < len(summary.trials) <= SEEDS * SETTINGS
+    assert sorted(name for one in summary.settings for name in one.trials) == folder.trials()
+    last = {name: folder.reports(name)[-1].measured["height"] for name in folder.trials()}
+    for one in summary.settings:
+        assert one.scores == [last[name] for name in one.trials]
+        assert one.judged == pytest.approx(sum(last[name] for name in one.trials) / len(one.trials))
+        settings = {folder.reports(name)[0].settings["lr"] for name in one.trials}
+        assert settings == {one.config["lr"]}
+    full = [one for one in summary.settings if len(one.trials) == SEEDS]
+    best = max(full, key=lambda one: one.judged or 0.0)
+    assert summary.best.trial in best.trials
+    assert summary.best.config["lr"] == best.config["lr"]
+    screen = io.StringIO()
+    Console(file=screen, width=200).print(outcome(spec, folder.job, summary))
+    assert ", ".join(best.trials) in screen.getvalue()
+    killed = replace(spec, storage=str(tmp_path / "killed"))
+    start(killed, die=9)
+    assert told(start(killed)) == told(folder)
