@@ -2,7 +2,8 @@
 
 Each member of a population gains return by how near its settings are to an optimum that moves. All
 sides share the first settings, the noise and the rule of who copies whom; only the exploration
-differs. Prints the table of docs/tuning.md and draws docs/pb2.png:
+differs. Prints a table of docs/tuning.md and draws docs/pb2.png; with ``--bounds``, prints the
+other one instead: how many proposed values lie on a bound of the space, and what comes of it.
 
     pip install -e '.[bench]' && python scripts/bench_pb2.py
 """
@@ -33,6 +34,8 @@ INTERVALS = 30
 STEPS = 1_000
 #: Width of the bump on the unit cube, and deviation of a reported return; the top of it is 1.
 WIDTH, NOISE = 0.2, 0.1
+#: Positions that count as being on a bound: those that close to it.
+ON_BOUND, NEAR_BOUND = 1e-6, 0.01
 #: What an option that is not the best one leaves of the gain.
 WRONG_OPTION = 0.2
 QUANTILE = 0.25
@@ -45,23 +48,39 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "advantage": {"choice": ["mean", "gae", "vtrace"]},
     },
 }
+#: The settings of the table of bounds.
+NUMBERS: dict[str, dict[str, Any]] = {
+    str(count): {f"x{index}": {"uniform": [0.0, 1.0]} for index in range(count)}
+    for count in (2, 4, 8)
+}
+
+#: Best position of a number by its index, while the run goes from 0 to 1. Drifting, it moves across
+#: 60 % of the scale, every other number downwards; on a bound, every other one is.
+OPTIMA: dict[str, Callable[[int, float], float]] = {
+    "drifting": lambda index, run: 0.2 + 0.6 * run if index % 2 else 0.8 - 0.6 * run,
+    "still": lambda index, run: 0.3 + 0.4 * (0.618 * index % 1.0),
+    "on a bound": lambda index, run: 0.5 if index % 2 else float(index // 2 % 2),
+}
 
 
-def gain(space: Space, values: Mapping[str, Any], interval: int) -> float:
+def gain(
+    space: Space, values: Mapping[str, Any], interval: int, optimum: str = "drifting"
+) -> float:
     """Gain in return over an interval: a bump on each number's own scale.
 
-    Numbers drift across 60 % of their scale, every other one downwards; the best option of a
-    choice is another one from half-way on.
+    The bump is wider the more numbers there are, so that random settings gain about as much. The
+    best option of a choice is another one from half-way on.
     """
     progress = interval / (INTERVALS - 1)
+    width = WIDTH * max(1.0, len(space) / 2) ** 0.5
     gained = 1.0
     for index, (name, parameter) in enumerate(space.items()):
         if isinstance(parameter, Choice):
             best = parameter.options[1 if progress < 0.5 else 2]
             gained *= 1.0 if values[name] == best else WRONG_OPTION
             continue
-        optimum = 0.2 + 0.6 * progress if index % 2 else 0.8 - 0.6 * progress
-        gained *= float(np.exp(-0.5 * ((parameter.to_unit(values[name]) - optimum) / WIDTH) ** 2))
+        off = parameter.to_unit(values[name]) - OPTIMA[optimum](index, progress)
+        gained *= float(np.exp(-0.5 * (off / width) ** 2))
     return gained
 
 
@@ -129,10 +148,25 @@ class Task:
     members: int
     side: str
     seed: int
+    optimum: str = "drifting"
+    noise: float = NOISE
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a population.
+
+    Attributes:
+        curve: the best member's true return at the end of each interval.
+        units: position of every number that was proposed.
+    """
+
+    curve: list[float]
+    units: list[float]
 
 
 @dataclass
-class RLTrainable:
+class Member:
     """A member of the table's population; `reported` is its return as a scheduler sees it."""
 
     name: str
@@ -141,29 +175,37 @@ class RLTrainable:
     reported: float = 0.0
 
 
-def run(task: Task) -> list[float]:
-    """Returns the best member's true return at the end of each interval."""
+def run(task: Task) -> Outcome:
+    """Runs a population on its table."""
     warnings.simplefilter("ignore")  # Ray's process fits without noise, and says so
-    space = Space({name: parse_parameter(name, b) for name, b in SETTINGS[task.setting].items()})
+    bodies = {**SETTINGS, **NUMBERS}[task.setting]
+    space = Space({name: parse_parameter(name, body) for name, body in bodies.items()})
     build = SIDES[task.side]
     explorer = build(space, task.seed) if build else None
     rng = np.random.default_rng(task.seed)  # the same draws on every side
-    members = [RLTrainable(f"m{n}", space.sample(rng)) for n in range(task.members)]
-    curve = []
+    members = [Member(f"m{n}", space.sample(rng)) for n in range(task.members)]
+    numbers = [name for name, parameter in space.items() if not isinstance(parameter, Choice)]
+    outcome = Outcome([], [])
     for interval in range(INTERVALS):
-        noise = NOISE * rng.standard_normal(len(members))
+        noise = task.noise * rng.standard_normal(len(members))
         for member, error in zip(members, noise, strict=True):
-            member.gained += gain(space, member.values, interval)
+            member.gained += gain(space, member.values, interval, task.optimum)
             member.reported = member.gained + error
-        curve.append(max(member.gained for member in members))
+        outcome.curve.append(max(member.gained for member in members))
         draws = rng.random(len(members))
         if explorer:
-            exploit(explorer, members, (interval + 1) * STEPS, draws)
-    return curve
+            for proposed in exploit(explorer, members, (interval + 1) * STEPS, draws):
+                outcome.units.extend(space[name].to_unit(proposed[name]) for name in numbers)
+    return outcome
 
 
-def exploit(explorer: Explorer, members: list[RLTrainable], now: int, draws: np.ndarray) -> None:
-    """Lets the lowest quarter copy returns of the highest quarter, and explore from there."""
+def exploit(
+    explorer: Explorer, members: list[Member], now: int, draws: np.ndarray
+) -> list[Mapping[str, Any]]:
+    """Lets the lowest quarter copy returns of the highest quarter, and explore from there.
+
+    Returns what they go on with.
+    """
     for member in members:
         explorer.observe(member.name, now, member.reported, member.values)
     ranked = sorted(members, key=lambda member: member.reported)
@@ -172,17 +214,18 @@ def exploit(explorer: Explorer, members: list[RLTrainable], now: int, draws: np.
         donor = ranked[-1 - int(draw * moved)]
         member.values = explorer.explore(member.name, now, donor.reported, donor.values)
         member.gained, member.reported = donor.gained, donor.reported
+    return [member.values for member in ranked[:moved]]
 
 
-TensorBoardWriter = dict[tuple[str, int, str], np.ndarray]
+Curves = dict[tuple[str, int, str], np.ndarray]
 
 
-def measure(seeds: int, processes: int) -> TensorBoardWriter:
+def measure(seeds: int, processes: int) -> Curves:
     """Returns curves by setting, members and side, each of shape ``(seeds, INTERVALS)``."""
     keys = list(product(SETTINGS, (4, 8), SIDES))
     tasks = [Task(*key, seed) for key in keys for seed in range(seeds)]
     with ProcessPoolExecutor(processes) as pool:
-        curves = np.array(list(pool.map(run, tasks)))
+        curves = np.array([outcome.curve for outcome in pool.map(run, tasks)])
     return dict(zip(keys, curves.reshape(len(keys), seeds, INTERVALS), strict=True))
 
 
@@ -194,7 +237,7 @@ def interval_of_mean(values: np.ndarray) -> str:
     return f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
 
 
-def table(curves: TensorBoardWriter) -> str:
+def table(curves: Curves) -> str:
     """Formats in Markdown the best return at the end, and the lead of rltune's PB2 by seed."""
     lines = [
         "| setting | members | side | best return at the end | rltune PB2 has more by |",
@@ -208,7 +251,37 @@ def table(curves: TensorBoardWriter) -> str:
     return "\n".join(lines)
 
 
-def plot(curves: TensorBoardWriter, file: Path) -> None:
+def bounds(seeds: int, processes: int) -> str:
+    """Formats in Markdown, for each optimum, the shares of values on a bound and the best return.
+
+    A line is the mean over 4 and 8 members and two sizes of noise.
+    """
+    lines = [
+        "| optimum | numbers | side | on a bound | within 1 % | best return at the end "
+        "| rltune PB2 has more by |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    ours = np.zeros(seeds)
+    populations = list(product((4, 8), (NOISE, 5 * NOISE)))
+    with ProcessPoolExecutor(processes) as pool:
+        for optimum, setting, side in product(OPTIMA, NUMBERS, ("rltune PB2", "rltune PBT")):
+            tasks = [
+                Task(setting, members, side, seed, optimum, noise)
+                for seed in range(seeds)
+                for members, noise in populations
+            ]
+            outcomes = list(pool.map(run, tasks))
+            edges = np.array([min(u, 1.0 - u) for one in outcomes for u in one.units])
+            shares = [f"{np.mean(edges <= near):.0%}" for near in (ON_BOUND, NEAR_BOUND)]
+            ends = np.array([one.curve[-1] for one in outcomes]).reshape(seeds, -1).mean(axis=1)
+            ours = ends if side == "rltune PB2" else ours
+            more = "" if side == "rltune PB2" else interval_of_mean(ours - ends)
+            cells = [optimum, setting, side, *shares, interval_of_mean(ends), more]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def plot(curves: Curves, file: Path) -> None:
     """Plots the mean best return of each side over the intervals, with its 95 % band."""
     figure = Figure(figsize=(10, 5.5), layout="constrained")
     axes = figure.subplots(2, len(SETTINGS), sharex=True, sharey=True)
@@ -235,7 +308,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--plot", type=Path, default=Path("docs/pb2.png"))
+    parser.add_argument("--bounds", action="store_true", help="print the table of bounds instead")
     options = parser.parse_args()
+    if options.bounds:
+        print(bounds(options.seeds, options.processes))
+        return
     curves = measure(options.seeds, options.processes)
     print(table(curves))
     plot(curves, options.plot)

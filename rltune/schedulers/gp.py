@@ -59,43 +59,24 @@ class GaussianProcess:
             last ones.
         targets: shape ``(n,)``, of about unit variance.
         categories: how many columns are categories.
-        hyperparameters: fitted by maximum a posteriori where None is given.
     """
 
-    def __init__(
-        self,
-        inputs: Array,
-        targets: Array,
-        categories: int = 0,
-        hyperparameters: Array | None = None,
-    ) -> None:
+    def __init__(self, inputs: Array, targets: Array, categories: int = 0) -> None:
         self.inputs = inputs
         self.targets = targets
         self.categories = categories
-        self.hyperparameters = self._fit() if hyperparameters is None else hyperparameters
+        self.hyperparameters = self._fit()
         noise = np.exp(self.hyperparameters[1]) + JITTER
         covariance = self._covariance(self._distances(inputs, inputs))
         self._factor = cho_factor(covariance + noise * np.eye(len(inputs)), lower=True)
         self._weights = cho_solve(self._factor, targets)
 
-    def with_pending(self, inputs: Array) -> GaussianProcess:
-        """The process after points under way have given what it expects of them.
-
-        Its mean is the same, its deviation near those points is not (Desautels et al. 2014).
-        """
-        return GaussianProcess(
-            np.vstack([self.inputs, inputs]),
-            np.concatenate([self.targets, self.predict(inputs)[0]]),
-            self.categories,
-            self.hyperparameters,
-        )
-
-    def predict(self, inputs: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation, without the noise, each of shape ``(len(inputs),)``."""
+    def posterior(self, inputs: Array) -> tuple[Array, Array]:
+        """Mean and covariance, without the noise: shapes ``(n,)`` and ``(n, n)`` for n inputs."""
         cross = self._covariance(self._distances(inputs, self.inputs))
         reduced = solve_triangular(self._factor[0], cross.T, lower=True)
-        variance = np.exp(self.hyperparameters[0]) - (reduced**2).sum(axis=0)
-        return cross @ self._weights, np.sqrt(np.maximum(variance, 1e-12))
+        prior = self._covariance(self._distances(inputs, inputs))
+        return cross @ self._weights, prior - reduced.T @ reduced
 
     def _distances(self, left: Array, right: Array) -> Array:
         """Shape ``(d, len(left), len(right))``."""

@@ -18,10 +18,10 @@ from rltune.space import Choice, Space
 
 #: Intervals that the process is fitted on: the latest; older ones have little to say.
 MEMORY = 200
-#: Points of the cube that the acquisition is tried at, and the best of them it climbs from.
-CANDIDATES, CLIMBS = 512, 3
-#: Deviation of the candidates about the donor, on the unit cube.
-NEAR = 0.1
+#: How far the trust region reaches on the unit cube, and at most which share of the way to a face.
+RADIUS, APPROACH = 0.2, 0.75
+#: Points of the trust region that are compared.
+CANDIDATES = 256
 #: Columns of a point before the settings: when an interval starts, and from which return.
 CONTEXT = 2
 
@@ -32,9 +32,15 @@ class Pb2Explorer:
     The process predicts the gain per environment step of an interval from when it starts, from
     which return, and the settings: numbers by their position on the unit cube, so that each is
     modelled on the scale it is searched on, choices as categories (PB2-Mix). The options of a
-    choice are arms of a time-varying bandit (PB2-Mult), which draws them for every candidate; the
-    candidate of the highest upper confidence bound is proposed, in the light of what other members
-    are trying already.
+    choice are arms of a time-varying bandit (PB2-Mult), which draws them for every candidate.
+
+    Candidates lie in a trust region around the donor's settings (Wan et al. 2022, BG-PBT), and the
+    best one in a draw from the process is proposed (Thompson sampling in a trust region: Eriksson
+    et al. 2019, TuRBO). PB2's own rule, the highest upper confidence bound anywhere, finds the
+    corners of the space: they are furthest from all that was tried, so that with few noisy
+    intervals most of its values lay on a bound. From within the region a bound is reached in
+    several steps, each copied because it did well. Draws differ, so that members who explore at
+    the same time try different settings. The figures are in docs/tuning.md.
 
     Args:
         space: the settings that an exploit may change.
@@ -48,12 +54,9 @@ class Pb2Explorer:
         #: Where a member's present interval began: env_steps and return.
         self._starts: dict[str, tuple[float, float]] = {}
         self._rows: list[Interval] = []
-        #: Points of exploits that no report has answered yet, by member.
-        self._pending: dict[str, list[float]] = {}
 
     def observe(self, member: str, env_steps: int, score: float, values: Mapping[str, Any]) -> None:
         """The end of a member's interval; one that begins or ends without a return is ignored."""
-        self._pending.pop(member, None)
         start = self._starts.pop(member, None)
         if not math.isfinite(score):
             return
@@ -67,7 +70,7 @@ class Pb2Explorer:
     def explore(
         self, member: str, env_steps: int, score: float, donor: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """The settings of the highest upper confidence bound; a PBT step while there is no data.
+        """The settings of the largest gain in a draw; a PBT step while there is no data.
 
         The member's next gain counts from the donor's return, which comes with the weights.
         """
@@ -78,7 +81,6 @@ class Pb2Explorer:
         self._starts.pop(member, None)
         if math.isfinite(score):
             self._starts[member] = (float(env_steps), float(score))
-            self._pending[member] = self._encode(env_steps, score, values)
         return values
 
     def proposals(
@@ -87,9 +89,10 @@ class Pb2Explorer:
         """Changed settings that keep the constraints, best first."""
         # Matrices this small are several times slower on threads, whose cores trials are using.
         with threadpool_limits(1, user_api="blas"):
-            model = GainModel(self._rows, list(self._pending.values()), len(self.choices))
-            ranked = self._ranked(model, env_steps, score, donor)
-        for point in ranked:
+            model = GainModel(self._rows, len(self.choices))
+            points = self._candidates(model.rewards, env_steps, score, donor)
+            gains = model.draw(points, self.rng)
+        for point in points[np.argsort(-gains, kind="stable")]:
             proposal = self._decode(point)
             if self.space.changes(donor, proposal) and not self.space.broken({**donor, **proposal}):
                 yield proposal
@@ -100,7 +103,6 @@ class Pb2Explorer:
             "rng": self.rng.bit_generator.state,
             "starts": {member: list(start) for member, start in self._starts.items()},
             "rows": [list(row) for row in self._rows],
-            "pending": {member: list(point) for member, point in self._pending.items()},
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -108,7 +110,6 @@ class Pb2Explorer:
         self.rng.bit_generator.state = state["rng"]
         self._starts = {m: (steps, score) for m, (steps, score) in state["starts"].items()}
         self._rows = [(list(point), steps, gain) for point, steps, gain in state["rows"]]
-        self._pending = {member: list(point) for member, point in state["pending"].items()}
 
     def _is_known(self, values: Mapping[str, Any]) -> bool:
         return all(name in values for name in self.space) and all(
@@ -131,36 +132,33 @@ class Pb2Explorer:
         }
         return {name: values[name] for name in self.space}
 
-    def _ranked(
-        self, model: GainModel, env_steps: int, score: float, donor: Mapping[str, Any]
-    ) -> Array:
-        """Candidates by their acquisition, best first."""
-        points = self._candidates(model.rewards, env_steps, score, donor)
-        ordered = slice(CONTEXT, CONTEXT + len(self.ordered))
-        best = points[np.argsort(-model.acquisition(points))[:CLIMBS]]
-        points = np.vstack([*(model.climb(point, ordered) for point in best), points])
-        # What counts is the value a position stands for: a whole number has a few of them.
-        for point in points:
-            point[ordered] = self.ordered.to_unit(self.ordered.from_unit(point[ordered]))
-        best_first: Array = points[np.argsort(-model.acquisition(points), kind="stable")]
-        return best_first
-
     def _candidates(
         self, rewards: Array, env_steps: int, score: float, donor: Mapping[str, Any]
     ) -> Array:
-        """Points all over the cube and about the donor, with options as their bandits draw them."""
-        own = self.ordered.to_unit(donor)
-        near = own + NEAR * self.rng.standard_normal((CANDIDATES // 2, len(own)))
-        anywhere = self.rng.random((CANDIDATES - len(near), len(own)))
-        columns = [
-            np.tile([env_steps, score], (CANDIDATES, 1)),
-            np.vstack([anywhere, near.clip(0, 1)]),
-        ]
-        for column, choice in enumerate(self.choices.values(), start=CONTEXT + len(own)):
+        """Points of the trust region, with options as their bandits draw them."""
+        low, high = self._trust_region(donor)
+        drawn = self.rng.uniform(low, high, (CANDIDATES, len(low)))
+        # What counts is the value a position stands for: a whole number has a few of them.
+        units = [self.ordered.to_unit(self.ordered.from_unit(point)) for point in drawn]
+        columns = [np.tile([env_steps, score], (CANDIDATES, 1)), np.array(units)]
+        for column, choice in enumerate(self.choices.values(), start=CONTEXT + len(low)):
             pulled = [int(point[column]) for point, _, _ in self._rows]
             chances = arm_probabilities(pulled, rewards, len(choice.options))
             columns.append(self.rng.choice(len(chances), (CANDIDATES, 1), p=chances))
         return np.hstack(columns)
+
+    def _trust_region(self, donor: Mapping[str, Any]) -> tuple[Array, Array]:
+        """Lowest and highest position of each number, inside the cube."""
+        own = self.ordered.to_unit(donor)
+        low = own - np.minimum(RADIUS, APPROACH * own)
+        high = own + np.minimum(RADIUS, APPROACH * (1 - own))
+        for column, (name, number) in enumerate(self.ordered.items()):
+            if number.from_unit(low[column]) == number.from_unit(high[column]):
+                # Too small for another one of a few values.
+                value = number.nearest(donor[name])
+                steps = [number.to_unit(other) for other in number.neighbours(value)]
+                low[column], high[column] = min(steps), max(steps)
+        return low, high
 
 
 def build(context: SchedulerContext) -> Population:

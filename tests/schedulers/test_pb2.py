@@ -38,13 +38,13 @@ def _with_history(space: Space, intervals: int = 6, seed: int = 0) -> Pb2Explore
 
 def test_a_decision_takes_one_core(monkeypatch: pytest.MonkeyPatch) -> None:
     """The trials are at work on the others."""
-    seen, acquisition = [], GainModel.acquisition
+    seen, draw = [], GainModel.draw
 
-    def watched(self: GainModel, points: Any) -> Any:
+    def watched(self: GainModel, points: Any, rng: Any) -> Any:
         seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
-        return acquisition(self, points)
+        return draw(self, points, rng)
 
-    monkeypatch.setattr(GainModel, "acquisition", watched)
+    monkeypatch.setattr(GainModel, "draw", watched)
     space = _space(x={"uniform": [0.0, 1.0]})
     _with_history(space).explore("a", 7_000, 1.0, space.sample(np.random.default_rng(0), BESIDE))
     assert seen
@@ -159,18 +159,68 @@ def test_repeated_points_and_constant_gains_are_fitted() -> None:
 
 def _scores(space: Space, seed: int, gain: Any, intervals: int = 15) -> list[Mapping[str, Any]]:
     """What four members run at in the end, whose returns grow by a function of their settings."""
+    return _run(space, seed, gain, intervals)[0]
+
+
+def _run(
+    space: Space, seed: int, gain: Any, intervals: int, noise: float = 0.0
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """What four members run at in the end, and all that was proposed to them."""
     explorer, rng = Pb2Explorer(space, seed), np.random.default_rng(seed)
     members = {name: space.sample(rng) for name in "abcd"}
-    returns = dict.fromkeys(members, 0.0)
+    returns, proposed = dict.fromkeys(members, 0.0), []
     for interval in range(1, intervals + 1):
         for name, values in members.items():
-            returns[name] += gain(values)
+            returns[name] += gain(values) + noise * rng.standard_normal()
             explorer.observe(name, 1000 * interval, returns[name], values)
         ranked = sorted(members, key=returns.__getitem__)
         worst, best = ranked[0], ranked[-1]
         returns[worst] = returns[best]
         members[worst] = explorer.explore(worst, 1000 * interval, returns[best], members[best])
-    return list(members.values())
+        proposed.append(members[worst])
+    return list(members.values()), proposed
+
+
+def _on_bounds(gain: Any) -> float:
+    """The share of values proposed within 1 % of a bound of a cube of four numbers."""
+    space = _space(**{name: {"uniform": [0.0, 1.0]} for name in "wxyz"})
+    proposed = [one for seed in range(5) for one in _run(space, seed, gain, 15, noise=0.3)[1]]
+    units = np.array([list(values.values()) for values in proposed])
+    return float((np.minimum(units, 1 - units) <= 0.01).mean())
+
+
+@pytest.mark.fault(89)
+def test_proposals_do_not_crowd_the_bounds_without_evidence() -> None:
+    """Uniform draws are there in 2 % of all cases."""
+
+    def inside(values: Mapping[str, float]) -> float:
+        return math.exp(-8 * sum((value - 0.4) ** 2 for value in values.values()))
+
+    assert _on_bounds(inside) < 0.05
+    assert _on_bounds(lambda _: 0.5) < 0.05
+
+
+@pytest.mark.fault(89)
+def test_a_bound_is_reached_where_the_best_values_lie_on_it() -> None:
+    space = _space(x={"uniform": [0.0, 1.0]}, y={"uniform": [0.0, 1.0]})
+    ends = [_run(space, seed, lambda values: values["x"], 25)[0] for seed in range(5)]
+    assert np.median([values["x"] for values in itertools.chain(*ends)]) > 0.95
+
+
+@pytest.mark.fault(89)
+def test_proposals_stay_around_the_donor_and_reach_another_value() -> None:
+    space = _space(
+        x={"log": [1e-4, 1e-2]},
+        n={"pow2": [32, 64]},
+        m={"int": [1, 100]},
+        half={"uniform": [0.0, 1.0], "step": 0.5},
+    )
+    explorer, donor = _with_history(space), {"x": 1e-3, "n": 32, "m": 50, "half": 0.5}
+    proposals = list(explorer.proposals(7000, 0.0, donor))
+    assert all(10**-3.4 <= one["x"] <= 10**-2.6 for one in proposals)
+    assert {one["n"] for one in proposals} == {32, 64}
+    assert all(30 <= one["m"] <= 70 for one in proposals)
+    assert {one["half"] for one in proposals} == {0.0, 0.5, 1.0}
 
 
 def test_it_finds_the_better_end_of_a_logarithmic_scale() -> None:
@@ -235,32 +285,33 @@ def test_the_gradient_of_the_fit_is_that_of_its_loss() -> None:
 
 def test_the_process_predicts_unseen_points() -> None:
     process, unseen = _process(80), _process(80, seed=1)
-    mean, deviation = process.predict(unseen.inputs)
+    mean, covariance = process.posterior(unseen.inputs)
     assert np.abs(mean - unseen.targets).mean() < 0.1
-    assert (deviation > 0).all()
+    assert (np.diag(covariance) > 0).all()
 
 
-def test_pending_points_lower_the_deviation_and_keep_the_mean() -> None:
-    process = _process()
-    point = np.array([[2.0, 0.5, 0.5, 0.5, 1.0]])
-    (mean, deviation), (later, lower) = (
-        one.predict(point) for one in (process, process.with_pending(point))
-    )
-    assert later == pytest.approx(mean, abs=1e-3)
-    assert lower < 0.5 * deviation
+def test_draws_of_the_gain_spread_as_the_process_expects() -> None:
+    rng = np.random.default_rng(0)
+    rows = [([1000.0 * n, 0.5, x], 1000.0, x) for n, x in enumerate(rng.random(20))]
+    model = GainModel(rows, categories=0)
+    points = np.array([[20_000.0, 0.5, x] for x in (0.2, 0.2, 0.8)])
+    draws = np.array([model.draw(points, rng) for _ in range(200)])
+    assert (draws[:, 2] > draws[:, 0]).mean() > 0.95, "the larger gain is drawn, nearly always"
+    assert np.ptp(draws[:, 0]) > 0.1, "and not always the same"
+    assert draws[:, 0] == pytest.approx(draws[:, 1], abs=1e-4), "equal points have equal gains"
 
 
 def test_200_observations_are_fitted_well_under_a_second() -> None:
     rng = np.random.default_rng(0)
     rows = [([1000.0 * n, *rng.random(8)], 1000.0, float(rng.normal())) for n in range(200)]
     start = time.process_time()
-    GainModel(rows, [rows[0][0]], categories=0)
+    GainModel(rows, categories=0)
     assert time.process_time() - start < 1.0
 
 
 def test_one_collapsed_return_does_not_dominate_the_fit() -> None:
     rows = [([1000.0, 0.0, x], 1000.0, x) for x in np.linspace(0.0, 1.0, 11)]
-    model = GainModel([*rows, ([1000.0, 0.0, 0.5], 1000.0, -1e9)], [], categories=0)
+    model = GainModel([*rows, ([1000.0, 0.0, 0.5], 1000.0, -1e9)], categories=0)
     assert model.rewards[:11] == pytest.approx(np.linspace(0.0, 1.0, 11), abs=0.1)
 
 
