@@ -12,6 +12,7 @@ from rich.text import Text
 from rltune.cli.console import clock, number, setting
 from rltune.envs import INFOS
 from rltune.runs import commands
+from rltune.runs.bounds import on_bounds
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import (
     BestPolicy,
@@ -85,11 +86,15 @@ def _best(spec: RunSpec, summary: Summary) -> list[RenderableType]:
     settings = Table(box=None, pad_edge=False, show_header=False)
     settings.add_column(style="dim")
     settings.add_column()
+    settings.add_column(style="yellow")
+    bounds = on_bounds(spec, best.config)
     for name in spec.space:
-        settings.add_row(name, setting(best.config.get(name)))
+        mark = f"{bounds[name]} of its range" if name in bounds else ""
+        settings.add_row(name, setting(best.config.get(name)), mark)
     return [
         Text(f"\nBest settings ({best.trial})", style="bold"),
         settings,
+        *_advice(list(bounds)),
         *_race(spec, summary.settings or []),
         Text("\nScore", style="bold"),
         *(_reported(spec, best) if spec.task != RL else _score(spec, summary.evaluation)),
@@ -116,6 +121,19 @@ def _race(spec: RunSpec, settings: Sequence[SettingOutcome]) -> list[RenderableT
 
 def _judged(spec: RunSpec, one: SettingOutcome) -> float:
     return -math.inf if one.judged is None else spec.goal.score(one.judged)
+
+
+def _advice(names: Sequence[str]) -> list[RenderableType]:
+    """What to do about settings on a bound of their range."""
+    if not names:
+        return []
+    ranges = "the range" if len(names) == 1 else "the ranges"
+    return [
+        Text(
+            f"Better values may lie outside: widen {ranges} of {', '.join(names)} with --space",
+            style="yellow",
+        )
+    ]
 
 
 def _reported(spec: RunSpec, best: BestPolicy) -> list[RenderableType]:
