@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,8 +54,8 @@ class Metric:
         return None if value is None else self.score(value)
 
     def reaches(self, value: float | None, target: float | None) -> bool:
-        """Returns whether a value is at least as good as a target."""
-        if value is None or target is None:
+        """Returns whether a value is at least as good as a target; an infinite one is for never."""
+        if value is None or target is None or math.isinf(target):
             return False
         return self.score(value) >= self.score(target)
 

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rltune.runs import checkpoints
+from rltune.runs.records import TrialRecord
 from rltune.simulator.result import Checkpoint
 
 
@@ -29,15 +30,15 @@ class CheckpointStore:
         path = Path(self._place.name) / f"{trial}-{saved.env_steps}"
         if not path.exists():
             path.mkdir()
-            state = {"env_steps": saved.env_steps, "weights": saved.weights}
-            (path / checkpoints.STATE_FILE).write_text(json.dumps(state))
+            TrialRecord(trial_id=trial, env_steps=saved.env_steps).write(path)
+            (path / checkpoints.STATE_FILE).write_text(json.dumps(saved.weights))
             checkpoints.seal(path, self._algo)
         return path
 
     @staticmethod
     def weights(path: Path) -> Any:
         """The weights in a checkpoint."""
-        return json.loads((path / checkpoints.STATE_FILE).read_text())["weights"]
+        return json.loads((path / checkpoints.STATE_FILE).read_text())
 
     def close(self) -> None:
         """Removes all of them."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -185,22 +184,22 @@ def _by_number(name: str, clock: int, config: Mapping[str, Any]) -> float:
 
 @pytest.mark.parametrize("slots", [1, 2, 5])
 @pytest.mark.parametrize("members", [1, 2, 4, 9, 12, 40])
-def test_it_never_waits_for_ever(members: int, slots: int, tmp_path: Path) -> None:
+def test_it_never_waits_for_ever(members: int, slots: int) -> None:
     """Fewer trials than a bracket, some that fail for good, some without a score."""
 
     def gain(name: str, clock: int, config: Mapping[str, Any]) -> float:
         return math.nan if name.endswith("7") and clock == 500 else _by_number(name, clock, config)
 
-    table = Table(tmp_path, gain, "hyperband", members=members, slots=slots, steps=9_000)
+    table = Table(gain, "hyperband", members=members, slots=slots, steps=9_000)
     failed, before = 0, -1
-    while (now := len(table.history)) > before:
+    while (now := len(table.clocks)) > before:
         before = now
         table.run(3)
-        running = [trial for trial in table.trials if trial.status == "RUNNING"]
+        running = table.running
         if running and failed < members // 3:
-            table._end(running[0], None)
+            table.lose(running[0])
             failed += 1
-    assert all(trial.ended for trial in table.trials)
+    assert all(trial.is_over for trial in table.trials.values())
     assert max(table.clock.values()) == 9_000 or failed == members
 
 

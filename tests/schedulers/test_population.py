@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from schedulers.table import INTERVAL, Table
 from rltune.catalog.algorithms import algorithm
 from rltune.engine.episodes import REWARD
 from rltune.request.resolve import make_spec
+from rltune.runs.checkpoints import STATE_FILE
 from rltune.schedulers import SCHEDULERS, row
 from rltune.schedulers import build as build_scheduler
 from rltune.schedulers.base import TIME, Action, SchedulerContext
@@ -29,170 +29,158 @@ def by_number(name: str, clock: int, config: Mapping[str, Any]) -> float:
 
 @pytest.mark.parametrize(("scheduler", "synchronous"), MODES)
 def test_every_exploit_stays_in_the_space_and_keeps_the_members_own_settings(
-    scheduler: str, synchronous: bool, tmp_path: Path
+    scheduler: str, synchronous: bool
 ) -> None:
-    table = Table(
-        tmp_path, by_number, scheduler, steps=12_000, population={"synchronous": synchronous}
-    )
-    seeds = {trial.trial_id: trial.config["seed"] for trial in table.trials}
+    table = Table(by_number, scheduler, steps=12_000, population={"synchronous": synchronous})
+    seeds = {trial.id: trial.config["seed"] for trial in table.trials.values()}
     table.run()
-    assert len(table.told) >= 8
-    for decision in table.told:
+    assert len(table.decisions) >= 8
+    for decision in table.decisions:
         assert decision.kind == "exploit"
         assert decision.trial != decision.donor
         assert decision.requested.keys() == table.spec.space.keys()
         assert table.spec.space.contains({**table.spec.settings, **decision.requested})
-    for trial in table.trials:
-        assert trial.config["seed"] == seeds[trial.trial_id], "a clone keeps its own randomness"
-        assert table.clock[trial.trial_id] == 12_000, "and its own clock"
+    for trial in table.trials.values():
+        assert trial.config["seed"] == seeds[trial.id], "a clone keeps its own randomness"
+        assert table.clock[trial.id] == 12_000, "and its own clock"
 
 
 @pytest.mark.parametrize("scheduler", POPULATIONS)
-def test_the_first_exploit_changes_the_settings(scheduler: str, tmp_path: Path) -> None:
-    table = Table(tmp_path, by_number, scheduler)
-    while not table.told:
+def test_the_first_exploit_changes_the_settings(scheduler: str) -> None:
+    table = Table(by_number, scheduler)
+    while not table.decisions:
         table.run(1)
-    first = table.told[0]
-    donor = next(trial for trial in table.trials if trial.trial_id == first.donor)
+    first = table.decisions[0]
+    donor = table.trials[first.donor or ""]
     mutable = algorithm("ppo").mutable(table.spec.space)
     assert any(first.requested[name] != donor.config[name] for name in mutable)
 
 
 @pytest.mark.parametrize("scheduler", POPULATIONS)
-def test_structural_settings_move_with_the_weights(scheduler: str, tmp_path: Path) -> None:
+def test_structural_settings_move_with_the_weights(scheduler: str) -> None:
     space = {"fcnet_activation": {"choice": ["relu", "tanh"]}, "lr": {"log": [1e-4, 1e-2]}}
-    table = Table(tmp_path, by_number, scheduler, space=space)
-    for n, trial in enumerate(table.trials):
+    table = Table(by_number, scheduler, space=space)
+    for n, trial in enumerate(table.trials.values()):
         trial.config["fcnet_activation"] = "tanh" if n == 3 else "relu"
     table.run()
-    assert table.told
-    for decision in table.told:
+    assert table.decisions
+    for decision in table.decisions:
         if decision.donor == "t03":
             assert decision.requested["fcnet_activation"] == "tanh"
 
 
 @pytest.mark.parametrize("slots", [1, 2, 3])
-def test_no_member_falls_behind_while_it_waits(slots: int, tmp_path: Path) -> None:
-    table = Table(tmp_path, by_number, members=7, slots=slots, steps=12_000).run()
-    for live, waiting in table.history:
+def test_no_member_falls_behind_while_it_waits(slots: int) -> None:
+    table = Table(by_number, members=7, slots=slots, steps=12_000).run()
+    for live, waiting in table.clocks:
         assert all(max(live.values()) - clock <= INTERVAL for clock in waiting.values())
     assert set(table.clock.values()) == {12_000}
 
 
-def test_members_are_compared_at_the_same_age(tmp_path: Path) -> None:
+def test_members_are_compared_at_the_same_age() -> None:
     """One slot: the member that has just trained has the highest return, and must not win by it."""
-    table = Table(tmp_path, by_number, slots=1, steps=4_000).run()
-    assert [d.trial for d in table.told if d.env_steps == INTERVAL] == ["t00"]
+    table = Table(by_number, slots=1, steps=4_000).run()
+    assert [d.trial for d in table.decisions if d.env_steps == INTERVAL] == ["t00"]
 
 
-def test_equally_fast_members_exploit_without_waiting(tmp_path: Path) -> None:
+def test_equally_fast_members_exploit_without_waiting() -> None:
     """A slot each: the member that reports first at an age is compared at the age before."""
-    table = Table(tmp_path, by_number, slots=4, steps=10_000).run()
-    assert {decision.trial for decision in table.told} >= {"t00"}
-    assert len(table.told) >= 4
+    table = Table(by_number, slots=4, steps=10_000).run()
+    assert {decision.trial for decision in table.decisions} >= {"t00"}
+    assert len(table.decisions) >= 4
 
 
-def test_one_of_several_equally_bad_members_is_replaced(tmp_path: Path) -> None:
+def test_one_of_several_equally_bad_members_is_replaced() -> None:
     """Sparse rewards: three members have found nothing yet."""
 
     def gain(name: str, clock: int, config: Mapping[str, Any]) -> float:
         return 1.0 if name == "t01" else 0.0
 
-    table = Table(tmp_path, gain, population={"synchronous": True}).run()
-    first = [decision for decision in table.told if decision.env_steps == INTERVAL]
+    table = Table(gain, population={"synchronous": True}).run()
+    first = [decision for decision in table.decisions if decision.env_steps == INTERVAL]
     assert [(decision.trial, decision.donor) for decision in first] == [("t03", "t01")]
 
 
-def test_synchronous_members_decide_together(tmp_path: Path) -> None:
-    table = Table(tmp_path, by_number, steps=8_000, population={"synchronous": True}).run()
-    for clocks, _ in table.history:
+def test_synchronous_members_decide_together() -> None:
+    table = Table(by_number, steps=8_000, population={"synchronous": True}).run()
+    for clocks, _ in table.clocks:
         assert max(clocks.values()) - min(clocks.values()) <= INTERVAL
-    steps = [decision.env_steps for decision in table.told]
+    steps = [decision.env_steps for decision in table.decisions]
     assert steps == sorted(steps)
 
 
-def test_burn_in_margin_and_quantile_take_effect(tmp_path: Path) -> None:
-    late = Table(tmp_path, by_number, steps=8_000, population={"burn_in": 4_000}).run()
-    assert min(decision.env_steps for decision in late.told) == 4_000
-    (tmp_path / "strict").mkdir()
-    strict = Table(tmp_path / "strict", by_number, population={"margin": 1e6}).run()
-    assert strict.told == []
-    (tmp_path / "half").mkdir()
-    half = Table(tmp_path / "half", by_number, population={"quantile": 0.5, "synchronous": True})
+def test_burn_in_margin_and_quantile_take_effect() -> None:
+    late = Table(by_number, steps=8_000, population={"burn_in": 4_000}).run()
+    assert min(decision.env_steps for decision in late.decisions) == 4_000
+    strict = Table(by_number, population={"margin": 1e6}).run()
+    assert strict.decisions == []
+    half = Table(by_number, population={"quantile": 0.5, "synchronous": True})
     half.run()
-    assert {d.trial for d in half.told if d.env_steps == INTERVAL} == {"t00", "t01"}
+    assert {d.trial for d in half.decisions if d.env_steps == INTERVAL} == {"t00", "t01"}
 
 
 @pytest.mark.fault(33)
 @pytest.mark.parametrize("members", [1, 2, 3])
 @pytest.mark.parametrize("synchronous", [False, True])
-def test_ties_and_tiny_populations_are_handled(
-    members: int, synchronous: bool, tmp_path: Path
-) -> None:
+def test_ties_and_tiny_populations_are_handled(members: int, synchronous: bool) -> None:
     options = {"synchronous": synchronous}
-    tied = Table(tmp_path, lambda *_: 1.0, members=members, population=options).run()
-    assert tied.told == []
-    (tmp_path / "b").mkdir()
-    table = Table(tmp_path / "b", by_number, members=members, population=options).run()
-    assert all(decision.trial != decision.donor for decision in table.told)
-    assert bool(table.told) == (members > 1)
+    tied = Table(lambda *_: 1.0, members=members, population=options).run()
+    assert tied.decisions == []
+    table = Table(by_number, members=members, population=options).run()
+    assert all(decision.trial != decision.donor for decision in table.decisions)
+    assert bool(table.decisions) == (members > 1)
     assert set(table.clock.values()) == {6_000}
 
 
 @pytest.mark.parametrize("synchronous", [False, True])
-def test_a_diverged_member_is_overwritten_at_once(synchronous: bool, tmp_path: Path) -> None:
+def test_a_diverged_member_is_overwritten_at_once(synchronous: bool) -> None:
     def gain(name: str, clock: int, config: Mapping[str, Any]) -> float:
         return math.nan if name == "t02" and clock == 1_500 else 1.0 + int(name[1:])
 
-    table = Table(tmp_path, gain, steps=8_000, population={"synchronous": synchronous}).run()
-    rescue = next(decision for decision in table.told if decision.trial == "t02")
+    table = Table(gain, steps=8_000, population={"synchronous": synchronous}).run()
+    rescue = next(decision for decision in table.decisions if decision.trial == "t02")
     assert rescue.env_steps == 1_500
-    assert math.isfinite(table.level["t02"])
+    assert math.isfinite(table.trials["t02"].weights)
     assert set(table.clock.values()) == {8_000}
-    assert all(d.donor != "t02" for d in table.told if d.env_steps == 1_500)
+    assert all(d.donor != "t02" for d in table.decisions if d.env_steps == 1_500)
 
 
 @pytest.mark.fault(30)
 @pytest.mark.parametrize("synchronous", [False, True])
-def test_a_population_whose_members_all_diverged_ends(synchronous: bool, tmp_path: Path) -> None:
+def test_a_population_whose_members_all_diverged_ends(synchronous: bool) -> None:
     table = Table(
-        tmp_path,
         lambda name, clock, config: math.nan if clock >= 1_500 + 250 * int(name[1:]) else 1.0,
         population={"synchronous": synchronous, "margin": 1e9},
     ).run()
-    assert all(trial.status == "TERMINATED" for trial in table.trials)
+    assert all(trial.status == "stopped" for trial in table.trials.values())
     assert max(table.clock.values()) < 6_000
 
 
 @pytest.mark.fault(32)
-def test_a_damaged_donor_gives_way_to_the_next_best(tmp_path: Path) -> None:
-    table = Table(tmp_path, by_number, population={"synchronous": True})
-    while len({trial.status for trial in table.trials} - {"PAUSED"}):
+def test_a_damaged_donor_gives_way_to_the_next_best() -> None:
+    table = Table(by_number, population={"synchronous": True})
+    while len({trial.status for trial in table.trials.values()} - {"paused"}):
         table.run(1)
         if all(clock == INTERVAL for clock in table.clock.values()):
             break
-    (tmp_path / "t03" / "weights").write_text("0")
+    (table.checkpoint_of("t03") / STATE_FILE).write_text("0")
     table.run(1)
-    assert [(d.trial, d.donor) for d in table.told[:1]] == [("t00", "t02")]
-    assert any("t03 is no donor" in text for text in table.noticed)
+    assert [(d.trial, d.donor) for d in table.decisions[:1]] == [("t00", "t02")]
+    assert any("t03 is no donor" in text for text in table.notices)
 
 
 @pytest.mark.parametrize(("scheduler", "synchronous"), MODES)
-def test_a_restored_state_continues_without_a_difference(
-    scheduler: str, synchronous: bool, tmp_path: Path
-) -> None:
+def test_a_restored_state_continues_without_a_difference(scheduler: str, synchronous: bool) -> None:
     """Through JSON, in the middle of a sweep: the same decisions follow."""
     told = []
     for interrupted in (False, True):
-        folder = tmp_path / str(interrupted)
-        folder.mkdir()
         options = {"synchronous": synchronous}  # of eight, two are donors: one is drawn
-        table = Table(folder, by_number, scheduler, 8, steps=8_000, population=options)
+        table = Table(by_number, scheduler, 8, steps=8_000, population=options)
         table.run(100)
         if interrupted:
-            table.restore()
+            table.restart()
         table.run()
-        told.append(table.told)
+        told.append(table.decisions)
     assert told[0] == told[1]
 
 
@@ -211,28 +199,28 @@ def test_a_report_counts_once_its_checkpoint_is_written(scheduler: str) -> None:
         assert json.dumps(built.get_state()) != before
 
 
-def test_a_clone_is_no_donor_before_it_has_a_checkpoint_of_its_own(tmp_path: Path) -> None:
+def test_a_clone_is_no_donor_before_it_has_a_checkpoint_of_its_own() -> None:
     """What it has saved is of the weights that it gave up."""
 
     def gain(name: str, clock: int, config: Mapping[str, Any]) -> float:
         return math.nan if name == "t01" and clock == 1_250 else by_number(name, clock, config)
 
-    table = Table(tmp_path, gain, members=2, slots=2, steps=8_000, seed=3)
+    table = Table(gain, members=2, slots=2, steps=8_000, seed=2)
     table.run()
-    first, rescue = table.told[:2]
+    first, rescue = table.decisions[:2]
     assert (first.trial, first.donor) == ("t00", "t01")
     assert (rescue.trial, rescue.donor) == ("t01", "t00")
-    assert table.told_at[1]["t00"] >= first.env_steps + INTERVAL
+    assert table.changed_at[1]["t00"] >= first.env_steps + INTERVAL
     assert set(table.clock.values()) == {8_000}
 
 
-def test_a_member_that_failed_while_it_was_saved_waits_like_any_other(tmp_path: Path) -> None:
-    table = Table(tmp_path, by_number, members=2, slots=2)
+def test_a_member_that_failed_while_it_was_saved_waits_like_any_other() -> None:
+    table = Table(by_number, members=2, slots=2)
     scheduler = table.scheduler
     report = {REWARD: 1.0, TIME: INTERVAL}
     assert scheduler.reported("t01", report, others_wait=False) == Action.SAVE
     scheduler.ended("t01", None)
-    scheduler.added("t01", table.by_name["t01"].config)
+    scheduler.added("t01", table.trials["t01"].config)
     assert scheduler.reported("t01", report, others_wait=True) == Action.PAUSE
     scheduler.saved("t01")
     assert scheduler.members["t01"].waits

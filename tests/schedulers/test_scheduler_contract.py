@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,120 +24,113 @@ def by_settings(name: str, clock: int, config: Mapping[str, Any]) -> float:
     return math.exp(-((math.log10(config["lr"]) + 3.0) ** 2)) + config["seed"] % 7 / 100
 
 
-def _run(folder: Path, scheduler: str, seed: int = 0, **options: Any) -> Table:
-    folder.mkdir()
+def _run(scheduler: str, seed: int = 0, **options: Any) -> Table:
     options = {"members": 6, "slots": 2, "steps": 12_000, **options}
-    return Table(folder, by_settings, scheduler, seed=seed, **options)
+    return Table(by_settings, scheduler, seed=seed, **options)
 
 
 def _told(table: Table) -> list[tuple[Any, ...]]:
-    return [(d.kind, d.trial, d.env_steps, d.donor, d.requested) for d in table.told]
+    return [(d.kind, d.trial, d.env_steps, d.donor, d.requested) for d in table.decisions]
 
 
 @every_scheduler
-def test_every_trial_ends(scheduler: str, tmp_path: Path) -> None:
-    table = _run(tmp_path / "a", scheduler).run()
-    assert all(trial.ended for trial in table.trials)
-    stopped = {decision.trial for decision in table.told if decision.kind == "stop"}
+def test_every_trial_ends(scheduler: str) -> None:
+    table = _run(scheduler).run()
+    assert all(trial.is_over for trial in table.trials.values())
+    stopped = {decision.trial for decision in table.decisions if decision.kind == "stop"}
     assert {name for name, clock in table.clock.items() if clock < 12_000} == stopped
 
 
 @every_scheduler
-def test_equal_seeds_make_equal_decisions(scheduler: str, tmp_path: Path) -> None:
+def test_equal_seeds_make_equal_decisions(scheduler: str) -> None:
     before = np.random.get_state()[1].tolist()  # noqa: NPY002
-    tables = [_run(tmp_path / name, scheduler, seed=3).run() for name in ("a", "b")]
+    tables = [_run(scheduler, seed=3).run() for _ in range(2)]
     assert _told(tables[0]) == _told(tables[1])
     assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
 
 
 @every_scheduler
 @pytest.mark.parametrize("space", [{}, OF_PPO], ids=["preset", "every kind"])
-def test_settings_of_changes_lie_in_the_space(
-    scheduler: str, space: dict[str, Any], tmp_path: Path
-) -> None:
-    table = _run(tmp_path / "a", scheduler, space=space).run()
-    for trial in table.trials:
+def test_settings_of_changes_lie_in_the_space(scheduler: str, space: dict[str, Any]) -> None:
+    table = _run(scheduler, space=space).run()
+    for trial in table.trials.values():
         assert table.spec.space.contains(trial.config)
         assert not table.spec.space.broken(trial.config)
-    for decision in table.told:
+    for decision in table.decisions:
         assert decision.requested.keys() in (table.spec.space.keys(), set())
 
 
 @every_scheduler
 @pytest.mark.parametrize("reports", [10, 33, 70])
 def test_another_scheduler_with_the_saved_state_decides_the_same(
-    scheduler: str, reports: int, tmp_path: Path
+    scheduler: str, reports: int
 ) -> None:
-    whole = _run(tmp_path / "a", scheduler, save_every=1).run()
-    table = _run(tmp_path / "b", scheduler, save_every=1).run(reports)
-    table.restore()
+    whole = _run(scheduler, save_every=1).run()
+    table = _run(scheduler, save_every=1).run(reports)
+    table.restart()
     assert _told(table.run()) == _told(whole)
     assert table.clock == whole.clock
 
 
 @every_scheduler
 @pytest.mark.parametrize("reports", [3, 21, 50, 97])
-def test_a_killed_sweep_decides_what_it_would_have(
-    scheduler: str, reports: int, tmp_path: Path
-) -> None:
+def test_a_killed_sweep_decides_what_it_would_have(scheduler: str, reports: int) -> None:
     """Trials go back to their last checkpoints and report once more what they had reported."""
-    whole = _run(tmp_path / "a", scheduler, slots=1, save_every=3).run()
-    table = _run(tmp_path / "b", scheduler, slots=1, save_every=3).run(reports)
+    whole = _run(scheduler, slots=1, save_every=3).run()
+    table = _run(scheduler, slots=1, save_every=3).run(reports)
     table.kill()
     assert _told(table.run()) == _told(whole)
     assert table.clock == whole.clock
 
 
 @every_scheduler
-def test_a_failed_trial_is_tried_again(scheduler: str, tmp_path: Path) -> None:
-    table = _run(tmp_path / "a", scheduler, save_every=2).run(25)
-    running = next(trial for trial in table.trials if trial.status == "RUNNING")
+def test_a_failed_trial_is_tried_again(scheduler: str) -> None:
+    table = _run(scheduler, save_every=2).run(25)
+    running = table.running[0]
     table.fail(running)
     table.run()
-    assert all(trial.ended for trial in table.trials)
+    assert all(trial.is_over for trial in table.trials.values())
 
 
 @every_scheduler
 @pytest.mark.parametrize("slots", [1, 3])
-def test_trials_that_fail_for_good_hold_up_nobody(
-    scheduler: str, slots: int, tmp_path: Path
-) -> None:
-    table = _run(tmp_path / "a", scheduler, members=9, slots=slots, save_every=2)
+def test_trials_that_fail_for_good_hold_up_nobody(scheduler: str, slots: int) -> None:
+    table = _run(scheduler, members=9, slots=slots, save_every=2)
     for _ in range(4):
         table.run(9)
-        running = [trial for trial in table.trials if trial.status == "RUNNING"]
+        running = table.running
         if running:
-            table._end(running[0], None)
+            table.lose(running[0])
     table.run()
-    assert all(trial.ended for trial in table.trials)
+    assert all(trial.is_over for trial in table.trials.values())
     assert max(table.clock.values()) == 12_000
 
 
 @every_scheduler
-def test_trials_that_come_late_are_waited_for(scheduler: str, tmp_path: Path) -> None:
+def test_trials_that_come_late_are_waited_for(scheduler: str) -> None:
     """Tune hands a trial out when the one before it has started; a resume changes nothing."""
-    whole = _run(tmp_path / "a", scheduler, members=9, slots=1, late=True, save_every=1).run()
-    table = _run(tmp_path / "b", scheduler, members=9, slots=1, late=True, save_every=1)
+    whole = _run(scheduler, members=9, slots=1, late=True, save_every=1).run()
+    table = _run(scheduler, members=9, slots=1, late=True, save_every=1)
     table.run(20).kill()
     assert _told(table.run()) == _told(whole)
-    assert all(trial.ended for trial in table.trials)
+    assert all(trial.is_over for trial in table.trials.values())
 
 
 @every_scheduler
-def test_it_decides_something(scheduler: str, tmp_path: Path) -> None:
+def test_it_decides_something(scheduler: str) -> None:
     """With a budget that its own notice finds large enough."""
-    table = _run(tmp_path / "a", scheduler, members=17).run()
+    table = _run(scheduler, members=17).run()
     assert limit(table.spec.budget) is None or scheduler == "bohb"
-    kinds = {decision.kind for decision in table.told}
+    kinds = {decision.kind for decision in table.decisions}
     row = SCHEDULERS[scheduler]
     assert kinds == (set() if scheduler == "fifo" else {"exploit" if row.population else "stop"})
 
 
 @every_scheduler
-def test_a_smaller_metric_is_larger_with_its_sign_changed(scheduler: str, tmp_path: Path) -> None:
+def test_a_smaller_metric_is_larger_with_its_sign_changed(scheduler: str) -> None:
     """Equal decisions for returns to maximise and for their negatives to minimise."""
-    largest = _run(tmp_path / "a", scheduler).run()
-    smallest = _run(tmp_path / "b", scheduler, mode="min")
+    largest = _run(scheduler).run()
+    smallest = _run(scheduler, mode="min")
     smallest.gain = lambda *trial: -by_settings(*trial)
     assert _told(smallest.run()) == _told(largest)
 
