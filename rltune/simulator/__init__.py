@@ -142,6 +142,8 @@ def simulate(
             Place: {"seed": seed},
         },
     )
+    if isinstance(scheduler, str) and (wrong := schedulers.unused(scheduler, options)):
+        raise BadInput(wrong)
     every = spec.budget.perturb_every
     population = isinstance(scheduler, str) and schedulers.row(scheduler).population
     conditions = Conditions(
