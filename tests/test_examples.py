@@ -36,6 +36,51 @@ def test_the_page_works_as_written(cli: Cli, tmp_path: Path) -> None:
     _rehearsed(cli, words)
 
 
+#: Commands of docs/tuning.md: lines by themselves, and those in its tables.
+TUNING = (ROOT / "docs/tuning.md").read_text(encoding="utf-8")
+OF_TUNING = [*COMMAND.findall(TUNING), *re.findall(r"\| `rltune (.+?)` \|", TUNING)]
+#: What those commands name.
+OWN_CODE = """
+import gymnasium as gym
+import numpy as np
+import rltune
+
+
+class Robot(gym.Env):
+    observation_space = action_space = gym.spaces.Box(-1, 1, (2,))
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(2, np.float32), 0.0, True, False, {"is_success": True, "drawdown": 0.1}
+
+
+Book = Robot
+
+
+class Printer(rltune.Callback):
+    pass
+
+
+def train(config):
+    for step in range(30):
+        rltune.report({"accuracy": config["lr"] * step})
+"""
+
+
+@pytest.mark.parametrize("words", OF_TUNING)
+def test_a_command_of_the_tuning_page_is_accepted(words: str, cli: Cli, tmp_path: Path) -> None:
+    for name in ("robot", "book", "printer", "my_train"):
+        (tmp_path / f"{name}.py").write_text(OWN_CODE)
+    (tmp_path / "space.toml").write_text("lr = { log = [1e-5, 1e-2] }\n")
+    for name in ("first", "second", "NAME"):
+        shutil.copytree(ROOT / "tests/data/runs_0_1/finished", tmp_path / "runs" / name)
+    trusted = ["--trust"] if words.startswith(("extend", "replay")) else []
+    done = cli(*shlex.split(words), "--dry-run", *trusted)
+    assert done.returncode == 0, done.stderr
+
+
 def _rehearsed(cli: Cli, words: str) -> None:
     """Asks for a run as a person types it, and plays what it would train."""
     done = cli(*shlex.split(words), "--dry-run", "--json")

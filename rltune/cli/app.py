@@ -218,11 +218,12 @@ def extend(
     run: RunArgument,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    dry_run: DryRunOption = False,
     trust: TrustOption = False,
     **options: Any,
 ) -> None:
     """Continues a finished sweep: more trials, longer training or another target."""
-    _call("extend", run_path=run, json=json, quiet=quiet, trust=trust, **options)
+    _call("extend", run_path=run, json=json, quiet=quiet, dry_run=dry_run, trust=trust, **options)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rltune.cli import console
 from rltune.cli.opened import open_run
 from rltune.cli.sweep import conclude
 from rltune.cli.watch import watcher
@@ -12,7 +13,14 @@ from rltune.sweeps.extension import extended
 
 
 def run(
-    *, run_path: Path, json: bool, quiet: bool, trust: bool, callbacks: list[str], **options: Any
+    *,
+    run_path: Path,
+    json: bool,
+    quiet: bool,
+    dry_run: bool,
+    trust: bool,
+    callbacks: list[str],
+    **options: Any,
 ) -> None:
     """Checks what is asked for, then continues the run.
 
@@ -21,7 +29,10 @@ def run(
     """
     folder = open_run(run_path, trust, resumes=True)
     changes = {name: value for name, value in options.items() if value is not None}
-    extended(folder, changes)
+    spec = extended(folder, changes)
+    if dry_run:
+        console.print_json({**spec.to_dict(), **folder.job.to_dict()})
+        return
     with watcher(json=json, quiet=quiet) as watch:
         watch.waiting("loading Ray and RLlib")
         from rltune.sweeps import runner
