@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from rltune.space.choices import Choice, Grid
 from rltune.space.constraints import Constraint
-from rltune.space.derived import config_of
+from rltune.space.derived import config_of, with_derived
 from rltune.space.floats import Log, Normal, OneMinusLog, Uniform
 from rltune.space.integers import Int, LogInt, Pow2
 from rltune.space.nesting import nested
@@ -45,4 +45,5 @@ __all__ = [
     "parse_parameter",
     "read_space",
     "space_of",
+    "with_derived",
 ]

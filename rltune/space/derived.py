@@ -60,7 +60,14 @@ def is_text(derived: str) -> bool:
 def config_of(
     settings: Mapping[str, Any], derived: Mapping[str, str], seed: int = 0
 ) -> dict[str, Any]:
-    """Returns the nested configuration that a function gets.
+    """Returns the nested configuration that a function gets, see :func:`with_derived`."""
+    return nested(with_derived(settings, derived, seed))
+
+
+def with_derived(
+    settings: Mapping[str, Any], derived: Mapping[str, str], seed: int = 0
+) -> dict[str, Any]:
+    """Returns settings by flat name, with those that are computed from the others.
 
     Args:
         settings: values by flat name.
@@ -85,7 +92,7 @@ def config_of(
             raise BadInput(f"{', '.join(waiting)}: these derived settings depend on each other")
         values |= resolved
         waiting = {name: place for name, place in waiting.items() if name not in resolved}
-    return nested(values)
+    return values
 
 
 def _computed(name: str, place: str, config: _Config) -> Any:

@@ -19,6 +19,8 @@ from rltune.space.search_space import Space
 from rltune.space.values import plain
 from rltune.toml_file import TomlFile
 
+#: The name that no setting has: it holds the relations between settings.
+CONSTRAINTS = "constraints"
 #: How like a kind's name a key must be to be taken for a mistyped one.
 MISTYPED = 0.65
 
@@ -51,7 +53,7 @@ class Searched:
         config_of(self.middle(), self.derived)
 
     def with_settings(self, settings: Mapping[str, Any]) -> Searched:
-        """Adds fixed settings, nested or flat, that were given beside the space.
+        """Adds fixed settings, nested as a function gets them, that were given beside the space.
 
         Raises:
             BadInput: one is searched or fixed already, or is a table of others.
@@ -79,7 +81,8 @@ def space_of(value: Mapping[str, Any] | Space | Searched | Path | str) -> Search
     """Reads a search space in any form.
 
     A mapping may be nested; its values are parameters as in TOML, domains of Ray Tune
-    (``tune.uniform(0, 1)``), and fixed settings. A path names a TOML file, see :func:`read_space`.
+    (``tune.uniform(0, 1)``), and fixed settings; ``constraints`` lists relations between them. A
+    path names a TOML file of the same form, see :func:`read_space`.
 
     >>> searched = space_of({"model": {"hidden": {"int": [8, 64]}, "layers": 2}})
     >>> list(searched.space), dict(searched.settings)
@@ -97,39 +100,28 @@ def space_of(value: Mapping[str, Any] | Space | Searched | Path | str) -> Search
     if not isinstance(value, Mapping):
         raise BadInput(f"space: expected a table or a TOML file, got {value!r:.80}")
     reader = _Reader()
-    reader.read(value)
+    reader.read_whole(value)
     if reader.problems:
         raise BadInput([message for _, message in reader.problems])
     return reader.searched()
 
 
 def read_space(path: str | Path) -> Searched:
-    """Reads a TOML file: parameters and fixed settings, in nested tables, and ``constraints``.
+    """Reads a TOML file: what :func:`space_of` takes as a mapping.
 
     Raises:
         BadInput: with every problem, each with its line.
     """
     file = TomlFile.read(Path(path).expanduser(), str(path), "space")
-    constraints = file.tables.pop("constraints", [])
     reader = _Reader()
-    reader.read(file.tables)
+    reader.read_whole(file.tables)
     for place, message in reader.problems:
         file.complain(place, message)
-    known = [*reader.parameters, *reader.settings]
-    if not isinstance(constraints, list) or not all(isinstance(text, str) for text in constraints):
-        file.complain("constraints", "constraints must be a list of texts like 'a <= b'")
-        constraints = []
-    parsed = []
-    for text in constraints:
-        try:
-            parsed.append(Constraint.parse_known(text, known))
-        except BadInput as error:
-            file.complain("constraints", str(error))
     if not reader.parameters and not reader.problems:
         file.complain((), "it has no parameter, like lr = { log = [1e-5, 1e-2] }")
     if file.problems:
         raise BadInput(file.problems)
-    return reader.searched(tuple(parsed))
+    return reader.searched()
 
 
 class _Reader:
@@ -139,11 +131,27 @@ class _Reader:
         self.parameters: dict[str, Parameter] = {}
         self.settings: dict[str, Any] = {}
         self.derived: dict[str, str] = {}
+        self.constraints: list[Constraint] = []
         self.problems: list[tuple[tuple[str, ...], str]] = []
 
-    def searched(self, constraints: tuple[Constraint, ...] = ()) -> Searched:
+    def searched(self) -> Searched:
         """Returns what was read."""
-        return Searched(Space(self.parameters, constraints), self.settings, self.derived)
+        space = Space(self.parameters, tuple(self.constraints))
+        return Searched(space, self.settings, self.derived)
+
+    def read_whole(self, table: Mapping[str, Any]) -> None:
+        """Reads a space: settings, and constraints between those that are numbers."""
+        self.read({key: value for key, value in table.items() if key != CONSTRAINTS})
+        texts = table.get(CONSTRAINTS, [])
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+            self._complain((CONSTRAINTS,), "must be a list of texts like 'a <= b'")
+            return
+        known = [*self.parameters, *self.settings]
+        for text in texts:
+            try:
+                self.constraints.append(Constraint.parse_known(text, known))
+            except BadInput as error:
+                self.problems.append(((CONSTRAINTS,), str(error)))
 
     def read(self, table: Mapping[str, Any], path: tuple[str, ...] = ()) -> None:
         """Reads a table of settings."""

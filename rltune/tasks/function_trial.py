@@ -26,7 +26,7 @@ from rltune.request.functions import OWN, is_algorithm
 from rltune.runs.checkpoints import STATE_FILE, check_pickles, is_data, seal, verify
 from rltune.runs.records import CheckpointRecord, Exploit
 from rltune.schedulers.base import TIME
-from rltune.space import config_of
+from rltune.space import nested, with_derived
 from rltune.tasks.member import Member
 from rltune.tasks.session import Reported, Session, as_json, get_checkpoint, report
 
@@ -62,7 +62,9 @@ class MemberMixin(TrialStorageMixin):
         """Sets up the user's class with the settings and the seed."""
         self.tidy_storage()
         own, exploit = config[OWN], config.get("exploit")
+        seed = config["seed"]
         settings = {name: config[name] for name in own["settings"]}
+        settings = with_derived(settings, own["derived"], seed)
         self.member = Member(
             own["algo"],
             own["metric"],
@@ -70,9 +72,7 @@ class MemberMixin(TrialStorageMixin):
             None if exploit is None else Exploit.from_dict(exploit),
             own["saved_every"],
         )
-        seed = config["seed"]
-        told = config_of(copy.deepcopy(settings), own["derived"], seed)
-        super().setup({**told, "seed": seed})  # type: ignore[misc]
+        super().setup({**nested(copy.deepcopy(settings)), "seed": seed})  # type: ignore[misc]
 
     @headlined
     def step(self) -> dict[str, Any]:

@@ -51,6 +51,13 @@ def test_a_nested_space_is_flat_inside_and_nested_for_the_function() -> None:
     }
 
 
+def test_constraints_are_kept_in_any_form() -> None:
+    searched = space_of({"a": {"int": [1, 9]}, "m": {"b": 3}, "constraints": ["a <= m/b"]})
+    rng = np.random.default_rng(0)
+    drawn = {searched.space.sample(rng, searched.settings)["a"] for _ in range(50)}
+    assert drawn == {1, 2, 3}
+
+
 def test_numbers_of_numpy_become_python_s() -> None:
     searched = space_of({"n": {"int": [np.int64(1), np.int32(3)]}, "x": np.float32(0.5)})
     assert json.dumps(searched.space.to_dict()) == '{"n": {"int": [1, 3]}}'
@@ -81,6 +88,8 @@ def test_numbers_of_numpy_become_python_s() -> None:
         ({"x": np.zeros(3)}, "x: array.* cannot be kept"),
         ({"x": [float("nan")]}, "x: nan cannot be kept"),
         ({"x": [{2: 3}]}, "x: the keys of a table must be texts, got 2"),
+        ({"lr": LR, "constraints": ["lr <= hidden"]}, "unknown setting 'hidden'"),
+        ({"lr": LR, "constraints": "lr <= 1"}, "constraints: must be a list of texts"),
         (3, "expected a table or a TOML file, got 3"),
     ],
 )
@@ -214,7 +223,7 @@ def test_a_toml_file_may_derive_settings(tmp_path: Path) -> None:
         ("lr = 3", "it has no parameter, like lr ="),
         ("lr = ", "not TOML"),
         ("lr = { log = [1, 2] }\nlr = 3", "not TOML"),
-        ("constraints = 3\nlr = { log = [1, 2] }", "constraints must be a list"),
+        ("constraints = 3\nlr = { log = [1, 2] }", "constraints: must be a list"),
     ],
 )
 def test_a_file_that_is_no_space_is_refused(tmp_path: Path, text: str, message: str) -> None:

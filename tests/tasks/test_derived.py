@@ -61,6 +61,8 @@ def test_a_trial_computes_them_when_it_starts_and_after_an_exploit(spec: RunSpec
     first = trial._config
     assert first.keys() == {"lr", "model", "noise", "seed"}
     assert first["model"] == {"hidden": 8, "doubled": 16}
+    told = trial.train()["settings"]
+    assert told.items() >= {"lr": 1e-3, "model/hidden": 8, "model/doubled": 16}.items()
     trial.reset_config({**start, "lr": 1e-4, "model/hidden": 9})
     assert trial._config["model"] == {"hidden": 9, "doubled": 18}
     trial.reset_config(start)
