@@ -164,10 +164,8 @@ def problems(file: str | None) -> dict[str, Problem]:
     """Every problem by its name."""
     found = {
         "static optimum": Problem(lambda: ScoreCurves(static), SETTINGS),
-        "static optimum, noisy reports": Problem(lambda: ScoreCurves(static), SETTINGS, noise=0.15),
-        "static optimum, six useless settings": Problem(
-            lambda: ScoreCurves(static), {**SETTINGS, **USELESS}
-        ),
+        "noisy reports": Problem(lambda: ScoreCurves(static), SETTINGS, noise=0.15),
+        "six useless settings": Problem(lambda: ScoreCurves(static), {**SETTINGS, **USELESS}),
         "drifting optimum": Problem(lambda: GainCurves(drifting), SETTINGS),
     }
     if file is None:
@@ -202,11 +200,11 @@ def methods(everything: bool) -> list[Method]:
     populations = [name for name, row in SCHEDULERS.items() if row.population]
     pairs = [(race, "random") for race in races if race != "bohb"]
     pairs += [("fifo", name) for name in searchers if name != "bohb"]
-    learning = [name for name in searchers if SEARCHERS[name].extra]
     if everything:
-        pairs += list(product(races, learning))
+        pairs = [("fifo", name) for name in searchers]
+        pairs += list(product(races, ["random", *searchers]))
     else:
-        pairs += [pair for pair in TOGETHER if pair[0] in races and pair[1] in learning]
+        pairs += [pair for pair in TOGETHER if pair[0] in races and pair[1] in searchers]
     return [RANDOM, *pairs, *[(name, "random") for name in populations]]
 
 
