@@ -142,8 +142,10 @@ def simulate(
             Place: {"seed": seed},
         },
     )
-    if isinstance(scheduler, str) and (wrong := schedulers.unused(scheduler, options)):
-        raise BadInput(wrong)
+    if isinstance(scheduler, str):
+        if wrong := schedulers.unused(scheduler, options):
+            raise BadInput(wrong)
+        schedulers.check_seeds(spec.budget)
     every = spec.budget.perturb_every
     population = isinstance(scheduler, str) and schedulers.row(scheduler).population
     conditions = Conditions(
@@ -162,6 +164,8 @@ def simulate(
         schedulers.build if isinstance(scheduler, str) else scheduler,
         searchers.build if isinstance(searcher, str) else searcher,
     )
+    if isinstance(scheduler, str) and (limit := schedulers.limit(spec.budget)):
+        sweep.notices.append(limit)
     reports = 0
     for kill in sorted(kills):
         sweep.run(kill - reports).kill()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from rltune.runs.records import Decision, Report
 from rltune.spec import RunSpec
@@ -94,6 +94,19 @@ class Improvement:
     true_score: float
     settings: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, report: Report, score: float, env_steps: int) -> Self:
+        """The improvement that a report is."""
+        return cls(
+            env_steps,
+            report.wall_seconds,
+            report.trial,
+            report.env_steps,
+            score,
+            report.metrics[TRUE_SCORE],
+            report.settings,
+        )
+
 
 @dataclass(frozen=True)
 class Simulation:
@@ -107,7 +120,7 @@ class Simulation:
         env_steps: that all trials have spent, discarded ones included.
         seconds: simulated time that it took.
         stop_reason: "steps", "target" or "time_budget".
-        notices: what the scheduler wanted a person to know.
+        notices: what a person should know of the request, and what the scheduler noticed.
     """
 
     spec: RunSpec

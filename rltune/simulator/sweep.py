@@ -16,14 +16,7 @@ from rltune.searchers import Searcher, seeds
 from rltune.searchers.history import History
 from rltune.simulator.curves import Curves
 from rltune.simulator.machine import Conditions, Machine
-from rltune.simulator.result import (
-    TRUE_SCORE,
-    Checkpoint,
-    Improvement,
-    SimulatedTrial,
-    Simulation,
-    Status,
-)
+from rltune.simulator.result import Checkpoint, Improvement, SimulatedTrial, Simulation, Status
 from rltune.simulator.store import CheckpointStore
 from rltune.space import Space
 from rltune.spec import RunSpec
@@ -188,14 +181,11 @@ class SimulatedSweep:
         self._decide(trial, values, report.env_steps - report.env_steps_this_iter)
 
     def _improve(self, report: Report) -> None:
-        goal = self.spec.goal
+        goal, best = self.spec.goal, self.improvements[-1:]
         score = goal.score_of(report.metrics)
-        best = self.improvements[-1].score if self.improvements else None
-        if score is not None and (best is None or score > goal.score(best)):
-            value, true = report.metrics[self.spec.metric], report.metrics[TRUE_SCORE]
-            spent = self.machine.env_steps, self.machine.seconds
-            who = report.trial, report.env_steps
-            self.improvements.append(Improvement(*spent, *who, value, true, report.settings))
+        if score is not None and (not best or score > goal.score(best[0].score)):
+            value = report.metrics[self.spec.metric]
+            self.improvements.append(Improvement.of(report, value, self.machine.env_steps))
 
     def _decide(self, trial: SimulatedTrial, values: Mapping[str, Any], start: int) -> None:
         """What a trial does after a report: as its budget says, then the scheduler."""

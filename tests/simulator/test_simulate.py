@@ -291,6 +291,7 @@ def test_a_scheduler_of_ones_own_decides() -> None:
         ({"quantil": 0.5}, "Unknown option 'quantil'. Did you mean 'quantile'?"),
         ({"quantile": 0.9}, "quantile must be in"),
         ({"quantile": 0.5}, "quantile is not used by asha, but by pb2 and pbt"),
+        ({"scheduler": "pbt", "seeds_per_trial": 2}, "seeds_per_trial: the members of pbt"),
         ({"scheduler": "ashe"}, "Unknown scheduler 'ashe'. Did you mean 'asha'?"),
         ({"searcher": "randm"}, "Unknown searcher 'randm'. Did you mean 'random'?"),
         ({"points": [{"lr": 7.0}]}, "point 1: lr = 7.0 lies outside"),
@@ -336,6 +337,24 @@ def test_a_smaller_score_is_better_in_its_mode() -> None:
     assert smallest.best is not None
     assert largest.best is not None
     assert smallest.best.score == -largest.best.score
+
+
+def test_settings_are_judged_on_several_seeds() -> None:
+    """Those that could still win get more of them."""
+    found = rltune.simulate(
+        score, SPACE, scheduler="fifo", trials=8, concurrent=1, seeds_per_trial=3
+    )
+    settings = [(trial.start["lr"], trial.start["act"]) for trial in found.trials]
+    seeds = {one: settings.count(one) for one in settings}
+    assert len(seeds) == 8
+    assert list(seeds.values()).count(1) >= 3
+    assert found.best is not None
+    assert seeds[found.best.settings["lr"], found.best.settings["act"]] == 3
+
+
+def test_a_budget_that_decides_nothing_is_noticed() -> None:
+    (notice,) = rltune.simulate(score, SPACE, trials=1).notices
+    assert notice.startswith("asha has one trial")
 
 
 def test_it_works_without_ray() -> None:
