@@ -18,8 +18,11 @@ from rltune.runs.json_text import dumps
 
 PIPE_WIDTH = 200
 
+#: Words are printed as they are: in ``rltune[ax]``, rich would take a part for its own markup.
+PLAIN: dict[str, Any] = {"highlight": False, "markup": False}
+
 #: Messages: to stderr, so that stdout can be piped.
-messages = Console(stderr=True, highlight=False)
+messages = Console(stderr=True, **PLAIN)
 
 
 def output(json: bool = False) -> Console:
@@ -28,7 +31,7 @@ def output(json: bool = False) -> Console:
     A pipe or a file has no width that words would have to be folded to.
     """
     to_terminal = (sys.stderr if json else sys.stdout).isatty() or "COLUMNS" in os.environ
-    return Console(stderr=json, highlight=False, width=None if to_terminal else PIPE_WIDTH)
+    return Console(stderr=json, width=None if to_terminal else PIPE_WIDTH, **PLAIN)
 
 
 def print_json(values: Mapping[str, Any]) -> None:

@@ -48,7 +48,7 @@ def run(
             part.write_text(text, encoding="utf-8")
         spec, done["preset"] = folder.spec, str(preset)
         command = commands.with_preset(spec, preset, train=folder.job.job != "sweep")
-        out.print(f"{preset}: {command}", soft_wrap=True, markup=False)
+        out.print(f"{preset}: {command}", soft_wrap=True)
     if onnx is not None:
         done["onnx"] = {"path": str(onnx), **_write_policy(folder, onnx, out)}
     if json:

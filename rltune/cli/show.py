@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from rltune import catalog
 from rltune.catalog.algorithms import algorithm
@@ -39,8 +40,9 @@ def run(*, algo: str, env: str, json: bool, **options: Any) -> None:
             _as_dict(resolved, standing) | {"reading": _reading(found, args, resolved)}
         )
     else:
-        words = f"{resolved.notes} [dim]({certificates.in_words(standing)})[/dim]\n"
-        console.output().print(words.lstrip())
+        notes = f"{resolved.notes} ".lstrip()
+        standing_in_words = (f"({certificates.in_words(standing)})\n", "dim")
+        console.output().print(Text.assemble(notes, standing_in_words))
         _print(resolved)
         console.output().print(_reading(found, args, resolved), style="dim", soft_wrap=True)
 

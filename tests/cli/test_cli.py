@@ -16,6 +16,7 @@ from rich.console import Console
 
 from rltune.callbacks.base import SweepStarted, TrialReported
 from rltune.catalog.algorithms import ALGORITHMS
+from rltune.cli import console
 from rltune.cli.app import COMMANDS, app
 from rltune.cli.console import number
 from rltune.cli.parse import pairs, value
@@ -52,6 +53,16 @@ def test_every_listing_can_be_json(cli: Cli, kind: str) -> None:
     assert done.stdout
     rows = json.loads(cli("list", kind, "--json").stdout)[kind]
     assert bool(rows) == (kind != "runs")
+
+
+def test_words_in_brackets_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """Markup of rich's looks like an extra: pip install 'rltune[ax]' became 'rltune'."""
+    console.output().print("pip install 'rltune[ax]'")
+    console.output(json=True).print("[red]")
+    console.messages.print("rltune[optuna]")
+    printed = capsys.readouterr()
+    assert printed.out == "pip install 'rltune[ax]'\n"
+    assert printed.err == "[red]\nrltune[optuna]\n"
 
 
 def test_presets_are_listed_in_the_promised_form(cli: Cli) -> None:
