@@ -81,8 +81,8 @@ def turns(spec: RunSpec) -> list[dict[str, Any]]:
     if levels and trials < len(found):
         beside = f", beside {len(spec.points)} given points" if spec.points else ""
         raise BadInput(
-            f"space: {', '.join(levels)} have {len(found)} combinations{beside}: set trials to "
-            f"{len(found) + len(spec.points)} or more, or write choice instead of grid"
+            f"space: the grid of {', '.join(levels)} has {len(found)} combinations{beside}: set "
+            f"trials to {len(found) + len(spec.points)} or more, or write choice instead of grid"
         )
     own = {name: spec.settings.get(name) for name in levels}
     return sorted(found, key=lambda turn: turn != own)

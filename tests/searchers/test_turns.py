@@ -61,7 +61,10 @@ def test_a_combination_that_breaks_a_constraint_is_left_out(searcher: str) -> No
 
 @pytest.mark.parametrize("searcher", ["random", "sobol"])
 def test_too_few_trials_name_the_number(searcher: str) -> None:
-    with pytest.raises(BadInput, match=r"layers, activation have 6 combinations, beside 2 given"):
+    with pytest.raises(
+        BadInput,
+        match="layers, activation has 6 combinations, beside 2 given points: set trials to 8",
+    ):
         build(_spec(searcher, 7, points=2))
 
 
