@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import reduce
 from typing import Any
 
 from rltune.cli.parse import values
 from rltune.cli.sweep import launch
 from rltune.request.functions import function_spec
-from rltune.space import Searched, Space, nested, space_of
+from rltune.space import Searched, nested, space_of
 from rltune.spec import JobSpec
 
 
@@ -21,22 +20,8 @@ def run(
     """Checks the request, then tunes the function."""
     words = values({"space": [word for word in space if "=" in word]})["space"]
     parts = [space_of(word) for word in space if "=" not in word]
-    searched = reduce(_over, [*parts, space_of(nested(words))])
+    searched = reduce(Searched.overridden_by, [*parts, space_of(nested(words))])
     asked = values(options)
     asked["settings"] = nested(asked["settings"])
     spec = function_spec(function, searched, command=["rltune", *sys.argv[1:]], **asked)
     launch(spec, JobSpec(), json=json, quiet=quiet, dry_run=dry_run)
-
-
-def _over(before: Searched, later: Searched) -> Searched:
-    """A space with another one over it: what the later one names is taken from it."""
-    names = {*later.space, *later.settings, *later.derived}
-    kept = {name: p for name, p in before.space.items() if name not in names}
-    return replace(
-        before,
-        space=Space({**kept, **later.space}, (*before.space.constraints, *later.space.constraints)),
-        settings={
-            **{name: value for name, value in before.settings.items() if name not in names},
-            **later.settings,
-        },
-    )

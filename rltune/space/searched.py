@@ -45,12 +45,41 @@ class Searched:
         return {**self.settings, **middles, **self.space.defaults()}
 
     def check(self) -> None:
-        """Computes the derived settings once.
+        """Checks the names in constraints, and computes the derived settings once.
 
         Raises:
-            BadInput: a function fails, or they depend on each other.
+            BadInput: a constraint is about a derived setting; a function fails, or derived settings
+                depend on each other.
         """
+        known = self.space.keys() | self.settings.keys()
+        for constraint in self.space.constraints:
+            if wrong := constraint.names() - known:
+                raise BadInput(
+                    f"constraint {constraint.text!r}: {min(wrong)} is neither fixed nor searched"
+                )
         config_of(self.middle(), self.derived)
+
+    def overridden_by(self, later: Searched) -> Searched:
+        """Returns what both hold, each name that both have as the later one has it.
+
+        Raises:
+            BadInput: a name is a setting here and a table there.
+        """
+        names = {*later.space, *later.settings, *later.derived}
+        if problems := collisions({*self.space, *self.settings, *self.derived, *names}):
+            raise BadInput(problems)
+
+        def merged(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+            return {**{k: v for k, v in before.items() if k not in names}, **after}
+
+        return Searched(
+            Space(
+                merged(self.space, later.space),
+                tuple(dict.fromkeys((*self.space.constraints, *later.space.constraints))),
+            ),
+            merged(self.settings, later.settings),
+            merged(self.derived, later.derived),
+        )
 
     def with_settings(self, settings: Mapping[str, Any]) -> Searched:
         """Adds fixed settings, nested as a function gets them, that were given beside the space.

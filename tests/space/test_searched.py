@@ -131,6 +131,27 @@ def test_settings_given_beside_a_space_join_it() -> None:
             searched.with_settings(settings)
 
 
+def test_a_later_space_overrides_an_earlier_one() -> None:
+    first = space_of(
+        {
+            "lr": LR,
+            "m": {"a": 1, "b": {"eval": "spec.config.lr"}, "c": {"eval": "1"}},
+            "constraints": ["lr <= m/a"],
+        }
+    )
+    later = space_of({"m": {"a": {"int": [1, 2]}, "b": 3}, "lr": {"eval": "2"}})
+    merged = first.overridden_by(later)
+    assert list(merged.space) == ["m/a"]
+    assert merged.space.constraints == first.space.constraints
+    assert merged.settings == {"m/b": 3}
+    assert merged.derived == {"m/c": "lambda spec: 1", "lr": "lambda spec: 2"}
+    assert first.overridden_by(first) == first
+    with pytest.raises(BadInput, match="constraint 'lr <= m/a': lr is neither fixed nor searched"):
+        merged.check()
+    with pytest.raises(BadInput, match="m: it is a setting, and the table of m/a"):
+        first.overridden_by(space_of({"m": 3}))
+
+
 # --- TOML files -------------------------------------------------------------------------------
 
 
