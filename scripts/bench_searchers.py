@@ -3,9 +3,10 @@
     python scripts/bench_searchers.py                       # every searcher that is ready here
     python scripts/bench_searchers.py gp tpe --trials 10 400
 
-Five settings on four scales (log, uniform, int, choice), one trial at a time, a formula as the
-score. Printed is the median over the suggestions of the last trials before each number of trials,
-with all that rltune does for them. The libraries keep to one thread, as in a sweep.
+Five settings on four scales (log, uniform, int, choice), a formula as the score. Printed is the
+median over the last of a number of trials, one after the other, with all that rltune does for a
+suggestion. It is processor time, so that a busy machine makes little difference: libraries keep to
+one thread, as in a sweep.
 """
 
 from __future__ import annotations
@@ -58,18 +59,18 @@ def score(values: dict[str, Any]) -> float:
     return float((values["activation"] == "silu") - lr - values["dropout"] - values["layers"] / 8)
 
 
-def measure(name: str, marks: list[int]) -> dict[int, float]:
-    """Milliseconds of a suggestion near each number of trials."""
-    searcher, history = build(request(name, max(marks))), History()
+def measure(name: str, mark: int) -> float:
+    """Milliseconds of a suggestion after a number of trials, of which most were random draws."""
+    draws, searcher, history = build(request("random", mark)), build(request(name, mark)), History()
     seconds = []
-    for number in range(max(marks)):
-        started = time.perf_counter()
-        values = searcher.suggest(number, history)
-        seconds.append(time.perf_counter() - started)
+    for number in range(mark + 1):
+        started = time.process_time()
+        values = (draws if number < mark - LAST else searcher).suggest(number, history)
+        seconds.append(time.process_time() - started)
         history.started(f"t{number}", values, seed=0)
         history.reported(f"t{number}", 1, score(values))
         history.ended(f"t{number}")
-    return {mark: 1_000 * statistics.median(seconds[max(0, mark - LAST) : mark]) for mark in marks}
+    return 1_000 * statistics.median(seconds[-LAST:])
 
 
 def main() -> None:
@@ -81,8 +82,8 @@ def main() -> None:
     arguments = parser.parse_args()
     table = Table("searcher", *(f"{mark} trials" for mark in arguments.trials))
     for name in arguments.searchers:
-        costs = measure(name, arguments.trials)
-        table.add_row(name, *(f"{costs[mark]:.1f} ms" for mark in arguments.trials))
+        costs = [measure(name, mark) for mark in arguments.trials]
+        table.add_row(name, *(f"{cost:.1f} ms" for cost in costs))
     Console().print(table)
 
 
