@@ -133,3 +133,14 @@ def peak(config: dict[str, Any]) -> None:
     for step in range(state["step"], 2):
         height = (model["activation"] == "relu") - off + step
         rltune.report({"height": height}, checkpoint={"step": step + 1})
+
+
+def shaped(config: dict[str, Any]) -> None:
+    """Climbs at a rate that a log, an int and a choice decide."""
+    state = rltune.get_checkpoint() or {"step": 0, "level": 0.0}
+    step, level = state["step"], state["level"]
+    rate = math.exp(-((math.log10(config["lr"]) + 3) ** 2)) + config["layers"] / 10
+    rate += {"relu": 0.0, "tanh": 0.2}[config["act"]]
+    while True:
+        step, level = step + 1, level + rate
+        rltune.report({"height": level}, checkpoint={"step": step, "level": level})

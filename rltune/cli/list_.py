@@ -16,7 +16,7 @@ from rltune.errors import BadInput, unknown
 from rltune.policies import certificates
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import Summary
-from rltune.schedulers import SCHEDULERS
+from rltune.schedulers import COMMANDS, SCHEDULERS
 from rltune.searchers import SEARCHERS
 
 Rows = list[dict[str, Any]]
@@ -77,7 +77,15 @@ def _environments(storage: Path) -> Rows:
 
 
 def _schedulers(storage: Path) -> Rows:
-    return [{"name": name, "what": row.doc} for name, row in SCHEDULERS.items()]
+    here = [
+        {"name": name, "what": row.doc, "options": list(row.options), "state": row.state}
+        for name, row in SCHEDULERS.items()
+    ]
+    elsewhere = [
+        {"name": name, "what": what, "options": [], "state": f"a command: {command}"}
+        for name, (what, command) in COMMANDS.items()
+    ]
+    return here + elsewhere
 
 
 def _searchers(storage: Path) -> Rows:

@@ -33,6 +33,7 @@ class SchedulerRow:
         pauses: ages in environment steps at which a trial may have to wait; None where it never
             does.
         limit: says what keeps it from deciding anything at a budget; None where nothing does.
+        find_state: see :attr:`state`.
         extends: whether trials may train for longer than was planned, in a sweep that has ended.
     """
 
@@ -41,7 +42,13 @@ class SchedulerRow:
     population: bool = False
     pauses: Callable[[Budget], Sequence[int]] | None = None
     limit: Callable[[Budget], str | None] = limits.none
+    find_state: Callable[[], str] = limits.ready
     extends: bool = True
+
+    @property
+    def state(self) -> str:
+        """Its state on this installation: "ready", or what is missing."""
+        return self.find_state()
 
 
 def _intervals(budget: Budget) -> Sequence[int]:
@@ -83,6 +90,7 @@ SCHEDULERS: dict[str, SchedulerRow] = {
         ("reduction_factor",),
         pauses=brackets.milestones,
         limit=limits.bohb,
+        find_state=limits.bohb_state,
         extends=False,
     ),
     "median": SchedulerRow(

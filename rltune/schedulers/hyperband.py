@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import accumulate
 from typing import Any
 
 from rltune.runs.folder import number_of
@@ -74,7 +73,7 @@ class Race:
 class HyperBand:
     """Pauses trials at the rungs of their bracket until all of it are there; the best go on.
 
-    Trials fill the brackets in the order of their numbers. A bracket of n trials lets the best
+    Trials fill the brackets in the order in which they are added. A bracket of n trials lets the best
     n / ``reduction_factor`` go on from its first rung, the best of these from the next one, and so
     on. Trials that fail or end by themselves are not waited for, and leave their place to others.
     Those without a score are the worst. Decisions follow from the scores alone, whatever the order
@@ -88,7 +87,6 @@ class HyperBand:
         self._goal = context.spec.goal
         self._factor = budget.reduction_factor
         self._brackets = brackets(budget)
-        self._ends = list(accumulate(bracket.size for bracket in self._brackets))
         self._races = [Race(scores=[{} for _ in each.milestones]) for each in self._brackets]
         self._live: set[str] = set()
         self._ended: set[str] = set()
@@ -96,9 +94,14 @@ class HyperBand:
         self._reported: dict[str, float | None] = {}
 
     def _place(self, trial: str) -> int:
-        """The bracket of a trial; any further trials belong to the last one."""
-        number = number_of(trial)
-        return next((i for i, end in enumerate(self._ends) if number < end), len(self._ends) - 1)
+        """The bracket of a trial: of a new one the first that has room, at last the last one."""
+        known = (i for i, race in enumerate(self._races) if trial in race.members)
+        room = (
+            i
+            for i, (race, bracket) in enumerate(zip(self._races, self._brackets, strict=True))
+            if len(race.members) < bracket.size
+        )
+        return next(known, next(room, len(self._races) - 1))
 
     def added(self, trial: str, settings: Mapping[str, Any]) -> None:
         """Takes a new trial into its bracket, or one back that continues."""

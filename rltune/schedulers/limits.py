@@ -5,11 +5,17 @@ from __future__ import annotations
 from rltune.errors import keyword
 from rltune.options import Budget
 from rltune.schedulers.brackets import one_round
+from rltune.searchers import READY, SEARCHERS
 
 
 def none(budget: Budget) -> str | None:
     """Nothing to say."""
     return None
+
+
+def ready() -> str:
+    """Needs nothing but rltune."""
+    return READY
 
 
 def too_late(budget: Budget) -> str | None:
@@ -86,11 +92,24 @@ def hyperband(budget: Budget) -> str | None:
 
 
 def bohb(budget: Budget) -> str | None:
-    """Says that BOHB's other half is missing; else what HyperBand says."""
+    """Says that BOHB's other half is not used; else what HyperBand says."""
     if budget.searcher == "bohb":
         return hyperband(budget)
-    other = (
-        f"bohb is the scheduler's half of BOHB, the other is the searcher bohb. With the searcher "
-        f"{budget.searcher} this is hyperband: add {keyword(searcher='bohb')}"
+    state = bohb_state()
+    told = (
+        f"scheduler bohb with the searcher {budget.searcher} is hyperband, the searcher bohb makes "
+        "it BOHB"
     )
-    return ". ".join(filter(None, [other, hyperband(budget)]))
+    fix = f"Add {keyword(searcher='bohb')}" if state == READY else state
+    more = hyperband(budget) or ""
+    return ". ".join(filter(None, [told, fix, more[:1].upper() + more[1:]]))
+
+
+def bohb_state() -> str:
+    """Whether BOHB's searcher is ready on this installation, or why it is not."""
+    searcher = SEARCHERS.get("bohb")
+    if searcher is None:
+        return "This version has no searcher bohb"
+    if searcher.state == READY:
+        return READY
+    return f"The searcher bohb is not ready: {searcher.state}"

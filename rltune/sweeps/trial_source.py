@@ -30,7 +30,7 @@ class TrialSource(SearchAlgorithm):
         self._job = job
         self._history = job.history
         self._trials = trials
-        self._restored = list(trials.unfinished)
+        self._restored = sorted(trials.unfinished, key=_is_new)
         self._count = trials.handed_out
         self._running: set[str] = set()
         self._given_up = False
@@ -77,7 +77,7 @@ class TrialSource(SearchAlgorithm):
             checkpoint_index=entry.checkpoint_index,
             start=self._trials.start_of(entry),
         )
-        if row(self._spec.budget.scheduler).pauses is not None:
+        if row(self._spec.budget.scheduler).pauses is not None and not _is_new(entry):
             trial.set_status(Trial.PAUSED)  # the scheduler says whose turn it is
         self._trials.added(trial, entry)
         return trial
@@ -105,3 +105,8 @@ class TrialSource(SearchAlgorithm):
     def set_finished(self) -> None:
         """Tune ends the sweep."""
         self._given_up = True
+
+
+def _is_new(entry: Entry) -> bool:
+    """Whether a trial waits for its first start: Tune asks for another one once it has begun."""
+    return entry.status == Trial.PENDING and entry.checkpoint is None

@@ -25,6 +25,8 @@ from rltune.errors import BadInput
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Report
+from rltune.schedulers import SCHEDULERS
+from rltune.schedulers.limits import bohb_state
 
 
 def test_help_shows_every_command_and_the_main_job(cli: Cli) -> None:
@@ -63,6 +65,15 @@ def test_words_in_brackets_are_shown(capsys: pytest.CaptureFixture[str]) -> None
     printed = capsys.readouterr()
     assert printed.out == "pip install 'rltune[ax]'\n"
     assert printed.err == "[red]\nrltune[optuna]\n"
+
+
+def test_schedulers_are_listed_with_their_state(cli: Cli) -> None:
+    rows = json.loads(cli("list", "schedulers", "--json").stdout)["schedulers"]
+    assert [row["name"] for row in rows] == [*SCHEDULERS, "replay"]
+    states = {row["name"]: row["state"] for row in rows}
+    assert states["median"] == "ready"
+    assert states["replay"] == "a command: rltune replay RUN"
+    assert states["bohb"] in ("ready", bohb_state())
 
 
 def test_presets_are_listed_in_the_promised_form(cli: Cli) -> None:

@@ -99,7 +99,7 @@ def test_an_interval_keeps_its_share_of_fewer_steps(tmp_path: Path) -> None:
         ("hyperband", {"steps": 59_000}, "hyperband stops no trial"),
         ("hyperband", {"trials": 4}, "a round of hyperband is 5 trials, in brackets of 3, 2: 4"),
         ("hyperband", {"trials": 1}, "hyperband has one trial"),
-        ("bohb", {"trials": 5}, "With the searcher random this is hyperband"),
+        ("bohb", {"trials": 5}, "scheduler bohb with the searcher random is hyperband"),
         ("median", {"trials": 3}, "median stops a trial only beside `min_samples` = 3"),
         ("median", {"trials": 9, "steps": 20_000}, "median decides for the first time after"),
         ("pb2", {}, None),
