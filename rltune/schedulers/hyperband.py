@@ -73,11 +73,11 @@ class Race:
 class HyperBand:
     """Pauses trials at the rungs of their bracket until all of it are there; the best go on.
 
-    Trials fill the brackets in the order in which they are added. A bracket of n trials lets the best
-    n / ``reduction_factor`` go on from its first rung, the best of these from the next one, and so
-    on. Trials that fail or end by themselves are not waited for, and leave their place to others.
-    Those without a score are the worst. Decisions follow from the scores alone, whatever the order
-    in which trials get to a rung.
+    Trials fill the brackets in the order in which they are added. A bracket of n trials lets the
+    best n / ``reduction_factor`` go on from its first rung, the best of these from the next one,
+    and so on. Trials that fail or end by themselves are not waited for, and leave their place to
+    others. Those without a score are the worst. Decisions follow from the scores alone, whatever
+    the order in which trials get to a rung.
 
     Tune's HyperBandForBOHB has the same brackets in the same order, and keeps as many.
     """
