@@ -65,11 +65,11 @@ class Table(SimulatedSweep):
             save_every=save_every * REPORT,
             seconds_per_step=lambda _: float(rng.exponential()),
         )
-        super().__init__(spec, self, conditions, self._built, mutable=RLTask(spec).mutable())
+        super().__init__(spec, self, conditions, self._seeded, mutable=RLTask(spec).mutable())
         while self._more and not late:
             self._hand_out()
 
-    def _built(self, context: SchedulerContext) -> Any:
+    def _seeded(self, context: SchedulerContext) -> Any:
         # The next one is of another seed: random draws must follow from the state alone.
         seed = context.spec.seed + 99 * self.built
         self.built += 1
