@@ -316,7 +316,10 @@ def tune(
     options = {k: v for k, v in locals().items() if k not in {"function", "callbacks"}}
     places.starts()
     names, instances = split(callbacks)
-    return Run(runner.run(function_spec(function, callbacks=names, **options), instances))
+    spec = function_spec(function, callbacks=names, **options)
+    if limit := schedulers.limit(spec.budget):
+        log.warning(limit)
+    return Run(runner.run(spec, instances))
 
 
 def replay(

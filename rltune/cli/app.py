@@ -136,7 +136,7 @@ def tune(
         str,
         typer.Argument(
             metavar="FUNCTION",
-            help="my_train.py:train, module:function, or a Trainable class.",
+            help="my_train.py:train, module:function, a Trainable class, or RLlib's DQN, APPO ...",
             show_default=False,
         ),
     ],
@@ -155,9 +155,9 @@ def tune(
     dry_run: DryRunOption = False,
     **options: Any,
 ) -> None:
-    """Tunes any function that calls rltune.report, or a Tune Trainable class.
+    """Tunes any function that calls rltune.report, a Trainable class, or an RLlib algorithm.
 
-    Steps count its reports, unless it reports env_steps.
+    Steps are reports, or the env_steps that it reports; of an algorithm, environment steps.
     """
     _call(
         "tune",

@@ -9,7 +9,16 @@ from typing import Any
 from rltune import catalog
 from rltune.envs import places
 from rltune.errors import BadInput
-from rltune.space import Searched, config_of
+from rltune.space import Searched, Space, config_of
+from rltune.space.nesting import SEPARATOR
+
+#: Settings of RLlib's that shape the network or the environment.
+STRUCTURAL = frozenset(
+    {
+        *("env", "env_config", "model", "model_config", "rl_module_spec", "framework_str"),
+        *("dueling", "num_atoms", "noisy", "twin_q"),
+    }
+)
 
 
 def algorithm_place(name: str) -> str:
@@ -28,6 +37,11 @@ def with_env(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     if env is None or isinstance(env, Mapping) or hasattr(env, "sample"):
         return settings
     return {**settings, "env": catalog.environment(env).id}
+
+
+def changeable(space: Space) -> Space:
+    """The part of a space that may change while an algorithm trains."""
+    return space.only({name for name in space if name.split(SEPARATOR)[0] not in STRUCTURAL})
 
 
 def check_algorithm(place: str, searched: Searched) -> None:

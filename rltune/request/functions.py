@@ -14,7 +14,7 @@ from rltune.envs import places
 from rltune.errors import BadInput, keyword, unknown
 from rltune.options import OF_FUNCTIONS, UNTIL_RETURN, Budget
 from rltune.request import capacity, secrets
-from rltune.request.algorithms import algorithm_place, check_algorithm, with_env
+from rltune.request.algorithms import algorithm_place, changeable, check_algorithm, with_env
 from rltune.request.asked import Request
 from rltune.request.former import with_former
 from rltune.request.metrics import RESERVED
@@ -71,6 +71,12 @@ def function_spec(
     _check_names(searched, asked.goal.metric)
     if algorithm:
         check_algorithm(place, searched)
+    budget = _budget(asked.budget, ends=not isinstance(found, type))
+    if algorithm and schedulers.row(budget.scheduler).population and not changeable(searched.space):
+        raise BadInput(
+            f"{budget.scheduler} has nothing to change while it trains: every searched setting "
+            f"shapes the network. Search another, or use {keyword(scheduler='fifo')}"
+        )
     points = _points(asked.start.points, searched.space)
     storage = Path(asked.place.storage).expanduser().resolve()
     if asked.place.name is not None:
@@ -86,7 +92,7 @@ def function_spec(
         settings=settings,
         space=searched.space,
         derived=searched.derived,
-        budget=_budget(asked.budget, ends=not isinstance(found, type)),
+        budget=budget,
         name=asked.place.name or default_name("tune", title, storage),
         storage=str(storage),
         seed=asked.place.seed,

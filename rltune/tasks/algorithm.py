@@ -7,17 +7,9 @@ from functools import cached_property
 from typing import Any
 
 from rltune.engine.metric_names import REWARD
-from rltune.request.algorithms import bundles_of
+from rltune.request.algorithms import bundles_of, changeable
 from rltune.space import Space
 from rltune.tasks.function import FunctionTask
-
-#: Settings of RLlib's that shape the network or the environment.
-STRUCTURAL = frozenset(
-    {
-        *("env", "env_config", "model", "model_config", "rl_module_spec", "framework_str"),
-        *("dueling", "num_atoms", "noisy", "twin_q"),
-    }
-)
 
 
 class AlgorithmTask(FunctionTask):
@@ -40,8 +32,7 @@ class AlgorithmTask(FunctionTask):
 
     def mutable(self) -> Space:
         """All but what makes another network or environment, into which no weights would fit."""
-        space = self.spec.space
-        return space.only({name for name in space if name.split("/")[0] not in STRUCTURAL})
+        return changeable(self.spec.space)
 
     def may_come_later(self, result: Mapping[str, Any]) -> bool:
         """Whether no episode has ended yet."""

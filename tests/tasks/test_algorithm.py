@@ -45,6 +45,11 @@ def spec_of(algorithm: Any = "DQN", **options: Any) -> RunSpec:
         ("DQN", {"space": {"lr": {"choice": ["a", "b"]}}}, "RLlib's DQN refuses it: .*`lr`"),
         ("DQN", {"steps": None}, "a class trainable trains without end"),
         (
+            "DQN",
+            {"space": {"dueling": {"choice": [True, False]}}, "scheduler": "pbt"},
+            "pbt has nothing to change while it trains",
+        ),
+        (
             "PPO",
             {"space": {"num_env_runners": {"int": [0, 2]}}, "settings": {"env": "CartPole-v1"}},
             "space num_env_runners: trials at different values need different resources",
