@@ -76,6 +76,7 @@ def sweeps(tmp_path_factory: pytest.TempPathFactory, ray_session: None) -> Itera
             metric="height",
             **{"scheduler": scheduler, "trials": 5, "steps": 12, "perturb_every": 4},
             max_failures=0,
+            concurrent=1,
             storage=storage,
             name=scheduler,
             seed=3,
