@@ -235,7 +235,11 @@ def _arms(
         table,
         Text(
             f"over {any_arm.seeds} fresh seeds an arm, {any_arm.env_steps:,} steps and "
-            f"{any_arm.episodes} episodes each"
+            + (
+                f"{any_arm.episodes} episodes each"
+                if any_arm.episodes
+                else "the last report of each"
+            )
         ),
         *(Text(_sentence(comparison)) for comparison in comparisons),
     ]

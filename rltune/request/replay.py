@@ -42,8 +42,6 @@ def replay_spec(
     source = folder.spec
     if folder.job.job != "sweep":
         raise BadInput(f"{folder.shown} is no sweep: there is no schedule to replay")
-    if source.task != RL:
-        raise BadInput(f"{folder.shown} tuned a function: the schedules of policies are replayed")
     if seeds < 2:
         raise BadInput(f"seeds must be at least 2, got {seeds}")
     asked = Place(**place)
@@ -65,18 +63,24 @@ def replay_spec(
         command=tuple(secrets.redact(command)),
         versions=resolve.versions(source.env_options.simulator),
     )
-    spec = env_copies.fewer_at_a_time(spec)
+    if spec.task == RL:
+        spec = env_copies.fewer_at_a_time(spec)
     capacity.check_fits_here(spec)
+    if spec.task == RL:
+        _check_environment(spec)
+    return spec, JobSpec("replay", arms)
+
+
+def _check_environment(spec: RunSpec) -> None:
     resolve.check_simulator(spec)
     env = catalog.environment(spec.env_id, spec.env_options.imports)
     made = spec.env_options
     preflight.check_environment(env, algorithm(spec.algo), made.env_args, made.env_timeout)
-    return spec, JobSpec("replay", arms)
 
 
 def _budget(source: RunSpec, trials: int, steps: int) -> Budget:
     """The budget of trials that train for some steps, whatever they reach."""
-    report = source.settings["min_sample_timesteps_per_iteration"]
+    report = source.settings["min_sample_timesteps_per_iteration"] if source.task == RL else 1
     return replace(
         source.budget,
         scheduler="fifo",

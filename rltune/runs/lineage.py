@@ -14,6 +14,7 @@ from rltune.errors import BadInput
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Decision
+from rltune.spec import RL
 
 #: Settings by the step they hold from: ``[env_steps, settings]``, the first from 0 on.
 Schedule = list[list[Any]]
@@ -72,10 +73,16 @@ def arms(folder: RunFolder) -> tuple[dict[str, Schedule], int]:
         )
     lived, env_steps = schedule(folder, best.trial, best.env_steps)
     if len(lived) < 2:
+        told = (
+            f"{folder.shown}: its best trial trained at the same settings throughout, there is no "
+            "schedule to replay"
+        )
+        if folder.spec.task != RL:
+            raise BadInput(told)
+        preset = f"{folder.relative}/best/preset.toml"
         raise BadInput(
-            f"{folder.shown}: its best policy trained at the same settings throughout, there is no "
-            "schedule to replay. What its settings come to on fresh seeds: "
-            + commands.with_preset(folder.spec, f"{folder.relative}/best/preset.toml", train=True)
+            f"{told}. What its settings come to on fresh seeds: "
+            + commands.with_preset(folder.spec, preset, train=True)
         )
     initial = first_settings(folder, early_leader(folder))
     return {"schedule": lived, "final": [[0, lived[-1][1]]], "initial": [[0, initial]]}, env_steps

@@ -130,6 +130,8 @@ class SeedOutcome(Record):
         env_steps_to_threshold: to the first checkpoint whose policy is over the threshold on
             selection seeds; None where none is. seconds_to_threshold: the same in seconds.
         curve: of each checkpoint, in the order they were made, steps and selection score.
+        evaluation: None where nothing is played: then the last report is the score, and the
+            reports are the curve.
     """
 
     trial: str
@@ -142,7 +144,7 @@ class SeedOutcome(Record):
     env_steps_to_threshold: int | None
     seconds_to_threshold: float | None = None
     curve: list[tuple[int, NullableFloat]] = field(default_factory=list)
-    evaluation: Evaluation
+    evaluation: Omitted[Evaluation | None] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +154,7 @@ class SeedStatistics(Record):
 
     Attributes:
         schedule: of an arm of a replay, the settings that its seeds were trained with.
+        episodes: of each seed; 0 where its last report is its score.
     """
 
     schedule: Omitted[Sequence[Sequence[Any]] | None] = None

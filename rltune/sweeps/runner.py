@@ -179,7 +179,7 @@ def _train(
 ) -> tuple[dict[str, str], str, float]:
     spec = job.spec
     clock = Clock(_seconds_spent(folder))
-    trials = TrialTable(spec, folder, job.keeps_every_policy)
+    trials = TrialTable(spec, folder, job.keeps_every_policy and job.task.evaluates)
     decisions = OpenDecisions(folder.decisions())
     budget = spec.budget
     if budget.seeds_per_trial > 1:

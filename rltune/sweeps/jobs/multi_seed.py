@@ -20,7 +20,7 @@ from rltune.policies.outcome import check_any_score, with_best
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import SeedOutcome, SeedStatistics, Summary
 from rltune.searchers.seeds import Start
-from rltune.spec import FIRST_FRESH_SEED, RunSpec
+from rltune.spec import FIRST_FRESH_SEED, RL, RunSpec
 from rltune.statistics import interval, iqm
 from rltune.sweeps.jobs.base import Job
 
@@ -51,6 +51,8 @@ class MultiSeed(Job):
 
     def conclude(self, folder: RunFolder, summary: Summary, callbacks: Callbacks) -> Summary:
         """Every seed's score, and what they come to."""
+        if not self.task.evaluates:
+            return self._conclude_reports(folder, summary)
         spec = self.spec
         trials = [trial.id for trial in summary.trials]
         found, every = [], []
@@ -77,6 +79,16 @@ class MultiSeed(Job):
         selected, result = best.selection_score, best.evaluation
         summary = with_best(summary, spec, folder, selected, result, trained=True)
         return self.compare(summary, found)
+
+    def _conclude_reports(self, folder: RunFolder, summary: Summary) -> Summary:
+        """The same where nothing can be played: the last report of a seed is its score."""
+        trials = [trial.id for trial in summary.trials]
+        ended = enumerate(trials)
+        found = [seed for i, trial in ended if (seed := last_report(folder, self.seed(i), trial))]
+        scored = [seed.trial for seed in found]
+        unscored = [trial for trial in trials if trial not in scored]
+        summary = self.task.conclude(folder, summary)
+        return self.compare(replace(summary, seeds=found, unscored_seeds=unscored), found)
 
     def compare(self, summary: Summary, scored: Sequence[SeedOutcome]) -> Summary:
         """The summary with what the seeds come to together.
@@ -143,9 +155,31 @@ def score(folder: RunFolder, seed: int, trial: str, chosen: ChosenOfSeed) -> See
     )
 
 
+def last_report(folder: RunFolder, seed: int, trial: str) -> SeedOutcome | None:
+    """What a seed came to by its reports; None for one without the metric, or that diverged."""
+    reports, goal = folder.reports(trial), folder.spec.goal
+    curve = [
+        (row.env_steps, value) for row in reports if (value := goal.of(row.measured)) is not None
+    ]
+    if not curve or folder.diverged(trial) is not None:
+        return None
+    kept = folder.checkpoints_of(trial)
+    return SeedOutcome(
+        trial=trial,
+        seed=seed,
+        score=curve[-1][1],
+        selection_score=curve[-1][1],
+        checkpoint=str(kept[-1].relative_to(folder.path)) if kept else "",
+        env_steps=reports[-1].env_steps,
+        train_seconds=reports[-1].train_seconds,
+        env_steps_to_threshold=None,
+        curve=curve,
+    )
+
+
 def threshold(spec: RunSpec) -> float | None:
     """Mean return from which a policy counts as good enough; None for another metric."""
-    if not spec.goal.is_return:
+    if spec.task != RL or not spec.goal.is_return:
         return None
     return catalog.environment(spec.env_id, spec.env_options.imports).threshold
 
@@ -166,7 +200,7 @@ def across(spec: RunSpec, found: Sequence[SeedOutcome]) -> SeedStatistics:
     gap = float(np.mean([seed.selection_score - seed.score for seed in found]))
     return SeedStatistics(
         seeds=len(found),
-        episodes=found[0].evaluation.episodes,
+        episodes=found[0].evaluation.episodes if found[0].evaluation else 0,
         scores=scores,
         mean=float(np.mean(scores)),
         iqm=float(iqm(scores)),
