@@ -134,11 +134,11 @@ def _presets(algo: str, env: EnvInfo, asked: Request, probe: Probe) -> tuple[Pre
         base,
         asked.start.settings,
         asked.start.space,
-        with_interval(base, asked.budget),
+        with_interval(base, asked),
         asked.start.points,
         asked.evaluation,
     )
-    check_used(resolved, asked.budget)
+    check_used(resolved, asked)
     if asked.goal.metric != REWARD and "target" not in asked.budget:
         # A preset's target is a return.
         resolved = replace(resolved, budget=replace(resolved.budget, target=None))

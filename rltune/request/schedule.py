@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from rltune import schedulers
 from rltune.errors import BadInput
-from rltune.options import OPTIONS, Budget
+from rltune.options import OPTIONS
+from rltune.request.asked import Request
 from rltune.spec import Preset
 
 
-def interval(budget: Budget, asked: Mapping[str, Any], report: int = 1) -> dict[str, Any]:
-    """Entries that override a budget, with an interval that fits to fewer steps.
+def with_interval(preset: Preset, asked: Request) -> dict[str, Any]:
+    """Entries that override a preset's budget, with an interval that fits to fewer steps.
 
     An interval that is not asked for keeps its share of a trial's steps where these are fewer than
-    the budget's; a scheduler would decide once at the end, or never.
-
-    Args:
-        budget: what the entries override.
-        report: environment steps between two reports: no interval is shorter.
+    the preset's: a scheduler would decide once at the end, or never. One in the user's own file
+    stays as it is, and none is shorter than the steps between two reports.
     """
-    steps = asked.get("steps", budget.steps)
-    if "perturb_every" in asked or not isinstance(steps, int) or steps >= budget.steps:
-        return dict(asked)
+    budget, entries = preset.budget, dict(asked.budget)
+    steps = entries.get("steps", budget.steps)
+    given = "perturb_every" in entries or _is_own("perturb_every", preset, asked)
+    if given or not isinstance(steps, int) or steps >= budget.steps:
+        return entries
+    report = preset.settings["min_sample_timesteps_per_iteration"]
     every = max(1, report, budget.perturb_every * steps // budget.steps)
-    return {**asked, "perturb_every": min(every, budget.perturb_every)}
+    return {**entries, "perturb_every": min(every, budget.perturb_every)}
 
 
-def with_interval(preset: Preset, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """The same over a preset's budget; an interval in the user's own file stays as it is."""
-    source = preset.sources.get("budget.perturb_every", "")
-    if source and not source.startswith("presets/"):
-        return dict(asked)
-    return interval(preset.budget, asked, preset.settings["min_sample_timesteps_per_iteration"])
-
-
-def check_used(preset: Preset, asked: Mapping[str, Any]) -> None:
+def check_used(preset: Preset, asked: Request) -> None:
     """Refuses options of other schedulers than the one that is used.
 
     In a preset file of the user's they are refused where the file's own scheduler does not use
-    them, unless they have the value that they would have without the file.
+    them, unless they have their defaults, which rltune writes into such files.
 
     Args:
-        asked: entries that override the preset's budget.
+        preset: with what was asked for laid over it.
 
     Raises:
         BadInput: with every option, and the schedulers that use it.
@@ -51,13 +43,20 @@ def check_used(preset: Preset, asked: Mapping[str, Any]) -> None:
     scheduler = preset.budget.scheduler
     if scheduler not in schedulers.SCHEDULERS:
         return  # refused with the other names
-    problems = schedulers.unused(scheduler, asked)
-    if "scheduler" not in asked:
-        for name, value in vars(preset.budget).items():
-            source = preset.sources.get(f"budget.{name}", "")
-            own = source and name not in asked and value != OPTIONS[name].default
-            problems += [
-                f"{source}: {text}" for text in schedulers.unused(scheduler, [name]) if own
-            ]
+    problems = schedulers.unused(scheduler, asked.budget)
+    if "scheduler" not in asked.budget:
+        own = [
+            name
+            for name, value in vars(preset.budget).items()
+            if _is_own(name, preset, asked) and value != OPTIONS[name].default
+        ]
+        file = asked.start.preset
+        problems += [f"{file}: {problem}" for problem in schedulers.unused(scheduler, own)]
     if problems:
         raise BadInput(problems)
+
+
+def _is_own(name: str, preset: Preset, asked: Request) -> bool:
+    """Whether an entry of the budget comes from the user's own preset file."""
+    file = asked.start.preset
+    return file is not None and preset.sources.get(f"budget.{name}") == str(file)
