@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
 from rltune import catalog, envs
 from rltune.catalog.algorithms import ALGORITHMS
@@ -149,8 +148,7 @@ def run(*, kind: str, storage: str, json: bool) -> None:
     for name in names:
         table.add_column(name, overflow="fold")
     for row in rows:
-        # Not as markup, in which rltune[hebo] would lose its extra.
-        table.add_row(*(Text(_shown(row[name])) for name in names))
+        table.add_row(*(_shown(row[name]) for name in names))
     out.print(table)
 
 

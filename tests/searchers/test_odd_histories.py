@@ -26,6 +26,8 @@ SPACES: dict[str, dict[str, Any]] = {
     "one choice": {"a": {"choice": ["x", "y", "z"]}},
     "choices": {"a": {"choice": [[1, 2], [3]]}, "b": {"choice": [True, False, None]}},
     "one option": {"x": {"uniform": [0.0, 1.0]}, "a": {"choice": ["only"]}},
+    "options of other types": {"a": {"choice": [True, 1]}},
+    "nothing to choose": {"a": {"choice": ["only"]}, "n": {"int": [3, 3]}},
     "one value": {"x": {"uniform": [0.0, 1.0]}, "n": {"int": [3, 3]}},
 }
 #: The score of trial number n; None for one that failed.

@@ -15,7 +15,6 @@ from rltune.request.resolve import make_spec
 from rltune.searchers import READY, SEARCHERS, Searcher, build, starting_point
 from rltune.searchers.grid import grid
 from rltune.searchers.history import History
-from rltune.space import Space, parse_parameter
 from rltune.spec import RunSpec
 
 SOUND = [name for name, row in SEARCHERS.items() if not row.broken]
@@ -113,28 +112,6 @@ def test_suggestions_lie_in_the_space_and_keep_its_constraints(searcher: str) ->
         assert values.keys() == spec.space.keys()
         assert spec.space.contains({**spec.settings, **values})
         assert not spec.space.broken({**spec.settings, **values})
-
-
-SMALL_SPACES: list[dict[str, Any]] = [
-    {"only": {"choice": ["one"]}, "still": {"int": [3, 3]}},
-    {"lr": {"log": [1e-5, 1e-2]}},
-    {"flag": {"choice": [True, 1]}},
-    {"layers": {"int": [1, 2]}, "units": {"pow2": [16, 32]}, "only": {"choice": ["one"]}},
-]
-
-
-@every_searcher
-@pytest.mark.parametrize("bodies", SMALL_SPACES, ids=lambda bodies: "-".join(bodies))
-def test_small_spaces_are_searched(searcher: str, bodies: dict[str, Any]) -> None:
-    """Whatever a library asks of a space: two dimensions, or points that are all new."""
-    space = Space({name: parse_parameter(name, body) for name, body in bodies.items()})
-    middle = {name: parameter.from_unit(0.5) for name, parameter in space.items()}
-    trials = len(grid(space, {}, 12)) if searcher == "grid" else 12
-    spec = _spec("random")
-    budget = replace(spec.budget, searcher=searcher, trials=trials)
-    spec = replace(spec, settings=middle, space=space, budget=budget)
-    for values in Sweep(spec, slots=2, score=lambda values: len(str(values))).run(trials):
-        assert space.contains(values)
 
 
 @every_searcher

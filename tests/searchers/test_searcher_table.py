@@ -55,14 +55,6 @@ def test_the_command_line_refuses_a_searcher_that_cannot_run(cli: Cli) -> None:
     assert "Use tpe" in done.stderr
 
 
-def test_the_list_shows_the_extra_of_a_missing_library(cli: Cli) -> None:
-    """Not as markup of rich, which drops what is in brackets."""
-    shown = cli("list", "searchers").stdout
-    for name, row in SEARCHERS.items():
-        assert name in shown
-        assert row.state == READY or row.broken or f"'rltune[{row.extra}]'" in shown
-
-
 def test_a_searcher_of_another_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(BadInput, match="Did you mean 'nevergrad'"):
         check("nevergard")
