@@ -72,6 +72,9 @@ CLUSTER = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 _config = tempfile.TemporaryDirectory()
 os.environ["XDG_CONFIG_HOME"] = _config.name
 
+# TensorFlow, which is Keras' own choice, is not installed; Ray's processes inherit this one.
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
 # No processes that wait for work, as a sweep's own Ray has none.
 os.environ["RAY_prestart_worker_first_driver"] = "0"  # noqa: SIM112
 

@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -66,7 +65,10 @@ def few(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
 
 
 def test_every_block_is_tried() -> None:
-    assert set(SCRIPTS) == {"tune.run", "rltune.tune", "rltune.sweep", "tune.report"}
+    assert set(SCRIPTS) == {
+        *("tune.run", "rltune.tune", "rltune.sweep"),
+        *("tune.run.keras", "tune.report"),
+    }
     blocks = re.findall(r"```python", PAGE)
     assert len(blocks) == len(BLOCKS)
     for name, code in BLOCKS:
@@ -76,11 +78,16 @@ def test_every_block_is_tried() -> None:
             assert [line for line in code.splitlines() if line.strip() not in lines] == []
 
 
-def test_an_algorithm_takes_its_place_in_a_script_of_tune(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    short = {"stop": {"training_iteration": 1}, "verbose": 0, "storage_path": str(here)}
-    monkeypatch.setattr(ray.tune, "run", partial(ray.tune.run, **short))
+@pytest.fixture
+def one(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes searches of Tune's short: one trial, which reports once."""
+    run = ray.tune.run
+    short = {"stop": {"training_iteration": 1}, "num_samples": 1}
+    quiet = {"verbose": 0, "storage_path": str(here)}
+    monkeypatch.setattr(ray.tune, "run", lambda *a, **kw: run(*a, **(kw | short | quiet)))
+
+
+def test_an_algorithm_takes_its_place_in_a_script_of_tune(one: None) -> None:
     analysis: ExperimentAnalysis = script("tune.run").analysis
     assert analysis.best_result["episode_reward_mean"] > 8
     assert analysis.best_config["train_batch_size"] in {32, 64, 128}
@@ -137,6 +144,15 @@ def test_pytorch_needs_no_integration() -> None:
     assert exploits
     assert run.best["score"] > 0.8
     assert (run.path / run.best["checkpoint"] / "files/state.pt").is_file()
+
+
+def test_keras_reports_in_a_script_of_tune_too(one: None) -> None:
+    shutil.copy(ROOT / "examples/mnist_keras.py", ".")
+    example = import_module("mnist_keras")
+    ray.cloudpickle.register_pickle_by_value(example)  # Ray's processes run already
+    analysis: ExperimentAnalysis = script("tune.run.keras").analysis
+    assert 0 < analysis.best_result["mean_accuracy"] <= 1
+    assert analysis.best_config["hidden"] == 128
 
 
 def test_keras_reports_each_epoch_until_the_target_is_reached() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -10,19 +9,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from conftest import ROOT
 from ray.train._internal import session as of_tune
 
 from rltune.algorithms import tune_session
-from rltune.tasks.session import Session, get_checkpoint, report
-
-os.environ.setdefault("KERAS_BACKEND", "torch")
-
-import keras
-
 from rltune.integrations.keras import MODEL, ReportCallback
+from rltune.tasks.session import Session, get_checkpoint, report
 
 SNIPPET = re.search(
     r"<!-- ReportCallback -->\n```python\n(.*?)```",
