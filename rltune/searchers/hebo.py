@@ -7,17 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import torch
+import torch  # noqa: F401  (before quiet, which puts its threads back)
 
-from rltune.searchers.library import LibrarySearcher, Point, Tried, scores
+from rltune.searchers.library import LibrarySearcher, Point, Tried, quiet, scores
 from rltune.spec import RunSpec
 
-_threads = torch.get_num_threads()
-with warnings.catch_warnings():
+with quiet(0), warnings.catch_warnings():  # The import leaves torch one thread.
     warnings.simplefilter("ignore")  # It has had no release since 2024.
     from hebo.design_space.design_space import DesignSpace
     from hebo.optimizers.hebo import HEBO
-torch.set_num_threads(_threads)  # Importing it leaves torch one thread.
 
 
 class HeboSearcher(LibrarySearcher):

@@ -260,21 +260,32 @@ def quiet(seed: int) -> Iterator[None]:
 
     Matrices of a few hundred rows are several times slower on threads, whose cores trials use.
     """
-    torch = sys.modules.get("torch")
     before = random.getstate(), np.random.get_state()  # noqa: NPY002
-    drawn = None if torch is None else torch.get_rng_state()
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
-    if torch is not None:
-        torch.manual_seed(seed)
     try:
-        with _threads(len(sys.modules)).limit(limits=1):
+        with _quiet_torch(seed), _threads(len(sys.modules)).limit(limits=1):
             yield
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])  # noqa: NPY002
-        if torch is not None:
-            torch.set_rng_state(drawn)
+
+
+@contextmanager
+def _quiet_torch(seed: int) -> Iterator[None]:
+    """The same for torch, where it is loaded: it has a mathematics library of its own inside."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    drawn, threads = torch.get_rng_state(), torch.get_num_threads()
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_rng_state(drawn)
 
 
 @lru_cache(maxsize=1)

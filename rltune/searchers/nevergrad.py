@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-import nevergrad
-
-from rltune.searchers.library import Point, SequentialSearcher
+from rltune.searchers.library import Point, SequentialSearcher, quiet
 from rltune.spec import RunSpec
+
+with quiet(0):  # The import seeds numpy's global generator.
+    import nevergrad
 
 
 class NevergradSearcher(SequentialSearcher):
