@@ -139,10 +139,10 @@ def test_where_trials_fail_is_left(searcher: str) -> None:
     """A failure counts as bad, and is not forgotten: half of the space fails."""
     spec = _spec(searcher, MIXED)
     one, history, failed = build(spec), History(), []
-    for n in range(36):
+    for n in range(20 if SEARCHERS[searcher].slow else 36):
         values = one.suggest(n, history)
         failed.append(values["lr"] > 1e-3)
         history.started(f"t{n:02d}", values, seed=n)
         history.reported(f"t{n:02d}", 500, 1.0 - 0.1 * values["layers"])
         history.ended(f"t{n:02d}", failed=failed[-1])
-    assert np.mean(failed[-12:]) < 0.4
+    assert np.mean(failed[-8:]) < 0.4
