@@ -1,0 +1,69 @@
+"""Every searcher that is ready, over real Ray: settings of all kinds, points, a kill, a resume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import driving
+import pytest
+import warm
+from conftest import environment
+
+from rltune.runs import state_file
+from rltune.runs.folder import RunFolder
+from rltune.searchers import READY, SEARCHERS
+from rltune.searchers.grid import grid
+from rltune.space import space_of
+
+SOUND = [name for name, row in SEARCHERS.items() if not row.broken]
+
+
+def _trials(searcher: str) -> int:
+    if searcher != "grid":
+        return driving.TRIALS
+    return len(driving.POINTS) + len(grid(space_of(driving.SPACE).space, {}, driving.TRIALS))
+
+
+@pytest.fixture(scope="module")
+def driven(tmp_path_factory: pytest.TempPathFactory, cluster_address: str) -> Path:
+    folder = tmp_path_factory.mktemp("driven")
+    asked = [(name, _trials(name)) for name in SOUND if SEARCHERS[name].state == READY]
+    arguments = (folder, cluster_address, environment(), asked)
+    process = warm.server().Process(target=driving.drive, args=arguments)
+    process.start()
+    process.join(500)
+    process.kill()
+    process.join()
+    assert process.exitcode == 0
+    return folder
+
+
+def _outcome(folder: RunFolder) -> dict[str, Any]:
+    saved = state_file.read(folder.path)
+    assert saved is not None
+    reports = {
+        name: [(row.env_steps, row.measured, dict(row.settings)) for row in folder.reports(name)]
+        for name in folder.trials()
+    }
+    return {"reports": reports, "parts": saved["parts"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("searcher", SOUND)
+def test_a_searcher_suggests_the_same_after_a_kill(searcher: str, driven: Path) -> None:
+    if SEARCHERS[searcher].state != READY:
+        pytest.skip(SEARCHERS[searcher].state)
+    whole, cut = (RunFolder(driven / name / searcher) for name in ("whole", "cut"))
+    spec = whole.spec
+    starts = [dict(whole.reports(name)[0].settings) for name in whole.trials()]
+    assert len(starts) == spec.budget.trials
+    assert starts[0] == {"lr": 1e-3, "model/layers": 2, "model/activation": "tanh"}
+    assert starts[1]["lr"] == 1e-4
+    assert all(spec.space.contains(start) for start in starts)
+    assert len({str(start) for start in starts}) == len(starts)
+    kept = {name: whole.reports(name) for name in whole.trials()[: driving.CUT - 1]}
+    assert all(len(rows) == 2 for rows in kept.values())
+    assert whole.summary is not None
+    assert whole.summary.best is not None
+    assert _outcome(cut) == _outcome(whole)
