@@ -9,6 +9,7 @@ from ray.tune import Checkpoint
 from ray.tune.trainable.trainable import _DICT_CHECKPOINT_FILE_NAME
 
 from rltune.errors import BadCheckpoint
+from rltune.schedulers.base import TIME
 
 
 class TidyStorage(StorageContext):
@@ -24,6 +25,8 @@ class TrialStorageMixin:
     """Mixed into every trainable: its checkpoints' place, and no pickle of Tune's in them."""
 
     _storage: Any
+    _iteration: int
+    _last_result: dict[str, Any] | None
 
     def tidy_storage(self) -> None:
         """Puts checkpoints in a folder of their own; without effect outside a trial."""
@@ -42,3 +45,11 @@ class TrialStorageMixin:
         if checkpoint.filesystem.get_file_info(pickled).is_file:
             raise BadCheckpoint(f"{pickled} is a pickle that rltune did not write: remove it")
         super().restore(checkpoint_path)  # type: ignore[misc]
+
+    def count_from(self, clock: int) -> None:
+        """Says what a checkpoint counts that is written after a restore, before any report.
+
+        Tune takes it from the last report (ray 2.60, Trainable.save), and there is none.
+        """
+        if not self._last_result:
+            self._last_result = {TIME: clock, "training_iteration": self._iteration}

@@ -91,7 +91,7 @@ class TrialSource(SearchAlgorithm):
     ) -> None:
         """One more has ended, perhaps while it waited for its next start."""
         self._running.discard(trial_id)
-        if result and TIME in result:
+        if result and self._spec.goal.of(result) is not None:
             self.on_trial_result(trial_id, result)
         failed = error or "diverged/what" in (result or {})
         self._history.ended(trial_id, failed)

@@ -81,7 +81,10 @@ class MemberMixin(TrialStorageMixin):
             result: dict[str, Any] = super().step()  # type: ignore[misc]
         except Divergence as found:
             return self.member.ended(found)
-        return result if RESULT_DUPLICATE in result else self.member.reported(result)
+        if RESULT_DUPLICATE not in result:
+            return self.member.reported(result)
+        self.count_from(self.member.clock)
+        return result
 
     @headlined
     def save_checkpoint(self, checkpoint_dir: str) -> None:

@@ -64,6 +64,33 @@ def test_an_extended_sweep_continues_with_all_it_knows(
     assert told(start(spec)) == after
 
 
+@pytest.mark.slow
+def test_a_function_that_is_done_is_done_again(tmp_path: Path, cluster_address: str) -> None:
+    """Opened again for more steps, it returns without another report."""
+    spec = function_spec(
+        functions.finishes,
+        {"lr": {"log": [1e-5, 1e-2]}},
+        metric="height",
+        searcher="tpe",
+        trials=2,
+        steps=6,
+        concurrent=1,
+        address=cluster_address,
+        storage=tmp_path,
+        name="a",
+    )
+    first = start(spec)
+    folder = start(spec, steps=9, trials=3)
+    summary = folder.summary
+    assert summary is not None
+    assert [trial.status for trial in summary.trials] == ["TERMINATED"] * 3
+    assert [len(folder.reports(trial)) for trial in folder.trials()] == [6] * 3
+    assert summary.trials[0].score == folder.reports("t00")[-1].measured["height"]
+    history = told(folder)["parts"]["history"]["trials"]
+    assert [past["status"] for past in history] == ["ended"] * 3
+    assert folder.path == first.path
+
+
 @pytest.fixture
 def finished(tmp_path: Path) -> RunFolder:
     """A finished sweep of pb2, of this user's own."""

@@ -13,6 +13,8 @@ from ray.tune import Checkpoint
 from ray.tune.experiment import Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 
+from rltune.schedulers.base import TIME
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -78,12 +80,14 @@ def last_saved(trial: Trial) -> Saved | None:
 
 
 def start_from(trial: Trial, path: Path | None) -> None:
-    """Makes the trial's next start load a checkpoint, and count its iterations from there.
+    """Makes the trial's next start load a checkpoint, and count from its own last report.
+
+    What it counts is its last result where it ends without another report.
 
     Args:
         path: None for a start from nothing.
     """
-    metrics = {"training_iteration": trial.last_result.get("training_iteration", 0)}
+    metrics = {name: trial.last_result.get(name, 0) for name in ("training_iteration", TIME)}
     checkpoint = None if path is None else Checkpoint.from_directory(str(path))
     trial.run_metadata.checkpoint_manager._latest_checkpoint_result = (
         None if checkpoint is None else _TrainingResult(checkpoint=checkpoint, metrics=metrics)
