@@ -6,14 +6,16 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT, Cli, environment
-from warm import run_rltune
 
 import rltune
+from rltune.cli import main
 from rltune.runs import checkpoints
 
 PAGE = (ROOT / "docs/functions.md").read_text()
@@ -46,6 +48,39 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+Run = Callable[..., "Done"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def rltune_here(
+    place: Path,
+    ray_session: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Runs a command in this process, whose Ray it uses."""
+
+    def run(*words: str) -> Done:
+        monkeypatch.chdir(place)
+        monkeypatch.setattr(sys, "argv", ["rltune", *words])
+        try:
+            main([*words])
+        except SystemExit as ended:
+            code = ended.code
+        return Done(code, *capsys.readouterr())
+
+    return run
+
+
 def words_of(line: str) -> list[str]:
     """A line's words, as a shell splits them."""
     return [word.strip("'") for word in line.split()]
@@ -58,11 +93,11 @@ def summary_of(place: Path, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_function_in_a_file_is_tuned(place: Path) -> None:
+def test_a_function_in_a_file_is_tuned(place: Path, rltune_here: Run) -> None:
     point = "{model={hidden=64}}"
-    done = run_rltune(place, *words_of(FUNCTION), *f"--name a --json --point {point}".split())
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
+    done = rltune_here(*words_of(FUNCTION), *f"--name a --json --point {point}".split())
+    assert done.code == 0, done.err
+    summary = json.loads(done.out)
     assert summary["stop_reason"] == "steps"
     assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 4
     assert [trial["env_steps"] for trial in summary["trials"]] == [10] * 4
@@ -70,48 +105,48 @@ def test_a_function_in_a_file_is_tuned(place: Path) -> None:
     assert summary["best"]["config"].keys() == {"lr", "model/hidden"}
     assert 0.5 < summary["best"]["score"] <= 1
     assert (place / "runs/a/best/checkpoint/files/state.pt").is_file()
-    assert "accuracy (max)" in done.stderr
-    assert "rltune board runs/a" in done.stderr
+    assert "accuracy (max)" in done.err
+    assert "rltune board runs/a" in done.err
 
 
 @pytest.mark.slow
-def test_other_commands_know_the_run_or_refuse_it(place: Path) -> None:
-    (listed,) = json.loads(run_rltune(place, "list", "runs", "--json").stdout)["runs"]
+def test_other_commands_know_the_run_or_refuse_it(place: Path, rltune_here: Run) -> None:
+    (listed,) = json.loads(rltune_here("list", "runs", "--json").out)["runs"]
     assert listed["score"] == summary_of(place, "a")["best"]["score"]
-    again = run_rltune(place, "resume", "runs/a")
-    assert again.returncode == 0
-    assert "is finished" in again.stdout
+    again = rltune_here("resume", "runs/a")
+    assert again.code == 0
+    assert "is finished" in again.out
     for words in (
         "evaluate runs/a",
         "replay runs/a",
         "play runs/a --video a.gif",
         "export runs/a --preset a.toml",
     ):
-        refused = run_rltune(place, *words.split())
-        assert refused.returncode == 2, refused.stdout
-        assert "function" in refused.stderr
+        refused = rltune_here(*words.split())
+        assert refused.code == 2, refused.out
+        assert "function" in refused.err
 
 
 @pytest.mark.slow
-def test_a_scheduler_ends_weak_trials_early(place: Path) -> None:
-    done = run_rltune(place, *words_of(ASHA), "--name", "asha")
-    assert done.returncode == 0, done.stderr
+def test_a_scheduler_ends_weak_trials_early(place: Path, rltune_here: Run) -> None:
+    done = rltune_here(*words_of(ASHA), "--name", "asha")
+    assert done.code == 0, done.err
     ages = [trial["env_steps"] for trial in summary_of(place, "asha")["trials"]]
     assert max(ages) == 9
     assert min(ages) < 9
-    assert "loss (min)" in done.stdout
+    assert "loss (min)" in done.out
 
 
 @pytest.mark.slow
-def test_an_algorithm_of_rllibs_is_tuned(place: Path) -> None:
+def test_an_algorithm_of_rllibs_is_tuned(place: Path, rltune_here: Run) -> None:
     quick = (
         "num_steps_sampled_before_learning_starts=100",
         "min_sample_timesteps_per_iteration=250",
     )
     more = [word for setting in quick for word in ("--set", setting)]
     population = "--scheduler pbt --quantile 0.5 --name dqn".split()
-    done = run_rltune(place, *words_of(ALGORITHM), *more, *population)
-    assert done.returncode == 0, done.stderr
+    done = rltune_here(*words_of(ALGORITHM), *more, *population)
+    assert done.code == 0, done.err
     run = rltune.load(place / "runs/dqn")
     assert [trial["status"] for trial in run.trials] == ["TERMINATED"] * 2
     assert all(1_000 <= trial["env_steps"] < 1_300 for trial in run.trials)
@@ -128,13 +163,13 @@ def test_an_algorithm_of_rllibs_is_tuned(place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_failure_is_an_exit_code(place: Path) -> None:
+def test_a_failure_is_an_exit_code(place: Path, rltune_here: Run) -> None:
     (place / "broken.py").write_text("def train(config):\n    raise ValueError('no data')\n")
     words = "tune broken.py:train --space lr={log=[1e-2,1e-1]} --metric accuracy --trials 1"
-    done = run_rltune(place, *words.split(), "--name", "c", "--max-failures", "0", "--quiet")
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert "no trial left a checkpoint behind; t00: ValueError: no data (broken.py:2" in done.stderr
+    done = rltune_here(*words.split(), "--name", "c", "--max-failures", "0", "--quiet")
+    assert done.code == 1
+    assert done.out == ""
+    assert "no trial left a checkpoint behind; t00: ValueError: no data (broken.py:2" in done.err
 
 
 @pytest.mark.slow
