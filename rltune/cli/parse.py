@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rltune.cli.spelling import spelling
@@ -56,12 +57,12 @@ def _point(word: str) -> dict[str, Any] | str:
     """``{lr=1e-3}`` as a dict; anything else is the name of a file.
 
     Raises:
-        BadInput: it begins like a table and is none.
+        BadInput: it is neither a table nor a file, but looks like settings.
     """
     found = value(word)
     if isinstance(found, dict):
         return found
-    if word.lstrip().startswith("{"):
+    if word.lstrip().startswith("{") or ("=" in word and not Path(word).exists()):
         raise BadInput(
             f"{spelling('points')} {word!r}: write it as {spelling('points')} '{{lr=1e-3}}'"
         )

@@ -118,7 +118,6 @@ def test_other_commands_know_the_run_or_refuse_it(place: Path, rltune_here: Run)
     assert "is finished" in again.out
     for words in (
         "evaluate runs/a",
-        "replay runs/a",
         "play runs/a --video a.gif",
         "export runs/a --preset a.toml",
     ):

@@ -155,8 +155,9 @@ def test_a_change_is_made_before_it_is_told(setting: Setting, tmp_path: Path) ->
     ]
     setting.scheduler.turn = Turn("t02", changes, stops=["t00"])
     assert setting.chosen() == "t02"
-    assert settings == [{"lr": 9}]
-    assert setting.decided == decisions
+    assert settings[0] == {"lr": 9}
+    stop = Decision(kind="stop", trial="t00", env_steps=0)
+    assert setting.decided == [*decisions, stop]
     assert [each.config["lr"] for each in setting.trials] == [0, 9, 8]
     starts = [saved.path.name for saved in map(last_saved, (trial, other)) if saved]
     assert starts == ["donor", "own"]

@@ -27,7 +27,7 @@ from rltune.policies import evaluation
 from rltune.policies.scoring import play
 from rltune.runs.folder import RunFolder
 from rltune.runs.json_text import loads
-from rltune.schedulers import SCHEDULERS, row
+from rltune.schedulers import row
 from rltune.searchers import SEARCHERS
 from rltune.space import KINDS
 from rltune.spec import CANDIDATES, FIRST_EVALUATION_SEED
@@ -228,7 +228,8 @@ class TestPopulation:
 
 @pytest.mark.parametrize(
     ("scheduler", "searcher"),
-    zip(SCHEDULERS, itertools.cycle(("random", "sobol", "tpe")), strict=False),
+    # The others are driven over functions: tests/sweeps/test_every_scheduler.py.
+    [("pb2", "random"), ("pbt", "sobol"), ("asha", "tpe"), ("hyperband", "random")],
 )
 def test_every_scheduler_and_searcher_takes_every_kind_of_parameter(
     folder: Path, scheduler: str, searcher: str
