@@ -131,7 +131,7 @@ class Budget(Group):
     )
     reduction_factor: int = option(
         3,
-        "Ratio of a rung to the one below it; of the trials there, one in so many goes on.",
+        "Ratio of a rung to the one below it; one trial in so many passes it.",
         least=2,
         placeholder="N",
         panel=SCHEDULING,

@@ -110,7 +110,7 @@ class SettingOutcome(Record):
         config: the searched settings.
         trials: of these settings, one a seed.
         scores: the metric in each one's last report; None for one that failed or has none.
-        judged: what the scores come to; None where one is missing.
+        judged: what the scores come to; None where a trial failed, was stopped or has none.
     """
 
     config: Mapping[str, Any]

@@ -47,7 +47,7 @@ class Race:
     def record(self, trial: str, score: float | None) -> None:
         """Takes in the score of a trial at its next rung.
 
-        One that comes when the rung is decided already goes on if it would have been kept.
+        One that arrives after the rung was decided continues if it would have been kept.
         """
         rung = self.level(trial)
         self.scores[rung][trial] = score

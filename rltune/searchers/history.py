@@ -125,12 +125,10 @@ class History:
 
     def settings(self) -> list[list[PastTrial]]:
         """The trials of each setting of this sweep, by the setting's number."""
-        found: list[list[PastTrial]] = []
+        found: dict[int, list[PastTrial]] = {}
         for trial in self._own.values():
-            if trial.setting == len(found):
-                found.append([])
-            found[trial.setting].append(trial)
-        return found
+            found.setdefault(trial.setting, []).append(trial)
+        return list(found.values())
 
     def is_first(self, trial: str) -> bool:
         """Whether a trial is the first one of its settings."""

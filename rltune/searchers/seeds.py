@@ -83,12 +83,14 @@ def is_over(spec: RunSpec, history: History, index: int) -> bool:
 def reached(spec: RunSpec, history: History) -> bool:
     """Whether settings with all their seeds come to the target: no other trial starts then."""
     budget = spec.budget
+    if budget.seeds_per_trial == 1 or budget.target is None:
+        return False
     best = winner(history, budget)
-    if budget.seeds_per_trial == 1 or budget.target is None or best is None:
+    if best is None:
         return False
     over = [trial for trial in history.settings()[best] if trial.status != "running"]
-    judged = _judged(over, budget.judge)
-    return len(over) == budget.seeds_per_trial and judged >= spec.goal.score(budget.target)
+    score = judged(over, budget.judge)
+    return len(over) == budget.seeds_per_trial and score >= spec.goal.score(budget.target)
 
 
 def next_seed(history: History, budget: Budget) -> int | None:
@@ -97,7 +99,7 @@ def next_seed(history: History, budget: Budget) -> int | None:
     everyone = len(settings) >= budget.trials and not history.running
     for seeds in range(budget.seeds_per_trial - 1, 0, -1):
         scores = {
-            number: _judged(trials, budget.judge)
+            number: judged(trials, budget.judge)
             for number, trials in enumerate(settings)
             if len(trials) >= seeds and all(trial.status != "running" for trial in trials[:seeds])
         }
@@ -113,14 +115,14 @@ def next_seed(history: History, budget: Budget) -> int | None:
 def winner(history: History, budget: Budget) -> int | None:
     """The number of the best setting among those with the most seeds; None without any score."""
     scores = {
-        number: (sum(trial.status != "running" for trial in trials), _judged(trials, budget.judge))
+        number: (sum(trial.status != "running" for trial in trials), judged(trials, budget.judge))
         for number, trials in enumerate(history.settings())
     }
     able = {number: place for number, place in scores.items() if place[1] > -math.inf}
     return max(able, key=lambda number: (*able[number], -number), default=None)
 
 
-def _judged(trials: Sequence[PastTrial], judge: str) -> float:
+def judged(trials: Sequence[PastTrial], judge: str) -> float:
     """What trials that are over come to; -inf where one failed, was stopped or has no score."""
     over = [trial for trial in trials if trial.status != "running"]
     scores = [trial.score for trial in over if trial.status == "ended"]

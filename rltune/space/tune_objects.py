@@ -1,6 +1,6 @@
 """Domains of Ray Tune, ``tune.uniform(0, 1)``, as parameters of rltune.
 
-Ray is not imported here: whoever has such an object has imported it already. The bounds are those
+Ray is not imported here: a caller with such an object has imported it already. The bounds are those
 that Tune draws from (ray.tune.search.sample, 2.60): upper bounds of ``randint`` and ``lograndint``
 are exclusive, those of quantised integers inclusive unless the step is 1, and the values of a
 quantised integer are the multiples of the step within its bounds.

@@ -127,6 +127,14 @@ def test_a_searcher_sees_settings() -> None:
     assert [len(trials) for trials in again.settings()] == [1, 2]
 
 
+def test_a_run_without_a_history_is_resumed() -> None:
+    """Runs of the first version kept none: later trials are still numbered from their index."""
+    history = History()
+    history.started("t05", {"x": 0.1}, seed=1, setting=5)
+    history.ended("t05")
+    assert [trial.status for trial in history.trials] == ["ended"]
+
+
 def test_the_last_setting_in_the_race_gets_all_its_seeds() -> None:
     budget = make_spec("ppo", "cartpole", scheduler="fifo", trials=1, seeds_per_trial=3).budget
     history = History()

@@ -149,7 +149,7 @@ def test_a_score_that_is_not_finite_ends_a_trial_or_is_overwritten() -> None:
 
 
 def test_an_exploit_copies_weights_and_an_age() -> None:
-    """A clone of a trial that reached a level goes on from there at its own settings."""
+    """A clone of a trial that reached a level continues from there at its own settings."""
 
     class Remembers:
         """Weights are the trials that they passed through."""

@@ -13,8 +13,24 @@ from sweeps.killed import start, told
 
 from rltune.cli.outcome import outcome
 from rltune.request.functions import function_spec
+from rltune.request.resolve import make_spec
+from rltune.spec import JobSpec
+from rltune.sweeps.jobs.sweep import Sweep
 
 SEEDS, SETTINGS = 3, 5
+
+
+def test_a_setting_that_was_stopped_is_not_judged() -> None:
+    """Its last score is of a smaller budget: beside the others it could look like the best."""
+    spec = make_spec("ppo", "cartpole", scheduler="asha", seeds_per_trial=SEEDS)
+    job = Sweep(spec, JobSpec())
+    job.history.started("t00", {"lr": 1e-3}, seed=1)
+    job.history.reported("t00", 500, 400.0)
+    job.history.stopped("t00")
+    job.history.ended("t00")
+    (outcome_of_setting,) = [job._outcome(trials) for trials in job.history.settings()]
+    assert outcome_of_setting.scores == [400.0]
+    assert outcome_of_setting.judged is None
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -57,10 +58,10 @@ class Sweep(Job):
     def _outcome(self, trials: Sequence[PastTrial]) -> SettingOutcome:
         goal, judge = self.spec.goal, self.spec.budget.judge
         scores = [trial.score for trial in trials]
-        known = [score for score in scores if score is not None]
+        judged = seeds.judged(trials, judge)
         return SettingOutcome(
             config=trials[0].settings,
             trials=[trial.id for trial in trials],
             scores=[None if score is None else goal.score(score) for score in scores],
-            judged=goal.score(seeds.JUDGES[judge](known)) if len(known) == len(scores) else None,
+            judged=goal.score(judged) if math.isfinite(judged) else None,
         )
