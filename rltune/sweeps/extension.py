@@ -93,7 +93,7 @@ def reopen(folder: RunFolder, spec: RunSpec) -> RunFolder:
     state = state_file.read(folder.path) or {}
     again = _ended_by_budget(folder, spec, state)
     trials = [
-        {**body, "status": Trial.PAUSED if body["id"] in again else body["status"]}
+        {**body, "status": _opened(body) if body["id"] in again else body["status"]}
         for body in state.get("trials", [])
     ]
     parts = {name: dict(part) for name, part in state.get("parts", {}).items()}
@@ -109,6 +109,11 @@ def reopen(folder: RunFolder, spec: RunSpec) -> RunFolder:
     return RunFolder(folder.path)
 
 
+def _opened(trial: Mapping[str, Any]) -> str:
+    """The status of a trial that continues; the end of its sweep kept some from starting at all."""
+    return str(Trial.PENDING if trial["checkpoint"] is None else Trial.PAUSED)
+
+
 def _ended_by_budget(folder: RunFolder, spec: RunSpec, state: Mapping[str, Any]) -> set[str]:
     """Trials that ended for no reason of their own, and have steps left of the new budget."""
     summary = folder.summary
@@ -119,7 +124,7 @@ def _ended_by_budget(folder: RunFolder, spec: RunSpec, state: Mapping[str, Any])
         body["id"]
         for body in state.get("trials", [])
         if body["status"] == Trial.TERMINATED
-        and body["checkpoint"] is not None
+        and (body["checkpoint"] is not None or not body["env_steps"])
         and body["id"] not in stopped
         and folder.diverged(body["id"]) is None
         and body["env_steps"] < spec.budget.steps

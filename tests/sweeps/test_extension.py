@@ -91,6 +91,31 @@ def test_a_function_that_is_done_is_done_again(tmp_path: Path, cluster_address: 
     assert folder.path == first.path
 
 
+@pytest.mark.slow
+def test_trials_that_a_target_kept_from_training_are_trained(
+    tmp_path: Path, cluster_address: str
+) -> None:
+    """The next trial was made already, and had not started, when the first reached the target."""
+    spec = function_spec(
+        functions.finishes,
+        {"lr": {"log": [1e-5, 1e-2]}},
+        metric="height",
+        target=0.0,
+        trials=3,
+        concurrent=1,
+        address=cluster_address,
+        storage=tmp_path,
+        name="a",
+    )
+    first = start(spec)
+    assert first.summary is not None
+    assert first.summary.stop_reason == "target"
+    folder = start(spec, target=1.0)
+    assert folder.summary is not None
+    assert [trial.env_steps for trial in folder.summary.trials] == [6] * 3
+    assert folder.summary.stop_reason == "steps"
+
+
 @pytest.fixture
 def finished(tmp_path: Path) -> RunFolder:
     """A finished sweep of pb2, of this user's own."""
