@@ -203,7 +203,7 @@ def _train(
         state = SweepState(folder, job.task.fingerprint(), trials, parts)
         state.restore()
         job.history.read_scores(folder)
-        source = TrialSource(spec, job, trials)
+        source = TrialSource(spec, job, trials, slots)
 
         def decided(new: Sequence[Decision]) -> None:
             decisions.add(new)

@@ -25,11 +25,13 @@ class TrialSource(SearchAlgorithm):
     :meth:`rltune.sweeps.ray_adapter.scheduler.TuneScheduler._keep_processes`.
     """
 
-    def __init__(self, spec: RunSpec, job: Job, trials: TrialTable) -> None:
+    def __init__(self, spec: RunSpec, job: Job, trials: TrialTable, slots: int) -> None:
         self._spec = spec
         self._job = job
         self._history = job.history
         self._trials = trials
+        self._slots = slots
+        self._pauses = row(spec.budget.scheduler).pauses is not None
         self._restored = sorted(trials.unfinished, key=_is_new)
         self._count = trials.handed_out
         self._running: set[str] = set()
@@ -46,11 +48,17 @@ class TrialSource(SearchAlgorithm):
         return self._spec.budget.most_trials
 
     def next_trial(self) -> Trial | None:
-        """The next one; None while there is none to hand out."""
+        """The next one; None while there is none to hand out.
+
+        Tune asks ahead of time. Where no trial ever waits for others, a new one is made only for
+        a free slot, so that its settings come from all that is known when it starts.
+        """
         if self._given_up:
             return None
         if self._restored:
             return self._again(self._restored.pop(0))
+        if not self._pauses and len(self._running) >= self._slots:
+            return None
         start = self._job.next_start(self._count)
         if start is None:
             return None
@@ -77,7 +85,7 @@ class TrialSource(SearchAlgorithm):
             checkpoint_index=entry.checkpoint_index,
             start=self._trials.start_of(entry),
         )
-        if row(self._spec.budget.scheduler).pauses is not None and not _is_new(entry):
+        if self._pauses and not _is_new(entry):
             trial.set_status(Trial.PAUSED)  # the scheduler says whose turn it is
         self._trials.added(trial, entry)
         return trial

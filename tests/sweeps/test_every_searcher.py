@@ -66,4 +66,7 @@ def test_a_searcher_suggests_the_same_after_a_kill(searcher: str, driven: Path) 
     assert all(len(rows) == 2 for rows in kept.values())
     assert whole.summary is not None
     assert whole.summary.best is not None
-    assert _outcome(cut) == _outcome(whole)
+    outcome = _outcome(whole)
+    ended_before = [trial["ended_before"] for trial in outcome["parts"]["history"]["trials"]]
+    assert ended_before == list(range(1, len(starts) + 1))  # each knew the one before it
+    assert _outcome(cut) == outcome
