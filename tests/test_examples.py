@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Cli
+from conftest import ROOT, Cli, run_rltune
 
 from rltune import spec
 from rltune.request.rehearsal import rehearse
@@ -73,16 +73,51 @@ def train(config):
 """
 
 
+def _write_own_code(folder: Path) -> None:
+    for name in ("robot", "book", "printer", "my_train"):
+        (folder / f"{name}.py").write_text(OWN_CODE)
+    (folder / "space.toml").write_text("lr = { log = [1e-5, 1e-2] }\n")
+
+
 @pytest.mark.parametrize("words", OF_TUNING)
 def test_a_command_of_the_tuning_page_is_accepted(words: str, cli: Cli, tmp_path: Path) -> None:
-    for name in ("robot", "book", "printer", "my_train"):
-        (tmp_path / f"{name}.py").write_text(OWN_CODE)
-    (tmp_path / "space.toml").write_text("lr = { log = [1e-5, 1e-2] }\n")
+    _write_own_code(tmp_path)
     for name in ("first", "second", "NAME"):
         shutil.copytree(ROOT / "tests/data/runs_0_1/finished", tmp_path / "runs" / name)
     trusted = ["--trust"] if words.startswith(("extend", "replay")) else []
     done = cli(*shlex.split(words), "--dry-run", *trusted)
     assert done.returncode == 0, done.stderr
+
+
+#: The runs that those commands continue, and what keeps each of the commands short.
+BEFORE = {
+    "first": "--scheduler asha --searcher tpe --trials 2 --steps 2000",
+    "second": "--scheduler fifo --searcher random --trials 2 --steps 2000",
+    "NAME": "--scheduler pbt --trials 3 --steps 6000 --perturb-every 2000",
+}
+FEW_EPISODES = "--episodes 2 --selection-episodes 1"
+SHORT = {"replay": "", "extend": "--time-budget 15", "tune": "--time-budget 15"}
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    _write_own_code(folder)
+    for name, words in BEFORE.items():
+        done = run_rltune(
+            folder, *shlex.split(f"ppo cartpole {words} --target inf {FEW_EPISODES} --name {name}")
+        )
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.by_hand
+@pytest.mark.parametrize("words", OF_TUNING)
+def test_a_command_of_the_tuning_page_runs(words: str, page: Path) -> None:
+    short = SHORT.get(words.split()[0], f"--time-budget 15 {FEW_EPISODES}")
+    done = run_rltune(page, *shlex.split(f"{words} {short}"))
+    assert done.returncode == 0, done.stderr
+    assert "best" in done.stdout
 
 
 def _rehearsed(cli: Cli, words: str) -> None:

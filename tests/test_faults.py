@@ -28,7 +28,8 @@ from rltune.request import preflight, secrets
 from rltune.request.notes import short_interval
 from rltune.request.resolve import make_spec
 from rltune.runs import state_file
-from rltune.runs.folder import RunFolder, check_name
+from rltune.runs.folder import RunFolder
+from rltune.runs.names import check_name
 from rltune.tasks import task_of
 from rltune.tasks.resume import check_resumable
 

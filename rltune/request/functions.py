@@ -19,7 +19,7 @@ from rltune.request.asked import Request
 from rltune.request.former import with_former
 from rltune.request.metrics import RESERVED
 from rltune.request.resolve import versions
-from rltune.runs.folder import check_name, default_name
+from rltune.runs.names import check_name, default_name
 from rltune.space import Searched, Space, space_of
 from rltune.space.nesting import SEPARATOR
 from rltune.spec import FUNCTION, RLLIB, RunSpec
@@ -107,6 +107,7 @@ def function_spec(
     )
     spec = with_former(spec, asked.start.former)
     capacity.check_fits_here(spec)
+    searchers.build(spec)
     return spec
 
 

@@ -13,7 +13,8 @@ from rltune.errors import BadInput
 from rltune.options import Budget, Place
 from rltune.request import capacity, env_copies, preflight, resolve, secrets
 from rltune.runs import lineage
-from rltune.runs.folder import RunFolder, check_name, default_name
+from rltune.runs.folder import RunFolder
+from rltune.runs.names import check_name, default_name
 from rltune.spec import RL, JobSpec, RunSpec
 
 

@@ -27,7 +27,7 @@ from rltune.request.asked import Request
 from rltune.request.env_copies import fewer_at_a_time, within
 from rltune.request.former import with_former
 from rltune.request.schedule import check_used, with_interval
-from rltune.runs.folder import check_name, default_name
+from rltune.runs.names import check_name, default_name
 from rltune.space import Space
 from rltune.spec import JobSpec, Preset, RunSpec
 
@@ -77,6 +77,8 @@ def make_request(
     _check_noise(spec, probe)
     spec = with_former(fewer_at_a_time(spec), asked.start.former)
     capacity.check_fits_here(spec, probe)
+    if job == "sweep":
+        searchers.build(spec)
     certificate = _certificate(base, asked.start.preset) if certify else None
     return spec, JobSpec(job, certificate=certificate)
 

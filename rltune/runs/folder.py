@@ -5,42 +5,29 @@ It is the interface between what trains and what reports: everything known of a 
 
 from __future__ import annotations
 
-import logging
 import math
-import os
-import re
 import shlex
 import shutil
-import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any
 
 from filelock import FileLock, Timeout
 
-from rltune import schema
 from rltune.catalog.algorithms import request_problems
 from rltune.errors import BadInput, MachineError
 from rltune.metric import Metric
 from rltune.runs import checkpoints, signatures
 from rltune.runs.checkpoints import RECORD_FILE
-from rltune.runs.json_text import dumps, loads
+from rltune.runs.json_text import dumps
+from rltune.runs.names import check_name, number_of
+from rltune.runs.record_files import TABLE, RecordFiles, log
 from rltune.runs.records import CheckpointRecord, Decision, Diverged, Failure, Report
 from rltune.runs.summary_record import Summary
-from rltune.schema import Record
 from rltune.spec import JobSpec, RunSpec
-
-AnyRecord = TypeVar("AnyRecord", bound=Record)
-#: The least that a file must hold.
-TABLE = Mapping[str, Any]
-
-log = logging.getLogger("rltune")
-
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
 
 #: The checkpoint of the best trial, in the run folder.
 BEST = "best/checkpoint"
@@ -55,41 +42,13 @@ def rank(record: CheckpointRecord | None, goal: Metric) -> tuple[bool, float, in
     return (len(record.episode_returns) >= record.window, score, record.env_steps)
 
 
-def number_of(trial: str) -> int:
-    """The number of a trial ``t00``, ``t01`` ... ``t100``, by which trials are ordered."""
-    digits = trial[1:]
-    return int(digits) if digits.isdecimal() else sys.maxsize
-
-
-def check_name(name: str) -> None:
-    """Raises BadInput for a run name that is no plain folder name."""
-    if not NAME.fullmatch(name):
-        raise BadInput(
-            f"run name {name[:100]!r}: use 1 to 80 letters, digits, '.', '_' or '-', "
-            "not starting with '.' or '-'"
-        )
-
-
-def default_name(algo: str, env: str, storage: Path) -> str:
-    """``<algo>-<env>-<UTC time>``, with a number behind it where that run exists."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{algo}-{env}")[:55]
-    name = f"{plain}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    taken = sum(1 for path in storage.glob(f"{name}*"))
-    return f"{name}-{taken + 1}" if taken else name
-
-
-def _ends_a_line(file: IO[bytes]) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return file.read(1) == b"\n"
-
-
 def is_finished(folder: RunFolder) -> bool:
     """Whether a run has ended, and all that can be scored is."""
     summary = folder.summary
     return summary is not None and not summary.can_be_finished
 
 
-class RunFolder:
+class RunFolder(RecordFiles):
     """``<storage>/<name>/``.
 
     Attributes:
@@ -97,7 +56,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path).resolve()
+        super().__init__(path)
         self.lock = FileLock(self.path / ".lock", timeout=0)
         self._made = self._made_storage = False
 
@@ -121,7 +80,7 @@ class RunFolder:
             folder.path.mkdir(parents=True)
             folder._made, folder._made_storage = True, storage_is_new
             folder.acquire()
-            folder._write("run.json", {**spec.to_dict(), **(job or JobSpec()).to_dict()})
+            folder.write("run.json", {**spec.to_dict(), **(job or JobSpec()).to_dict()})
             signatures.sign_file(folder.path / "run.json")
         except FileExistsError as error:
             raise folder._taken() from error
@@ -135,7 +94,7 @@ class RunFolder:
     def change_request(self, spec: RunSpec) -> None:
         """Writes run.json again; a folder of this user's own stays signed as such."""
         own = signatures.is_signed_file(self.path / "run.json")
-        self._write("run.json", {**spec.to_dict(), **self.job.to_dict()})
+        self.write("run.json", {**spec.to_dict(), **self.job.to_dict()})
         if own:
             signatures.sign_file(self.path / "run.json")
 
@@ -177,19 +136,19 @@ class RunFolder:
 
     def append_report(self, row: Report) -> None:
         """Adds a report to its trial's progress.jsonl."""
-        self._append(f"trials/{row.trial}/progress.jsonl", row.to_dict())
+        self.append(f"trials/{row.trial}/progress.jsonl", row.to_dict())
 
     def append_decision(self, decision: Decision) -> None:
         """Adds a line to decisions.jsonl."""
-        self._append("decisions.jsonl", decision.to_dict())
+        self.append("decisions.jsonl", decision.to_dict())
 
     def append_failure(self, trial: str, failure: Failure) -> None:
         """Adds a failure to its trial's failures.jsonl."""
-        self._append(f"trials/{trial}/failures.jsonl", failure.to_dict())
+        self.append(f"trials/{trial}/failures.jsonl", failure.to_dict())
 
     def append_event(self, trial: str, event: Mapping[str, Any]) -> None:
         """Adds what happened in a trial, short of a failure, to its events.jsonl."""
-        self._append(f"trials/{trial}/events.jsonl", event)
+        self.append(f"trials/{trial}/events.jsonl", event)
 
     def discard_reports(self, trial: str, after: int) -> None:
         """Moves the reports past a trial's checkpoint to discarded.jsonl: they come again.
@@ -202,7 +161,7 @@ class RunFolder:
         known = self.discarded(trial)
         for row in lost:
             if row not in known:  # a crash in here must not count them twice
-                self._append(f"trials/{trial}/discarded.jsonl", row.to_dict())
+                self.append(f"trials/{trial}/discarded.jsonl", row.to_dict())
         kept = "".join(dumps(row.to_dict()) + "\n" for row in rows if row.env_steps <= after)
         if (self.path / f"trials/{trial}/progress.jsonl").exists():
             self.write_text(f"trials/{trial}/progress.jsonl", kept)
@@ -215,15 +174,7 @@ class RunFolder:
 
     def write_summary(self, summary: Summary) -> None:
         """Writes summary.json, whole or not at all."""
-        self._write("summary.json", summary.to_dict())
-
-    def write_text(self, name: str, text: str) -> None:
-        """Writes a file, whole or not at all."""
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        self.write("summary.json", summary.to_dict())
 
     def keep_best(self, checkpoint: Path, trial: str) -> None:
         """Copies a trial's checkpoint to best/; the one before stays until the copy is whole."""
@@ -237,17 +188,6 @@ class RunFolder:
             best.rename(old)
         new.rename(best)
         shutil.rmtree(old, ignore_errors=True)
-
-    def _append(self, name: str, values: Mapping[str, Any]) -> None:
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as file:
-            if file.tell() and not _ends_a_line(file):
-                file.write(b"\n")  # a crash cut the last line: this one must not be lost with it
-            file.write(dumps(values).encode() + b"\n")
-
-    def _write(self, name: str, values: Mapping[str, Any]) -> None:
-        self.write_text(name, dumps(values, indent=2) + "\n")
 
     @property
     def is_worth_keeping(self) -> bool:
@@ -276,10 +216,6 @@ class RunFolder:
         if not folder.has("run.json"):
             raise BadInput(f"{path} is no run folder: it has no run.json. See `rltune list runs`.")
         return folder
-
-    def has(self, name: str) -> bool:
-        """Whether a file of the folder is there."""
-        return (self.path / name).exists()
 
     def inside(self, name: str) -> Path:
         """The path of a file or folder of the run that one of its own files names.
@@ -320,7 +256,7 @@ class RunFolder:
     @cached_property
     def _request(self) -> tuple[RunSpec, JobSpec]:
         """What run.json holds: it is written once, and so it is read once."""
-        values, problems = self._contents("run.json", RunSpec, TABLE), []
+        values, problems = self.contents("run.json", RunSpec, TABLE), []
         try:
             spec, job = RunSpec.from_dict(values), JobSpec.from_dict(values)
             problems = request_problems(spec, job)
@@ -333,18 +269,18 @@ class RunFolder:
     @property
     def summary(self) -> Summary | None:
         """What came out; None while the run is not finished. Raises BadInput if it is damaged."""
-        return self._read("summary.json", Summary) if self.has("summary.json") else None
+        return self.read("summary.json", Summary) if self.has("summary.json") else None
 
     @property
     def summary_contents(self) -> dict[str, Any]:
         """All that summary.json holds, whichever version wrote it; empty while there is none."""
-        return self._contents("summary.json", Summary) if self.has("summary.json") else {}
+        return self.contents("summary.json", Summary) if self.has("summary.json") else {}
 
     @property
     def best_record(self) -> CheckpointRecord | None:
         """The record of the best checkpoint so far."""
         name = f"{BEST}/{RECORD_FILE}"
-        return self._read(name, CheckpointRecord) if self.has(name) else None
+        return self.read(name, CheckpointRecord) if self.has(name) else None
 
     def checkpoints(self, trials: Collection[str] | None = None) -> list[Path]:
         """Every checkpoint that is still kept, the best by its record first.
@@ -368,7 +304,7 @@ class RunFolder:
 
     def record(self, checkpoint: Path) -> CheckpointRecord:
         """What is behind a checkpoint: env_steps, returns, settings. BadInput if it is damaged."""
-        return self._read(str(checkpoint / RECORD_FILE), CheckpointRecord)
+        return self.read(str(checkpoint / RECORD_FILE), CheckpointRecord)
 
     def trials(self) -> list[str]:
         """Ids of the trials that have reported, in the order of their numbers."""
@@ -384,7 +320,7 @@ class RunFolder:
         return list(self._reports(f"trials/{trial}/discarded.jsonl"))
 
     def _reports(self, name: str) -> Iterator[Report]:
-        for number, values in enumerate(self._lines(name, Report, TABLE), 1):
+        for number, values in enumerate(self.lines(name, Report, TABLE), 1):
             try:
                 yield Report.from_dict(values)
             except BadInput as error:
@@ -398,50 +334,9 @@ class RunFolder:
 
     def failures(self, trial: str) -> list[Failure]:
         """Every failure of a trial."""
-        lines = self._lines(f"trials/{trial}/failures.jsonl", Failure)
+        lines = self.lines(f"trials/{trial}/failures.jsonl", Failure)
         return [Failure.from_dict(values) for values in lines]
 
     def decisions(self) -> list[Decision]:
         """Every decision, in order."""
-        return [Decision.from_dict(values) for values in self._lines("decisions.jsonl", Decision)]
-
-    def _read(self, name: str, kind: type[AnyRecord]) -> AnyRecord:
-        """The record that a file holds."""
-        record: AnyRecord = schema.built(self._contents(name, kind), kind)
-        return record
-
-    def _contents(self, name: str, wanted: Any, checked: Any = None) -> dict[str, Any]:
-        """The table that a file holds.
-
-        Args:
-            wanted: its type; checked: the type that it is checked against, where that is another.
-
-        Raises:
-            BadInput: it cannot be read, or is of another type.
-        """
-        path = self.path / name
-        try:
-            values: dict[str, Any] = loads(path.read_text(encoding="utf-8"), wanted)
-        except (OSError, ValueError, RecursionError) as error:
-            raise BadInput(f"{path} cannot be read: {error}") from error
-        if problems := schema.problems(values, checked or wanted):
-            raise BadInput([f"{path} is damaged: {problem}" for problem in problems])
-        return values
-
-    def _lines(self, name: str, wanted: Any, checked: Any = None) -> Iterator[dict[str, Any]]:
-        """The tables that the lines of a file hold; others are left out, with a warning."""
-        path = self.path / name
-        if not path.exists():
-            return
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    values = loads(line, wanted)
-                    problems = schema.problems(values, checked or wanted)
-                except (ValueError, RecursionError):
-                    problems = ["it is not a whole line"]
-                if problems:
-                    told = "; ".join(problems)
-                    log.warning("%s:%d is left out: %s", path, number, told)
-                else:
-                    yield values
+        return [Decision.from_dict(values) for values in self.lines("decisions.jsonl", Decision)]

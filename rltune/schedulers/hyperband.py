@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rltune.runs.folder import number_of
+from rltune.runs.names import number_of
 from rltune.schedulers.base import TIME, Action, SchedulerContext, Turn
 from rltune.schedulers.brackets import Bracket, brackets
 

@@ -23,7 +23,7 @@ import numpy as np
 from rltune.errors import BadCheckpoint
 from rltune.runs import checkpoints
 from rltune.runs.checkpoints import REPLAY_FILE
-from rltune.runs.folder import number_of
+from rltune.runs.names import number_of
 from rltune.runs.records import Decision, Exploit
 from rltune.schedulers.base import TIME, Action, Change, SchedulerContext, Turn
 from rltune.schedulers.explorer import Explorer

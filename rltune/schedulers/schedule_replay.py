@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rltune.runs.folder import number_of
+from rltune.runs.names import number_of
 from rltune.runs.records import Decision, TrialRecord
 from rltune.schedulers.base import TIME, Action, Change, SchedulerContext, Turn
 from rltune.schedulers.fifo import Fifo

@@ -13,7 +13,7 @@ import numpy as np
 from rltune.errors import BadInput
 from rltune.options import Group, problems
 from rltune.options.base import option
-from rltune.runs.folder import number_of
+from rltune.runs.names import number_of
 from rltune.runs.records import Diverged, Report
 from rltune.simulator.curves import Curves, Segment
 from rltune.simulator.result import TRUE_SCORE, SimulatedTrial

@@ -8,7 +8,8 @@ from dataclasses import replace
 from rltune.callbacks.base import Callbacks, EvaluationStarted, SweepEnded
 from rltune.errors import NothingUsable
 from rltune.metric import Metric
-from rltune.runs.folder import RunFolder, number_of
+from rltune.runs.folder import RunFolder
+from rltune.runs.names import number_of
 from rltune.runs.records import Failure, Report
 from rltune.runs.summary_record import Summary, TrialOutcome
 from rltune.sweeps.jobs.base import Job

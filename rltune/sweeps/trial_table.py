@@ -14,7 +14,8 @@ from rltune.errors import BadCheckpoint
 from rltune.request.trust import saved_trials
 from rltune.runs import checkpoints
 from rltune.runs.checkpoints import POLICY_FILE, RECORD_FILE
-from rltune.runs.folder import RunFolder, number_of
+from rltune.runs.folder import RunFolder
+from rltune.runs.names import number_of
 from rltune.schedulers.base import TIME
 from rltune.spec import RunSpec
 from rltune.sweeps.ray_adapter.trials import last_saved, start_from

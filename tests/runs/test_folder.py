@@ -10,7 +10,8 @@ import pytest
 
 from rltune.errors import BadInput
 from rltune.request.resolve import make_spec
-from rltune.runs.folder import RunFolder, default_name
+from rltune.runs.folder import RunFolder
+from rltune.runs.names import default_name
 from rltune.runs.records import CheckpointRecord, Diverged, Report
 from rltune.spec import RunSpec
 

@@ -41,14 +41,13 @@ def test_a_grid_that_does_not_fit_the_trials_names_the_number() -> None:
     fixed = dict.fromkeys(make_spec("ppo", "cartpole").space)
     settings = {name: make_spec("ppo", "cartpole").settings[name] for name in fixed}
     settings.pop("fcnet_activation", None)
-    spec = make_spec(
-        "ppo",
-        "cartpole",
-        searcher="grid",
-        scheduler="fifo",
-        trials=4,
-        space=space,
-        settings=settings,
-    )
     with pytest.raises(BadInput, match="3 combinations: set trials to 3"):
-        build(spec)
+        make_spec(
+            "ppo",
+            "cartpole",
+            searcher="grid",
+            scheduler="fifo",
+            trials=4,
+            space=space,
+            settings=settings,
+        )

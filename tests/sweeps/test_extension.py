@@ -151,7 +151,7 @@ def test_runs_that_cannot_be_extended_are_refused(finished: RunFolder) -> None:
     with pytest.raises(BadInput, match="searcher grid has planned all of the run"):
         extended(RunFolder(finished.path), more)
     folder = RunFolder(finished.path)
-    folder._write("run.json", {**folder.spec.to_dict(), **JobSpec("train").to_dict()})
+    folder.write("run.json", {**folder.spec.to_dict(), **JobSpec("train").to_dict()})
     with pytest.raises(BadInput, match="it is no sweep"):
         extended(RunFolder(finished.path), more)
     (finished.path / "summary.json").unlink()
@@ -160,7 +160,7 @@ def test_runs_that_cannot_be_extended_are_refused(finished: RunFolder) -> None:
 
 
 def test_a_strangers_run_is_not_extended(finished: RunFolder) -> None:
-    finished._write("run.json", {**finished.spec.to_dict(), **finished.job.to_dict()})
+    finished.write("run.json", {**finished.spec.to_dict(), **finished.job.to_dict()})
     with pytest.raises(BadInput, match="not signed by this user"):
         extended(RunFolder(finished.path), {"trials": 99})
 
