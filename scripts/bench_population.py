@@ -48,6 +48,8 @@ SIDES = {
 SLOTS = 2
 #: Kinds of parameters that Tune's PB2 takes; rltune's takes all.
 FLOATS = ("uniform", "log", "one_minus_log")
+#: What a position on the unit interval may be off and still be on a bound.
+ON_BOUND = 1e-6
 #: Reports of a member in an interval, and points of a curve.
 REPORTS = 5
 QUARTERS = (0.25, 0.5, 0.75, 1.0)
@@ -88,6 +90,8 @@ class Outcome:
     Attributes:
         curves: of each member.
         seconds: wall time to the end of training, the start of Ray included.
+        on_bound: how many of the numbers that were proposed lie on a bound of their range.
+        proposed: how many numbers were proposed; 0 on Tune's sides, which do not tell.
     """
 
     task: Task
@@ -96,6 +100,8 @@ class Outcome:
     curves: list[Curve]
     seconds: float
     exploits: int
+    on_bound: int = 0
+    proposed: int = 0
 
     @property
     def key(self) -> tuple[Task, str, int]:
@@ -134,9 +140,23 @@ def rltune_sweep(task: Task, scheduler: str, seed: int, storage: str) -> Outcome
         )
         for trial in folder.trials()
     ]
-    exploits = sum(decision.kind == "exploit" for decision in folder.decisions())
-    seconds = round(clock.trained - started, 2)
-    return Outcome(task, f"rltune-{scheduler}", seed, curves, seconds, exploits)
+    exploits = [decision for decision in folder.decisions() if decision.kind == "exploit"]
+    units = [
+        parameter.to_unit(decision.requested[name])
+        for decision in exploits
+        for name, parameter in folder.spec.space.items()
+        if parameter.kind in FLOATS
+    ]
+    return Outcome(
+        task,
+        f"rltune-{scheduler}",
+        seed,
+        curves,
+        seconds=round(clock.trained - started, 2),
+        exploits=len(exploits),
+        on_bound=sum(min(unit, 1 - unit) < ON_BOUND for unit in units),
+        proposed=len(units),
+    )
 
 
 def stock_sweep(task: Task, side: str, seed: int, storage: str) -> Outcome:
@@ -385,8 +405,9 @@ def table(measured: Measured) -> str:
     )
     if not len(measured.grid):
         return f"{title}\nA sweep has no return at all: take more steps."
-    header = f"| side | seeds | {quarters} | area | more than | seconds | exploits | ended early |"
-    rule = "|---" * (len(QUARTERS) + 7) + "|"
+    header = f"| side | seeds | {quarters} | area | more than | seconds | exploits "
+    header += "| on a bound | ended early |"
+    rule = "|---" * (len(QUARTERS) + 8) + "|"
     return "\n".join([title, header, rule, *(row(measured, side) for side in measured.sides)])
 
 
@@ -394,6 +415,7 @@ def row(measured: Measured, side: str) -> str:
     """One line of a table. The area under a curve is given as its mean over the steps."""
     runs, curves = list(measured.sides[side].values()), measured.stacked(side)
     ends = [share * measured.task.steps for share in QUARTERS]
+    proposed = sum(run.proposed for run in runs)
     columns = np.searchsorted(measured.grid, ends, side="right") - 1
     cells = [
         side,
@@ -403,6 +425,7 @@ def row(measured: Measured, side: str) -> str:
         difference(measured, side),
         f"{np.mean([run.seconds for run in runs]):.0f}",
         f"{np.mean([run.exploits for run in runs]):.1f}",
+        f"{sum(run.on_bound for run in runs)} of {proposed}" if proposed else "",
         str(sum(run.short for run in runs)),
     ]
     return f"| {' | '.join(cells)} |"

@@ -6,7 +6,6 @@ import pytest
 
 from rltune.errors import BadInput
 from rltune.request.resolve import make_spec
-from rltune.searchers import build
 from rltune.searchers.grid import grid
 from rltune.space import Constraint, Space, parse_parameter
 
