@@ -6,8 +6,10 @@ import logging
 import warnings
 from collections.abc import Sequence
 
+import numpy as np
 from ax.api.client import Client
 from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
+from ax.exceptions.core import SearchSpaceExhausted
 from ax.utils.common.logger import set_stderr_log_level
 
 from rltune.searchers.library import LibrarySearcher, Point, Tried, scores
@@ -20,7 +22,8 @@ class AxSearcher(LibrarySearcher):
     """Asks a client of Ax that holds the history.
 
     The first five trials are a Sobol draw each. A trial that runs is pending. A failure has the
-    worst score of all: Ax leaves failed trials out, and would propose them again.
+    worst score of all: Ax leaves failed trials out, and would propose them again. It proposes no
+    point twice: where every option of a space of choices is tried, suggestions are random draws.
     """
 
     proposals = 1
@@ -41,7 +44,11 @@ class AxSearcher(LibrarySearcher):
                 client.complete_trial(trial, raw_data={"score": score})
             for point in running:
                 client.attach_trial(self._parameters(point))
-            (asked,) = client.get_next_trials(max_trials=1).values()
+            try:
+                (asked,) = client.get_next_trials(max_trials=1).values()
+            except SearchSpaceExhausted:  # by 1.3; 1.2 proposes a point again
+                drawn = np.random.default_rng(seed).integers(list(self.cube.choices.values()))
+                return Point((), tuple(map(int, drawn)))
         return Point(
             tuple(float(asked[name]) for name in self._numbers),
             tuple(int(asked[name]) for name in self._choices),

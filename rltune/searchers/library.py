@@ -24,6 +24,9 @@ from rltune.space import Choice, Parameter, Space
 from rltune.space.values import same
 from rltune.spec import RunSpec
 
+#: Largest score that a library sees: the variance of scores such as 1e200 would be infinite.
+LARGEST = 1e20
+
 
 @dataclass(frozen=True)
 class Point:
@@ -44,13 +47,17 @@ class Tried:
 
     Attributes:
         trial: with its status and the scores of its reports.
-        score: the last finite one, larger is better; None where the trial failed, reported none,
-            or the point breaks a constraint.
+        score: the last finite one, larger is better, at most ``LARGEST`` on either side; None
+            where the trial failed, reported none, or the point breaks a constraint.
     """
 
     point: Point
     trial: PastTrial
     score: float | None
+
+
+def _bounded(score: float | None) -> float | None:
+    return None if score is None else max(-LARGEST, min(score, LARGEST))
 
 
 def scores(tried: Sequence[Tried]) -> list[float]:
@@ -111,9 +118,9 @@ def _is_constant(parameter: Parameter) -> bool:
 class LibrarySearcher(ABC):
     """Asks a library for each suggestion, told all that the history holds.
 
-    The first suggestion is the space's defaults where every parameter has one. A proposal that
-    breaks a constraint is told to the library as failed, and it is asked again; the last one is
-    repaired.
+    The first suggestion is the space's defaults where every parameter has one and they keep the
+    constraints. A proposal that breaks a constraint is told to the library as failed, and it is
+    asked again; the last one is repaired.
 
     Attributes:
         cube: the space as the library sees it.
@@ -143,8 +150,9 @@ class LibrarySearcher(ABC):
         """The defaults first, then what the library proposes."""
         if not self.cube:
             return self.cube.decode(Point((), ()))
-        if number == 0 and len(self.space.defaults()) == len(self.space):
-            return self.space.defaults()
+        defaults = self.space.defaults()
+        if number == 0 and len(defaults) == len(self.space) and not self.breaks(defaults):
+            return defaults
         tried = self.tried(history)
         running = [point for trial in history.running if (point := self.point_of(trial))]
         for attempt in range(self.proposals):
@@ -178,7 +186,7 @@ class LibrarySearcher(ABC):
     def encoded(self, trials: Iterable[PastTrial]) -> list[Tried]:
         """The trials whose settings lie in the space."""
         points = ((trial, self.point_of(trial)) for trial in trials)
-        return [Tried(point, trial, trial.score) for trial, point in points if point]
+        return [Tried(point, trial, _bounded(trial.score)) for trial, point in points if point]
 
     def point_of(self, trial: PastTrial) -> Point | None:
         """A trial's point, kept: a replay asks for each as often as trials came after it."""

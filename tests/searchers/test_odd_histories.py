@@ -13,7 +13,7 @@ import pytest
 from rltune.request.resolve import make_spec
 from rltune.searchers import READY, SEARCHERS, build
 from rltune.searchers.history import History
-from rltune.space import Space, parse_parameter
+from rltune.space import Constraint, Space, parse_parameter
 from rltune.spec import FormerTrial, RunSpec
 
 MIXED = {
@@ -35,7 +35,7 @@ SCORES: dict[str, Callable[[int], float | None]] = {
     "failures alone": lambda n: None,
     "one success": lambda n: 1.0 if n == 7 else None,
     "equal": lambda n: 3.0,
-    "huge": lambda n: (-1) ** n * 10.0**n,
+    "huge": lambda n: (-1) ** n * 10.0 ** (26 * n),
     "not finite": lambda n: (math.nan, math.inf, -math.inf, float(n))[n % 4],
 }
 
@@ -91,6 +91,13 @@ def test_odd_scores_are_survived(searcher: str, scores: str) -> None:
 def test_small_spaces_are_searched(searcher: str, space: str) -> None:
     spec = _spec(searcher, SPACES[space])
     _check(spec, _history(spec, lambda n: math.sin(n)))
+
+
+@searchers
+def test_defaults_that_break_a_constraint_are_not_suggested(searcher: str) -> None:
+    spec = _spec(searcher, {"x": {"uniform": [0.0, 1.0], "default": 0.9}})
+    space = replace(spec.space, constraints=(Constraint.parse("x <= 0.5"),))
+    _check(replace(spec, space=space), History())
 
 
 @searchers

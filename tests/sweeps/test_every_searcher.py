@@ -26,9 +26,13 @@ def _trials(searcher: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def driven(tmp_path_factory: pytest.TempPathFactory, cluster_address: str) -> Path:
+def driven(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, cluster_address: str
+) -> Path:
     folder = tmp_path_factory.mktemp("driven")
-    asked = [(name, _trials(name)) for name in SOUND if SEARCHERS[name].state == READY]
+    tests = (item for item in request.session.items if item.path == request.path)
+    selected = {item.callspec.params["searcher"] for item in tests if hasattr(item, "callspec")}
+    asked = [(n, _trials(n)) for n in SOUND if n in selected and SEARCHERS[n].state == READY]
     arguments = (folder, cluster_address, environment(), asked)
     process = warm.server().Process(target=driving.drive, args=arguments)
     process.start()
