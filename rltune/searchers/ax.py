@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from ax.api.client import Client
 from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
-from ax.exceptions.core import SearchSpaceExhausted
 from ax.utils.common.logger import set_stderr_log_level
 
 from rltune.searchers.library import LibrarySearcher, Point, Tried, scores
@@ -35,7 +35,12 @@ class AxSearcher(LibrarySearcher):
         self._choices = [f"c{n}" for n in range(len(self.cube.choices))]
 
     def propose(self, seed: int, tried: Sequence[Tried], running: Sequence[Point]) -> Point:
-        """Asks once."""
+        """Asks once, while there is a point that was not tried."""
+        counts = list(self.cube.choices.values())
+        known = {one.point for one in tried}.union(running)
+        if not self.cube.numbers and len(known) == math.prod(counts):
+            # Ax looks for a minute for another one, which since 1.3 ends in an error.
+            return Point((), tuple(map(int, np.random.default_rng(seed).integers(counts))))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             client = self._client(seed)
@@ -44,11 +49,7 @@ class AxSearcher(LibrarySearcher):
                 client.complete_trial(trial, raw_data={"score": score})
             for point in running:
                 client.attach_trial(self._parameters(point))
-            try:
-                (asked,) = client.get_next_trials(max_trials=1).values()
-            except SearchSpaceExhausted:  # by 1.3; 1.2 proposes a point again
-                drawn = np.random.default_rng(seed).integers(list(self.cube.choices.values()))
-                return Point((), tuple(map(int, drawn)))
+            (asked,) = client.get_next_trials(max_trials=1).values()
         return Point(
             tuple(float(asked[name]) for name in self._numbers),
             tuple(int(asked[name]) for name in self._choices),
