@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -61,6 +61,12 @@ def number(value: float | None) -> str:
     if abs(value) < 1e-12:  # what is left of the difference of two equal means
         return "0"
     return f"{value:.4g}"
+
+
+def bounds(interval: Sequence[float | None]) -> str:
+    """The ends of an interval, ``[low, high]``; "-" where there is none."""
+    low, high = map(number, interval)
+    return low if low == high == number(None) else f"[{low}, {high}]"
 
 
 def clock(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 from rich.table import Table
 
 from rltune.cli import console
-from rltune.cli.console import number
+from rltune.cli.console import bounds, number
 from rltune.cli.opened import open_run
+from rltune.cli.outcome import interval_in_words
 from rltune.errors import EnvironmentFailed
 from rltune.metric import Metric
+from rltune.statistics import FEWEST_VALUES
 
 
 def run(
@@ -33,11 +36,10 @@ def run(
     if json:
         console.print_json(result.to_dict())
     else:
-        low, high = result.ci95
+        interval = interval_in_words(result.ci95, "episodes")
         console.output().print(
-            f"{number(result.mean)} {folder.spec.goal.words}, 95 % interval "
-            f"[{number(low)}, {number(high)}], IQM {number(result.iqm)}, over {result.episodes} "
-            f"episodes of {folder.spec.env_id}",
+            f"{number(result.mean)} {folder.spec.goal.words}, {interval}, IQM "
+            f"{number(result.iqm)}, over {result.episodes} episodes of {folder.spec.env_id}",
             soft_wrap=True,
         )
     if result.unscored:
@@ -51,20 +53,19 @@ def _print_comparison(found: dict[str, Any]) -> None:
     for name in ("run", "scores", "of", "IQM", "95 % interval", "better than the first"):
         table.add_column(name, overflow="fold")
     for body in found["runs"]:
-        low, high = body["ci95"]
         table.add_row(
             body["run"],
             number(len(body["scores"])),
             body["unit"],
             number(body["iqm"]),
-            f"[{number(low)}, {number(high)}]",
+            bounds(body["ci95"]),
             _chance(body["improvement"]),
         )
     out.print(table)
     out.print(
         f"Scores are the {words} of {found['episodes']} fresh episodes a policy, the same for "
         "all. Better than the first: the probability that a score of this run beats one of the "
-        "first, ties counting half.",
+        f"first, ties counting half. An interval takes {FEWEST_VALUES} scores.",
         style="dim",
     )
 
@@ -73,4 +74,5 @@ def _chance(improvement: dict[str, Any] | None) -> str:
     if improvement is None:
         return "-"
     low, high = improvement["ci95"]
-    return f"{improvement['probability']:.0%} [{low:.0%}, {high:.0%}]"
+    interval = "" if math.isnan(low) else f" [{low:.0%}, {high:.0%}]"
+    return f"{improvement['probability']:.0%}{interval}"

@@ -10,7 +10,7 @@ from rich.table import Table
 from rltune import catalog, envs
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.cli import console
-from rltune.cli.console import number
+from rltune.cli.console import bounds, number
 from rltune.errors import BadInput, unknown
 from rltune.policies import certificates
 from rltune.runs.folder import RunFolder
@@ -38,12 +38,11 @@ def _as_seen(row: dict[str, Any]) -> dict[str, Any]:
     seen = {"algo": row["algo"], "env": row["env"], "over threshold": over}
     if body is None:
         return {**seen, **dict.fromkeys(CERTIFICATE)}
-    low, high = body["ci95"]
     return {
         **seen,
         "threshold": body["threshold"],
         "IQM": body["iqm"],
-        "95 % interval": f"[{number(low)}, {number(high)}]",
+        "95 % interval": bounds(body["ci95"]),
         "steps": body["env_steps_to_threshold"],
         "seconds": body["seconds_to_threshold"],
     }

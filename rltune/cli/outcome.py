@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rltune.cli.console import clock, number, setting
+from rltune.cli.console import bounds, clock, number, setting
 from rltune.envs import INFOS
 from rltune.runs import commands
 from rltune.runs.bounds import on_bounds
@@ -23,6 +23,7 @@ from rltune.runs.summary_record import (
     Summary,
 )
 from rltune.spec import RL, JobSpec, RunSpec
+from rltune.statistics import FEWEST_VALUES
 
 #: Settings of a race over seeds that are shown; summary.json has all.
 SETTINGS_SHOWN = 8
@@ -145,14 +146,21 @@ def _score(spec: RunSpec, score: Evaluation | None) -> list[RenderableType]:
     """What the best policy reached on fresh seeds."""
     if score is None:
         return [Text("none yet")]
-    low, high = score.ci95
+    interval = interval_in_words(score.ci95, "episodes")
     return [
-        Text(
-            f"{number(score.mean)} {spec.goal.words}, 95 % interval "
-            f"[{number(low)}, {number(high)}], IQM {number(score.iqm)}"
-        ),
+        Text(f"{number(score.mean)} {spec.goal.words}, {interval}, IQM {number(score.iqm)}"),
         Text(f"over {score.episodes} episodes on seeds no training used{_verdict(spec, score)}"),
     ]
+
+
+def interval_in_words(interval: Sequence[float | None], of: str) -> str:
+    """A 95 % interval, or how many values it would take."""
+    found = bounds(interval)
+    return (
+        f"no 95 % interval (it takes {FEWEST_VALUES} {of})"
+        if found == number(None)
+        else f"95 % interval {found}"
+    )
 
 
 def unscored(summary: Summary) -> str:
@@ -186,15 +194,14 @@ def _seeds(spec: RunSpec, summary: Summary, together: SeedStatistics) -> list[Re
             "-" if steps is None else f"{steps:,}",
             number(seed.score),
         )
-    low, high = together.ci95
+    interval = interval_in_words(together.ci95, "seeds")
     shown: list[RenderableType] = [
         Text("\nSeeds", style="bold"),
         table,
         Text("\nScore", style="bold"),
         Text(
-            f"{spec.goal.words}: IQM {number(together.iqm)}, 95 % interval "
-            f"[{number(low)}, {number(high)}], over {together.seeds} seeds, "
-            f"{together.episodes} episodes each on seeds no training used"
+            f"{spec.goal.words}: IQM {number(together.iqm)}, {interval}, over {together.seeds} "
+            f"seeds, {together.episodes} episodes each on seeds no training used"
         ),
     ]
     if together.threshold is not None and together.share_over_threshold is not None:
@@ -227,8 +234,7 @@ def _arms(
     for name in ("arm", "IQM", "95 % interval"):
         table.add_column(name, justify="left" if name == "arm" else "right")
     for name, arm in arms.items():
-        low, high = arm.ci95
-        table.add_row(ARMS[name], number(arm.iqm), f"[{number(low)}, {number(high)}]")
+        table.add_row(ARMS[name], number(arm.iqm), bounds(arm.ci95))
     any_arm = next(iter(arms.values()))
     return [
         Text("\nSchedule or luck", style="bold"),
@@ -252,11 +258,13 @@ def _sentence(comparison: Comparison) -> str:
     if probability < 0.5:
         arm, over = over, arm
         probability, low, high = 1 - probability, 1 - high, 1 - low
-    clear = "" if low > 0.5 else ": no clear difference"
-    return (
-        f"{ARMS[arm]} beat {ARMS[over]} with probability {probability:.2f} "
-        f"[{low:.2f}, {high:.2f}]{clear}"
-    )
+    if math.isnan(low):
+        sure = f": too few seeds for an interval, it takes {FEWEST_VALUES} an arm"
+    elif low == 1:  # nothing that a bootstrap could vary
+        sure = ": in every pair of their seeds"
+    else:
+        sure = f" [{low:.2f}, {high:.2f}]" + ("" if low > 0.5 else ": no clear difference")
+    return f"{ARMS[arm]} beat {ARMS[over]} with probability {probability:.2f}{sure}"
 
 
 def _gap(gap: float | None, who: str) -> list[RenderableType]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +31,8 @@ class Certificate:
     Attributes:
         scores: mean return of each seed's policy over ``episodes`` evaluation episodes.
         iqm: interquartile mean of the scores.
-        ci95: 95 % bootstrap interval of the IQM.
+        ci95: 95 % bootstrap interval of the IQM; None for both ends of few seeds, see
+            :data:`rltune.statistics.FEWEST_VALUES`.
         share_over_threshold: share of the scores over it; None if there is no threshold.
         env_steps_to_threshold: median over the seeds of the environment steps to the first
             checkpoint whose greedy policy is over the threshold on selection seeds; None if half
@@ -54,7 +55,7 @@ class Certificate:
     scores: list[float]
     mean: float
     iqm: float
-    ci95: list[float]
+    ci95: Sequence[float | None]
     threshold: float | None
     share_over_threshold: float | None
     env_steps_to_threshold: int | None

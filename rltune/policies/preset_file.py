@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -76,5 +77,6 @@ def _score(spec: RunSpec, result: Evaluation | None) -> str:
     if result is None:
         return ": not scored yet"
     low, high = result.ci95
+    interval = "" if math.isnan(low) else f" [{low:.4g}, {high:.4g}]"
     what = "return" if spec.goal.is_return else spec.goal.words
-    return f": {what} {result.mean:.4g} [{low:.4g}, {high:.4g}] over {result.episodes} episodes"
+    return f": {what} {result.mean:.4g}{interval} over {result.episodes} episodes"

@@ -22,7 +22,8 @@ class Evaluation(Record):
     Attributes:
         mean: of the undiscounted returns, or of the metric.
         iqm: interquartile mean (Agarwal et al. 2021, arXiv 2108.13264).
-        ci95: 95 % percentile bootstrap interval of the mean, [low, high].
+        ci95: 95 % percentile bootstrap interval of the mean, [low, high]; NaN of few episodes, see
+            :data:`rltune.statistics.FEWEST_VALUES`.
         seeds: seed of each episode; none was used in training or selection.
         returns: of each episode, in the order of the seeds, or its metric; episodes without it
             are left out.
@@ -179,12 +180,13 @@ class Comparison(Record):
 
     Attributes:
         probability: that a seed of ``arm`` beats one of ``over``; ties count half.
+        ci95: its 95 % bootstrap interval; NaN of few seeds.
     """
 
     arm: str
     over: str
     probability: float
-    ci95: tuple[float, float]
+    ci95: Interval
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,38 @@
+"""What the end of a run says of its own certainty."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from rltune.cli.outcome import _sentence, interval_in_words
+from rltune.runs.summary_record import Comparison
+from rltune.statistics import better, interval
+
+
+@pytest.mark.fault(87)
+@pytest.mark.parametrize(
+    ("seeds", "told"),
+    [
+        (2, "with probability 1.00: too few seeds for an interval, it takes 5 an arm"),
+        (5, "with probability 1.00: in every pair of their seeds"),
+    ],
+)
+def test_a_comparison_claims_no_more_than_its_seeds_show(seeds: int, told: str) -> None:
+    ours, theirs = [200.0 + n for n in range(seeds)], [100.0 + n for n in range(seeds)]
+    for one, other, scores in (
+        ("schedule", "final", (ours, theirs)),
+        ("final", "schedule", (theirs, ours)),  # the better one is named first
+    ):
+        said = _sentence(Comparison(arm=one, over=other, **better(*scores)))
+        assert said.startswith("the champion's schedule beat its final settings held constant")
+        assert said.endswith(told)
+
+
+def test_an_interval_in_words() -> None:
+    assert interval_in_words(interval([1.0, 2.0]), "seeds") == "no 95 % interval (it takes 5 seeds)"
+    assert interval_in_words((1.0, 2.5), "seeds") == "95 % interval [1, 2.5]"
+    unclear = Comparison(arm="final", over="initial", probability=0.6, ci95=(0.4, 0.8))
+    assert _sentence(unclear).endswith("0.60 [0.40, 0.80]: no clear difference")
+    assert math.isnan(interval([1.0] * 4)[0])
