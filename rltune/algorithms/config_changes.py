@@ -74,16 +74,22 @@ def refusals(config: Any) -> list[str]:
         elif treatment == REFUSED:
             found.append(f"{name}: {why}")
     found += [f"model_config: {text}" for text in _model_refusals(config)]
-    # RLlib's new API stack reads its own model_config alone.
+    if lost := lost_model_keys(config):
+        found.append(f"model: {', '.join(lost)}: {NOT_READ}; use rl_module(model_config=...)")
+    return found
+
+
+def lost_model_keys(config: Any) -> list[str]:
+    """Keys of ``model`` that were given: RLlib's new API stack reads its ``model_config`` alone."""
+    if not config.enable_rl_module_and_learner:
+        return []
+    _, theirs = _defaults(config)
     old = theirs["model"]
-    lost = [
+    return [
         key
         for key, value in config.model.items()
         if not key.startswith("_") and not _same(value, old.get(key))
     ]
-    if lost and config.enable_rl_module_and_learner:
-        found.append(f"model: {', '.join(lost)}: {NOT_READ}; use rl_module(model_config=...)")
-    return found
 
 
 def _model_changes(config: Any) -> dict[str, Any]:
@@ -98,15 +104,23 @@ def _model_changes(config: Any) -> dict[str, Any]:
 
 
 def _model_refusals(config: Any) -> Iterable[str]:
+    yield from unknown_model_keys(config)
+    if config._rl_module_spec is not None:
+        return
+    for key in _model_changes(config):
+        treatment, why = MODEL_KEYS.get(key, (ACTS, ""))
+        if treatment == REFUSED:
+            yield f"{key}: {why}"
+
+
+def unknown_model_keys(config: Any) -> Iterable[str]:
+    """What is wrong with keys of the network's config that RLlib does not know."""
     if config._rl_module_spec is not None:
         return  # a module of your own may read any key
     known = {*MODEL_KEYS, *config._model_config_auto_includes}
     for key in _model_changes(config):
-        treatment, why = MODEL_KEYS.get(key, (ACTS, ""))
         if key not in known:
             yield f"{key}: {_UNKNOWN_MODEL_KEY}.{did_you_mean(key, known)}"
-        elif treatment == REFUSED:
-            yield f"{key}: {why}"
 
 
 def beyond_layers(model_config: Mapping[str, Any]) -> bool:

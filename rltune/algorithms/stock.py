@@ -19,15 +19,13 @@ from ray.rllib.utils.metrics import (
     LEARNER_RESULTS,
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
 )
-from ray.tune.registry import register_env
 
-from rltune import envs
-from rltune.algorithms import register_envs
 from rltune.algorithms.fallback import check_metrics
 from rltune.algorithms.learner import set_learning_rates
+from rltune.algorithms.stock_config import configured
 from rltune.engine.metric_names import LENGTH, REWARD
 from rltune.envs import places
-from rltune.errors import BadInput, did_you_mean, unknown
+from rltune.errors import unknown
 
 #: Iterations without a step of the environment after which an algorithm is taken to hang.
 MOST_IDLE = 1_000
@@ -47,42 +45,10 @@ def place_of(name: str) -> str:
     return places.place_of(registry.ALGORITHMS[name]()[0])
 
 
-def configured(kind: type[Algorithm], settings: Mapping[str, Any]) -> Any:
-    """The config of an algorithm with settings by RLlib's names.
-
-    Raises:
-        BadInput: RLlib's config has no such key: RLlib would accept and ignore it.
-        Exception: RLlib's own, for a value that it does not take.
-    """
-    config = kind.get_default_config()
-    known = {name.lstrip("_") for name in (*vars(config), *config.to_dict())}
-    if odd := [name for name in settings if name not in known]:
-        of = f"of RLlib's {kind.__name__}"
-        raise BadInput([f"unknown setting {n!r} {of}.{did_you_mean(n, known)}" for n in odd])
-    env = {"env": _env(settings["env"])} if "env" in settings else {}
-    config = config.update_from_dict({**settings, **env})
-    config.validate()
-    return config
-
-
 def bundles(kind: type[Algorithm], settings: Mapping[str, Any]) -> list[dict[str, float]]:
     """What the processes of one trial need, its own first."""
     request = kind.default_resource_request(configured(kind, settings))
     return [{name: amount for name, amount in each.items() if amount} for each in request.bundles]
-
-
-def _env(name: Any) -> Any:
-    """An environment as RLlib takes one: rltune's names and import paths are made known to it."""
-    if not isinstance(name, str):
-        return name
-    register_envs()
-    if ":" not in name or envs.known(name) is not None:
-        return name
-    found = places.find(name)
-    if isinstance(found, type):
-        return found
-    register_env(name, found)
-    return name
 
 
 class StockTrial(tune.Trainable):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from itertools import combinations, product
 from typing import Any
+
+import numpy as np
 
 from rltune import catalog
 from rltune.envs import places
 from rltune.errors import BadInput
-from rltune.space import Searched, Space, config_of
+from rltune.space import Parameter, Searched, Space, config_of
 from rltune.space.nesting import SEPARATOR
 
 #: Settings of RLlib's that shape the network or the environment.
@@ -19,6 +22,9 @@ STRUCTURAL = frozenset(
         *("dueling", "num_atoms", "noisy", "twin_q"),
     }
 )
+
+#: How settings that RLlib refuses together are kept apart.
+ADVICE = "\nSay in the space what must hold: constraints = ['minibatch_size <= train_batch_size']"
 
 
 def algorithm_place(name: str) -> str:
@@ -45,21 +51,40 @@ def changeable(space: Space) -> Space:
 
 
 def check_algorithm(place: str, searched: Searched) -> None:
-    """Makes RLlib's config of each end of each range.
+    """Makes RLlib's config of each end of each range, and of those of every two together.
+
+    What the constraints of the space rule out is left out.
 
     Raises:
-        BadInput: RLlib refuses a value, or trials would not all need the same resources.
+        BadInput: RLlib refuses a value, or two of them together; or trials would not all need the
+            same resources.
     """
-    base = searched.middle()
-    needs = _tried(place, base, searched.derived, "settings")
-    for name, parameter in searched.space.items():
-        for value in parameter.ends():
+    space, base = searched.space, searched.middle()
+    if space.broken(base):
+        base |= space.sample(np.random.default_rng(0), base)
+    needs = _tried(place, base, searched.derived)
+    for name, value in ((name, end) for name, each in space.items() for end in each.ends()):
+        values = {**base, name: value}
+        if not space.broken(values):
             what = f"space {name} = {value!r}"
-            if _tried(place, {**base, name: value}, searched.derived, what) != needs:
+            if _tried(place, values, searched.derived, what) != needs:
                 raise BadInput(
                     f"space {name}: trials at different values need different resources, and all "
                     "have the same: fix it with `settings`"
                 )
+    numbers = {name: ends for name in space if (ends := _numbers(space[name]))}
+    for one, other in combinations(numbers, 2):
+        for a, b in product(numbers[one], numbers[other]):
+            values = {**base, one: a, other: b}
+            if not space.broken(values):
+                what = f"space {one} = {a!r} with {other} = {b!r}"
+                _tried(place, values, searched.derived, what, ADVICE)
+
+
+def _numbers(parameter: Parameter) -> list[float]:
+    """The smallest and the largest value of a parameter; none where one is no number."""
+    ends = parameter.ends()
+    return [] if any(not isinstance(end, int | float) for end in ends) else [min(ends), max(ends)]
 
 
 def bundles_of(
@@ -72,15 +97,22 @@ def bundles_of(
 
 
 def _tried(
-    place: str, settings: Mapping[str, Any], derived: Mapping[str, str], what: str
+    place: str,
+    settings: Mapping[str, Any],
+    derived: Mapping[str, str],
+    what: str = "settings",
+    advice: str = "",
 ) -> list[dict[str, float]]:
     try:
         return bundles_of(place, settings, derived)
     except BadInput as error:
+        if what == "settings":  # each problem names its own
+            raise
         raise BadInput([f"{what}: {problem}" for problem in error.problems]) from error
     except Exception as error:  # RLlib's checks raise anything
         told = f"{type(error).__name__}: {error}"
-        raise BadInput(f"{what}: RLlib's {places.split(place)[1]} refuses it: {told}") from error
+        name = places.split(place)[1]
+        raise BadInput(f"{what}: RLlib's {name} refuses it: {told}{advice}") from error
 
 
 def _stock() -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from ray.rllib.algorithms.appo import APPO
+from ray.rllib.algorithms.dqn import DQN
 from ray.rllib.algorithms.ppo import PPO
 
 from rltune import algorithms
@@ -23,6 +24,8 @@ QUICK = {
     "min_sample_timesteps_per_iteration": 250,
     "train_batch_size": 32,
 }
+#: Of which RLlib's PPO does not take every combination.
+BATCHES = {"train_batch_size": {"choice": [64, 32]}, "minibatch_size": {"choice": [64, 16]}}
 
 
 def spec_of(algorithm: Any = "DQN", **options: Any) -> RunSpec:
@@ -42,7 +45,39 @@ def spec_of(algorithm: Any = "DQN", **options: Any) -> RunSpec:
         ("DQNN", {}, "Unknown algorithm of RLlib's 'DQNN'. Did you mean 'DQN'"),
         ("DQN", {"settings": {**QUICK, "lrr": 1}}, "unknown setting 'lrr' of RLlib's DQN. Did you"),
         ("DQN", {"settings": {**QUICK, "env": "CartPol-v1"}}, "Did you mean"),
-        ("DQN", {"space": {"lr": {"choice": ["a", "b"]}}}, "RLlib's DQN refuses it: .*`lr`"),
+        (
+            "DQN",
+            {"space": {"lr": {"choice": ["a", "b"]}}},
+            "^lr: expected a number, got 'b'",
+        ),
+        (
+            "DQN",
+            {"space": {"lr": {"choice": [[1], [2]]}}},
+            "settings: RLlib's DQN refuses it: .*lr`",
+        ),
+        ("DQN", {"settings": {**QUICK, "gamma": 2.0}}, r"^gamma: expected a .* \[0, 1\]"),
+        ("DQN", {"settings": {**QUICK, "gamma": "x"}}, "gamma: expected a number, got 'x'"),
+        ("DQN", {"settings": {**QUICK, "train_batch_size": 0}}, r"train_batch_size: .* \[1, inf\]"),
+        ("DQN", {"settings": {**QUICK, "double_q": "maybe"}}, "double_q: expected true or false"),
+        (
+            "PPO",
+            {"space": {"gamma": {"uniform": [0.1, 1.2]}}, "settings": {"env": "CartPole-v1"}},
+            "space gamma = 1.2: gamma: expected",
+        ),
+        ("DQN", {"space": {"lr": {"uniform": [-1, 1]}}}, "^lr: expected a value in"),
+        # RLlib's own check of this one never ends.
+        ("PPO", {"settings": {"rollout_fragment_length": 0}}, "rollout_fragment_length: expected"),
+        (
+            "PPO",
+            {"space": BATCHES, "settings": {"env": "CartPole-v1"}},
+            "64: RLlib's PPO refuses it",
+        ),
+        ("PPO", {"settings": {"model": {"fcnet_hiddens": [8]}}}, "RLlib does not read it; use mod"),
+        (
+            "PPO",
+            {"settings": {"model_config": {"fcnet_hidden": [8]}}},
+            "Did you mean 'fcnet_hiddens",
+        ),
         ("DQN", {"steps": None}, "a class trainable trains without end"),
         (
             "DQN",
@@ -61,6 +96,25 @@ def test_a_wrong_request_for_an_algorithm_is_refused(
 ) -> None:
     with pytest.raises(BadInput, match=match):
         spec_of(algorithm, **options)
+
+
+def test_what_only_rllib_allows_is_left_to_it() -> None:
+    settings = {
+        "rollout_fragment_length": "auto",
+        "n_step": [1, 3],
+        "lr": [[0, 1e-3], [1_000, 0.0]],
+        "grad_clip": None,
+        "min_sample_timesteps_per_iteration": 0,
+        "model_config": {"fcnet_hiddens": [8]},
+    }
+    kind = stock.configured(DQN, {"env": "CartPole-v1", **settings})
+    assert kind.model_config["fcnet_hiddens"] == [8]
+
+
+def test_settings_that_cannot_be_together_are_kept_apart_by_a_constraint() -> None:
+    fits = ["minibatch_size <= train_batch_size"]
+    spec = spec_of("PPO", space={**BATCHES, "constraints": fits}, settings={"env": "CartPole-v1"})
+    assert [constraint.text for constraint in spec.space.constraints] == fits
 
 
 def test_runners_are_in_the_resources_of_a_trial() -> None:
