@@ -67,7 +67,7 @@ class Metric:
             hint = f" Did you mean '{PREFIX}{self.name}'?"
         return BadInput(
             f"the trials report no {self.name!r}, which is what is tuned.{hint} They report: "
-            f"{', '.join(names)}"
+            f"{', '.join(names) or 'nothing'}. The first report must have it."
         )
 
 

@@ -120,7 +120,8 @@ def told(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg} ({error.filename}:{error.lineno})"
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith("<frozen")]
+    ours = ("<frozen", places.__file__)
+    own = [frame for frame in frames if not frame.filename.startswith(ours)]
     where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
     name = type(error).__name__
     if isinstance(error, SystemExit):

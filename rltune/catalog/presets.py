@@ -172,6 +172,16 @@ def points_problems(points: object, space: Space) -> list[str]:
     return problems
 
 
+def untried(points: Sequence[object], trials: int) -> list[str]:
+    """What is wrong with more points than a sweep has trials: the last ones would be ignored."""
+    if len(points) <= trials:
+        return []
+    return [
+        f"points: {len(points)} are given, and the sweep has {trials} "
+        f"{'trial' if trials == 1 else 'trials'}: {keyword(trials=len(points))} tries them all"
+    ]
+
+
 def _parameters(file: TomlFile, algo: Algorithm) -> dict[str, Parameter]:
     good = {}
     for name, body in file.table("space").items():
@@ -299,6 +309,8 @@ def override(
             sources={**preset.sources, **sources},
         )
     )
+    if problems := untried(points, asked.budget.trials):
+        raise BadInput(problems)
     if problems := spent(algo, asked.settings, asked.budget.steps):
         raise BadInput([f"{preset.algo} {preset.env}: {problem}" for problem in problems])
     return asked

@@ -82,14 +82,18 @@ def as_points(value: Any) -> tuple[Mapping[str, Any], ...]:
 
 
 def _points_in(file: Path) -> list[Mapping[str, Any]]:
+    is_json = file.suffix == ".json"
     try:
         text = file.read_text(encoding="utf-8")
-        found = json.loads(text) if file.suffix == ".json" else tomllib.loads(text).get("points")
+        found = json.loads(text) if is_json else tomllib.loads(text).get("points")
     except OSError as error:
         raise ValueError(f"{str(file)!r}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{str(file)!r} is no text") from None
     except ValueError as error:
-        raise ValueError(f"{str(file)!r}: {error}") from None
-    if not isinstance(found, list) or not all(isinstance(point, Mapping) for point in found):
-        form = "[{...}, ...]" if file.suffix == ".json" else "points = [{ lr = 1e-3 }]"
+        kind = "JSON" if is_json else "TOML (JSON is read from a file that ends in .json)"
+        raise ValueError(f"{str(file)!r} is no {kind}: {error}") from None
+    if not (found and isinstance(found, list) and all(isinstance(p, Mapping) for p in found)):
+        form = "[{...}, ...]" if is_json else "points = [{ lr = 1e-3 }]"
         raise ValueError(f"{str(file)!r} must hold a list of tables: {form}")
     return found

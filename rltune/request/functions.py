@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rltune import schedulers, searchers
-from rltune.catalog.presets import points_problems, points_within
+from rltune.catalog.environments import told
+from rltune.catalog.presets import points_problems, points_within, untried
 from rltune.envs import places
 from rltune.errors import BadInput, keyword, unknown
 from rltune.options import OF_FUNCTIONS, UNTIL_RETURN, Budget
@@ -77,7 +78,7 @@ def function_spec(
             f"{budget.scheduler} has nothing to change while it trains: every searched setting "
             f"shapes the network. Search another, or use {keyword(scheduler='fifo')}"
         )
-    points = _points(asked.start.points, searched.space)
+    points = _points(asked.start.points, searched.space, budget.trials)
     storage = Path(asked.place.storage).expanduser().resolve()
     if asked.place.name is not None:
         check_name(asked.place.name)
@@ -159,22 +160,30 @@ def check_found(place: str, where: str) -> Any:
     """
     try:
         found = places.find(place)
-    except Exception as error:  # a module may raise anything
-        raise BadInput(
-            f"{where}: {place} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+    except (Exception, SystemExit) as error:  # a module may raise anything
+        raise BadInput(f"{where}: {place} cannot be imported: {told(error)}") from error
     if isinstance(found, type):
         if not all(callable(getattr(found, name, None)) for name in ("setup", "step")):
             raise BadInput(f"{place} is no ray.tune.Trainable: it has no setup and step")
         return found
     if not callable(found):
         raise BadInput(f"{place} is {found!r}, neither a function nor a class")
+    _check_called(place, found)
+    return found
+
+
+def _check_called(place: str, found: Callable[..., Any]) -> None:
+    """Refuses what a call with a dict would not run."""
+    name = places.split(place)[1]
+    for called in (found, type(found).__call__):
+        if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
+            raise BadInput(f"{place} is asynchronous: give a function that calls asyncio.run")
+        if inspect.isgeneratorfunction(called):
+            raise BadInput(f"{place} is a generator: call rltune.report(metrics), do not yield")
     try:
         inspect.signature(found).bind({})
     except TypeError as error:
-        name = places.split(place)[1]
         raise BadInput(f"{place} is called as {name}(config), with a dict: {error}") from error
-    return found
 
 
 def is_algorithm(found: Any) -> bool:
@@ -196,10 +205,11 @@ def _searched(space: SpaceLike, settings: Mapping[str, Any], algorithm: bool) ->
 
 
 def _check_names(searched: Searched, metric: str) -> None:
-    names = (*searched.space, *searched.settings, *searched.derived)
+    names = [*(("space", name) for name in (*searched.space, *searched.derived))]
+    names += [("settings", name) for name in searched.settings]
     problems = [
-        f"settings {name}: the name is taken; use another"
-        for name in names
+        f"{place} {name}: the name is taken; use another"
+        for place, name in names
         if name.split(SEPARATOR)[0] in TAKEN
     ]
     if metric in RESERVED:
@@ -208,13 +218,15 @@ def _check_names(searched: Searched, metric: str) -> None:
         raise BadInput(problems)
 
 
-def _points(points: Sequence[Mapping[str, Any]], space: Space) -> tuple[Mapping[str, Any], ...]:
-    """Points by flat names. Raises BadInput for values that are not searched."""
+def _points(
+    points: Sequence[Mapping[str, Any]], space: Space, trials: int
+) -> tuple[Mapping[str, Any], ...]:
+    """Points by flat names. Raises BadInput for values that are not searched, or too many."""
     named = [
         {k: v for name, value in point.items() for k, v in _flat(name, value, space)}
         for point in points
     ]
-    if problems := points_problems(named, space):
+    if problems := points_problems(named, space) or untried(named, trials):
         raise BadInput(problems)
     return points_within(space, named)
 

@@ -40,7 +40,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, float) and math.isnan(value):
-        raise ValueError("nan cannot be kept in a run folder: use None")
+        raise ValueError("nan is no value of a setting: use None where there is none")
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):

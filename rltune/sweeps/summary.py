@@ -13,6 +13,7 @@ from rltune.runs.names import number_of
 from rltune.runs.records import Failure, Report
 from rltune.runs.summary_record import Summary, TrialOutcome
 from rltune.sweeps.jobs.base import Job
+from rltune.tasks.base import Task
 
 #: The status of a trial in which something was not finite and nobody overwrote it.
 DIVERGED = "DIVERGED"
@@ -65,7 +66,7 @@ def finish(
         summary = job.conclude(folder, summary, callbacks)
     except NothingUsable as error:
         summary = replace(summary, unscored=error.unscored)
-        why = None if error.unscored else _why_nothing(summary.trials, job.task.outcome)
+        why = None if error.unscored else _why_nothing(summary.trials, job.task)
         nothing = NothingUsable(why or str(error), error.unscored)
     callbacks.notify(SweepEnded(summary))
     if nothing is not None:
@@ -84,14 +85,11 @@ def score_again(job: Job, folder: RunFolder, callbacks: Callbacks) -> None:
     finish(job, folder, callbacks, statuses, summary.stop_reason, summary.wall_seconds)
 
 
-def _why_nothing(trials: list[TrialOutcome], outcome: str) -> str | None:
+def _why_nothing(trials: list[TrialOutcome], task: Task) -> str | None:
     errors = [f"{trial.id}: {trial.error}" for trial in trials if trial.error]
     if trials and all(trial.status == DIVERGED for trial in trials):
-        return (
-            f"every trial diverged; {errors[0]}. Lower the learning rates, clip gradients "
-            "(grad_clip), or look at the environment's rewards."
-        )
-    return f"no trial left a {outcome} behind; {errors[0]}" if errors else None
+        return f"every trial diverged; {errors[0]}. {task.remedy}"
+    return f"no trial left a {task.outcome} behind; {errors[0]}" if errors else None
 
 
 def _trial_outcome(

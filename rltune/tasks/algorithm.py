@@ -9,11 +9,14 @@ from typing import Any
 from rltune.engine.metric_names import REWARD
 from rltune.request.algorithms import bundles_of, changeable
 from rltune.space import Space
+from rltune.tasks.base import Task
 from rltune.tasks.function import FunctionTask
 
 
 class AlgorithmTask(FunctionTask):
     """Trains the algorithm whose import path is the run's ``env_id`` on stock RLlib."""
+
+    remedy = Task.remedy
 
     @cached_property
     def _others(self) -> list[dict[str, float]]:

@@ -41,10 +41,15 @@ class Task(ABC):
         metric: what is tuned, selected and scored by; with its direction.
         evaluates: whether :meth:`conclude` plays episodes, which takes time.
         outcome: what a trial leaves behind, in a word.
+        remedy: what helps where every trial diverges, in a sentence.
     """
 
     evaluates: ClassVar[bool] = False
     outcome: ClassVar[str] = "policy"
+    remedy: ClassVar[str] = (
+        "Lower the learning rates, clip gradients (grad_clip), or look at the environment's "
+        "rewards."
+    )
 
     def __init__(self, spec: RunSpec) -> None:
         self.spec = spec

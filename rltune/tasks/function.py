@@ -24,6 +24,7 @@ class FunctionTask(Task):
     """
 
     outcome = "checkpoint"
+    remedy = "Narrow the space, or look for what makes the metric so."
 
     @property
     def trainable(self) -> type:

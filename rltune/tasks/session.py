@@ -91,6 +91,8 @@ def _session(name: str) -> Session:
 class Session:
     """Runs a function in a thread, one report at a time.
 
+    A dict that it returns is its report where it has made no other, as in Ray Tune.
+
     Attributes:
         checkpoint: what the function continues from: a dict or a folder; None at first.
 
@@ -127,6 +129,7 @@ class Session:
         self._reports: SimpleQueue[Reported | BaseException | None] = SimpleQueue()
         self._turns: SimpleQueue[bool] = SimpleQueue()
         self._ended = False
+        self._silent = checkpoint is None
         self._thread = threading.Thread(
             target=self._run, args=(function, dict(config)), daemon=True
         )
@@ -136,6 +139,7 @@ class Session:
         if self._ended:
             raise Ended
         measured.check(metrics)
+        self._silent = False
         self._reports.put(Reported(dict(metrics), self._kept(checkpoint)))
         if not self._turns.get():
             raise Ended
@@ -171,7 +175,9 @@ class Session:
     def _run(self, function: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> None:
         _threads.session = self
         try:
-            function(config)
+            returned = function(config)
+            if self._silent and isinstance(returned, Mapping):
+                self.report(returned)
         except Ended:
             return
         except BaseException as error:

@@ -86,7 +86,7 @@ def test_numbers_of_numpy_become_python_s() -> None:
         ),
         ({"net": {"choice": [int, float]}}, "net: <class 'int'> cannot be kept in a run folder"),
         ({"x": np.zeros(3)}, "x: array.* cannot be kept"),
-        ({"x": [float("nan")]}, "x: nan cannot be kept"),
+        ({"x": [float("nan")]}, "x: nan is no value"),
         ({"x": [{2: 3}]}, "x: the keys of a table must be texts, got 2"),
         ({"lr": LR, "constraints": ["lr <= hidden"]}, "unknown setting 'hidden'"),
         ({"lr": LR, "constraints": "lr <= 1"}, "constraints: must be a list of texts"),

@@ -311,7 +311,7 @@ def test_what_cannot_run_is_refused_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"space": {"seed": {"int": [1, 2]}}}, "settings seed: the name is taken"),
+        ({"space": {"seed": {"int": [1, 2]}}}, "space seed: the name is taken"),
         ({"space": {}}, "space names no setting"),
         ({"space": {"lr": {"logg": [1e-5, 1]}}}, "lr: .*Did you mean 'log'"),
         ({"space": {"a": {"b": {"int": [1, 2]}}}, "settings": {"a": 3}}, "the table of a/b"),

@@ -59,6 +59,15 @@ def test_it_trains_no_further_than_its_next_report(start: Start) -> None:
     assert reached == [0, 1]
 
 
+def test_a_dict_that_it_returns_is_a_report_where_there_is_no_other(start: Start) -> None:
+    alone = start(lambda config: {"score": config["lr"]}, {"lr": 1.0})
+    assert alone.next_report() == Reported({"score": 1.0})
+    assert alone.next_report() is None
+    for checkpoint in (None, {"step": 1}):  # it had reported before it was interrupted
+        both = start(lambda config: functions.short(config) or {"x": 1}, {"lr": 1.0}, checkpoint)
+        assert [both.next_report() for _ in range(4)][-1] is None
+
+
 def test_it_continues_from_a_state_as_if_it_had_never_stopped(start: Start) -> None:
     whole, first = (start(functions.climb, {"lr": 1e-3}) for _ in range(2))
     reports = [whole.next_report() for _ in range(4)]
