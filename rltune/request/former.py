@@ -41,14 +41,17 @@ def with_former(spec: RunSpec, runs: Sequence[str | Path]) -> RunSpec:
             f"former: searcher {name} learns nothing from former runs: use one of {', '.join(able)}"
         )
     folders = [RunFolder.open(run) for run in runs]
-    if problems := [problem for folder in folders for problem in _problems(spec, folder)]:
+    problems = [problem for folder in folders for problem in _problems(spec, folder)]
+    times = Counter(folder.path.resolve() for folder in folders)
+    problems += [f"former: {path} is given twice" for path, count in times.items() if count > 1]
+    if problems:
         raise BadInput(problems)
     trials = [trial for folder in folders for trial in _trials(spec, folder)]
     if all(trial.left_out for trial in trials):
         reasons = Counter(trial.left_out for trial in trials)
         raise BadInput(
             "former: no trial of these runs can be used: "
-            + ("; ".join(f"{n} {why}" for why, n in reasons.items()) or "they have none")
+            + ("; ".join(f"{n} {why}" for why, n in reasons.items()) or "they have no trials")
         )
     return replace(spec, former=tuple(trials))
 
@@ -121,7 +124,9 @@ def _is_short(spec: RunSpec, folder: RunFolder, scores: Sequence[tuple[int, Any]
 def _other_settings(spec: RunSpec, settings: Mapping[str, Any], folder: RunFolder) -> str:
     """Why a trial's settings are none of this run's."""
     for name, parameter in spec.space.items():
-        if not parameter.contains(settings.get(name)):
+        if name not in settings:
+            return f"without {name}"
+        if not parameter.contains(settings[name]):
             return f"outside the space of {name}"
     for name in folder.spec.space:
         if name not in spec.space and not same(settings.get(name), spec.settings.get(name)):

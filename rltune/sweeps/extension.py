@@ -17,7 +17,7 @@ from rltune import options, searchers
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.catalog.presets import spent
 from rltune.errors import BadInput
-from rltune.options import Budget
+from rltune.options import UNTIL_RETURN, Budget
 from rltune.request.trust import check_trusted, is_own
 from rltune.runs import state_file
 from rltune.runs.folder import RunFolder, is_finished
@@ -64,7 +64,11 @@ def _problems(spec: RunSpec, changes: Mapping[str, Any]) -> list[str]:
     budget, found = spec.budget, []
     for name in ("trials", "steps"):
         now = getattr(budget, name)
-        if changes.get(name, now) < now:
+        if changes.get(name, now) >= now:
+            continue
+        if now == UNTIL_RETURN:
+            found.append("steps: the run has no limit of them, its trials end by themselves")
+        else:
             found.append(f"{name} of the run are {now:,}: an extension has more")
     if not any(changes[name] != getattr(budget, name) for name in changes):
         found.append("nothing to extend by: give `trials`, `steps`, `target` or `time_budget`")

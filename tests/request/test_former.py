@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import functions
 import pytest
 
 from rltune.errors import BadInput
 from rltune.request import former
+from rltune.request.functions import function_spec
 from rltune.request.resolve import make_spec
 from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
@@ -118,6 +120,39 @@ def test_runs_of_something_else_are_refused(
     run = _run(tmp_path, [[10.0]])
     with pytest.raises(BadInput, match=problem):
         _asked(tmp_path, run, **options)
+
+
+def test_runs_that_add_nothing_are_refused(tmp_path: Path) -> None:
+    run, empty = _run(tmp_path, [[10.0]]), _run(tmp_path, [], name="empty")
+    with pytest.raises(BadInput, match=r"no trial of these runs can be used: they have no trials"):
+        _asked(tmp_path, empty)
+    again = tmp_path / "empty" / ".." / "first"
+    with pytest.raises(BadInput, match=r"former: .*first is given twice"):
+        make_spec(
+            "ppo",
+            "cartpole",
+            storage=tmp_path,
+            former=[run.path, again],
+            **{**OPTIONS, "searcher": "tpe"},
+        )
+
+
+def test_trials_that_lack_a_setting_are_left_out(tmp_path: Path) -> None:
+    space = {"lr": {"log": [1e-5, 1e-1]}}
+    options = {"metric": "height", "searcher": "tpe", "steps": 6, "storage": tmp_path}
+    first = RunFolder.create(function_spec(functions.peak, space, name="a", **options))
+    row = Report("t00", 1, 1, 1, 1.0, None, {"lr": 1e-3}, metrics={"height": 1.0})
+    first.append_report(row)
+    first.lock.release()
+    for more, problem in (
+        ({"model": {"layers": {"int": [1, 4]}}}, "1 without model/layers"),
+        ({"lr": {"log": [1e-2, 1e-1]}}, "1 outside the space of lr"),
+    ):
+        with pytest.raises(BadInput, match=f"no trial of these runs can be used: {problem}"):
+            function_spec(functions.peak, {**space, **more}, former=[first.path], **options)
+    wider = {"lr": {"log": [1e-6, 1.0]}}
+    (trial,) = function_spec(functions.peak, wider, former=[first.path], **options).former
+    assert not trial.left_out
 
 
 def test_another_environment_or_no_run_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from conftest import ROOT
 from sweeps.killed import start, told
 
 from rltune.errors import BadInput
+from rltune.options import UNTIL_RETURN
 from rltune.request.functions import function_spec
 from rltune.request.trust import adopt
 from rltune.runs import state_file
@@ -142,6 +143,13 @@ def test_an_extension_by_nothing_is_refused(
     with pytest.raises(BadInput, match=problem):
         extended(finished, changes)
     assert {path: path.read_bytes() for path in finished.path.glob("*.json")} == before
+
+
+def test_a_run_without_a_limit_of_steps_has_none_to_add(finished: RunFolder) -> None:
+    budget = replace(finished.spec.budget, steps=UNTIL_RETURN, scheduler="fifo")
+    finished.change_request(replace(finished.spec, budget=budget))
+    with pytest.raises(BadInput, match=r"^steps: the run has no limit of them, its trials end by"):
+        extended(RunFolder(finished.path), {"steps": 10})
 
 
 def test_runs_that_cannot_be_extended_are_refused(finished: RunFolder) -> None:
