@@ -41,7 +41,10 @@ def extended(folder: RunFolder, changes: Mapping[str, Any]) -> RunSpec:
     """
     spec, job = folder.spec, folder.job
     if not is_finished(folder):
-        raise BadInput(f"{folder.shown} is not finished: rltune resume {folder.shown}")
+        raise BadInput(
+            f"{folder.shown} is not finished: wait while it runs, or continue it with: "
+            f"rltune resume {folder.shown}"
+        )
     if job.job != "sweep":
         raise BadInput(
             f"{folder.shown} trains fixed settings, it is no sweep: start another run with more "

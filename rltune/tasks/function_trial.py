@@ -81,6 +81,8 @@ class MemberMixin(TrialStorageMixin):
             result: dict[str, Any] = super().step()  # type: ignore[misc]
         except Divergence as found:
             return self.member.ended(found)
+        if not isinstance(result, dict):
+            raise TypeError(f"step returned {result!r}: it returns a dict of metrics")
         if RESULT_DUPLICATE not in result:
             return self.member.reported(result)
         self.count_from(self.member.clock)

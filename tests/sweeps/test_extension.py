@@ -163,7 +163,7 @@ def test_runs_that_cannot_be_extended_are_refused(finished: RunFolder) -> None:
     with pytest.raises(BadInput, match="it is no sweep"):
         extended(RunFolder(finished.path), more)
     (finished.path / "summary.json").unlink()
-    with pytest.raises(BadInput, match="is not finished: rltune resume"):
+    with pytest.raises(BadInput, match="is not finished: wait while it runs, or continue"):
         extended(RunFolder(finished.path), more)
 
 
