@@ -142,11 +142,12 @@ def peak(config: dict[str, Any]) -> None:
 
 
 def shaped(config: dict[str, Any]) -> None:
-    """Climbs at a rate that a log, an int and a choice decide."""
+    """Climbs at a rate that a log, nested an int and a choice, and noise decide."""
     state = rltune.get_checkpoint() or {"step": 0, "level": 0.0}
     step, level = state["step"], state["level"]
-    rate = math.exp(-((math.log10(config["lr"]) + 3) ** 2)) + config["layers"] / 10
-    rate += {"relu": 0.0, "tanh": 0.2}[config["act"]]
+    model = config["model"]
+    rate = math.exp(-((math.log10(config["lr"]) + 3) ** 2)) + model["layers"] / 10
+    rate += {"relu": 0.0, "tanh": 0.2}[model["activation"]] + config.get("noise", 0) / 10
     while True:
         step, level = step + 1, level + rate
         rltune.report({"height": level}, checkpoint={"step": step, "level": level})

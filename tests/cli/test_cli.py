@@ -182,8 +182,9 @@ def test_the_readme_commands_are_the_ones_ci_and_people_run() -> None:
 
 def test_a_sweep_that_overruns_its_steps_has_no_time_left(tmp_path: Path) -> None:
     """Reports are as large as they are: the last one of a trial may pass the budget."""
+    spec = make_spec("ppo", "cartpole", storage=tmp_path)  # takes longer than a second under load
     watch = LineWatcher(Console(quiet=True))
-    watch.spec = make_spec("ppo", "cartpole", storage=tmp_path)
+    watch.spec = spec
     watch.clocks, watch.since = {"t00": watch.total + 1_000}, watch.since - 60
     assert "1:00 elapsed · at most 0:00 left" in watch.headline()
 

@@ -35,9 +35,9 @@ class Left:
 
 
 def test_iqm_leaves_out_the_outer_quarters() -> None:
-    result = summarise([0.0, 10.0, 20.0, 1000.0], [1, 2, 3, 4])
-    assert result.iqm == 15.0
-    assert result.mean == 257.5
+    result = summarise([0.0, 10.0, 20.0, 30.0, 1000.0], [1, 2, 3, 4, 5])
+    assert result.iqm == 20.0
+    assert result.mean == 212.0
     assert result.ci95[0] <= result.mean <= result.ci95[1]
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import driving
 import functions
 import pytest
+import tune_domains
+from ray import tune
 from sweeps.killed import start, told
 
 from rltune.request.functions import function_spec
@@ -15,11 +18,8 @@ from rltune.schedulers import SCHEDULERS, row
 
 pytestmark = pytest.mark.slow
 
-SPACE = {
-    "lr": {"log": [1e-5, 1e-1], "default": 1e-5},
-    "layers": {"int": [1, 4], "default": 1},
-    "act": {"choice": ["relu", "tanh"], "default": "relu"},
-}
+#: Settings of all kinds, and one that a function draws from the trial's seed and another.
+SPACE = {**driving.SPACE, "noise": tune.sample_from(tune_domains.drawn)}
 STEPS, INTERVAL, TRIALS = 9, 3, 6
 
 
@@ -35,6 +35,7 @@ def test_a_killed_sweep_of_a_function_ends_as_a_whole_one(
         trials=TRIALS,
         steps=STEPS,
         perturb_every=INTERVAL,
+        points=driving.POINTS,
         concurrent=1,
         address=cluster_address,
         storage=tmp_path / "whole",
@@ -53,7 +54,12 @@ def test_a_killed_sweep_of_a_function_ends_as_a_whole_one(
         reports = whole.reports(trial)
         assert [report.env_steps for report in reports] == list(range(1, len(reports) + 1))
         assert len(reports) == (STEPS if population else stopped.get(trial, STEPS))
-        assert all(type(report.settings["layers"]) is int for report in reports)
+        assert all(type(report.settings["model/layers"]) is int for report in reports)
+    starts = [dict(whole.reports(trial)[0].settings) for trial in whole.trials()]
+    assert starts[0].items() >= {"lr": 1e-3, "model/layers": 2, "model/activation": "tanh"}.items()
+    assert starts[1]["lr"] == 1e-4
+    assert summary.best is not None
+    assert 0 < summary.best.config["noise"] < 1 + summary.best.config["lr"]
     killed = replace(spec, storage=str(tmp_path / "killed"))
     assert start(killed, die=9).summary is None
     assert told(start(killed)) == told(whole)
@@ -75,9 +81,9 @@ def test_policies_are_trained_under_it(
         settings={"min_sample_timesteps_per_iteration": 500},
         perturb_every=1_000,
         address=cluster_address,
-        storage=tmp_path,
+        storage=tmp_path / "whole",
         name="a",
-        **budget,
+        **{**budget, "concurrent": 1},
     )
     folder = start(spec)
     summary = folder.summary
@@ -91,3 +97,9 @@ def test_policies_are_trained_under_it(
         assert trial.env_steps >= 3_000 or trial.env_steps == stopped[trial.id] >= 1_000
     if scheduler == "hyperband":
         assert len([t for t in summary.trials if t.env_steps >= 3_000]) == 1
+        killed = replace(spec, storage=str(tmp_path / "killed"))
+        assert start(killed, die=9).summary is None
+        again = start(killed)
+        assert told(again) == told(folder)
+        assert again.summary is not None
+        assert again.summary.evaluation == summary.evaluation

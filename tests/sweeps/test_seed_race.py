@@ -37,7 +37,8 @@ def test_a_setting_that_was_stopped_is_not_judged() -> None:
 def test_a_race_over_seeds_is_written_down_and_continues_after_a_kill(
     tmp_path: Path, cluster_address: str
 ) -> None:
-    budget = {"scheduler": "fifo", "searcher": "random", "trials": SETTINGS, "steps": 4}
+    """Beside hyperband, in whose brackets first seeds wait while further ones train."""
+    budget = {"scheduler": "hyperband", "trials": SETTINGS, "steps": 4, "perturb_every": 1}
     spec = function_spec(
         functions.gambles,
         {"lr": {"log": [1e-5, 1e-2], "default": 1e-3}},
@@ -58,10 +59,16 @@ def test_a_race_over_seeds_is_written_down_and_continues_after_a_kill(
     assert len(summary.settings) == SETTINGS
     assert SETTINGS < len(summary.trials) <= SEEDS * SETTINGS
     assert sorted(name for one in summary.settings for name in one.trials) == folder.trials()
+    stopped = {line.trial for line in folder.decisions() if line.kind == "stop"}
+    assert 0 < len(stopped) < SETTINGS
     last = {name: folder.reports(name)[-1].measured["height"] for name in folder.trials()}
     for one in summary.settings:
         assert one.scores == [last[name] for name in one.trials]
-        assert one.judged == pytest.approx(sum(last[name] for name in one.trials) / len(one.trials))
+        if stopped & {*one.trials}:
+            assert one.judged is None
+            assert len(one.trials) == 1
+        else:
+            assert one.judged == pytest.approx(sum(one.scores) / len(one.scores))
         settings = {folder.reports(name)[0].settings["lr"] for name in one.trials}
         assert settings == {one.config["lr"]}
     full = [one for one in summary.settings if len(one.trials) == SEEDS]
