@@ -55,7 +55,7 @@ def extended(folder: RunFolder, changes: Mapping[str, Any]) -> RunSpec:
         raise BadInput(f"{folder.shown} is not signed by this user: add `trust=True`")
     problems = list(options.problems(Budget, changes).values())
     if not problems:
-        problems = _problems(spec, changes)
+        problems = _problems(spec, changes) or _nothing_left(folder, changes)
     if problems:
         raise BadInput(problems)
     before = Extension(date=datetime.now(UTC).strftime("%Y-%m-%d"), budget=asdict(spec.budget))
@@ -87,6 +87,16 @@ def _problems(spec: RunSpec, changes: Mapping[str, Any]) -> list[str]:
     if spec.algo in ALGORITHMS:
         found += spent(ALGORITHMS[spec.algo], spec.settings, steps)
     return found
+
+
+def _nothing_left(folder: RunFolder, changes: Mapping[str, Any]) -> list[str]:
+    """What is wrong with another target or time for a run whose trials have all trained enough."""
+    budget, summary = folder.spec.budget, folder.summary
+    assert summary is not None
+    more = any(changes.get(name, 0) > getattr(budget, name) for name in ("trials", "steps"))
+    if more or summary.stop_reason in CUT_SHORT:
+        return []
+    return ["nothing is left to train: every trial has ended. Give `trials` or `steps`, too"]
 
 
 def reopen(folder: RunFolder, spec: RunSpec) -> RunFolder:

@@ -145,6 +145,18 @@ def test_an_extension_by_nothing_is_refused(
     assert {path: path.read_bytes() for path in finished.path.glob("*.json")} == before
 
 
+def test_a_target_alone_trains_nothing_where_every_trial_has_ended(finished: RunFolder) -> None:
+    summary = finished.summary_contents
+    for reason, allowed in (("steps", False), ("target", True)):
+        finished.write("summary.json", {**summary, "stop_reason": reason})
+        folder = RunFolder(finished.path)
+        if allowed:
+            assert extended(folder, {"target": 1e6}).budget.target == 1e6
+            continue
+        with pytest.raises(BadInput, match="nothing is left to train"):
+            extended(folder, {"target": 1e6})
+
+
 def test_a_run_without_a_limit_of_steps_has_none_to_add(finished: RunFolder) -> None:
     budget = replace(finished.spec.budget, steps=UNTIL_RETURN, scheduler="fifo")
     finished.change_request(replace(finished.spec, budget=budget))
