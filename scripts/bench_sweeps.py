@@ -4,8 +4,8 @@
     python scripts/bench_sweeps.py seeds --out seeds.jsonl      # four seeds a setting beside one
 
 `steps`: the environment steps of a whole sweep until the training return of a trial reaches the
-score of the preset's certificate. Both sides search a wide space from the same defaults, which are
-drawn at random in each repetition, and which both try first.
+score of the preset's certificate. Both sides search a wide space, or a vast one in which few
+settings work, from the same defaults: drawn at random in each repetition, and tried first.
 
 `seeds`: settings for Acrobot without the preset's entropy bonus, with which some seeds never swing
 up. Each side spends at most the steps of 16 trials. What it found is trained on 16 fresh seeds.
@@ -36,7 +36,7 @@ from rltune.runs.folder import RunFolder
 from rltune.space import space_of
 from rltune.statistics import interval
 
-#: Sizes that learning-rate tutorials and RL Zoo3's own searches go to.
+#: About the ranges that people search, of which a third reaches the score.
 WIDE: dict[str, Any] = {
     "lr": {"log": [1e-5, 1e-1]},
     "gamma": {"one_minus_log": [0.9, 0.9999]},
@@ -44,6 +44,22 @@ WIDE: dict[str, Any] = {
     "clip_param": {"uniform": [0.05, 0.4]},
     "entropy_coeff": {"log": [1e-8, 1e-1]},
     "num_epochs": {"int": [1, 20]},
+}
+#: The ranges of somebody who knows nothing: few settings reach the score.
+VAST: dict[str, Any] = {
+    "lr": {"log": [1e-7, 1.0]},
+    "gamma": {"one_minus_log": [0.5, 0.9999]},
+    "lambda_": {"one_minus_log": [0.0, 0.99]},
+    "clip_param": {"uniform": [0.01, 0.9]},
+    "entropy_coeff": {"log": [1e-8, 1.0]},
+    "num_epochs": {"int": [1, 20]},
+}
+#: Environment and space of each task of `steps`.
+TASKS = {
+    "cartpole": ("cartpole", WIDE),
+    "acrobot": ("acrobot", WIDE),
+    "cartpole, vast": ("cartpole", VAST),
+    "acrobot, vast": ("acrobot", VAST),
 }
 #: Score of the certificate; of CartPole what its preset trains to, since 500 is the highest of all.
 CERTIFIED = {"cartpole": 495.0, "acrobot": -83.5}
@@ -96,11 +112,12 @@ def _outcome(folder: RunFolder, task: str, side: str, seed: int) -> Outcome:
     return Outcome(task, side, seed, summary.env_steps, len(folder.trials()), reached, found)
 
 
-def steps(env: str, side: str, seed: int, storage: str) -> Outcome:
+def steps(task: str, side: str, seed: int, storage: str) -> Outcome:
     """A sweep of a method until a trial reaches the score."""
+    env, bodies = TASKS[task]
     scheduler, searcher = METHODS[side]
-    first = space_of(WIDE).space.sample(np.random.default_rng(seed))
-    space = {name: {**body, "default": first[name]} for name, body in WIDE.items()}
+    first = space_of(bodies).space.sample(np.random.default_rng(seed))
+    space = {name: {**body, "default": first[name]} for name, body in bodies.items()}
     folder = _sweep(
         env,
         seed,
@@ -114,7 +131,7 @@ def steps(env: str, side: str, seed: int, storage: str) -> Outcome:
         selection_episodes=1,
         storage=storage,
     )
-    return _outcome(folder, env, side, seed)
+    return _outcome(folder, task, side, seed)
 
 
 def seeds(env: str, side: str, seed: int, storage: str) -> Outcome:
@@ -154,7 +171,7 @@ def seeds(env: str, side: str, seed: int, storage: str) -> Outcome:
 
 Measure = Callable[[str, str, int, str], Outcome]
 KINDS: dict[str, tuple[Measure, tuple[str, ...], tuple[str, ...]]] = {
-    "steps": (steps, ("cartpole", "acrobot"), tuple(METHODS)),
+    "steps": (steps, tuple(TASKS), tuple(METHODS)),
     "seeds": (seeds, ("acrobot",), tuple(map(str, SETTINGS))),
 }
 
@@ -181,6 +198,7 @@ def run_all(kind: str, options: argparse.Namespace) -> None:
     """Runs every repetition that the file lacks, the sides side by side."""
     done = {(outcome.task, outcome.side, outcome.seed) for outcome in read(options.out)}
     _, tasks, sides = KINDS[kind]
+    tasks = options.tasks or tasks
     due = [
         (task, side, seed)
         for seed in range(options.repetitions)
@@ -258,6 +276,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("--out", type=Path, required=True, help="a file of outcomes to add to")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, help="of `steps`")
     parser.add_argument("--repetitions", type=int, default=10)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--report", action="store_true", help="tables of what is there alone")
