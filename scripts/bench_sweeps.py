@@ -227,9 +227,11 @@ def read(out: Path) -> list[Outcome]:
 
 
 def shown(values: Any, digits: int = 0, sign: str = "") -> str:
-    """A mean and its 95 % bootstrap interval."""
+    """A mean and its 95 % bootstrap interval, where there are values enough for one."""
     low, high = interval(values)
     form = f"{sign},.{digits}f"
+    if math.isnan(low):
+        return f"{np.mean(values):{form}}"
     return f"{np.mean(values):{form}} [{low:{form}}, {high:{form}}]"
 
 
