@@ -180,6 +180,7 @@ def test_an_import_changes_no_variable_and_starts_no_ray() -> None:
         ("rltune.cli.sweep", ("ray", "torch", "tensorboard")),
         ("rltune.tasks.resume", ("ray", "torch")),
         ("rltune.runs.folder", ("ray", "torch")),
+        ("rltune.tasks.function_trial", ("torch", "ray.rllib")),
         ("rltune.runs.checkpoints", ("ray", "torch", "numpy")),
     ],
 )

@@ -15,10 +15,11 @@ from ray.rllib.utils.torch_utils import clip_gradients
 
 from rltune.algorithms import tensors
 from rltune.algorithms.audit import Reading
-from rltune.engine.divergence import Divergence, Watch
+from rltune.engine.divergence import Divergence
 from rltune.engine.normalisation import as_input, as_numbers, to_device
 from rltune.engine.rollout import Rollout
 from rltune.engine.torch_compiler import step_of
+from rltune.engine.update_watch import Watch
 from rltune.errors import BadCheckpoint
 
 #: What Adam, which all of RLlib's learners have, keeps of each weight.

@@ -16,7 +16,8 @@ from trouble import STEPS, trouble
 
 from rltune.algorithms.fallback import check_metrics
 from rltune.catalog.algorithms import ALGORITHMS
-from rltune.engine.divergence import Divergence, Watch
+from rltune.engine.divergence import Divergence
+from rltune.engine.update_watch import Watch
 from rltune.runs.checkpoints import RECORD_FILE
 from rltune.runs.json_text import dumps, loads
 
