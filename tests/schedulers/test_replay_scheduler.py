@@ -24,11 +24,11 @@ def due(index: int, age: int) -> dict[str, Any]:
 class Replay(Table):
     """Remembers what each report was trained with, and at which ages trials were saved."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, members: int, **options: Any) -> None:
         self.ran: dict[str, list[tuple[int, float]]] = {}
         self.pauses: dict[str, set[int]] = {}
-        options |= {"space": {"lr": {"log": [1e-5, 1e-1]}}, "points": [{"lr": 1e-3}] * 4}
-        super().__init__(self.note, "fifo", **options)
+        options |= {"space": {"lr": {"log": [1e-5, 1e-1]}}, "points": [{"lr": 1e-3}] * members}
+        super().__init__(self.note, "fifo", members, **options)
 
     def note(self, name: str, clock: int, config: Mapping[str, Any]) -> float:
         self.ran.setdefault(name, []).append((clock, config["lr"]))
