@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from math import inf, isnan
 from numbers import Integral, Real
 from pathlib import Path
@@ -126,9 +127,12 @@ class Group:
                 object.__setattr__(self, name, one.read(getattr(self, name)))
 
 
+_hints: Callable[[type], dict[str, Any]] = cache(get_type_hints)  # evaluates texts
+
+
 def options_of(group: type[Group]) -> dict[str, Option]:
     """The options of a group, by name."""
-    hints = get_type_hints(group)
+    hints = _hints(group)
     return {
         f.name: Option(
             f.name,

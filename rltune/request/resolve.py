@@ -6,7 +6,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -227,11 +227,14 @@ def _check_scheduler(preset: Preset) -> None:
         )
 
 
+_version = cache(version)  # which reads a file
+
+
 def versions(simulator: str) -> dict[str, str]:
     """Versions of what a result depends on."""
     found = {"rltune": __version__, "python": platform.python_version()}
     physics = ("box2d", "mujoco", "ale-py", "minigrid")
     for package in ("ray", "torch", "numpy", "scipy", "gymnasium", *physics, simulator):
         with suppress(PackageNotFoundError):
-            found[package] = version(package)
+            found[package] = _version(package)
     return found
