@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from hypothesis import strategies as st
 
 from rltune.space import Constraint, Space, parse_parameter
+
+#: Draws that must each lie in a space and keep its constraints; 100,000 for the full proof.
+DRAWS = int(os.environ.get("RLTUNE_DRAWS", "5000"))
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "uniform": {"uniform": [0.1, 0.5]},

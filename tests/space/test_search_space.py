@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
-from spaces import EXAMPLES, QUANTISED, constrained_space, parameters
+from spaces import DRAWS, EXAMPLES, QUANTISED, constrained_space, parameters
 
 from rltune.errors import BadInput
 from rltune.space import KINDS, Constraint, Log, OneMinusLog, Space, parse_parameter
@@ -190,10 +190,9 @@ def test_a_value_outside_its_range_is_clipped(kind: str) -> None:
         assert parameter.contains(parameter.perturb(value, rng))
 
 
-@pytest.mark.slow
-def test_100_000_samples_keep_domains_and_constraints() -> None:
+def test_samples_keep_domains_and_constraints() -> None:
     space, rng, fixed = constrained_space(), np.random.default_rng(0), {"settled": 8}
-    assert all(space.contains({**fixed, **space.sample(rng, fixed)}) for _ in range(100_000))
+    assert all(space.contains({**fixed, **space.sample(rng, fixed)}) for _ in range(DRAWS))
 
 
 def test_a_perturbed_configuration_always_changes() -> None:
