@@ -1,4 +1,4 @@
-"""Shared by all tests: how to call the command line, and one Ray session a process."""
+"""Shared by all tests: how to call the command line, and one Ray cluster a process."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+#: What a client of a cluster needs, and what starts it; Ray reads some of it when it is imported.
+CLUSTER = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+os.environ.update(CLUSTER)
 
 
 def import_path(*folders: Path) -> str:
@@ -28,7 +34,8 @@ def import_path(*folders: Path) -> str:
 
 def environment() -> dict[str, str]:
     """The environment of a rltune process: this checkout importable, no terminal."""
-    return {**os.environ, "PYTHONPATH": import_path(ROOT), "COLUMNS": "120", "TERM": "dumb"}
+    plain = {name: value for name, value in os.environ.items() if name not in CLUSTER}
+    return {**plain, "PYTHONPATH": import_path(ROOT), "COLUMNS": "120", "TERM": "dumb"}
 
 
 def run_rltune(
@@ -59,14 +66,19 @@ def run_python(code: str, *words: str) -> str:
     return done.stdout.strip()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no process waits long for another at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """Runs ``python -m rltune`` in an empty folder and returns the finished process."""
+    """Runs ``python -m rltune`` in an empty folder, in a process that has imported it already."""
+    from warm import run_rltune  # which imports this module
+
     return partial(run_rltune, tmp_path)
 
-
-#: What a client of a cluster needs, and what starts it.
-CLUSTER = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 
 # The key that signs the tests' runs is theirs alone.
 _config = tempfile.TemporaryDirectory()
@@ -79,13 +91,40 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ["RAY_prestart_worker_first_driver"] = "0"  # noqa: SIM112
 
 
-#: Three members, four intervals, on two cores.
+@pytest.fixture(scope="session", autouse=True)
+def known_environments_are_tried_once() -> Iterator[None]:
+    """Tries each environment of the catalog once, and not for every request: a fork takes 0.1 s."""
+    from rltune import envs
+    from rltune.request import preflight
+
+    known, check, passed = (
+        {info.id for info in envs.INFOS.values()},
+        preflight.check_environment,
+        {},
+    )
+
+    def check_once(spec: Any, algo: Any, env_args: Mapping[str, Any], *timeout: float) -> Any:
+        if env_args or spec.id not in known:
+            return check(spec, algo, env_args, *timeout)
+        if (spec.id, algo.name) not in passed:
+            passed[spec.id, algo.name] = check(spec, algo, env_args, *timeout)
+        return deepcopy(passed[spec.id, algo.name])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preflight, "check_environment", check_once)
+        yield
+
+
+#: Three members, four intervals, on two cores; scores of few episodes.
 SHORT = """\
 [budget]
 steps = 8_000
 trials = 3
 perturb_every = 2_000
 target = inf
+[evaluation]
+episodes = 25
+selection_episodes = 5
 [settings]
 min_sample_timesteps_per_iteration = 1_000
 """
@@ -101,7 +140,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster_address() -> Iterator[str]:
-    """A Ray cluster of one node with two CPUs, on loopback.
+    """A Ray cluster of one node with two CPUs, on loopback, for all that need not start their own.
 
     Its workers can import the tests' own modules.
     """
@@ -122,6 +161,8 @@ def cluster_address() -> Iterator[str]:
             break
         time.sleep(0.2)
     yield f"127.0.0.1:{port}"
+    if ray := sys.modules.get("ray"):
+        ray.shutdown()
     processes = [*psutil.Process(head.pid).children(recursive=True), psutil.Process(head.pid)]
     head.terminate()
     for process in psutil.wait_procs(processes, timeout=10)[1]:
@@ -130,24 +171,17 @@ def cluster_address() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def ray_session() -> None:
-    """Ray with two CPUs. It stays for the modules to come: starting it takes seconds."""
+def ray_session(cluster_address: str) -> None:
+    """Connects this process to the cluster, until a module asks for ``no_ray_session``."""
     import ray
 
     if not ray.is_initialized():
-        ray.init(
-            address="local",
-            num_cpus=2,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            _node_ip_address="127.0.0.1",
-        )
+        ray.init(cluster_address, log_to_driver=False, logging_level="ERROR")
 
 
 @pytest.fixture(scope="module")
 def no_ray_session() -> None:
-    """Ends that of an earlier module: a sweep in this process starts its own Ray."""
+    """Leaves the cluster: a sweep in this process starts its own Ray."""
     import ray
 
     ray.shutdown()

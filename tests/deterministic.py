@@ -1,4 +1,4 @@
-"""A trainable without randomness or clock, and sweeps of it in processes that can be killed."""
+"""Sweeps of a trainable without randomness or clock, in processes that can be killed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from ray import tune
+import climbers
 
 from rltune.callbacks.base import Callbacks
 from rltune.callbacks.run_writer import RunWriter
@@ -20,79 +20,9 @@ from rltune.errors import RltuneError
 from rltune.request.functions import function_spec
 from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
-from rltune.schedulers.base import TIME
 from rltune.spec import RunSpec
 
-REPORT = 250
 INTERVAL = 1_000
-
-
-class Climber(tune.Trainable):  # type: ignore[misc]
-    """Gains return at a rate that its settings decide; the best ones drift."""
-
-    def setup(self, config: dict[str, Any]) -> None:
-        self.env_steps, self.level = 0, 0.0
-        self.asked = config
-
-    def step(self) -> dict[str, Any]:
-        best = -3.5 + self.env_steps / 10_000
-        self.level += math.exp(-((math.log10(self.asked["lr"]) - best) ** 2))
-        self.env_steps += REPORT
-        return {REWARD: self.level, TIME: self.env_steps}
-
-    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        return {"env_steps": self.env_steps, "level": self.level}
-
-    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        assert checkpoint is not None
-        self.env_steps, self.level = checkpoint["env_steps"], checkpoint["level"]
-
-
-class Killed(Climber):
-    """The process of one trial is killed once."""
-
-    def step(self) -> dict[str, Any]:
-        mark = Path(self.logdir).parent / "killed"
-        if self.trial_id == "t01" and self.env_steps == 1_500 and not mark.exists():
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().step()
-
-
-class Failing(Climber):
-    """One trial can never get past a step."""
-
-    def step(self) -> dict[str, Any]:
-        if self.trial_id == "t01" and self.env_steps == 1_500:
-            raise RuntimeError("the motor burnt out (env step 1500)")
-        return super().step()
-
-
-class AllFailing(Climber):
-    """No trial gets anywhere."""
-
-    def step(self) -> dict[str, Any]:
-        raise RuntimeError("no such robot")
-
-
-class Diverging(Climber):
-    """One trial diverges, until it takes a healthy one's weights."""
-
-    def step(self) -> dict[str, Any]:
-        row = super().step()
-        exploit = self.member.exploit
-        rescued = exploit is not None and exploit.env_steps >= 1_500
-        if self.trial_id == "t00" and row[TIME] >= 1_500 and not rescued:
-            row[REWARD] = math.nan
-        return row
-
-
-class Nameless(Climber):
-    """Reports its return under another name."""
-
-    def step(self) -> dict[str, Any]:
-        row = super().step()
-        return {"score": row.pop(REWARD), **row}
 
 
 def spec_of(
@@ -102,7 +32,7 @@ def spec_of(
     address: str,
     trials: int = 4,
     max_failures: int = 2,
-    trainable: type = Climber,
+    trainable: type = climbers.Climber,
     **options: Any,
 ) -> RunSpec:
     """A sweep of climbers, one at a time; ``options`` are the population's."""

@@ -150,7 +150,8 @@ def shaped(config: dict[str, Any]) -> None:
     rate += {"relu": 0.0, "tanh": 0.2}[model["activation"]] + config.get("noise", 0) / 10
     while True:
         step, level = step + 1, level + rate
-        rltune.report({"height": level}, checkpoint={"step": step, "level": level})
+        kept = {"step": step, "level": level}
+        rltune.report({"height": level, "step": step}, checkpoint=kept)
 
 
 class Mute(tune.Trainable):  # type: ignore[misc]

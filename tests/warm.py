@@ -16,25 +16,39 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from conftest import CLUSTER, environment
+from conftest import ROOT, environment
 
 
 @cache
 def server() -> Any:
     """Makes such processes, as ``multiprocessing`` does."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rltune.sweeps.runner", "deterministic", "warm"])
-    with mock.patch.dict(os.environ, CLUSTER):  # Ray reads some of it once, when it is imported
+    commands = [f"rltune.cli.{path.stem}" for path in (ROOT / "rltune/cli").glob("[a-z]*.py")]
+    context.set_forkserver_preload(["rltune.sweeps.runner", *commands, "deterministic", "warm"])
+    with mock.patch.dict(os.environ, environment()):  # rich reads some when it is imported
         forkserver.ensure_running()
     return context
 
 
 class Started:
-    """A process of rltune that runs by itself; what it prints is kept in files."""
+    """A process of rltune that runs by itself; what it prints is kept in files.
+
+    Args:
+        words: of the command line.
+        variables: of its environment, beside those of this process.
+        cluster: the Ray that it connects to (``cluster_address``), which spares it the seconds and
+            the ten processes of one of its own.
+    """
 
     def __init__(
-        self, folder: Path, *words: str, variables: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *words: str,
+        variables: Mapping[str, str] | None = None,
+        cluster: str | None = None,
     ) -> None:
+        if cluster is not None:
+            words = (*words, "--address", cluster)
         self._files = tempfile.TemporaryDirectory()
         self._out, self._err = (Path(self._files.name) / name for name in ("out", "err"))
         around = {**environment(), **(variables or {})}
@@ -64,10 +78,13 @@ class Started:
 
 
 def run_rltune(
-    folder: Path, *words: str, variables: Mapping[str, str] | None = None
+    folder: Path,
+    *words: str,
+    variables: Mapping[str, str] | None = None,
+    cluster: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """What :func:`conftest.run_rltune` does, seconds sooner."""
-    return Started(folder, *words, variables=variables).end()
+    """What :func:`conftest.run_rltune` does, seconds sooner; ``cluster`` as in :class:`Started`."""
+    return Started(folder, *words, variables=variables, cluster=cluster).end()
 
 
 def _rltune(

@@ -54,7 +54,7 @@ def test_a_tuner_runs_stock_pbt(name: str, tmp_path: Path) -> None:
         time_attr="training_iteration",
         metric="episode_reward_mean",
         mode="max",
-        perturbation_interval=4,
+        perturbation_interval=2,
         quantile_fraction=0.5,
         synch=True,  # else a slow machine may end one trial before the other starts
         hyperparam_mutations={rate: ray.tune.loguniform(1e-4, 1e-2)},
@@ -65,14 +65,14 @@ def test_a_tuner_runs_stock_pbt(name: str, tmp_path: Path) -> None:
         param_space={**config, rate: ray.tune.loguniform(1e-4, 1e-2)},
         tune_config=ray.tune.TuneConfig(num_samples=2, scheduler=scheduler, reuse_actors=True),
         run_config=ray.tune.RunConfig(
-            storage_path=str(tmp_path), stop={"training_iteration": 8}, verbose=0
+            storage_path=str(tmp_path), stop={"training_iteration": 4}, verbose=0
         ),
     )
     results = tuner.fit()
     assert not results.errors
     assert scheduler._num_perturbations >= 1
     for result in results:
-        assert result.metrics["training_iteration"] == 8
+        assert result.metrics["training_iteration"] == 4
         assert result.metrics["settings"][rate] == pytest.approx(result.config[rate])
         assert result.metrics["episode_reward_mean"] != 0.0
 

@@ -165,6 +165,7 @@ class Mine(Plain):
 gym.register("Script-v0", Mine, kwargs={"length": 6}, max_episode_steps=50)
 options = dict(trials=1, steps=512, scheduler="fifo", target=float("inf"), settings={
     "train_batch_size": 256, "minibatch_size": 64, "num_envs_per_env_runner": 2})
+options["address"] = sys.argv[-1]
 """
 UNGUARDED = """\
 print(rltune.sweep("ppo", "Script-v0", name="id", **options).summary["evaluation"]["mean"])
@@ -231,8 +232,10 @@ def test_classes_of_a_notebook_are_refused_with_the_fix(tmp_path: Path) -> None:
 
 @pytest.mark.fault(73)
 @pytest.mark.slow
-def test_a_script_without_a_main_guard_trains_its_own_environment(tmp_path: Path) -> None:
-    said = _script(tmp_path, SCRIPT + UNGUARDED, "script.py")
+def test_a_script_without_a_main_guard_trains_its_own_environment(
+    tmp_path: Path, cluster_address: str
+) -> None:
+    said = _script(tmp_path, SCRIPT + UNGUARDED, "script.py", cluster_address)
     assert said == ["6.0", "7.0"]
     done = run_rltune(tmp_path, "evaluate", "runs/id", "--episodes", "3", variables=PATHS)
     assert done.returncode == 0, done.stderr

@@ -34,7 +34,9 @@ def train(config):
         rltune.report({"height": state["height"]}, checkpoint=state)
 
 space = {"net": {"rate": tune.uniform(0.1, 1.0), "depth": 3}}
-found = rltune.tune(train, space, metric="height", trials=2, name="script", settings={"more": [1]})
+found = rltune.tune(
+    train, space, metric="height", trials=2, concurrent=1, name="script", settings={"more": [1]}
+)
 print(found.best["score"], len(found.trials), found.folder.spec.settings["more"])
 """
 
@@ -95,7 +97,8 @@ def summary_of(place: Path, name: str) -> dict[str, Any]:
 @pytest.mark.slow
 def test_a_function_in_a_file_is_tuned(place: Path, rltune_here: Run) -> None:
     point = "{model={hidden=64}}"
-    done = rltune_here(*words_of(FUNCTION), *f"--name a --json --point {point}".split())
+    more = f"--name a --json --concurrent 1 --point {point}"
+    done = rltune_here(*words_of(FUNCTION), *more.split())
     assert done.code == 0, done.err
     summary = json.loads(done.out)
     assert summary["stop_reason"] == "steps"
@@ -128,7 +131,7 @@ def test_other_commands_know_the_run_or_refuse_it(place: Path, rltune_here: Run)
 
 @pytest.mark.slow
 def test_a_scheduler_ends_weak_trials_early(place: Path, rltune_here: Run) -> None:
-    done = rltune_here(*words_of(ASHA), "--name", "asha")
+    done = rltune_here(*words_of(ASHA), "--name", "asha", "--concurrent", "1")
     assert done.code == 0, done.err
     ages = [trial["env_steps"] for trial in summary_of(place, "asha")["trials"]]
     assert max(ages) == 9
@@ -141,6 +144,7 @@ def test_an_algorithm_of_rllibs_is_tuned(place: Path, rltune_here: Run) -> None:
     quick = (
         "num_steps_sampled_before_learning_starts=100",
         "min_sample_timesteps_per_iteration=250",
+        "rollout_fragment_length=4",
     )
     more = [word for setting in quick for word in ("--set", setting)]
     population = "--scheduler pbt --quantile 0.5 --name dqn".split()

@@ -9,7 +9,9 @@ import gymnasium as gym
 import numpy as np
 import own
 import pytest
-from conftest import ROOT, import_path, run_rltune
+from conftest import ROOT, import_path
+from conftest import run_rltune as run_plainly
+from warm import run_rltune
 
 import rltune
 from rltune import catalog, envs
@@ -36,7 +38,7 @@ def test_a_missing_package_is_named_with_its_command(
     gone = f"raise ModuleNotFoundError({f'No module named {package}'!r}, name={package!r})\n"
     (tmp_path / f"{package}.py").write_text(gone)
     paths = {"PYTHONPATH": import_path(tmp_path, ROOT)}
-    done = run_rltune(tmp_path, "ppo", name, "--dry-run", variables=paths)
+    done = run_plainly(tmp_path, "ppo", name, "--dry-run", variables=paths)
     assert done.returncode == 2, done.stderr
     assert f"pip install 'rltune[{extra}]'" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
@@ -46,7 +48,7 @@ def test_the_list_needs_no_package(tmp_path: Path) -> None:
     for package in ("Box2D", "mujoco", "ale_py", "minigrid", "cv2", "pygame"):
         (tmp_path / f"{package}.py").write_text("raise ModuleNotFoundError\n")
     paths = {"PYTHONPATH": import_path(tmp_path, ROOT)}
-    done = run_rltune(tmp_path, "list", "environments", "--json", variables=paths)
+    done = run_plainly(tmp_path, "list", "environments", "--json", variables=paths)
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in envs.INFOS)
 
@@ -192,9 +194,9 @@ def test_actions_choose_the_algorithms(given: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_ray_session")
+@pytest.mark.usefixtures("ray_session")
 def test_a_sweep_runs_on_a_users_class(tmp_path: Path) -> None:
-    quick: dict[str, Any] = {"steps": 600, "trials": 2, "storage": tmp_path, "scheduler": "fifo"}
+    quick: dict[str, Any] = {"steps": 600, "trials": 1, "storage": tmp_path, "scheduler": "fifo"}
     settings = {"train_batch_size": 200, "minibatch_size": 50}
     run = rltune.sweep(
         "ppo", own.Endless, env_args={"max_episode_steps": 20}, settings=settings, **quick
@@ -206,11 +208,14 @@ def test_a_sweep_runs_on_a_users_class(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_command_line_accepts_a_class_of_a_local_file(tmp_path: Path) -> None:
+def test_the_command_line_accepts_a_class_of_a_local_file(
+    tmp_path: Path, cluster_address: str
+) -> None:
     (tmp_path / "mine.py").write_text((Path(own.__file__)).read_text())
     words = "--steps 400 --trials 1 --scheduler fifo --set num_envs_per_env_runner=2".split()
     more = "--set train_batch_size=100 --set minibatch_size=50 --env-arg max_episode_steps=20"
-    done = run_rltune(tmp_path, "ppo", "mine:Endless", *words, *more.split(), "--quiet")
+    words += [*more.split(), "--quiet"]
+    done = run_rltune(tmp_path, "ppo", "mine:Endless", *words, cluster=cluster_address)
     assert done.returncode == 0, done.stderr
     again = run_rltune(tmp_path, "ppo", "mine:Endles", "--dry-run")
     assert "Did you mean 'mine:Endless'" in " ".join(again.stderr.split())

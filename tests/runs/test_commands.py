@@ -204,13 +204,15 @@ num_envs_per_env_runner = 2
 
 @pytest.mark.fault(79)
 @pytest.mark.slow
-def test_every_command_under_next_trains_the_same_environment(tmp_path: Path) -> None:
+def test_every_command_under_next_trains_the_same_environment(
+    tmp_path: Path, cluster_address: str
+) -> None:
     (tmp_path / "walks.py").write_text(textwrap.dedent(ENV))
     (tmp_path / "quick.toml").write_text(QUICK)
     words = ["--import", "walks", "--preset", "quick.toml", "--storage", "my runs", "--name", "a"]
     args = ["length=7", 'name=it\'s "here"', "table={a=[1.5, inf], b='inf'}"]
     typed = [word for each in args for word in ("--env-arg", each)]
-    done = run_rltune(tmp_path, "ppo", "Walk-v0", *words, *typed)
+    done = run_rltune(tmp_path, "ppo", "Walk-v0", *words, *typed, cluster=cluster_address)
     assert done.returncode == 0, done.stderr
     shown = done.stdout.partition("Next\n")[2].splitlines()
     assert [line.split()[1] for line in shown] == ["board", "evaluate", "train"]
@@ -220,7 +222,7 @@ def test_every_command_under_next_trains_the_same_environment(tmp_path: Path) ->
     assert scored.returncode == 0, scored.stderr
     assert '"mean": 7.0' in scored.stdout
     again = [*shlex.split(shown[2])[1:], "--seeds", "1", "--name", "b"]
-    done = run_rltune(tmp_path, *again, variables=paths)
+    done = run_rltune(tmp_path, *again, variables=paths, cluster=cluster_address)
     assert done.returncode == 0, done.stderr
     repeated = RunFolder.open(tmp_path / "runs" / "b")
     assert repeated.spec.env_options.env_args == spec.env_options.env_args

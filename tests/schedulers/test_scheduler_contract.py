@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,12 @@ def by_settings(name: str, clock: int, config: Mapping[str, Any]) -> float:
 def _run(scheduler: str, seed: int = 0, **options: Any) -> Table:
     options = {"members": 6, "slots": 2, "steps": 12_000, **options}
     return Table(by_settings, scheduler, seed=seed, **options)
+
+
+@cache
+def _undisturbed(scheduler: str, **options: Any) -> Table:
+    """A sweep that runs to its end."""
+    return _run(scheduler, **options).run()
 
 
 def _told(table: Table) -> list[tuple[Any, ...]]:
@@ -65,7 +72,7 @@ def test_settings_of_changes_lie_in_the_space(scheduler: str, space: dict[str, A
 def test_another_scheduler_with_the_saved_state_decides_the_same(
     scheduler: str, reports: int
 ) -> None:
-    whole = _run(scheduler, save_every=1).run()
+    whole = _undisturbed(scheduler, save_every=1)
     table = _run(scheduler, save_every=1).run(reports)
     table.restart()
     assert _told(table.run()) == _told(whole)
@@ -76,7 +83,7 @@ def test_another_scheduler_with_the_saved_state_decides_the_same(
 @pytest.mark.parametrize("reports", [3, 21, 50, 97])
 def test_a_killed_sweep_decides_what_it_would_have(scheduler: str, reports: int) -> None:
     """Trials go back to their last checkpoints and report once more what they had reported."""
-    whole = _run(scheduler, slots=1, save_every=3).run()
+    whole = _undisturbed(scheduler, slots=1, save_every=3)
     table = _run(scheduler, slots=1, save_every=3).run(reports)
     table.kill()
     assert _told(table.run()) == _told(whole)

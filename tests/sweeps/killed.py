@@ -1,8 +1,12 @@
-"""Sweeps of functions in processes of their own, which may be killed on the way."""
+"""Sweeps of functions in processes of their own, beside copies of them as a kill leaves them."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,47 +18,70 @@ from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
 
 
-def work(spec: RunSpec, changes: dict[str, Any], variables: dict[str, str], die: int) -> None:
-    """Runs a sweep, extends it where there are changes, resumes it otherwise; may be killed."""
+@contextmanager
+def copied(copy: Path, when: Callable[[Mapping[str, Any]], bool]) -> Iterator[None]:
+    """Copies a run folder as a kill would leave it, once a state is written that is asked for."""
+    write = state_file.write
+
+    def write_and_copy(path: Path, state: Mapping[str, Any]) -> None:
+        write(path, state)
+        if not copy.exists() and when(state):
+            shutil.copytree(path, copy)
+
+    state_file.write = write_and_copy
+    try:
+        yield
+    finally:
+        state_file.write = write
+
+
+def cut_of(folder: RunFolder) -> RunFolder:
+    """The copy of a sweep."""
+    return RunFolder(folder.path.with_name("cut"))
+
+
+def work(spec: RunSpec, changes: dict[str, Any], variables: dict[str, str], cut: int) -> None:
+    """Runs a sweep, or extends it where there are changes, and continues its copy."""
     from rltune.sweeps import runner
 
     os.environ.update(variables)
-    write, written = state_file.write, 0
-
-    def write_and_die(*args: Any) -> None:
-        nonlocal written
-        write(*args)
-        written += 1
-        if written == die:
-            os._exit(9)
-
-    state_file.write = write_and_die
-    path = Path(spec.storage) / spec.name
-    if not path.exists():
-        runner.run(spec)
-    elif changes:
-        runner.extend(RunFolder.open(path), changes)
-    else:
-        runner.resume(RunFolder.open(path))
+    folder, written = RunFolder(Path(spec.storage) / spec.name), count(1)
+    copy = cut_of(folder).path
+    with copied(copy, lambda _: next(written) == cut):
+        if changes:
+            runner.extend(RunFolder.open(folder.path), changes)
+        else:
+            runner.run(spec)
+    if cut:
+        assert RunFolder(copy).summary is None
+        runner.resume(RunFolder.open(copy))
 
 
-def start(spec: RunSpec, die: int = 0, **changes: Any) -> RunFolder:
-    """The folder after a process has worked on it."""
-    process = warm.server().Process(target=work, args=(spec, changes, environment(), die))
+def start(spec: RunSpec, cut: int = 0, fails: bool = False, **changes: Any) -> RunFolder:
+    """The folder after a process has worked on it.
+
+    Args:
+        fails: whether the sweep ends with an error.
+        cut: the write of the state at which it is copied, from 1 on; 0 for no copy.
+        changes: by which a sweep is extended that has run already.
+    """
+    process = warm.server().Process(target=work, args=(spec, changes, environment(), cut))
     process.start()
-    process.join(90)
+    process.join(120)
     process.kill()
     process.join()
-    assert process.exitcode == (9 if die else 0)
+    assert process.exitcode == int(fails)
     return RunFolder(Path(spec.storage) / spec.name)
 
 
 def told(folder: RunFolder) -> dict[str, Any]:
     """What a sweep came to, wall times aside."""
-    saved = state_file.read(folder.path)
+    saved, summary = state_file.read(folder.path), folder.summary
     assert saved is not None
+    assert summary is not None
     reports = {
         name: [(row.env_steps, row.measured, dict(row.settings)) for row in folder.reports(name)]
         for name in folder.trials()
     }
-    return {"decisions": folder.decisions(), "reports": reports, "parts": saved["parts"]}
+    parts = {"decisions": folder.decisions(), "reports": reports, "parts": saved["parts"]}
+    return {**parts, "best": summary.best}

@@ -19,8 +19,10 @@ def command(name: str, *more: str) -> list[str]:
     return [sys.executable, "-m", "rltune", *words(name, *more)]
 
 
-def run(folder: Path, name: str, *more: str) -> subprocess.CompletedProcess[str]:
-    """Runs it to its end, which must be a good one."""
-    done = run_rltune(folder, *words(name, *more))
+def run(
+    folder: Path, name: str, *more: str, cluster: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs it to its end, which must be a good one; ``cluster`` as in :class:`warm.Started`."""
+    done = run_rltune(folder, *words(name, *more), cluster=cluster)
     assert done.returncode == 0, done.stderr
     return done

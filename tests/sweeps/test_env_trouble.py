@@ -37,9 +37,12 @@ def here(tmp_path: Path) -> Path:
         ("segfault", "Crashed: Segmentation fault (in string_at, "),
     ],
 )
-def test_a_hang_or_crash_costs_a_retry(here: Path, what: str, error: str) -> None:
+def test_a_hang_or_crash_costs_a_retry(
+    here: Path, what: str, error: str, cluster_address: str
+) -> None:
     words = ("ppo", "mine:Once", "--env-arg", f"what={what}", "--env-arg", f"done={here}/done")
-    done = run_rltune(here, *words, *QUICK, "--concurrent", "2", "--env-timeout", "2")
+    more = ("--concurrent", "2", "--env-timeout", "2")
+    done = run_rltune(here, *words, *QUICK, *more, cluster=cluster_address)
     assert done.returncode == 0, done.stderr
     folder = RunFolder.open(here / "runs/a")
     (failure,) = [failure for name in folder.trials() for failure in folder.failures(name)]
@@ -77,8 +80,9 @@ def test_a_failure_within_a_trial_is_reported_by_its_own_name(here: Path) -> Non
 
 
 @pytest.mark.fault(19, 75)
-def test_a_hang_while_a_policy_is_scored_loses_nothing(here: Path) -> None:
-    done = run_rltune(here, "ppo", "mine:HangingScore", *QUICK, "--env-timeout", "2", "--json")
+def test_a_hang_while_a_policy_is_scored_loses_nothing(here: Path, cluster_address: str) -> None:
+    words = ("ppo", "mine:HangingScore", *QUICK, "--env-timeout", "2", "--json")
+    done = run_rltune(here, *words, cluster=cluster_address)
     assert done.returncode == 1, done.stderr
     told = " ".join(done.stderr.split())
     assert "while a policy was scored: EnvironmentHung: no answer for 2 s (in match, " in told
@@ -102,13 +106,13 @@ def test_a_hang_while_a_policy_is_scored_loses_nothing(here: Path) -> None:
 
 
 @pytest.mark.fault(74)
-def test_no_more_copies_exist_than_allowed(here: Path) -> None:
+def test_no_more_copies_exist_than_allowed(here: Path, cluster_address: str) -> None:
     """Three members on two slots exploit, fail once, and are scored."""
     (here / "copies").mkdir()
     words = ("ppo", "mine:Counted", "--env-arg", f"folder={here}/copies", "--env-arg", "most=2")
     population = ("--scheduler", "pb2", "--trials", "3", "--perturb-every", "400")
     more = ("--env-copies", "2", "--concurrent", "3", "--episodes", "30", "--json")
-    done = run_rltune(here, *words, *QUICK, *population, *more)
+    done = run_rltune(here, *words, *QUICK, *population, *more, cluster=cluster_address)
     assert done.returncode == 0, done.stderr
     assert "note: --env-copies 2: 2 trials at a time, each with at most 1 copies" in done.stderr
     folder = RunFolder.open(here / "runs/a")
@@ -141,11 +145,12 @@ def test_a_trial_ended_by_its_environment_says_so_and_leaves_no_process(here: Pa
 
 
 @pytest.mark.fault(26)
-def test_an_environment_that_never_ends_is_cut_off(here: Path) -> None:
+def test_an_environment_that_never_ends_is_cut_off(here: Path, cluster_address: str) -> None:
     (here / "mine.py").write_text(
         (here / "mine.py").read_text().replace("self.count >= 10", "False")
     )
-    done = run_rltune(here, "ppo", "mine:Faulty", *QUICK, "--trials", "1")
+    few = ("--trials", "1", "--episodes", "4", "--selection-episodes", "2")
+    done = run_rltune(here, "ppo", "mine:Faulty", *QUICK, *few, cluster=cluster_address)
     assert done.returncode == 0, done.stderr
     folder = RunFolder.open(here / "runs/a")
     assert {
@@ -155,9 +160,9 @@ def test_an_environment_that_never_ends_is_cut_off(here: Path) -> None:
 
 
 @pytest.mark.fault(27)
-def test_a_huge_reward_is_reported_and_breaks_no_report(here: Path) -> None:
+def test_a_huge_reward_is_reported_and_breaks_no_report(here: Path, cluster_address: str) -> None:
     """Its square is more than 32 bits hold: the loss is not finite, and the trial says so."""
-    done = run_rltune(here, "ppo", "mine:Huge", *QUICK)
+    done = run_rltune(here, "ppo", "mine:Huge", *QUICK, cluster=cluster_address)
     assert done.returncode == 1, done.stderr
     assert "every trial diverged; t00: loss is inf at step 200" in " ".join(done.stderr.split())
     summary = RunFolder.open(here / "runs/a").summary_contents

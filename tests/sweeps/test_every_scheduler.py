@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import io
+import json
 from pathlib import Path
 
 import driving
@@ -10,10 +11,18 @@ import functions
 import pytest
 import tune_domains
 from ray import tune
-from sweeps.killed import start, told
+from rich.console import Console
+from sweeps.killed import cut_of, start, told
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from rltune.cli.console import number
+from rltune.cli.outcome import outcome
 from rltune.request.functions import function_spec
 from rltune.request.resolve import make_spec
+from rltune.runs import checkpoints
+from rltune.runs.folder import RunFolder
+from rltune.runs.records import Decision
+from rltune.runs.summary_record import Summary
 from rltune.schedulers import SCHEDULERS, row
 
 pytestmark = pytest.mark.slow
@@ -24,7 +33,7 @@ STEPS, INTERVAL, TRIALS = 9, 3, 6
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_a_killed_sweep_of_a_function_ends_as_a_whole_one(
+def test_a_sweep_of_a_function_leaves_a_whole_run_folder_and_a_killed_one_the_same(
     scheduler: str, tmp_path: Path, cluster_address: str
 ) -> None:
     spec = function_spec(
@@ -38,31 +47,70 @@ def test_a_killed_sweep_of_a_function_ends_as_a_whole_one(
         points=driving.POINTS,
         concurrent=1,
         address=cluster_address,
-        storage=tmp_path / "whole",
+        storage=tmp_path,
         name="a",
         seed=3,
     )
-    whole = start(spec)
-    summary = whole.summary
+    folder = start(spec, cut=9)
+    summary = folder.summary
     assert summary is not None
     assert [trial.status for trial in summary.trials] == ["TERMINATED"] * TRIALS
-    kinds = {decision.kind for decision in whole.decisions()}
+    kinds = {decision.kind for decision in folder.decisions()}
     population = row(scheduler).population
     assert kinds == (set() if scheduler == "fifo" else {"exploit" if population else "stop"})
-    stopped = {decision.trial: decision.env_steps for decision in whole.decisions()}
-    for trial in whole.trials():
-        reports = whole.reports(trial)
+    stopped = {decision.trial: decision.env_steps for decision in folder.decisions()}
+    for trial in folder.trials():
+        reports = folder.reports(trial)
         assert [report.env_steps for report in reports] == list(range(1, len(reports) + 1))
         assert len(reports) == (STEPS if population else stopped.get(trial, STEPS))
         assert all(type(report.settings["model/layers"]) is int for report in reports)
-    starts = [dict(whole.reports(trial)[0].settings) for trial in whole.trials()]
+    starts = [dict(folder.reports(trial)[0].settings) for trial in folder.trials()]
     assert starts[0].items() >= {"lr": 1e-3, "model/layers": 2, "model/activation": "tanh"}.items()
     assert starts[1]["lr"] == 1e-4
+    _check_best(folder, summary)
+    _check_curves(folder)
+    for exploit in folder.decisions() if population else ():
+        _check_exploit(folder, exploit)
+    assert told(cut_of(folder)) == told(folder)
+
+
+def _check_best(folder: RunFolder, summary: Summary) -> None:
+    """The best checkpoint is that of the best report, in the folder and on the screen."""
+    assert json.loads((folder.path / "run.json").read_text())["env_id"] == "functions:shaped"
     assert summary.best is not None
+    assert folder.best_record is not None
+    heights = [row.metrics["height"] for t in folder.trials() for row in folder.reports(t)]
+    assert summary.best.score == max(heights)
+    assert summary.best.config == folder.best_record.settings
     assert 0 < summary.best.config["noise"] < 1 + summary.best.config["lr"]
-    killed = replace(spec, storage=str(tmp_path / "killed"))
-    assert start(killed, die=9).summary is None
-    assert told(start(killed)) == told(whole)
+    assert summary.evaluation is None
+    assert checkpoints.is_data(folder.path / summary.best.checkpoint)
+    screen = io.StringIO()
+    Console(file=screen, width=200).print(outcome(folder.spec, folder.job, summary))
+    assert f"{number(summary.best.score)} height (max)" in screen.getvalue()
+    assert "evaluate" not in screen.getvalue(), "there is no policy"
+
+
+def _check_curves(folder: RunFolder) -> None:
+    """TensorBoard draws what was reported, and the settings."""
+    for trial in folder.trials():
+        curves = EventAccumulator(str(folder.path / "trials" / trial)).Reload()
+        points = {point.step: point.value for point in curves.Scalars("height")}
+        rows = {row.env_steps: row.metrics["height"] for row in folder.reports(trial)}
+        assert points == pytest.approx(rows)
+        assert curves.Scalars("hyperparameters/lr")
+
+
+def _check_exploit(folder: RunFolder, exploit: Decision) -> None:
+    """A clone continues from its donor's state, at the settings that were decided."""
+    rows = {row.env_steps: row.metrics for row in folder.reports(exploit.donor or "")}
+    given = rows[exploit.donor_env_steps or 0]
+    later = (row for row in folder.reports(exploit.trial) if row.env_steps > exploit.env_steps)
+    first = next(later)
+    assert first.env_steps == exploit.env_steps + 1, "the clone's clock continues"
+    assert first.metrics["step"] == given["step"] + 1
+    assert 0 < first.metrics["height"] - given["height"] <= 1.8, "the most that a report gains"
+    assert exploit.effective == exploit.requested
 
 
 @pytest.mark.parametrize("scheduler", ["hyperband", "median"])
@@ -81,11 +129,11 @@ def test_policies_are_trained_under_it(
         settings={"min_sample_timesteps_per_iteration": 500},
         perturb_every=1_000,
         address=cluster_address,
-        storage=tmp_path / "whole",
+        storage=tmp_path,
         name="a",
         **{**budget, "concurrent": 1},
     )
-    folder = start(spec)
+    folder = start(spec, cut=9 if scheduler == "hyperband" else 0)
     summary = folder.summary
     assert summary is not None
     assert summary.evaluation is not None
@@ -97,9 +145,7 @@ def test_policies_are_trained_under_it(
         assert trial.env_steps >= 3_000 or trial.env_steps == stopped[trial.id] >= 1_000
     if scheduler == "hyperband":
         assert len([t for t in summary.trials if t.env_steps >= 3_000]) == 1
-        killed = replace(spec, storage=str(tmp_path / "killed"))
-        assert start(killed, die=9).summary is None
-        again = start(killed)
+        again = cut_of(folder)
         assert told(again) == told(folder)
         assert again.summary is not None
         assert again.summary.evaluation == summary.evaluation

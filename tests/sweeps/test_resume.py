@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import climbers
 import deterministic
 import pytest
 import warm
@@ -104,7 +105,7 @@ def test_a_killed_sweep_decides_as_an_uninterrupted_one(
     for name in folder.trials():
         steps = [row.env_steps for row in folder.reports(name)]
         assert steps == sorted(set(steps))
-        assert len(folder.discarded(name)) <= deterministic.INTERVAL // deterministic.REPORT
+        assert len(folder.discarded(name)) <= deterministic.INTERVAL // climbers.REPORT
     shutil.rmtree(path)
 
 

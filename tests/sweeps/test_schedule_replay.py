@@ -20,10 +20,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def replayed(folder: Path) -> RunFolder:
+def replayed(folder: Path, cluster_address: str) -> RunFolder:
     """Of a sweep whose champion is a clone: the one that copied last."""
     words = ("--steps", "6000", "--scheduler", "pbt", "--seed", "3", "--concurrent", "1")
-    short.run(folder, "source", *words)
+    short.run(folder, "source", *words, cluster=cluster_address)
     source = RunFolder.open(folder / "runs/source")
     exploits = [line for line in source.decisions() if line.kind == "exploit"]
     clone = exploits[-1].trial
@@ -37,7 +37,8 @@ def replayed(folder: Path) -> RunFolder:
     found, _ = lineage.schedule(source, clone, rows[-1].env_steps)
     assert found[-1][1] == dict(rows[-1].settings)
     assert (exploits[-1].donor_env_steps or 0) > 0
-    done = run_rltune(folder, "replay", "runs/source", "--seeds", "2", "--name", "replay")
+    words = ("replay", "runs/source", "--seeds", "2", "--name", "replay", "--concurrent", "1")
+    done = run_rltune(folder, *words, cluster=cluster_address)
     assert done.returncode == 0, done.stderr
     assert "Schedule or luck" in done.stdout
     assert " with probability " in done.stdout

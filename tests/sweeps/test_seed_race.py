@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import functions
 import pytest
 from rich.console import Console
-from sweeps.killed import start, told
+from sweeps.killed import cut_of, start, told
 
 from rltune.cli.outcome import outcome
 from rltune.request.functions import function_spec
@@ -47,11 +46,11 @@ def test_a_race_over_seeds_is_written_down_and_continues_after_a_kill(
         concurrent=1,
         address=cluster_address,
         **budget,
-        storage=tmp_path / "whole",
+        storage=tmp_path,
         name="a",
         seed=3,
     )
-    folder = start(spec)
+    folder = start(spec, cut=9)
     summary = folder.summary
     assert summary is not None
     assert summary.best is not None
@@ -78,6 +77,4 @@ def test_a_race_over_seeds_is_written_down_and_continues_after_a_kill(
     screen = io.StringIO()
     Console(file=screen, width=200).print(outcome(spec, folder.job, summary))
     assert ", ".join(best.trials) in screen.getvalue()
-    killed = replace(spec, storage=str(tmp_path / "killed"))
-    start(killed, die=9)
-    assert told(start(killed)) == told(folder)
+    assert told(cut_of(folder)) == told(folder)

@@ -1,4 +1,4 @@
-"""How sweeps end, and what fixes what comes out: seeds, targets, budgets, a cluster, Python."""
+"""How sweeps on a cluster end, and what fixes what comes out: seeds, targets, budgets, Python."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CLUSTER
 from short import run as run_short
-from short import words
-from warm import run_rltune
 
 import rltune
 from rltune.cli.parse import value
@@ -27,24 +24,29 @@ def _progress(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.fault(34)
-def test_one_seed_fixes_a_sweep(folder: Path) -> None:
-    for name, seed in (("same-1", "7"), ("same-2", "7"), ("other", "8")):
+def test_one_seed_fixes_a_sweep(folder: Path, cluster_address: str) -> None:
+    brief = ("--steps", "1000", "--trials", "1")
+    for name, seed, more in (("same-1", "7", ()), ("same-2", "7", ()), ("other", "8", brief)):
         words = ("--steps", "6000", "--seed", seed, "--scheduler", "pbt", "--concurrent", "1")
-        run_short(folder, name, *words, "--quiet")
+        run_short(folder, name, *words, "--quiet", *more, cluster=cluster_address)
     runs = {name: folder / "runs" / name for name in ("same-1", "same-2", "other")}
     assert _progress(runs["same-1"]) == _progress(runs["same-2"])
-    assert _progress(runs["same-1"]) != _progress(runs["other"])
+    assert _progress(runs["same-1"])[0] != _progress(runs["other"])[0]
     first, second = (RunFolder.open(runs[n]) for n in ("same-1", "same-2"))
     assert first.decisions() == second.decisions()
     assert any(line.kind == "exploit" for line in first.decisions())
     assert first.summary is not None
     assert second.summary is not None
     assert first.summary.evaluation == second.summary.evaluation
+    rows = [row for trial in first.trials() for row in first.reports(trial)]
+    assert len({row.wall_seconds for row in rows}) == len(rows), "one trial at a time"
 
 
-def test_a_target_ends_the_sweep_and_keeps_the_policy_that_reached_it(folder: Path) -> None:
+def test_a_target_ends_the_sweep_and_keeps_the_policy_that_reached_it(
+    folder: Path, cluster_address: str
+) -> None:
     words = ("--scheduler", "fifo", "--target", "40", "--concurrent", "1", "--json")
-    done = run_short(folder, "target", *words)
+    done = run_short(folder, "target", *words, cluster=cluster_address)
     summary = loads(done.stdout)
     assert summary["stop_reason"] == "target"
     assert summary["env_steps"] < 3 * 8_000
@@ -55,25 +57,11 @@ def test_a_target_ends_the_sweep_and_keeps_the_policy_that_reached_it(folder: Pa
     assert summary["best"]["selection_score"] is not None
 
 
-def test_a_time_budget_ends_the_sweep(folder: Path) -> None:
-    words = "--scheduler fifo --steps 10000000 --time-budget 20 --concurrent 1 --json".split()
-    summary = loads(run_short(folder, "timed", *words).stdout)
+def test_a_time_budget_ends_the_sweep(folder: Path, cluster_address: str) -> None:
+    words = "--scheduler fifo --steps 10000000 --time-budget 6 --concurrent 1 --json".split()
+    summary = loads(run_short(folder, "timed", *words, cluster=cluster_address).stdout)
     assert summary["stop_reason"] == "time_budget"
-    assert summary["evaluation"]["episodes"] == 100
-
-
-def test_a_sweep_runs_on_a_cluster(folder: Path, cluster_address: str) -> None:
-    chosen = words("cluster", "--address", cluster_address, "--concurrent", "1", "--json")
-    done = run_rltune(folder, *chosen, variables=CLUSTER)
-    assert done.returncode == 0, done.stderr
-    summary = loads(done.stdout)
-    assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
-    rows = [
-        row
-        for t in summary["trials"]
-        for row in RunFolder.open(folder / "runs/cluster").reports(t["id"])
-    ]
-    assert len({row.wall_seconds for row in rows}) == len(rows), "one trial at a time"
+    assert summary["evaluation"]["episodes"] == 25
 
 
 def test_python_and_the_command_line_agree(folder: Path) -> None:

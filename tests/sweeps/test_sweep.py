@@ -148,7 +148,7 @@ class TestPopulation:
 
     def test_the_score_is_on_fresh_seeds(self, pb2: Population) -> None:
         score = pb2.run.summary["evaluation"]
-        assert score["episodes"] == len(set(score["seeds"])) == 100
+        assert score["episodes"] == len(set(score["seeds"])) == 25
         assert min(score["seeds"]) >= FIRST_EVALUATION_SEED
         assert score["ci95"][0] <= score["mean"] <= score["ci95"][1]
         assert pb2.run.summary["stop_reason"] == "steps"
@@ -161,7 +161,7 @@ class TestPopulation:
         scores = []
         for checkpoint in candidates:
             policy = load_policy(folder.spec, folder, checkpoint)
-            seeds = evaluation.selection_seeds(folder.spec.seed, 20)
+            seeds = evaluation.selection_seeds(folder.spec.seed, 5)
             scores.append(sum(play(policy, folder.spec, seeds)) / len(seeds))
         assert best["selection_score"] == pytest.approx(max(scores))
         assert candidates[scores.index(max(scores))].parts[-3] == best["trial"]
@@ -232,7 +232,7 @@ class TestPopulation:
     [("pb2", "random"), ("pbt", "sobol"), ("asha", "tpe"), ("hyperband", "random")],
 )
 def test_every_scheduler_and_searcher_takes_every_kind_of_parameter(
-    folder: Path, scheduler: str, searcher: str
+    folder: Path, scheduler: str, searcher: str, cluster_address: str
 ) -> None:
     name = f"{scheduler}-{searcher}"
     taken = [*KINDS] if SEARCHERS[searcher].grids else [kind for kind in KINDS if kind != "grid"]
@@ -240,10 +240,11 @@ def test_every_scheduler_and_searcher_takes_every_kind_of_parameter(
     bodies = [f"{setting}={written(body)}" for setting, body in searched.items()]
     space = [word for body in bodies for word in ("--space", body)]
     chosen = ("--scheduler", scheduler, "--searcher", searcher, "--concurrent", "1")
-    done = run_short(folder, name, "--steps", "6000", *chosen, *space, "--json")
+    more = ("--steps", "6000", *chosen, *space, "--json")
+    done = run_short(folder, name, *more, cluster=cluster_address)
     summary = loads(done.stdout)
     assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
-    assert summary["evaluation"]["episodes"] == 100
+    assert summary["evaluation"]["episodes"] == 25
     run = RunFolder.open(folder / "runs" / name)
     assert {body.kind for body in run.spec.space.values()} == set(taken)
     kinds = {d.kind for d in run.decisions()}
@@ -255,14 +256,17 @@ def test_every_scheduler_and_searcher_takes_every_kind_of_parameter(
 
 
 @pytest.mark.parametrize(("algo", "env"), [("dqn", "acrobot"), ("sac", "pendulum")])
-def test_an_off_policy_population_exploits(folder: Path, algo: str, env: str) -> None:
+def test_an_off_policy_population_exploits(
+    folder: Path, algo: str, env: str, cluster_address: str
+) -> None:
     (folder / "brief.toml").write_text(
         "[budget]\nsteps = 2_400\ntrials = 3\nperturb_every = 800\ntarget = inf\n"
+        "[evaluation]\nselection_episodes = 5\n"
         "[settings]\nmin_sample_timesteps_per_iteration = 400\ntraining_intensity = 8.0\n"
         "num_steps_sampled_before_learning_starts = 200\n"
     )
-    words = (algo, env, "--preset", "brief.toml", "--name", algo, "--json")
-    done = run_rltune(folder, *words)
+    words = (algo, env, "--preset", "brief.toml", "--name", algo, "--concurrent", "1", "--json")
+    done = run_rltune(folder, *words, cluster=cluster_address)
     assert done.returncode == 0, done.stderr
     assert "replay buffer takes" in done.stderr
     summary = loads(done.stdout)

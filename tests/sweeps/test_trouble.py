@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import climbers
 import deterministic
 import pytest
 import warm
@@ -56,7 +57,7 @@ def run(tmp_path: Path, cluster_address: str) -> Any:
 
 @pytest.mark.fault(11)
 def test_a_killed_worker_continues_from_its_checkpoint_alone(run: Any) -> None:
-    outcome = run("pbt", deterministic.Killed)
+    outcome = run("pbt", climbers.Killed)
     assert set(outcome.told["statuses"].values()) == {"TERMINATED"}
     (failure,) = outcome.folder.failures("t01")
     assert failure.tried_again is True
@@ -71,22 +72,22 @@ def test_a_killed_worker_continues_from_its_checkpoint_alone(run: Any) -> None:
 
 @pytest.mark.fault(17)
 def test_a_trial_that_always_fails_is_given_up_with_its_traceback(run: Any) -> None:
-    outcome = run("fifo", deterministic.Failing)
+    outcome = run("fifo", climbers.Failing)
     statuses = outcome.told["statuses"]
     assert statuses.pop("t01") == "ERROR"
     assert set(statuses.values()) == {"TERMINATED"}
     failures = outcome.folder.failures("t01")
     assert [failure.tried_again for failure in failures] == [True, True, False]
     for failure in failures:
-        words = "RuntimeError: the motor burnt out (env step 1500) (deterministic.py:"
+        words = "RuntimeError: the motor burnt out (env step 1500) (climbers.py:"
         assert failure.error.startswith(words)
         assert "in step" in failure.traceback
-        assert (failure.env_id, failure.env_steps) == ("deterministic:Failing", 1_500)
+        assert (failure.env_id, failure.env_steps) == ("climbers:Failing", 1_500)
 
 
 @pytest.mark.fault(17)
 def test_repeated_failures_end_the_sweep(run: Any) -> None:
-    outcome = run("fifo", deterministic.AllFailing, trials=8, max_failures=0)
+    outcome = run("fifo", climbers.AllFailing, trials=8, max_failures=0)
     assert outcome.told["reason"] == "failures"
     statuses = list(outcome.told["statuses"].values())
     assert statuses.count("ERROR") == 5
@@ -96,7 +97,7 @@ def test_repeated_failures_end_the_sweep(run: Any) -> None:
 @pytest.mark.fault(22, 23, 24)
 @pytest.mark.parametrize("scheduler", ["pbt", "asha"])
 def test_a_trial_that_diverges_is_stopped_or_overwritten(run: Any, scheduler: str) -> None:
-    outcome = run(scheduler, deterministic.Diverging)
+    outcome = run(scheduler, climbers.Diverging)
     rows = outcome.folder.reports("t00")
     marked = [row for row in rows if row.diverged]
     assert [row.env_steps for row in marked] == [1_500]
@@ -114,7 +115,7 @@ def test_a_trial_that_diverges_is_stopped_or_overwritten(run: Any, scheduler: st
 
 @pytest.mark.fault(43)
 def test_a_metric_that_is_not_reported_is_named_with_those_that_are(run: Any) -> None:
-    outcome = run("pbt", deterministic.Nameless)
+    outcome = run("pbt", climbers.Nameless)
     assert "the trials report no 'episode_reward_mean'" in outcome.told["error"]
     assert "score" in outcome.told["error"]
     assert len(outcome.folder.reports("t00")) <= 2, "it ends after the first report"

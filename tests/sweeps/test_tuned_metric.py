@@ -34,10 +34,11 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(here: Path) -> RunFolder:
+def run(here: Path, cluster_address: str) -> RunFolder:
     """Two members that take turns on one slot: every interval ends with a pause."""
     more = f"--scheduler pb2 --steps {12 * EVERY} --perturb-every {EVERY} --name a --json".split()
-    done = run_rltune(here, *QUICK, *more, "--metric", "episode_info/length", "--mode", "min")
+    more += ["--metric", "episode_info/length", "--mode", "min"]
+    done = run_rltune(here, *QUICK, *more, cluster=cluster_address)
     assert done.returncode == 0, done.stderr
     folder = RunFolder.open(here / "runs/a")
     assert loads(done.stdout.splitlines()[-1]) == folder.summary_contents
@@ -78,9 +79,10 @@ def test_the_metric_is_reported_drawn_and_scored(run: RunFolder, here: Path) -> 
 
 
 @pytest.mark.fault(43)
-def test_a_metric_that_no_episode_reports_ends_the_sweep(here: Path) -> None:
+def test_a_metric_that_no_episode_reports_ends_the_sweep(here: Path, cluster_address: str) -> None:
     """It is asked for without its prefix."""
-    done = run_rltune(here, *QUICK, "--scheduler", "asha", "--name", "b", "--metric", "length")
+    words = (*QUICK, "--scheduler", "asha", "--name", "b", "--metric", "length")
+    done = run_rltune(here, *words, cluster=cluster_address)
     assert done.returncode == 2
     told = " ".join(done.stderr.split())
     assert "the trials report no 'length'" in told

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,23 +12,20 @@ from typing import Any
 import functions
 import numpy as np
 import pytest
-import warm
 from conftest import environment
 from ray import tune
 from ray.train._internal import session
 from rich.console import Console
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from sweeps.killed import start
 
 from rltune.callbacks.base import SweepStarted, TrialReported
-from rltune.cli.console import number
-from rltune.cli.outcome import outcome as outcome_on_screen
 from rltune.cli.watch import LineWatcher
 from rltune.errors import BadCheckpoint, BadInput
 from rltune.policies.evaluation import evaluate
 from rltune.request import capacity
 from rltune.request.functions import function_spec
 from rltune.request.trust import check_trusted
-from rltune.runs import checkpoints, state_file
+from rltune.runs import checkpoints
 from rltune.runs.checkpoints import STATE_FILE
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Report
@@ -55,125 +50,9 @@ def spec_of(
     return function_spec(function, asked.pop("space"), **asked)
 
 
-def run(spec: RunSpec, variables: dict[str, str], die: int = 0) -> None:
-    """Runs, or resumes, a sweep: the whole of a process.
-
-    Args:
-        variables: of the environment, with the place of the key that signs runs.
-        die: ends the process when the state is written for this time; 0 for never.
-    """
-    from rltune.sweeps import runner
-
-    os.environ.update(variables)
-    written = 0
-    write = state_file.write
-
-    def write_and_die(*args: Any) -> None:
-        nonlocal written
-        write(*args)
-        written += 1
-        if written == die:
-            os._exit(9)
-
-    state_file.write = write_and_die
-    path = Path(spec.storage) / spec.name
-    try:
-        if path.exists():
-            runner.resume(RunFolder.open(path))
-        else:
-            runner.run(spec)
-    except BadInput as error:
-        (Path(spec.storage) / "refused.txt").write_text(str(error))
-
-
-def start(spec: RunSpec, die: int = 0) -> tuple[RunFolder, int]:
-    """The folder of a sweep that ran in a process of its own, and how that ended."""
-    process = warm.server().Process(target=run, args=(spec, environment(), die))
-    process.start()
-    process.join(90)
-    process.kill()
-    process.join()
-    return RunFolder(Path(spec.storage) / spec.name), process.exitcode
-
-
-def outcome(folder: RunFolder) -> dict[str, Any]:
-    """What a sweep came to, wall times aside."""
-    saved = state_file.read(folder.path)
-    assert saved is not None
-    assert folder.summary is not None
-    return {
-        "decisions": folder.decisions(),
-        "reports": {
-            name: [
-                (row.env_steps, row.measured, dict(row.settings)) for row in folder.reports(name)
-            ]
-            for name in folder.trials()
-        },
-        "parts": saved["parts"],
-        "best": folder.summary.best,
-    }
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("scheduler", ["fifo", "pbt", "asha"])
-def test_a_sweep_leaves_a_whole_run_folder_and_a_killed_one_the_same(
-    scheduler: str, tmp_path: Path, cluster_address: str
-) -> None:
-    spec = spec_of(tmp_path / "whole", cluster_address, scheduler=scheduler)
-    folder, code = start(spec)
-    assert code == 0
-    assert json.loads((folder.path / "run.json").read_text())["env_id"] == "functions:climb"
-    summary = folder.summary
-    assert summary is not None
-    assert summary.best is not None
-    heights = [row.metrics["height"] for t in folder.trials() for row in folder.reports(t)]
-    assert summary.best.score == max(heights)
-    assert summary.best.config == folder.best_record.settings  # type: ignore[union-attr]
-    assert summary.evaluation is None
-    assert checkpoints.is_data(folder.path / summary.best.checkpoint)
-    screen = io.StringIO()
-    Console(file=screen, width=200).print(outcome_on_screen(spec, folder.job, summary))
-    assert f"{number(summary.best.score)} height (max)" in screen.getvalue()
-    assert "evaluate" not in screen.getvalue(), "there is no policy"
-    for trial in folder.trials():
-        curves = EventAccumulator(str(folder.path / "trials" / trial)).Reload()
-        points = {point.step: point.value for point in curves.Scalars("height")}
-        rows = {row.env_steps: row.metrics["height"] for row in folder.reports(trial)}
-        assert points == pytest.approx(rows)
-        assert curves.Scalars("hyperparameters/lr")
-    kinds = {decision.kind for decision in folder.decisions()}
-    assert kinds == {"fifo": set(), "pbt": {"exploit"}, "asha": {"stop"}}[scheduler]
-    if scheduler == "fifo":
-        assert {len(folder.reports(trial)) for trial in folder.trials()} == {STEPS}
-    killed = replace(spec, storage=str(tmp_path / "killed"))
-    again, code = start(killed, die=6)
-    assert code == 9
-    assert again.summary is None
-    again, code = start(killed)
-    assert code == 0
-    assert outcome(again) == outcome(folder)
-
-
-@pytest.mark.slow
-def test_an_exploit_continues_from_the_donors_state(tmp_path: Path, cluster_address: str) -> None:
-    folder, _ = start(spec_of(tmp_path, cluster_address, scheduler="pbt", trials=4))
-    exploits = [decision for decision in folder.decisions() if decision.moved_weights]
-    assert exploits
-    for exploit in exploits:
-        rows = {row.env_steps: row.metrics for row in folder.reports(exploit.donor or "")}
-        given = rows[exploit.donor_env_steps or 0]
-        first = next(
-            row for row in folder.reports(exploit.trial) if row.env_steps > exploit.env_steps
-        )
-        assert first.env_steps == exploit.env_steps + 1, "the clone's clock continues"
-        assert first.metrics["step"] == given["step"] + 1
-        assert 0 < first.metrics["height"] - given["height"] <= 1
-        assert exploit.effective == exploit.requested
-
-
 @pytest.mark.slow
 def test_a_failing_function_is_tried_again_and_named(tmp_path: Path, cluster_address: str) -> None:
-    folder, _ = start(spec_of(tmp_path, cluster_address, functions.falls, trials=1))
+    folder = start(spec_of(tmp_path, cluster_address, functions.falls, trials=1))
     failures = folder.failures("t00")
     assert [failure.tried_again for failure in failures] == [True, False]
     assert failures[0].error.startswith("RuntimeError: the rope broke (functions.py:")
@@ -185,8 +64,7 @@ def test_a_failing_function_is_tried_again_and_named(tmp_path: Path, cluster_add
 def test_a_function_without_checkpoints_starts_again(tmp_path: Path, cluster_address: str) -> None:
     marker = {"marker": str(tmp_path / "marker")}
     spec = spec_of(tmp_path, cluster_address, functions.stumbles, trials=1, settings=marker)
-    folder, code = start(spec)
-    assert code == 0
+    folder = start(spec)
     assert [failure.tried_again for failure in folder.failures("t00")] == [True]
     assert [row.metrics["height"] for row in folder.discarded("t00")] == [1, 2]
     assert [row.metrics["height"] for row in folder.reports("t00")] == [1, 2, 3, 4]
@@ -224,8 +102,7 @@ def test_a_function_that_was_done_keeps_its_last_checkpoint(tmp_path: Path) -> N
 def test_files_of_a_function_are_kept_signed_and_given_back(
     tmp_path: Path, cluster_address: str
 ) -> None:
-    folder, code = start(spec_of(tmp_path, cluster_address, functions.writes, trials=2))
-    assert code == 0
+    folder = start(spec_of(tmp_path, cluster_address, functions.writes, trials=2))
     for trial in folder.trials():
         assert [failure.tried_again for failure in folder.failures(trial)] == [True]
         assert [row.env_steps for row in folder.reports(trial)] == [1, 2, 3, 4]
@@ -254,8 +131,7 @@ def test_a_function_may_report_to_tune(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_function_that_returns_ends_its_trial(tmp_path: Path, cluster_address: str) -> None:
-    folder, code = start(spec_of(tmp_path, cluster_address, functions.short))
-    assert code == 0
+    folder = start(spec_of(tmp_path, cluster_address, functions.short))
     summary = folder.summary
     assert summary is not None
     assert [trial.status for trial in summary.trials] == ["TERMINATED"] * 3
@@ -269,28 +145,18 @@ def test_a_class_with_its_own_clock_is_saved_once_an_interval(
     tmp_path: Path, cluster_address: str
 ) -> None:
     clock = {"steps": 2_000, "perturb_every": 500}
-    folder, code = start(spec_of(tmp_path, cluster_address, functions.Ladder, trials=1, **clock))
-    assert code == 0
+    folder = start(spec_of(tmp_path, cluster_address, functions.Ladder, trials=1, **clock))
     saved = [folder.record(path).env_steps for path in folder.checkpoints_of("t00")]
     assert saved == [500, 1_000, 1_500, 2_000]
 
 
 @pytest.mark.slow
 def test_a_number_that_is_not_finite_ends_its_trial(tmp_path: Path, cluster_address: str) -> None:
-    folder, _ = start(spec_of(tmp_path, cluster_address, functions.dives, trials=1))
+    folder = start(spec_of(tmp_path, cluster_address, functions.dives, trials=1), fails=True)
     last = folder.reports("t00")[-1]
     assert last.diverged is not None
     assert str(last.diverged) == "height is nan at step 2"
     assert "height" not in last.metrics
-
-
-@pytest.mark.slow
-def test_a_metric_that_is_not_reported_is_named(tmp_path: Path, cluster_address: str) -> None:
-    start(spec_of(tmp_path, cluster_address, metric="hight", trials=1))
-    said = (tmp_path / "refused.txt").read_text()
-    assert "the trials report no 'hight'" in said
-    assert "Did you mean 'height'?" in said
-    assert "height, step" in said
 
 
 def test_what_cannot_run_is_refused_at_once(tmp_path: Path) -> None:
