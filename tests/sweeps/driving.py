@@ -23,9 +23,6 @@ POINTS = [{"lr": 1e-3, "model": {"layers": 2, "activation": "tanh"}}, {"lr": 1e-
 TRIALS = 6
 #: Trials that have started when a sweep is cut off.
 CUT = 4
-#: Searchers whose sweep is continued from there, as others are in test_searcher_contract.py: one
-#: that plans all trials, one that learns, and one that does so from scores at several ages.
-RESUMED = ("grid", "tpe", "bohb")
 
 
 def sweep(searcher: str, trials: int, folder: Path) -> None:
@@ -56,5 +53,4 @@ def drive(folder: Path, address: str, variables: Mapping[str, str], asked: Seque
     ray.init(address=address, log_to_driver=False)
     for searcher, trials in asked:
         sweep(searcher, trials, folder)
-        if searcher in RESUMED:
-            runner.resume(RunFolder.open(folder / "cut" / searcher))
+        runner.resume(RunFolder.open(folder / "cut" / searcher))
