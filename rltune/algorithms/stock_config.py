@@ -1,7 +1,7 @@
 """The config of an algorithm of RLlib's, with settings that are checked before RLlib sees them.
 
-RLlib accepts a discount of 2, a negative learning rate or an unknown key without a word, and some
-values make its own checks run for ever.
+RLlib accepts a discount of 2, a negative learning rate or an unknown key without a word, and its
+own checks never return for some values.
 """
 
 from __future__ import annotations

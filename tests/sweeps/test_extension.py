@@ -18,7 +18,7 @@ from rltune.request.functions import function_spec
 from rltune.request.trust import adopt
 from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
-from rltune.spec import JobSpec
+from rltune.spec import JobSpec, RunSpec
 from rltune.sweeps.extension import EARLIER_SUMMARY, extended, reopen
 
 
@@ -61,21 +61,24 @@ def test_an_extended_sweep_continues_with_all_it_knows(
     assert told(cut_of(folder)) == after, "the same after a kill in the middle"
 
 
-@pytest.mark.slow
-def test_a_function_that_is_done_is_done_again(tmp_path: Path, cluster_address: str) -> None:
-    """Opened again for more steps, it returns without another report."""
-    spec = function_spec(
+def _finishing(storage: Path, address: str, **options: Any) -> RunSpec:
+    """A sweep of a function that returns, one trial at a time."""
+    return function_spec(
         functions.finishes,
         {"lr": {"log": [1e-5, 1e-2]}},
         metric="height",
-        searcher="tpe",
-        trials=2,
-        steps=6,
         concurrent=1,
-        address=cluster_address,
-        storage=tmp_path,
+        address=address,
+        storage=storage,
         name="a",
+        **options,
     )
+
+
+@pytest.mark.slow
+def test_a_function_that_is_done_is_done_again(tmp_path: Path, cluster_address: str) -> None:
+    """Opened again for more steps, it returns without another report."""
+    spec = _finishing(tmp_path, cluster_address, searcher="tpe", trials=2, steps=6)
     first = start(spec)
     folder = start(spec, steps=9, trials=3)
     summary = folder.summary
@@ -92,18 +95,8 @@ def test_a_function_that_is_done_is_done_again(tmp_path: Path, cluster_address: 
 def test_trials_that_a_target_kept_from_training_are_trained(
     tmp_path: Path, cluster_address: str
 ) -> None:
-    """The next trial was made already, and had not started, when the first reached the target."""
-    spec = function_spec(
-        functions.finishes,
-        {"lr": {"log": [1e-5, 1e-2]}},
-        metric="height",
-        target=0.0,
-        trials=3,
-        concurrent=1,
-        address=cluster_address,
-        storage=tmp_path,
-        name="a",
-    )
+    """The others had not started when the first one reached the target."""
+    spec = _finishing(tmp_path, cluster_address, target=0.0, trials=3)
     first = start(spec)
     assert first.summary is not None
     assert first.summary.stop_reason == "target"
