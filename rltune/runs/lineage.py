@@ -7,7 +7,8 @@ trained by a schedule of settings that stands in no single trial's log.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from rltune.errors import BadInput
@@ -20,13 +21,36 @@ from rltune.spec import RL
 Schedule = list[list[Any]]
 
 
-def schedule(folder: RunFolder, trial: str, env_steps: int) -> tuple[Schedule, int]:
-    """The searched settings that a trial's weights were trained under, and for how many steps.
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of training with the same settings, of the weights that a trial ended up with.
+
+    Attributes:
+        first: environment steps that the weights had trained before; last: and at its end.
+        trial: the trial that trained them, on whose clock it went from ``begin`` to ``end``.
+        donor: the trial whose weights and settings were taken at its start; None where it began
+            with new weights.
+        settings: the searched settings in effect.
+        change: of the settings, what differs from the segment before: (before, now) by name.
+    """
+
+    first: int
+    last: int
+    trial: str
+    begin: int
+    end: int
+    donor: str | None
+    settings: Mapping[str, Any]
+    change: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+
+
+def segments(folder: RunFolder, trial: str, env_steps: int) -> list[Segment]:
+    """What a trial's weights were trained by, the first segment first.
 
     Walks back through the exploits: before one of them the weights were the donor's, up to the
-    checkpoint that was copied. ``env_steps`` in the schedule are those that the weights have
-    trained, one stretch after the other. They differ from the clock of any one trial: a clone's
-    continues from its own age, while its donor may have been older or younger when it was copied.
+    checkpoint that was copied. Steps that the weights have trained differ from the clock of any one
+    trial: a clone's continues from its own age, while its donor may have been older or younger when
+    it was copied. A segment without a step is left out.
 
     Args:
         trial: who holds the weights.
@@ -36,23 +60,43 @@ def schedule(folder: RunFolder, trial: str, env_steps: int) -> tuple[Schedule, i
         BadInput: a trial of the lineage has left no reports.
     """
     exploits = [decision for decision in folder.decisions() if decision.moved_weights]
-    stretches: Schedule = []
+    back: list[tuple[str, int, int, str | None, Mapping[str, Any]]] = []
     while (last := _last_exploit(exploits, trial, env_steps)) is not None:
         exploit = exploits[last]
-        stretches.append([env_steps - exploit.env_steps, exploit.effective])
+        back.append((trial, exploit.env_steps, env_steps, exploit.donor, exploit.effective))
         trial = exploit.donor or trial
         env_steps = exploit.env_steps  # an early version does not tell how old the weights were
         if exploit.donor_env_steps is not None:
             env_steps = exploit.donor_env_steps
         exploits = exploits[:last]  # a donor's own exploits were written before those of its clones
-    stretches.append([env_steps, first_settings(folder, trial)])
-    found: Schedule = []
+    back.append((trial, 0, env_steps, None, first_settings(folder, trial)))
+    found: list[Segment] = []
     at = 0
-    for steps, settings in reversed(stretches):
-        if steps > 0 and (not found or found[-1][1] != settings):
-            found.append([at, dict(settings)])
-        at += steps
-    return found, at
+    for name, begin, end, donor, settings in reversed(back):
+        if end > begin:
+            before = found[-1].settings if found else settings
+            change = {
+                key: (before.get(key), value)
+                for key, value in settings.items()
+                if before.get(key) != value
+            }
+            steps = end - begin
+            found.append(Segment(at, at + steps, name, begin, end, donor, dict(settings), change))
+            at += steps
+    return found
+
+
+def schedule(folder: RunFolder, trial: str, env_steps: int) -> tuple[Schedule, int]:
+    """The searched settings that a trial's weights were trained under, and for how many steps.
+
+    The arguments, and what is raised, are those of :func:`segments`.
+    """
+    lived = segments(folder, trial, env_steps)
+    found: Schedule = []
+    for segment in lived:
+        if not found or found[-1][1] != segment.settings:
+            found.append([segment.first, dict(segment.settings)])
+    return found, lived[-1].last if lived else 0
 
 
 def arms(folder: RunFolder) -> tuple[dict[str, Schedule], int]:

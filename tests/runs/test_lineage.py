@@ -116,3 +116,15 @@ def test_a_run_without_a_schedule_is_refused(made: Made) -> None:
     made.ended("t00", 800)
     with pytest.raises(BadInput, match=r"same settings throughout.*rltune train ppo cartpole"):
         lineage.arms(made.folder)
+
+
+def test_segments_name_who_trained_and_what_changed(made: Made) -> None:
+    made.ran("t00", range(100, 900, 100), 0.1)
+    made.ran("t01", range(100, 500, 100), 0.7)
+    made.copied("t01", 400, "t00", 600, 0.2)
+    made.ran("t01", range(500, 900, 100), 0.2)
+    first, second = lineage.segments(made.folder, "t01", 800)
+    assert (first.trial, first.donor, first.first, first.last) == ("t00", None, 0, 600)
+    assert (first.begin, first.end, first.change) == (0, 600, {})
+    assert (second.trial, second.donor, second.first, second.last) == ("t01", "t00", 600, 1_000)
+    assert (second.begin, second.end, second.change) == (400, 800, {"lr": (0.1, 0.2)})
