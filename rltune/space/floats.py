@@ -74,7 +74,7 @@ class _Float(Number):
         return position_of(self._to_scale(self._clip(value)), *self._ends_of_scale)
 
     def from_unit(self, unit: float) -> float:
-        value = self._clip(self._from_scale(between(unit, *self._ends_of_scale)))
+        value = self._clip(tidy(self._from_scale(between(unit, *self._ends_of_scale))))
         return value if self.step is None else self._at(self._index(value))
 
     def neighbours(self, value: Any) -> tuple[float, ...]:
@@ -82,7 +82,16 @@ class _Float(Number):
         return tuple(move(value, target) for target in self._targets(value))
 
     def _clipped(self, value: float, target: float) -> float:
-        return self._clip(target)
+        return self._clip(tidy(target))
+
+
+def tidy(value: float) -> float:
+    """Rounds a float to 12 significant digits: 0.003, where arithmetic left 0.002999999999999999.
+
+    >>> tidy(0.001 * 0.8), tidy(0.99)
+    (0.0008, 0.99)
+    """
+    return float(f"{value:.12g}")
 
 
 @dataclass(frozen=True)
