@@ -124,6 +124,33 @@ class EvaluationStarted(Event):
 
 
 @dataclass(frozen=True)
+class EvaluationProgressed(Event):
+    """Episodes were played, by which policies are chosen and scored.
+
+    Attributes:
+        phase: "choosing" among checkpoints, or "scoring" the best one.
+        done: episodes that have been played in this phase; ``of``: those that will be.
+    """
+
+    handler = "on_evaluation_progress"
+    phase: str
+    done: int
+    of: int
+
+
+@dataclass(frozen=True)
+class SweepAbandoned(Event):
+    """The process ends at once, at a second signal: no other event follows, not even a close.
+
+    Attributes:
+        advice: how to continue, in words.
+    """
+
+    handler = "on_abandoned"
+    advice: str
+
+
+@dataclass(frozen=True)
 class SweepEnded(Event):
     """The run is over: summary.json as it is written."""
 
@@ -184,6 +211,12 @@ class Callback:
     def on_evaluation(self, event: EvaluationStarted) -> None:
         """Training is over, and scoring begins."""
 
+    def on_evaluation_progress(self, event: EvaluationProgressed) -> None:
+        """Episodes were played for choosing or scoring."""
+
+    def on_abandoned(self, event: SweepAbandoned) -> None:
+        """The process is about to end, in a signal handler: take no lock, and no time."""
+
     def on_end(self, event: SweepEnded) -> None:
         """The run is over."""
 
@@ -216,6 +249,10 @@ class Callbacks:
     def notice(self, text: str) -> None:
         """Notifies of something a person should know."""
         self.notify(Notice(text))
+
+    def evaluated(self, phase: str, done: int, of: int) -> None:
+        """Notifies of the progress of an evaluation."""
+        self.notify(EvaluationProgressed(phase, done, of))
 
     def close(self) -> None:
         """Closes every callback."""

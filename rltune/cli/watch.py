@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from rltune.callbacks.base import (
     EvaluationStarted,
     Notice,
     StatusChanged,
+    SweepAbandoned,
     SweepEnded,
     SweepStarted,
     TrialReported,
@@ -40,6 +42,8 @@ STATES = {
     "TERMINATED": "done",
     "ERROR": "failed",
 }
+#: What a terminal shows the cursor at.
+SHOW_CURSOR = b"\x1b[?25h"
 #: Lines of the screen that the table does not get.
 AROUND_TABLE = 6
 
@@ -101,6 +105,14 @@ class Watcher(Callback):
 
     def on_notice(self, event: Notice) -> None:
         self.waiting(event.text)
+
+    def on_abandoned(self, event: SweepAbandoned) -> None:
+        """Says how to continue, below what is on the screen: no lock is taken, nothing buffered."""
+        self.restore()
+        os.write(2, f"\ninterrupted: {event.advice}\n".encode())
+
+    def restore(self) -> None:
+        """Puts the terminal back as it was."""
 
     def on_end(self, event: SweepEnded) -> None:
         summary = event.summary
@@ -168,6 +180,10 @@ class LiveWatcher(Watcher):
         if not self.rows:
             return head
         return Group(head, Text(self.progress(), no_wrap=True), Text(), self.table())
+
+    def restore(self) -> None:
+        """Shows the cursor, and ends the line that it is in."""
+        os.write(self.console.file.fileno(), SHOW_CURSOR)
 
     def table(self) -> Table:
         """The trials that run and the best of the others, as many as the screen holds."""

@@ -14,7 +14,7 @@ from rltune.algorithms.policy import Policy, load_policy
 from rltune.catalog.environments import check_there
 from rltune.envs.arguments import canonical
 from rltune.errors import BadInput, EnvironmentFailed
-from rltune.policies.scoring import Score, scores
+from rltune.policies.scoring import Played, Score, scores
 from rltune.runs.folder import BEST, RunFolder, rank
 from rltune.runs.summary_record import Evaluation, Unscored
 from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, FUNCTION, RL
@@ -96,13 +96,18 @@ def what_is_missing(result: Evaluation) -> str:
     )
 
 
-def score_of(folder: RunFolder, checkpoint: Path, seeds: Sequence[int]) -> Score:
+def score_of(
+    folder: RunFolder,
+    checkpoint: Path,
+    seeds: Sequence[int],
+    played: Played = lambda done, of: None,
+) -> Score:
     """Scores the policy of one checkpoint, see :func:`rltune.policies.scoring.scores`.
 
     Raises:
         BadInput, BadCheckpoint: it cannot be read.
     """
-    (score,) = scores(folder, [checkpoint], seeds)
+    (score,) = scores(folder, [checkpoint], seeds, played)
     if score.broken is not None:
         raise score.broken
     return score
@@ -226,7 +231,10 @@ class Candidate:
 
 
 def score_checkpoints(
-    folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int]
+    folder: RunFolder,
+    checkpoints: Sequence[Path],
+    seeds: Sequence[int],
+    played: Played = lambda done, of: None,
 ) -> list[Candidate]:
     """Scores the policies of checkpoints on the same seeds, without exploration.
 
@@ -235,7 +243,7 @@ def score_checkpoints(
     """
     return [
         Candidate(score.checkpoint, folder.record(score.checkpoint).env_steps, score)
-        for score in scores(folder, checkpoints, seeds)
+        for score in scores(folder, checkpoints, seeds, played)
     ]
 
 
@@ -291,11 +299,16 @@ class Chosen:
     unscored: list[Unscored]
 
 
-def choose(folder: RunFolder, candidates: Sequence[Candidate], seeds: Sequence[int]) -> Chosen:
+def choose(
+    folder: RunFolder,
+    candidates: Sequence[Candidate],
+    seeds: Sequence[int],
+    played: Played = lambda done, of: None,
+) -> Chosen:
     """Chooses and evaluates the best candidate; skips one whose returns are not finite."""
     lost = [body for one in candidates for body in unscored(folder, "selection", one.played)]
     for candidate in ranked(folder, candidates):
-        score = score_of(folder, candidate.checkpoint, seeds)
+        score = score_of(folder, candidate.checkpoint, seeds, played)
         lost += unscored(folder, "evaluation", score)
         if not score.final:
             return Chosen(candidate, evaluated(score, seeds, folder.spec.metric), lost)

@@ -29,6 +29,9 @@ from rltune.spec import RunSpec
 #: Number of episodes that a process plays together.
 TOGETHER = 20
 
+#: Called with the number of episodes that have been played, and of all that will be.
+Played = Callable[[int, int], None]
+
 
 class ActingPolicy(Protocol):
     """A policy that acts greedily.
@@ -115,7 +118,12 @@ class _Part:
         return [_Part(self.place, chunk, self.tries + 1) for chunk in chunks]
 
 
-def scores(folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int]) -> list[Score]:
+def scores(
+    folder: RunFolder,
+    checkpoints: Sequence[Path],
+    seeds: Sequence[int],
+    played: Played = lambda done, of: None,
+) -> list[Score]:
     """Plays one episode per seed with the policy of each of a run's checkpoints.
 
     The episodes run in as many separate processes as there are cores. An episode in which the
@@ -123,6 +131,9 @@ def scores(folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int])
     episodes of a process that hung or crashed, with half as many per process, so that few are lost
     together with the one at fault. If every episode fails, only one part is retried: each attempt
     may take a minute.
+
+    Args:
+        played: called before the first episode and whenever a process has played its episodes.
     """
     spec = folder.spec
     results = [Score(checkpoint) for checkpoint in checkpoints]
@@ -132,6 +143,7 @@ def scores(folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int])
         for first in range(0, len(seeds), TOGETHER)
     ]
     processes, copies = side_by_side(spec)
+    count = _Count(len(checkpoints) * len(seeds), played)
     while parts:
         alone = parts[0].tries > 0 and not any(score.returns for score in results)
         now, parts = (parts[:1], parts[1:]) if alone else (parts, [])
@@ -139,7 +151,9 @@ def scores(folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int])
             partial(_work, folder, spec, checkpoints[part.place], part.seeds, copies)
             for part in now
         ]
-        answers = each_isolated(works, spec.env_options.env_timeout, processes)
+        sizes = [len(part.seeds) if part.tries == 0 else 0 for part in now]
+        timeout = spec.env_options.env_timeout
+        answers = each_isolated(works, timeout, processes, partial(count.add, sizes))
         again = [
             rest
             for part, answer in zip(now, answers, strict=True)
@@ -155,6 +169,19 @@ def scores(folder: RunFolder, checkpoints: Sequence[Path], seeds: Sequence[int])
             score.lost |= dict.fromkeys(score.returns, none)
             score.returns.clear()
     return results
+
+
+class _Count:
+    """Counts episodes; those that are retried once."""
+
+    def __init__(self, of: int, played: Played) -> None:
+        self._done, self._of, self._played = 0, of, played
+        played(0, of)
+
+    def add(self, sizes: Sequence[int], part: int) -> None:
+        """Adds the episodes of a part that has been played."""
+        self._done += sizes[part]
+        self._played(self._done, self._of)
 
 
 def side_by_side(spec: RunSpec) -> tuple[int, int]:

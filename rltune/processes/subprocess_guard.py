@@ -15,6 +15,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout, suppress
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
@@ -45,7 +46,12 @@ def isolated(work: Work[T], timeout: float) -> T:
     return answer
 
 
-def each_isolated(works: Sequence[Work[T]], timeout: float, at_a_time: int) -> list[T | Exception]:
+def each_isolated(
+    works: Sequence[Work[T]],
+    timeout: float,
+    at_a_time: int,
+    each_done: Callable[[int], None] = lambda index: None,
+) -> list[T | Exception]:
     """Runs each ``work(guard)`` in its own forked child and returns their results or exceptions.
 
     The children have no other effect on this process, and the processes that they start end with
@@ -57,6 +63,7 @@ def each_isolated(works: Sequence[Work[T]], timeout: float, at_a_time: int) -> l
             picklable.
         timeout: seconds that each guarded call may take.
         at_a_time: number of parallel children.
+        each_done: called with the index of a work when it has finished or failed.
 
     Returns:
         In the order of the works: the result, the exception that was raised, or ProcessEnded if a
@@ -64,7 +71,7 @@ def each_isolated(works: Sequence[Work[T]], timeout: float, at_a_time: int) -> l
     """
     if sys.platform != "linux":
         with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-            return [_done_here(work) for work in works]
+            return [_done_here(work, partial(each_done, i)) for i, work in enumerate(works)]
     waiting = deque(enumerate(works))
     running: dict[Connection, tuple[int, _Child[T]]] = {}
     done: dict[int, T | Exception] = {}
@@ -78,6 +85,7 @@ def each_isolated(works: Sequence[Work[T]], timeout: float, at_a_time: int) -> l
                 for answer in wait(list(running)):
                     index, child = running[answer]  # type: ignore[index]
                     done[index] = child.result()
+                    each_done(index)
                     del running[answer]  # type: ignore[arg-type]
         finally:
             for _, child in running.values():
@@ -85,11 +93,13 @@ def each_isolated(works: Sequence[Work[T]], timeout: float, at_a_time: int) -> l
     return [done[index] for index in range(len(works))]
 
 
-def _done_here(work: Work[T]) -> T | Exception:
+def _done_here(work: Work[T], done: Callable[[], None]) -> T | Exception:
     try:
         return work(Boundary(KeyboardInterrupt))
     except Exception as error:
         return error
+    finally:
+        done()
 
 
 class _Child(Generic[T]):

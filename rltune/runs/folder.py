@@ -25,7 +25,7 @@ from rltune.runs.checkpoints import RECORD_FILE
 from rltune.runs.json_text import dumps
 from rltune.runs.names import check_name, number_of
 from rltune.runs.record_files import TABLE, RecordFiles, log
-from rltune.runs.records import CheckpointRecord, Decision, Diverged, Failure, Report
+from rltune.runs.records import CheckpointRecord, Decision, Diverged, Failure, Phase, Report
 from rltune.runs.summary_record import Summary
 from rltune.spec import JobSpec, RunSpec
 
@@ -149,6 +149,10 @@ class RunFolder(RecordFiles):
     def append_event(self, trial: str, event: Mapping[str, Any]) -> None:
         """Adds what happened in a trial, short of a failure, to its events.jsonl."""
         self.append(f"trials/{trial}/events.jsonl", event)
+
+    def append_phase(self, phase: Phase) -> None:
+        """Adds a line to phases.jsonl."""
+        self.append("phases.jsonl", phase.to_dict())
 
     def discard_reports(self, trial: str, after: int) -> None:
         """Moves the reports past a trial's checkpoint to discarded.jsonl: they come again.
@@ -336,6 +340,10 @@ class RunFolder(RecordFiles):
         """Every failure of a trial."""
         lines = self.lines(f"trials/{trial}/failures.jsonl", Failure)
         return [Failure.from_dict(values) for values in lines]
+
+    def phases(self) -> list[Phase]:
+        """What the run did, in order; empty of earlier versions."""
+        return [Phase.from_dict(values) for values in self.lines("phases.jsonl", Phase)]
 
     def decisions(self) -> list[Decision]:
         """Every decision, in order."""

@@ -144,6 +144,22 @@ class Failure(Record):
 
 
 @dataclass(frozen=True)
+class Phase(Record):
+    """What a run is doing from a moment on: a line of phases.jsonl.
+
+    Attributes:
+        name: "starting", "training", "choosing", "scoring", "ended"; or "stopped", before its end.
+        time: seconds since 1970, UTC.
+        done: episodes that have been played in this phase; ``of``: those that will be.
+    """
+
+    name: str
+    time: float
+    done: Omitted[int] = 0
+    of: Omitted[int] = 0
+
+
+@dataclass(frozen=True)
 class Exploit(Record):
     """What a clone's config says of the exploit that made it.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from rltune.callbacks.base import Callbacks
+from rltune.callbacks.base import Callbacks, SweepAbandoned
 from rltune.errors import Interrupted
 from rltune.runs.folder import RunFolder
 
@@ -70,5 +70,9 @@ class Signals:
         for process in psutil.Process().children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        self._folder.discard_unstarted()
+        advice = f"continue with: rltune resume {self._folder.shown}"
+        if not self._folder.is_worth_keeping:
+            self._folder.discard_unstarted()
+            advice = "nothing is kept"
+        self._callbacks.notify(SweepAbandoned(advice))
         os._exit(Interrupted.exit_code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from rltune.metric import Metric
@@ -12,6 +12,13 @@ from rltune.runs.json_text import dumps, loads
 from rltune.runs.summary_record import Summary
 from rltune.space import Space
 from rltune.spec import RunSpec
+
+#: Called with "choosing" or "scoring", the episodes that have been played for it, and of how many.
+Evaluated = Callable[[str, int, int], None]
+
+
+def not_watched(phase: str, done: int, of: int) -> None:
+    """Ignores the progress of an evaluation."""
 
 
 class Task(ABC):
@@ -147,12 +154,17 @@ class Task(ABC):
 
     @abstractmethod
     def conclude(
-        self, folder: RunFolder, summary: Summary, trials: Collection[str] | None = None
+        self,
+        folder: RunFolder,
+        summary: Summary,
+        trials: Collection[str] | None = None,
+        evaluated: Evaluated = not_watched,
     ) -> Summary:
         """Chooses the best that a sweep has found, keeps it in ``best/`` and scores it.
 
         Args:
             trials: those that it may come from; None for any.
+            evaluated: notified of the episodes that are played for it.
 
         Returns:
             The summary with what there is to say of it, ``best`` first of all.

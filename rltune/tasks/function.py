@@ -11,7 +11,7 @@ from rltune.request.functions import OWN, check_found
 from rltune.runs.folder import BEST, RunFolder
 from rltune.runs.summary_record import BestPolicy, Summary
 from rltune.schedulers import row
-from rltune.tasks.base import Task
+from rltune.tasks.base import Evaluated, Task, not_watched
 
 
 class FunctionTask(Task):
@@ -73,7 +73,11 @@ class FunctionTask(Task):
         return dict(result["metrics"])
 
     def conclude(
-        self, folder: RunFolder, summary: Summary, trials: Collection[str] | None = None
+        self,
+        folder: RunFolder,
+        summary: Summary,
+        trials: Collection[str] | None = None,
+        evaluated: Evaluated = not_watched,
     ) -> Summary:
         """The checkpoint with the best metric; it is not evaluated: what it reported counts."""
         if trials is not None and (kept := folder.checkpoints(trials)):

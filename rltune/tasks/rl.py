@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from rltune import algorithms
@@ -21,7 +22,7 @@ from rltune.runs.summary_record import Summary
 from rltune.schedulers import row
 from rltune.space import Space
 from rltune.spec import CANDIDATES
-from rltune.tasks.base import Task
+from rltune.tasks.base import Evaluated, Task, not_watched
 
 
 class RLTask(Task):
@@ -106,7 +107,11 @@ class RLTask(Task):
         return REWARD not in result
 
     def conclude(
-        self, folder: RunFolder, summary: Summary, trials: Collection[str] | None = None
+        self,
+        folder: RunFolder,
+        summary: Summary,
+        trials: Collection[str] | None = None,
+        evaluated: Evaluated = not_watched,
     ) -> Summary:
         """Scores the best policy, and writes its settings as a preset.
 
@@ -122,8 +127,10 @@ class RLTask(Task):
             raise NothingUsable("no trial left a policy behind")
         played = evaluation.selection_seeds(spec.seed, spec.evaluation.selection_episodes)
         seeds_of_score = evaluation.evaluation_seeds(spec.seed, spec.evaluation.episodes)
-        found = evaluation.score_checkpoints(folder, candidates, played)
-        chosen = evaluation.choose(folder, found, seeds_of_score)
+        found = evaluation.score_checkpoints(
+            folder, candidates, played, partial(evaluated, "choosing")
+        )
+        chosen = evaluation.choose(folder, found, seeds_of_score, partial(evaluated, "scoring"))
         check_any_score(chosen)
         best = chosen.candidate or found[0]
         folder.keep_best(best.checkpoint, trial=best.checkpoint.parts[-3])

@@ -129,6 +129,15 @@ def test_every_failure_is_seen(sweeps: Sweeps) -> None:
     assert "the rope broke" in failed[0].failure.error
 
 
+def test_the_run_folder_says_what_the_sweep_did_when(sweeps: Sweeps) -> None:
+    for folder, _, _ in sweeps.values():
+        phases = folder.phases()
+        assert [phase.name for phase in phases] == ["starting", "training", "ended"]
+        seconds = phases[-1].time - phases[0].time
+        assert phases == sorted(phases, key=lambda phase: phase.time)
+        assert seconds >= max(row.wall_seconds for row in folder.reports("t00"))
+
+
 def test_a_resume_calls_them_again(sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, _, _ = sweeps["pbt"]
     (folder.path / "summary.json").unlink()  # killed when it had trained
@@ -137,6 +146,7 @@ def test_a_resume_calls_them_again(sweeps: Sweeps, monkeypatch: pytest.MonkeyPat
     resumed = runner.resume(RunFolder.open(folder.path), [own])
     (named,) = Records.made[before:]
     assert [method for method, _ in own.events] == ["on_start", "on_end"]
+    assert [phase.name for phase in resumed.phases()[-2:]] == ["starting", "ended"]
     assert named.events == own.events
     assert resumed.summary is not None
     assert resumed.spec.callbacks == (places.place_of(Records),)

@@ -203,7 +203,10 @@ def test_a_policy_whose_score_is_not_finite_is_passed_over(run: Any) -> None:
     second = first.with_name("checkpoint_000001")
     shutil.copytree(first, second)
     seeds = evaluation.selection_seeds(0, 5)
-    good, bad = evaluation.score_checkpoints(folder, [first, second], seeds)
+    played: list[tuple[int, int]] = []
+    heard = lambda done, of: played.append((done, of))  # noqa: E731
+    good, bad = evaluation.score_checkpoints(folder, [first, second], seeds, heard)
+    assert played == [(0, 10), (5, 10), (10, 10)]
     bad.played.returns.pop(seeds[0])
     bad.played.lost[seeds[0]] = Lost("the reward is nan", final=True)
     bad.played.returns[seeds[1]] = 1e9

@@ -62,11 +62,13 @@ def interrupted(folder: Path, request: pytest.FixtureRequest) -> Iterator[Interr
             process.kill()
 
 
-@pytest.mark.fault(6)
+@pytest.mark.fault(6, 92)
 @pytest.mark.parametrize("interrupted", [("--scheduler", "fifo")], indirect=True)
 def test_two_signals_end_the_run_at_once(interrupted: Interrupted) -> None:
-    code, seconds, _ = interrupted.stop(signal.SIGINT, signal.SIGINT)
+    code, seconds, printed = interrupted.stop(signal.SIGINT, signal.SIGINT)
     assert code == 130
+    advice = f"interrupted: continue with: rltune resume runs/{interrupted.path.name}\n"
+    assert printed.endswith(advice)
     assert seconds < 2
     assert interrupted.left_behind() == []
     assert RunFolder.open(interrupted.path).summary is None

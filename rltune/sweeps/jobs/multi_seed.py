@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from rltune.searchers.seeds import Start
 from rltune.spec import FIRST_FRESH_SEED, RL, RunSpec
 from rltune.statistics import interval, iqm
 from rltune.sweeps.jobs.base import Job
+from rltune.tasks.base import Evaluated, not_watched
 
 
 class MultiSeed(Job):
@@ -58,7 +60,7 @@ class MultiSeed(Job):
         found, every = [], []
         for index, trial in enumerate(trials):
             callbacks.notice(f"scoring the policies of {trial}, {index + 1} of {len(trials)}")
-            chosen = choose(folder, self.number(index), trial)
+            chosen = choose(folder, self.number(index), trial, callbacks.evaluated)
             if chosen is None:
                 raise NothingUsable(f"{trial} left no policy behind")
             every.append(chosen)
@@ -114,7 +116,9 @@ class ChosenOfSeed(Chosen):
     curve: list[Candidate]
 
 
-def choose(folder: RunFolder, number: int, trial: str) -> ChosenOfSeed | None:
+def choose(
+    folder: RunFolder, number: int, trial: str, evaluated: Evaluated = not_watched
+) -> ChosenOfSeed | None:
     """The best policy of seed number ``number``, evaluated; None where it has left none.
 
     Each of its checkpoints plays on selection seeds; the best of them is scored on seeds of its
@@ -122,11 +126,13 @@ def choose(folder: RunFolder, number: int, trial: str) -> ChosenOfSeed | None:
     """
     spec = folder.spec
     chosen_on = evaluation.selection_seeds(spec.seed, spec.evaluation.selection_episodes, number)
-    curve = evaluation.score_checkpoints(folder, folder.checkpoints_of(trial), chosen_on)
+    curve = evaluation.score_checkpoints(
+        folder, folder.checkpoints_of(trial), chosen_on, partial(evaluated, "choosing")
+    )
     if not curve:
         return None
     seeds = evaluation.evaluation_seeds(spec.seed, spec.evaluation.episodes, number)
-    chosen = evaluation.choose(folder, curve, seeds)
+    chosen = evaluation.choose(folder, curve, seeds, partial(evaluated, "scoring"))
     return ChosenOfSeed(chosen.candidate, chosen.evaluation, chosen.unscored, curve)
 
 

@@ -48,11 +48,11 @@ class Sweep(Job):
     def conclude(self, folder: RunFolder, summary: Summary, callbacks: Callbacks) -> Summary:
         """The best that was found, as the task has it: of the settings that won their race."""
         if self.spec.budget.seeds_per_trial == 1:
-            return self.task.conclude(folder, summary)
+            return self.task.conclude(folder, summary, evaluated=callbacks.evaluated)
         best = seeds.winner(self.history, self.spec.budget)
         settings = self.history.settings()
         trials = None if best is None else [trial.id for trial in settings[best]]
-        summary = self.task.conclude(folder, summary, trials)
+        summary = self.task.conclude(folder, summary, trials, callbacks.evaluated)
         return replace(summary, settings=[self._outcome(of_one) for of_one in settings])
 
     def _outcome(self, trials: Sequence[PastTrial]) -> SettingOutcome:
