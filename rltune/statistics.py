@@ -67,6 +67,28 @@ def interval(*samples: ArrayLike, of: Callable[..., Any] = np.mean) -> Interval:
     return float(bounds.low), float(bounds.high)
 
 
+def higher(differences: ArrayLike) -> float:
+    """Computes how sure it is that a mean of paired differences is above 0, by the bootstrap.
+
+    >>> higher([1.0, 2.0, 1.5, 3.0, 2.0]), higher([0.0] * 5), higher([1.0])
+    (1.0, 0.5, nan)
+
+    Args:
+        differences: shape (n,).
+
+    Returns:
+        The share of resamples whose mean is above 0, those at 0 count half; NaN of fewer than
+        :data:`FEWEST_VALUES`.
+    """
+    values = np.asarray(differences, dtype=float)
+    if len(values) < FEWEST_VALUES:
+        return math.nan
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(len(values), size=(BOOTSTRAP_RESAMPLES, len(values)))
+    means = values[drawn].mean(axis=1)
+    return float(np.mean(means > 0) + np.mean(means == 0) / 2)
+
+
 def better(ours: ArrayLike, theirs: ArrayLike) -> dict[str, Any]:
     """Computes :func:`improvement` as ``probability`` and its 95 % bootstrap interval as ``ci95``.
 

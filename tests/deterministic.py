@@ -76,8 +76,9 @@ def climb(spec: RunSpec, die: str = "") -> None:
     folder.acquire()
     try:
         callbacks = Callbacks(RunWriter(spec, folder), [TensorBoardWriter(spec, folder)])
-        statuses, reason, _ = runner.train(job_in(folder), folder, callbacks)
-        (path / "outcome.json").write_text(json.dumps({"statuses": statuses, "reason": reason}))
+        ended = runner.train(job_in(folder), folder, callbacks)
+        told = {"statuses": ended.statuses, "reason": ended.reason}
+        (path / "outcome.json").write_text(json.dumps(told))
     except RltuneError as error:
         (path / "outcome.json").write_text(json.dumps({"error": str(error)}))
 

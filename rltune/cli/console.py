@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -48,41 +47,6 @@ def show_error(error: RltuneError) -> None:
             (f"{word}: ", "bold red" if word == "error" else "bold"), typed(problem)
         )
         messages.print(text, soft_wrap=True)
-
-
-def number(value: float | None) -> str:
-    """A number as a person reads it."""
-    if value is None or math.isnan(value):
-        return "-"
-    if isinstance(value, int) or (abs(value) >= 100 and float(value).is_integer()):
-        return f"{value:,.0f}"
-    if abs(value) >= 10:
-        return f"{value:,.1f}"
-    if abs(value) < 1e-12:  # what is left of the difference of two equal means
-        return "0"
-    return f"{value:.4g}"
-
-
-def bounds(interval: Sequence[float | None]) -> str:
-    """The ends of an interval, ``[low, high]``; "-" where there is none."""
-    low, high = map(number, interval)
-    return low if low == high == number(None) else f"[{low}, {high}]"
-
-
-def clock(seconds: float) -> str:
-    """Seconds as minutes or hours."""
-    if not math.isfinite(seconds):
-        return "-"
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-
-
-def setting(value: Any) -> str:
-    """A setting's value as a person reads it."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)
 
 
 class _Formatter(logging.Formatter):

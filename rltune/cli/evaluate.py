@@ -11,11 +11,11 @@ from typing import Any
 from rich.table import Table
 
 from rltune.cli import console
-from rltune.cli.console import bounds, number
 from rltune.cli.opened import open_run
 from rltune.cli.outcome import interval_in_words
 from rltune.errors import EnvironmentFailed
 from rltune.metric import Metric
+from rltune.reports.numbers import bounds, number
 from rltune.statistics import FEWEST_VALUES
 
 

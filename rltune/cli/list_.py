@@ -10,9 +10,9 @@ from rich.table import Table
 from rltune import catalog, envs
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.cli import console
-from rltune.cli.console import bounds, number
 from rltune.errors import BadInput, unknown
 from rltune.policies import certificates
+from rltune.reports.numbers import bounds, number
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import Summary
 from rltune.schedulers import COMMANDS, SCHEDULERS

@@ -6,12 +6,12 @@ import logging
 from pathlib import Path
 
 from rltune.cli import console
-from rltune.cli.console import number
 from rltune.cli.extras import need
 from rltune.cli.opened import open_run
 from rltune.errors import BadInput
 from rltune.policies import output_files
 from rltune.policies.output_files import VIDEO_SUFFIXES
+from rltune.reports.numbers import number
 
 
 def run(

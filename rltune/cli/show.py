@@ -13,13 +13,13 @@ from rltune import catalog
 from rltune.catalog.algorithms import algorithm
 from rltune.catalog.probe import probe_of
 from rltune.cli import console
-from rltune.cli.console import setting
 from rltune.cli.parse import values
 from rltune.cli.spelling import spelling
 from rltune.envs import EnvInfo
 from rltune.errors import BadInput
 from rltune.options import OPTIONS
 from rltune.policies import certificates
+from rltune.reports.numbers import setting
 from rltune.spec import Preset
 
 

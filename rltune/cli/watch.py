@@ -24,10 +24,11 @@ from rltune.callbacks.base import (
     SweepStarted,
     TrialReported,
 )
-from rltune.cli.console import clock, number, output, setting
+from rltune.cli.console import output
 from rltune.cli.outcome import outcome
 from rltune.metric import Metric
 from rltune.options import UNTIL_RETURN
+from rltune.reports.numbers import clock, number, setting
 from rltune.request.capacity import replay_layout
 from rltune.runs.records import Report
 from rltune.spec import JobSpec, RunSpec

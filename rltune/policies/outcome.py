@@ -7,6 +7,7 @@ from dataclasses import replace
 from rltune.errors import NothingUsable
 from rltune.policies.evaluation import Chosen
 from rltune.policies.preset_file import preset_toml
+from rltune.runs import lineage
 from rltune.runs.folder import BEST, RunFolder
 from rltune.runs.summary_record import BestPolicy, Evaluation, Summary
 from rltune.spec import RunSpec
@@ -44,18 +45,20 @@ def with_best(
     acted = record.settings or {}
     # What was searched as it acted; the rest as asked, a schedule as a schedule.
     config = {**spec.settings, **{name: acted[name] for name in spec.space}}
-    folder.write_text("best/preset.toml", preset_toml(spec, config, result, trained))
+    trial, lived = record.trial or "", []
+    if folder.reports(trial):
+        lived = lineage.segments(folder, trial, record.env_steps)
+    folder.write_text("best/preset.toml", preset_toml(spec, config, result, trained, lived))
     goal = spec.goal
-    tuned_to = goal.of(record.means)
     gap = None
-    if tuned_to is not None and result is not None:
-        gap = goal.score(tuned_to - result.mean)
+    if selected is not None and result is not None:
+        gap = goal.score(selected - result.mean)
     best = BestPolicy(
-        trial=record.trial or "",
+        trial=trial,
         config=config,
         checkpoint=BEST,
         env_steps=record.env_steps,
-        score=tuned_to,
+        score=goal.of(record.means),
         selection_score=selected,
     )
     return replace(summary, best=best, evaluation=result, optimism_gap=gap)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from rltune.catalog.algorithms import algorithm
 from rltune.catalog.toml import written
 from rltune.options import ScoringBudget
 from rltune.runs import commands
+from rltune.runs.lineage import Segment, is_schedule
 from rltune.runs.summary_record import Evaluation
 from rltune.space import Choice, Parameter
 from rltune.spec import RunSpec
@@ -21,6 +22,7 @@ def preset_toml(
     settings: Mapping[str, Any],
     result: Evaluation | None,
     trained: bool = False,
+    schedule: Sequence[Segment] = (),
 ) -> str:
     """Settings, space, constraints and budget of a run, as a preset file has them.
 
@@ -29,6 +31,8 @@ def preset_toml(
 
     Args:
         trained: whether the run trained settings that were given, and searched none.
+        schedule: what the policy was trained by, see :func:`rltune.runs.lineage.segments`: a file
+            holds the settings of its last part alone, and says so.
     """
     own = algorithm(spec.algo).constraints
     constraints = [c.text for c in spec.space.constraints if c not in own]
@@ -39,6 +43,7 @@ def preset_toml(
     lines = [
         f"# {spec.algo} on {_on_one_line(spec.env_id)}{_score(spec, result)}",
         f"# {_on_one_line(commands.with_preset(spec, 'THIS_FILE'))}",
+        *_part(schedule),
         f"env = {written(spec.env)}",
         f"constraints = {written(constraints)}",
         "",
@@ -53,6 +58,17 @@ def preset_toml(
         *_evaluation(spec.evaluation),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _part(schedule: Sequence[Segment]) -> list[str]:
+    if not is_schedule(schedule):
+        return []
+    last = schedule[-1]
+    own, every = last.last - last.first, last.last
+    return [
+        f"# These settings trained the last {own:,} of {every:,} environment steps of the policy;",
+        "# before them it had others: `rltune replay` tells whether the schedule matters.",
+    ]
 
 
 def _evaluation(budget: ScoringBudget) -> list[str]:

@@ -15,7 +15,8 @@ from rltune.errors import BadInput
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Decision
-from rltune.spec import RL
+from rltune.space.values import is_number, same
+from rltune.spec import RL, RunSpec
 
 #: Settings by the step they hold from: ``[env_steps, settings]``, the first from 0 on.
 Schedule = list[list[Any]]
@@ -28,8 +29,8 @@ class Segment:
     Attributes:
         first: environment steps that the weights had trained before; last: and at its end.
         trial: the trial that trained them, on whose clock it went from ``begin`` to ``end``.
-        donor: the trial whose weights and settings were taken at its start; None where it began
-            with new weights.
+        donor: the trial whose weights and settings were taken at its start; None where there
+            was none.
         settings: the searched settings in effect.
         change: of the settings, what differs from the segment before: (before, now) by name.
     """
@@ -48,9 +49,10 @@ def segments(folder: RunFolder, trial: str, env_steps: int) -> list[Segment]:
     """What a trial's weights were trained by, the first segment first.
 
     Walks back through the exploits: before one of them the weights were the donor's, up to the
-    checkpoint that was copied. Steps that the weights have trained differ from the clock of any one
-    trial: a clone's continues from its own age, while its donor may have been older or younger when
-    it was copied. A segment without a step is left out.
+    checkpoint that was copied; and through changes of settings that a schedule asked for. Steps
+    that the weights have trained differ from the clock of any one trial: a clone's continues from
+    its own age, while its donor may have been older or younger when it was copied. A segment
+    without a step is left out.
 
     Args:
         trial: who holds the weights.
@@ -59,7 +61,7 @@ def segments(folder: RunFolder, trial: str, env_steps: int) -> list[Segment]:
     Raises:
         BadInput: a trial of the lineage has left no reports.
     """
-    exploits = [decision for decision in folder.decisions() if decision.moved_weights]
+    exploits = [one for one in folder.decisions() if one.moved_weights or one.kind == "change"]
     back: list[tuple[str, int, int, str | None, Mapping[str, Any]]] = []
     while (last := _last_exploit(exploits, trial, env_steps)) is not None:
         exploit = exploits[last]
@@ -84,6 +86,11 @@ def segments(folder: RunFolder, trial: str, env_steps: int) -> list[Segment]:
             found.append(Segment(at, at + steps, name, begin, end, donor, dict(settings), change))
             at += steps
     return found
+
+
+def is_schedule(lived: Sequence[Segment]) -> bool:
+    """Whether settings changed while the weights were trained."""
+    return any(segment.settings != lived[0].settings for segment in lived)
 
 
 def schedule(folder: RunFolder, trial: str, env_steps: int) -> tuple[Schedule, int]:
@@ -130,6 +137,26 @@ def arms(folder: RunFolder) -> tuple[dict[str, Schedule], int]:
         )
     initial = first_settings(folder, early_leader(folder))
     return {"schedule": lived, "final": [[0, lived[-1][1]]], "initial": [[0, initial]]}, env_steps
+
+
+def defaults_of(spec: RunSpec) -> dict[str, Any]:
+    """The preset's defaults of what is searched; empty where not every one is known."""
+    known = {**spec.space.defaults(), **spec.settings}
+    found = {name: known.get(name) for name in spec.space}
+    return {} if None in found.values() else found
+
+
+def is_default(spec: RunSpec, settings: Mapping[str, Any]) -> bool:
+    """Whether searched settings are the preset's defaults."""
+    defaults = defaults_of(spec)
+    return bool(defaults) and all(_alike(settings.get(n), v) for n, v in defaults.items())
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether values are the same; what acts may have gone through a float of 32 bits."""
+    if is_number(one) and is_number(other):
+        return math.isclose(one, other, rel_tol=1e-6)
+    return same(one, other)
 
 
 def first_settings(folder: RunFolder, trial: str) -> dict[str, Any]:

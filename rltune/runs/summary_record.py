@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from rltune.engine.episodes import REWARD
 from rltune.runs.records import Failure
@@ -175,6 +175,44 @@ class SeedStatistics(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rival(Record):
+    """A policy that the best one is held against, on episodes of its evaluation.
+
+    Attributes:
+        role: "runner-up": the best one of another trial; "defaults": the best one that was trained
+            at the preset's defaults throughout.
+        env_steps: on the trial's clock.
+        evaluation: over the first of the seeds that the best policy was evaluated on.
+    """
+
+    role: Literal["runner-up", "defaults"]
+    trial: str
+    checkpoint: str
+    env_steps: int
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent(Record):
+    """Where the time went, in seconds; each second of a slot counts one ``slots``-th.
+
+    Attributes:
+        slots: trials at a time.
+        start: until the first trial began to train.
+        train: in which trials sampled and trained.
+        wait: the rest until the last trial ended: starts of other trials, checkpoints, waiting for
+            others, slots without a trial, and work that was lost.
+        score: in which policies played for being the best, and for their score.
+    """
+
+    slots: int
+    start: float
+    train: float
+    wait: float
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison(Record):
     """How sure it is that an arm of a replay is better than another.
 
@@ -200,7 +238,10 @@ class Summary(Record):
         stop_reason: why the run ended.
         metric: what was tuned, by name; mode: "max" or "min".
         unscored: what could not be scored.
-        optimism_gap: what the search believed it had, beyond what it has.
+        optimism_gap: selection score minus evaluation, positive where the score on fresh seeds is
+            the worse one: the bias of a choice by few episodes.
+        rivals: of the best policy; None where nothing is played, or each seed has a score.
+        spent: where the time went; ``wall_seconds`` are those until the last trial ended.
 
     Attributes of a sweep whose settings are judged on several seeds, None for any other:
         settings: each of them, in the order in which they were suggested.
@@ -226,6 +267,8 @@ class Summary(Record):
     seeds: Omitted[list[SeedOutcome] | None] = None
     unscored_seeds: Omitted[list[str] | None] = None
     optimism_gap: Annotated[float | None, Omit(beside="best")] = None
+    rivals: Omitted[list[Rival] | None] = None
+    spent: Omitted[Spent | None] = None
     across_seeds: Omitted[SeedStatistics | None] = None
     certificate: Annotated[str | None, Omit(beside="across_seeds")] = None
     arms: Omitted[Mapping[str, SeedStatistics] | None] = None

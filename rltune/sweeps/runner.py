@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rltune import schedulers
@@ -160,23 +160,41 @@ def _alone() -> Iterator[None]:
 def _sweep(job: Job, folder: RunFolder, callbacks: Callbacks) -> None:
     if job.task.notice:
         callbacks.notice(job.task.notice)
-    statuses, reason, seconds = train(job, folder, callbacks)
-    finish(job, folder, callbacks, statuses, reason, seconds)
+    trained = train(job, folder, callbacks)
+    finish(
+        job,
+        folder,
+        callbacks,
+        trained.statuses,
+        trained.reason,
+        trained.wall_seconds,
+        trained.slots,
+    )
 
 
-def train(job: Job, folder: RunFolder, callbacks: Callbacks) -> tuple[dict[str, str], str, float]:
-    """Runs the trials of a sweep that are left to run.
+@dataclass(frozen=True)
+class Trained:
+    """How the training of a sweep ended.
 
-    Returns:
-        The status of every trial by its id, why the sweep ended, and the seconds it took.
+    Attributes:
+        statuses: of every trial by its id.
+        reason: why it ended.
+        slots: trials at a time.
     """
+
+    statuses: dict[str, str]
+    reason: str
+    wall_seconds: float
+    slots: int
+
+
+def train(job: Job, folder: RunFolder, callbacks: Callbacks) -> Trained:
+    """Runs the trials of a sweep that are left to run."""
     with Signals(callbacks, folder) as signals:
         return _train(job, folder, callbacks, signals)
 
 
-def _train(
-    job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals
-) -> tuple[dict[str, str], str, float]:
+def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) -> Trained:
     spec = job.spec
     clock = Clock(_seconds_spent(folder))
     trials = TrialTable(spec, folder, job.keeps_every_policy and job.task.evaluates)
@@ -232,7 +250,7 @@ def _train(
     if stopper.fatal is not None:
         raise stopper.fatal
     reason = "target" if job.reached_target else stopper.reason
-    return trials.statuses, reason, clock.seconds
+    return Trained(trials.statuses, reason, clock.seconds, slots)
 
 
 def _run_tune(

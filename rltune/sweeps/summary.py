@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from rltune.metric import Metric
 from rltune.runs.folder import RunFolder
 from rltune.runs.names import number_of
 from rltune.runs.records import Failure, Report
-from rltune.runs.summary_record import Summary, TrialOutcome
+from rltune.runs.summary_record import Spent, Summary, TrialOutcome
 from rltune.sweeps.jobs.base import Job
 from rltune.tasks.base import Task
 
@@ -26,6 +27,7 @@ def finish(
     statuses: Mapping[str, str],
     reason: str,
     wall_seconds: float,
+    slots: int | None = None,
 ) -> None:
     """Evaluates the best checkpoint and writes what came out.
 
@@ -35,6 +37,7 @@ def finish(
     Args:
         statuses: of each trial, by its id.
         reason: why the sweep ended.
+        slots: trials at a time; None where that is not known.
 
     Raises:
         NothingUsable: no trial left a checkpoint, or not every seed, or no score is finite; the
@@ -43,8 +46,8 @@ def finish(
     spec = job.spec
     rows = {name: folder.reports(name) for name in folder.trials()}
     lost = [row for name in rows for row in folder.discarded(name)]
-    spent = [row for of_trial in rows.values() for row in of_trial] + lost
-    env_steps = sum(row.env_steps_this_iter for row in spent)
+    every = [row for of_trial in rows.values() for row in of_trial] + lost
+    env_steps = sum(row.env_steps_this_iter for row in every)
     summary = Summary(
         best=None,
         evaluation=None,
@@ -62,12 +65,16 @@ def finish(
     if job.task.evaluates:
         callbacks.notify(EvaluationStarted(spec.evaluation.episodes))
     nothing = None
+    scoring = time.monotonic()
     try:
         summary = job.conclude(folder, summary, callbacks)
     except NothingUsable as error:
         summary = replace(summary, unscored=error.unscored)
         why = None if error.unscored else _why_nothing(summary.trials, job.task)
         nothing = NothingUsable(why or str(error), error.unscored)
+    if slots is not None:
+        spent = _spent(rows, wall_seconds, slots, time.monotonic() - scoring)
+        summary = replace(summary, spent=spent)
     callbacks.notify(SweepEnded(summary))
     if nothing is not None:
         raise nothing
@@ -82,7 +89,26 @@ def score_again(job: Job, folder: RunFolder, callbacks: Callbacks) -> None:
     summary = folder.summary
     assert summary is not None
     statuses = {trial.id: trial.status for trial in summary.trials}
-    finish(job, folder, callbacks, statuses, summary.stop_reason, summary.wall_seconds)
+    slots = None if summary.spent is None else summary.spent.slots
+    finish(job, folder, callbacks, statuses, summary.stop_reason, summary.wall_seconds, slots)
+
+
+def _spent(
+    rows: Mapping[str, list[Report]], wall_seconds: float, slots: int, score: float
+) -> Spent:
+    """Where the time went, by what trials say of their own training."""
+    every = [row for of_trial in rows.values() for row in of_trial]
+    first = min(every, key=lambda row: row.wall_seconds, default=None)
+    start = wall_seconds if first is None else max(0.0, first.wall_seconds - first.train_seconds)
+    own = [max(row.train_seconds for row in of_trial) for of_trial in rows.values() if of_trial]
+    train = min(sum(own) / slots, wall_seconds - start)
+    return Spent(
+        slots=slots,
+        start=round(start, 2),
+        train=round(train, 2),
+        wait=round(max(0.0, wall_seconds - start - train), 2),
+        score=round(score, 2),
+    )
 
 
 def _why_nothing(trials: list[TrialOutcome], task: Task) -> str | None:

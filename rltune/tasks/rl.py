@@ -120,6 +120,7 @@ class RLTask(Task):
         # With torch and Ray: a resume is refused without waiting for them.
         from rltune.policies import evaluation
         from rltune.policies.outcome import check_any_score, with_best
+        from rltune.policies.rivals import rivals
 
         spec = self.spec
         candidates = folder.checkpoints(trials)[:CANDIDATES]
@@ -135,4 +136,9 @@ class RLTask(Task):
         best = chosen.candidate or found[0]
         folder.keep_best(best.checkpoint, trial=best.checkpoint.parts[-3])
         summary = replace(summary, unscored=chosen.unscored)
+        if trials is None and chosen.evaluation is not None:
+            ranked = [one.checkpoint for one in evaluation.ranked(folder, found)]
+            seeds = seeds_of_score[: spec.evaluation.selection_episodes]
+            held_against = rivals(folder, best.checkpoint, ranked, seeds)
+            summary = replace(summary, rivals=held_against)
         return with_best(summary, spec, folder, best.score, chosen.evaluation)

@@ -18,10 +18,10 @@ from rltune.callbacks.base import SweepStarted, TrialReported
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.cli import console
 from rltune.cli.app import COMMANDS, app
-from rltune.cli.console import number
 from rltune.cli.parse import pairs, value
 from rltune.cli.watch import LineWatcher
 from rltune.errors import BadInput
+from rltune.reports.numbers import number
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Report

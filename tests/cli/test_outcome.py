@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from rltune.cli.outcome import _sentence, interval_in_words
+from rltune.cli.outcome.seeds import sentence as _sentence
+from rltune.cli.outcome.words import interval_in_words
 from rltune.runs.summary_record import Comparison
 from rltune.statistics import better, interval
 

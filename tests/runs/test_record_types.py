@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -57,6 +57,8 @@ def values_of(wanted: Any) -> Any:
         return values_of(args[0])
     if origin is UnionType:
         return st.none() | values_of(args[0])
+    if origin is Literal:
+        return st.sampled_from(args)
     if origin is Mapping:
         return st.dictionaries(text, values_of(args[1]), max_size=2)
     if origin is tuple:

@@ -15,8 +15,8 @@ from rich.console import Console
 from sweeps.killed import cut_of, start, told
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from rltune.cli.console import number
 from rltune.cli.outcome import outcome
+from rltune.reports.numbers import number
 from rltune.request.functions import function_spec
 from rltune.request.resolve import make_spec
 from rltune.runs import checkpoints

@@ -64,7 +64,7 @@ def test_the_metric_is_reported_drawn_and_scored(run: RunFolder, here: Path) -> 
     best, score = summary["best"], summary["evaluation"]
     assert score["metric"] == "episode_info/length"
     assert score["mean"] == pytest.approx(np.mean(score["returns"]))
-    assert summary["optimism_gap"] == pytest.approx(score["mean"] - best["score"])
+    assert summary["optimism_gap"] == pytest.approx(score["mean"] - best["selection_score"])
     for trial in run.trials():
         rows = [row for row in run.reports(trial) if row.episode_reward_mean is not None]
         lengths = [row.metrics["episode_info/length"] for row in rows]

@@ -76,7 +76,7 @@ class MultiSeed(Job):
         )
         if not found:
             return summary
-        best = max(found, key=lambda seed: spec.goal.score(seed.selection_score))
+        best = max(self.winners(found), key=lambda seed: spec.goal.score(seed.selection_score))
         folder.keep_best(folder.inside(best.checkpoint), best.trial)
         selected, result = best.selection_score, best.evaluation
         summary = with_best(summary, spec, folder, selected, result, trained=True)
@@ -89,8 +89,12 @@ class MultiSeed(Job):
         found = [seed for i, trial in ended if (seed := last_report(folder, self.seed(i), trial))]
         scored = [seed.trial for seed in found]
         unscored = [trial for trial in trials if trial not in scored]
-        summary = self.task.conclude(folder, summary)
+        summary = self.task.conclude(folder, summary, [seed.trial for seed in self.winners(found)])
         return self.compare(replace(summary, seeds=found, unscored_seeds=unscored), found)
+
+    def winners(self, scored: Sequence[SeedOutcome]) -> Sequence[SeedOutcome]:
+        """Those of which the best policy may be: all train the same settings."""
+        return scored
 
     def compare(self, summary: Summary, scored: Sequence[SeedOutcome]) -> Summary:
         """The summary with what the seeds come to together.

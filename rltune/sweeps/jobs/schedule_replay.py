@@ -10,7 +10,7 @@ from typing import Any
 from rltune.runs.summary_record import Comparison, SeedOutcome, Summary
 from rltune.schedulers import schedule_replay
 from rltune.schedulers.base import Scheduler, SchedulerContext
-from rltune.statistics import better
+from rltune.statistics import better, iqm
 from rltune.sweeps.jobs.multi_seed import MultiSeed, across
 
 
@@ -47,19 +47,31 @@ class ScheduleReplay(MultiSeed):
         """Changes the settings when they are due."""
         return schedule_replay.build(context, self.pauses(), self.due)
 
+    def _by_arm(self, scored: Sequence[SeedOutcome]) -> dict[str, list[SeedOutcome]]:
+        """The seeds of each schedule of which any could be scored."""
+        found: dict[str, list[SeedOutcome]] = {}
+        for name in self.asked.arms:
+            seeds = [seed for seed in scored if self.arm(int(seed.trial[1:])) == name]
+            if seeds:
+                found[name] = seeds
+        return found
+
+    def winners(self, scored: Sequence[SeedOutcome]) -> Sequence[SeedOutcome]:
+        """The seeds of the schedule with the best interquartile mean."""
+        goal = self.spec.goal
+        arms = self._by_arm(scored).values()
+        scores = [goal.score(float(iqm([seed.score for seed in arm]))) for arm in arms]
+        return next((arm for arm, s in zip(arms, scores, strict=True) if s == max(scores)), [])
+
     def compare(self, summary: Summary, scored: Sequence[SeedOutcome]) -> Summary:
         """The summary with what each schedule came to, and every pair beside each other.
 
         A schedule of which no seed could be scored is left out.
         """
         spec, schedules = self.spec, self.asked.arms
-        of_arm: dict[str, list[SeedOutcome]] = {name: [] for name in schedules}
-        for seed in scored:
-            of_arm[self.arm(int(seed.trial[1:]))].append(seed)
         arms = {
             name: replace(across(spec, seeds), schedule=schedules[name])
-            for name, seeds in of_arm.items()
-            if seeds
+            for name, seeds in self._by_arm(scored).items()
         }
         scores = {name: spec.goal.scores(arm.scores) for name, arm in arms.items()}
         comparisons = [

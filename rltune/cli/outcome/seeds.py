@@ -1,0 +1,108 @@
+"""What several seeds of the same settings came to, and what schedules did beside each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rltune.cli.outcome.words import heading, interval_in_words, optimism
+from rltune.reports.numbers import bounds, number
+from rltune.runs.summary_record import Comparison, SeedStatistics, Summary
+from rltune.spec import RunSpec
+from rltune.statistics import FEWEST_VALUES
+
+#: The arms of a replay, in words.
+ARMS = {
+    "schedule": "the champion's schedule",
+    "final": "its final settings held constant",
+    "initial": "the best initial settings",
+}
+
+
+def seeds(spec: RunSpec, summary: Summary, together: SeedStatistics) -> list[RenderableType]:
+    """A score a seed, and what they come to."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in (
+        "trial",
+        "steps",
+        "seconds",
+        "to threshold",
+        spec.goal.words.removeprefix("mean "),
+    ):
+        table.add_column(name, justify="left" if name == "trial" else "right")
+    for seed in summary.seeds or []:
+        steps = seed.env_steps_to_threshold
+        table.add_row(
+            seed.trial,
+            f"{seed.env_steps:,}",
+            number(round(seed.train_seconds)),
+            "-" if steps is None else f"{steps:,}",
+            number(seed.score),
+        )
+    interval = interval_in_words(together.ci95, "seeds")
+    shown: list[RenderableType] = [
+        heading("Seeds"),
+        table,
+        heading("Score"),
+        Text(
+            f"{spec.goal.words}: IQM {number(together.iqm)}, {interval}, over {together.seeds} "
+            f"seeds, {together.episodes} episodes each on seeds no training used"
+        ),
+    ]
+    if together.threshold is not None and together.share_over_threshold is not None:
+        over = round(together.share_over_threshold * together.seeds)
+        shown.append(
+            Text(
+                f"{over} of {together.seeds} seeds are over the threshold of "
+                f"{number(together.threshold)}"
+            )
+        )
+    shown += optimism(together.optimism_gap, together.mean, together.ci95)
+    if summary.certificate:
+        shown.append(Text(f"written to {summary.certificate}"))
+    return shown
+
+
+def arms_table(
+    arms: Mapping[str, SeedStatistics], comparisons: Sequence[Comparison]
+) -> list[RenderableType]:
+    """What each arm of a replay came to, and which is better, how surely."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("arm", "IQM", "95 % interval"):
+        table.add_column(name, justify="left" if name == "arm" else "right")
+    for name, arm in arms.items():
+        table.add_row(ARMS[name], number(arm.iqm), bounds(arm.ci95))
+    any_arm = next(iter(arms.values()))
+    return [
+        heading("Schedule or luck"),
+        table,
+        Text(
+            f"over {any_arm.seeds} fresh seeds an arm, {any_arm.env_steps:,} steps and "
+            + (
+                f"{any_arm.episodes} episodes each"
+                if any_arm.episodes
+                else "the last report of each"
+            )
+        ),
+        *(Text(sentence(comparison)) for comparison in comparisons),
+    ]
+
+
+def sentence(comparison: Comparison) -> str:
+    """A comparison of two arms, the better one first."""
+    arm, over = comparison.arm, comparison.over
+    probability, (low, high) = comparison.probability, comparison.ci95
+    if probability < 0.5:
+        arm, over = over, arm
+        probability, low, high = 1 - probability, 1 - high, 1 - low
+    if math.isnan(low):
+        sure = f": too few seeds for an interval, it takes {FEWEST_VALUES} an arm"
+    elif low == 1:  # nothing that a bootstrap could vary
+        sure = ": in every pair of their seeds"
+    else:
+        sure = f" [{low:.2f}, {high:.2f}]" + ("" if low > 0.5 else ": no clear difference")
+    return f"{ARMS[arm]} beat {ARMS[over]} with probability {probability:.2f}{sure}"

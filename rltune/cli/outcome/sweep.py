@@ -1,0 +1,227 @@
+"""What a sweep came to: who won, by which schedule, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from rltune.cli.outcome.words import heading, interval_in_words, optimism, verdict
+from rltune.reports.champion import facts
+from rltune.reports.confidence import confidence
+from rltune.reports.leaderboard import Standing, leaderboard
+from rltune.reports.numbers import number, setting
+from rltune.runs.bounds import on_bounds
+from rltune.runs.folder import RunFolder
+from rltune.runs.lineage import Segment
+from rltune.runs.summary_record import BestPolicy, Evaluation, SettingOutcome, Summary
+from rltune.spec import RL, RunSpec
+
+#: Rows of a table that are shown; summary.json has all.
+SHOWN = 8
+#: A trial's state in a word.
+STATES = {"TERMINATED": "done", "ERROR": "failed", "DIVERGED": "diverged"}
+#: Signs of a bound, after the value that lies on it.
+ARROWS = {"lowest": "↓", "highest": "↑"}
+
+
+def best(
+    spec: RunSpec, folder: RunFolder, summary: Summary, schedule: list[Segment]
+) -> list[RenderableType]:
+    """Everything about a sweep's winner.
+
+    Args:
+        schedule: of its policy, see :func:`rltune.reports.champion.lived`.
+    """
+    found = summary.best
+    assert found is not None
+    rows = {trial: folder.reports(trial) for trial in folder.trials()}
+    standings = leaderboard(spec, summary, rows)
+    return [
+        *_leaderboard(spec, standings),
+        *_settings(spec, found),
+        *_schedule(spec, schedule),
+        *_race(spec, summary.settings or []),
+        heading("Score"),
+        *(_reported(spec, found) if spec.task != RL else _score(spec, summary)),
+        *_sure(spec, summary),
+        *(Text(fact, style="yellow") for fact in facts(spec, summary, schedule)),
+    ]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A table whose last columns are left out where the window is too narrow for all of them.
+
+    No value is cut: a part of a number would read as another number.
+
+    Attributes:
+        columns: a title over its cells; the first ones are never left out.
+        fixed: how many those are.
+        styles: of the rows.
+        what: the columns that can be left out, in a word.
+    """
+
+    columns: Sequence[tuple[str, Sequence[str]]]
+    fixed: int
+    styles: Sequence[str | None]
+    what: str = "settings"
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        widths = [max(len(title), *map(len, cells)) + 2 for title, cells in self.columns]
+        count = len(self.columns)
+        while count > self.fixed and sum(widths[:count]) > options.max_width + 2:
+            count -= 1
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for place, (title, _) in enumerate(self.columns[:count]):
+            justify = "left" if place < 2 else "right"
+            table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        for place, style in enumerate(self.styles):
+            table.add_row(*(cells[place] for _, cells in self.columns[:count]), style=style)
+        yield table
+        if left := len(self.columns) - count:
+            yield Text(f"and {left} more {self.what}, see summary.json", style="dim")
+
+
+def _leaderboard(spec: RunSpec, standings: Sequence[Standing]) -> list[RenderableType]:
+    """The trials beside each other; nothing where there was one."""
+    if len(standings) < 2:
+        return []
+    shown = standings[:SHOWN]
+    gains = any(one.gain is not None for one in standings)
+    columns = [
+        ("trial", [one.trial + " *" * one.is_best for one in shown]),
+        ("state", [STATES.get(one.status, one.status.lower()) for one in shown]),
+        ("steps", [f"{one.env_steps:,}" for one in shown]),
+        (spec.goal.words.removeprefix("mean "), [number(one.score) for one in shown]),
+    ]
+    if gains:
+        columns.append(("gain", [_signed(one.gain) for one in shown]))
+    fixed = len(columns)
+    columns += [(name, [_marked(one, name) for one in shown]) for name in spec.space]
+    styles = ["green" if one.is_best else None for one in shown]
+    notes = ["* has the best policy"]
+    if gains:
+        notes.append("gain: over the preset's defaults after as many steps")
+    if any(one.on_bounds for one in shown):
+        notes.append(f"{ARROWS['lowest']} {ARROWS['highest']}: on a bound of its range")
+    if len(standings) > SHOWN:
+        notes.insert(0, f"and {len(standings) - SHOWN} more trials")
+    return [
+        heading("Leaderboard"),
+        Fitted(columns, fixed, styles),
+        Text("; ".join(notes), style="dim"),
+    ]
+
+
+def _signed(gain: float | None) -> str:
+    return "-" if gain is None else f"{'+' if gain > 0 else ''}{number(gain)}"
+
+
+def _marked(one: Standing, name: str) -> str:
+    value = setting(one.settings[name]) if name in one.settings else "-"
+    return value + ARROWS.get(one.on_bounds.get(name, ""), "")
+
+
+def _settings(spec: RunSpec, found: BestPolicy) -> list[RenderableType]:
+    """The settings in effect when the best policy was saved."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim")
+    table.add_column()
+    table.add_column(style="yellow")
+    marks = on_bounds(spec, found.config)
+    for name in spec.space:
+        mark = f"{marks[name]} of its range" if name in marks else ""
+        table.add_row(name, setting(found.config.get(name)), mark)
+    return [heading(f"Best settings ({found.trial})"), table, *_advice(list(marks))]
+
+
+def _advice(names: Sequence[str]) -> list[RenderableType]:
+    """What to do about settings on a bound of their range."""
+    if not names:
+        return []
+    ranges = "the range" if len(names) == 1 else "the ranges"
+    return [
+        Text(
+            f"Better values may lie outside: widen {ranges} of {', '.join(names)} with --space",
+            style="yellow",
+        )
+    ]
+
+
+def _schedule(spec: RunSpec, schedule: Sequence[Segment]) -> list[RenderableType]:
+    """The segments of training that made the best policy, where there was more than one."""
+    if len(schedule) < 2:
+        return []
+    # The first one says where it started from; those between are the first to go.
+    shown = [schedule[0], *schedule[1:][-(SHOWN - 1) :]]
+    columns = [
+        ("steps", [f"{part.first:,} to {part.last:,}" for part in shown]),
+        (
+            "trial",
+            [f"{part.trial} <- {part.donor}" if part.donor else part.trial for part in shown],
+        ),
+    ]
+    names = [name for name in spec.space if name in schedule[0].settings]
+    names.sort(key=lambda name: not any(name in part.change for part in schedule))
+    columns += [(name, [setting(part.settings.get(name)) for part in shown]) for name in names]
+    rows: list[RenderableType] = [
+        heading("How the best policy was trained"),
+        Fitted(columns, 2, [None] * len(shown)),
+    ]
+    if len(schedule) > SHOWN:
+        left = f"and {len(schedule) - SHOWN} segments after the first, see decisions.jsonl"
+        rows.append(Text(left, style="dim"))
+    return rows
+
+
+def _race(spec: RunSpec, settings: Sequence[SettingOutcome]) -> list[RenderableType]:
+    """The settings that had more than one seed, the best first, as far as there are any."""
+    raced = [one for one in settings if len(one.trials) > 1]
+    if not raced:
+        return []
+    raced.sort(key=lambda one: (len(one.trials), _judged(spec, one)), reverse=True)
+    budget = spec.budget
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("trials", budget.judge, *(f"seed {n + 1}" for n in range(budget.seeds_per_trial))):
+        table.add_column(name, justify="left" if name == "trials" else "right")
+    for one in raced[:SHOWN]:
+        scores = [number(score) for score in one.scores]
+        table.add_row(", ".join(one.trials), number(one.judged), *scores)
+    few = f"{len(raced)} of {len(settings)} settings had more than one seed"
+    return [heading(f"{spec.metric} by seed: {few}"), table]
+
+
+def _judged(spec: RunSpec, one: SettingOutcome) -> float:
+    return -math.inf if one.judged is None else spec.goal.score(one.judged)
+
+
+def _reported(spec: RunSpec, found: BestPolicy) -> list[RenderableType]:
+    """What the function reported with the best checkpoint."""
+    return [Text("none" if found.score is None else f"{number(found.score)} {spec.goal}")]
+
+
+def _score(spec: RunSpec, summary: Summary) -> list[RenderableType]:
+    """What the best policy reached on fresh seeds."""
+    score: Evaluation | None = summary.evaluation
+    if score is None:
+        return [Text("none yet")]
+    interval = interval_in_words(score.ci95, "episodes")
+    return [
+        Text(f"{number(score.mean)} {spec.goal.words}, {interval}, IQM {number(score.iqm)}"),
+        Text(f"over {score.episodes} episodes on seeds no training used{verdict(spec, score)}"),
+        *optimism(summary.optimism_gap, score.mean, score.ci95),
+    ]
+
+
+def _sure(spec: RunSpec, summary: Summary) -> list[RenderableType]:
+    """How sure it is that the winner is the better one."""
+    found = [Text(one.sentence) for one in confidence(spec, summary)]
+    if found and summary.settings is None:
+        note = "of these policies, one training run each: fresh seeds tell of their settings"
+        found.append(Text(note, style="dim"))
+    return [heading("How sure"), *found] if found else []

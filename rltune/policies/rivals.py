@@ -1,0 +1,70 @@
+"""What the best policy of a sweep is held against: the runner-up and the preset's defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from rltune.policies import evaluation, scoring
+from rltune.runs import lineage
+from rltune.runs.folder import RunFolder
+from rltune.runs.summary_record import Rival
+
+Role = Literal["runner-up", "defaults"]
+
+
+def rivals(
+    folder: RunFolder, best: Path, ranked: Sequence[Path], seeds: Sequence[int]
+) -> list[Rival]:
+    """Scores the best policy's rivals, see :class:`rltune.runs.summary_record.Rival`.
+
+    A rival whose episodes cannot be scored is left out, and so are defaults that the best policy
+    itself was trained at.
+
+    Args:
+        best: checkpoint of the best policy.
+        ranked: checkpoints that played for being the best, in their order.
+        seeds: a part of those of the best policy's evaluation.
+    """
+    every = folder.checkpoints()
+    found: dict[Role, Path | None] = {
+        "runner-up": _of_another_trial(best, [*ranked, *every]),
+        "defaults": _at_the_defaults(folder, best, every),
+    }
+    paths = list(dict.fromkeys(path for path in found.values() if path is not None))
+    scores = dict(zip(paths, scoring.scores(folder, paths, seeds), strict=True))
+    rivals = []
+    for role, path in found.items():
+        result = path and evaluation.evaluated(scores[path], seeds, folder.spec.metric)
+        if path is not None and result:
+            rivals.append(
+                Rival(
+                    role=role,
+                    trial=path.parts[-3],
+                    checkpoint=str(path.relative_to(folder.path)),
+                    env_steps=folder.record(path).env_steps,
+                    evaluation=result,
+                )
+            )
+    return rivals
+
+
+def _of_another_trial(best: Path, checkpoints: Iterable[Path]) -> Path | None:
+    return next((path for path in checkpoints if path.parts[-3] != best.parts[-3]), None)
+
+
+def _at_the_defaults(folder: RunFolder, best: Path, checkpoints: Sequence[Path]) -> Path | None:
+    """The best checkpoint whose weights have known the defaults alone; None for the winner's own.
+
+    Of a population it may be young: members change their settings.
+    """
+    spec = folder.spec
+    for path in checkpoints:
+        record = folder.record(path)
+        if not lineage.is_default(spec, record.settings or {}):
+            continue
+        lived = lineage.segments(folder, path.parts[-3], record.env_steps)
+        if all(lineage.is_default(spec, segment.settings) for segment in lived):
+            return None if path == best else path
+    return None

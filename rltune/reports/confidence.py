@@ -1,0 +1,131 @@
+"""How sure it is that a run's winner is better than what it is held against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rltune.metric import Metric
+from rltune.reports.numbers import bounds, chance, number
+from rltune.runs.summary_record import Evaluation, SettingOutcome, Summary
+from rltune.spec import RunSpec
+from rltune.statistics import FEWEST_VALUES, better, higher, interval
+
+#: What the winner is held against, in words.
+RIVALS = {"runner-up": "the runner-up", "defaults": "the preset's defaults"}
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """The winner beside one rival.
+
+    Attributes:
+        over: "runner-up" or "defaults".
+        trials: of the rival.
+        env_steps: that the rival has trained; None of settings that have several trials.
+        probability: that the winner is the better one; NaN where the samples are too few. Of
+            policies: that its mean is higher, by a bootstrap of the differences on the same
+            episodes. Of settings with several seeds: that a seed of it beats one of the rival.
+        difference: of the means, positive where the winner is better; ci95: its interval.
+        samples: episodes, or the fewest seeds of a side.
+        unit: "episodes" or "seeds".
+    """
+
+    over: str
+    trials: tuple[str, ...]
+    env_steps: int | None
+    probability: float
+    difference: float
+    ci95: tuple[float, float]
+    samples: int
+    unit: str
+
+    @property
+    def sentence(self) -> str:
+        """The comparison in words."""
+        rival = f"{RIVALS[self.over]} ({', '.join(self.trials)}{self._age})"
+        if math.isnan(self.probability):
+            return f"against {rival}: too few {self.unit} to say, it takes {FEWEST_VALUES}"
+        if self.difference == 0 and self.ci95 == (0.0, 0.0):
+            return f"level with {rival}, {self._of}"
+        interval = "" if math.isnan(self.ci95[0]) else f" {bounds(self.ci95)}"
+        gap = f"by {number(self.difference)}{interval}"
+        return f"better than {rival} with probability {chance(self.probability)}, {gap}, {self._of}"
+
+    @property
+    def _age(self) -> str:
+        return "" if self.env_steps is None else f", {self.env_steps:,} steps"
+
+    @property
+    def _of(self) -> str:
+        same = "on the same seeds" if self.unit == "episodes" else "or more each"
+        return f"over {self.samples} {self.unit} {same}"
+
+
+def confidence(spec: RunSpec, summary: Summary) -> list[Confidence]:
+    """The winner against the runner-up and the defaults, as far as they were scored.
+
+    It is about policies, each of one training run, unless settings had several seeds.
+    """
+    if summary.settings is not None:
+        return _of_settings(spec, summary.settings)
+    if summary.evaluation is None:
+        return []
+    return [
+        _of_policies(spec.goal, rival.role, rival.trial, rival.env_steps, pair)
+        for rival in summary.rivals or []
+        if (pair := _pairs(summary.evaluation, rival.evaluation))
+    ]
+
+
+def _pairs(ours: Evaluation, theirs: Evaluation) -> list[tuple[float, float]]:
+    of_seed = dict(zip(theirs.seeds, theirs.returns, strict=False))
+    return [
+        (value, of_seed[seed])
+        for seed, value in zip(ours.seeds, ours.returns, strict=False)
+        if seed in of_seed and not math.isnan(value) and not math.isnan(of_seed[seed])
+    ]
+
+
+def _of_policies(
+    goal: Metric, over: str, trial: str, env_steps: int, pairs: Sequence[tuple[float, float]]
+) -> Confidence:
+    differences = [goal.score(our - their) for our, their in pairs]
+    return Confidence(
+        over=over,
+        trials=(trial,),
+        env_steps=env_steps,
+        probability=higher(differences),
+        difference=sum(differences) / len(differences),
+        ci95=interval(differences),
+        samples=len(pairs),
+        unit="episodes",
+    )
+
+
+def _of_settings(spec: RunSpec, settings: Sequence[SettingOutcome]) -> list[Confidence]:
+    """The two settings that were judged best, of those with all their seeds."""
+    goal = spec.goal
+    judged = [(one, goal.score(one.judged)) for one in settings if one.judged is not None]
+    full = [pair for pair in judged if len(pair[0].trials) >= spec.budget.seeds_per_trial]
+    if len(full) < 2:
+        return []
+    (first, _), (second, _) = sorted(full, key=lambda pair: pair[1], reverse=True)[:2]
+    ours, theirs = (
+        goal.scores([score for score in one.scores if score is not None]) for one in (first, second)
+    )
+    samples = min(len(ours), len(theirs))
+    enough = samples >= FEWEST_VALUES
+    return [
+        Confidence(
+            over="runner-up",
+            trials=tuple(second.trials),
+            env_steps=None,
+            probability=better(ours, theirs)["probability"] if enough else math.nan,
+            difference=float(sum(ours) / len(ours) - sum(theirs) / len(theirs)),
+            ci95=(math.nan, math.nan),
+            samples=samples,
+            unit="seeds",
+        )
+    ]
