@@ -31,6 +31,7 @@ RANKS = [
     {"integrations"},
     {"callbacks"},
     {"sweeps"},
+    {"live"},
     {"reports"},
     {"api"},
     {"cli"},

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import time
-
 from rltune.callbacks.base import (
     Callback,
     CheckpointWritten,
     DecisionApplied,
-    EvaluationProgressed,
-    StatusChanged,
+    Event,
     SweepEnded,
-    SweepStarted,
     TrialFailed,
     TrialReported,
 )
+from rltune.callbacks.phases import entered, phase
 from rltune.runs.folder import RunFolder, rank
-from rltune.runs.records import Phase
 from rltune.spec import RunSpec
 
 
@@ -29,14 +25,12 @@ class RunWriter(Callback):
         self._best = rank(folder.best_record, spec.goal)
         self._phase = ""
 
-    def on_start(self, event: SweepStarted) -> None:
-        """Adds the first line of this part of the run to phases.jsonl."""
-        self._write_phase("starting")
-
-    def on_status(self, event: StatusChanged) -> None:
-        """Adds a line to phases.jsonl once the first trial runs."""
-        if event.status == "RUNNING" and self._phase == "starting":
-            self._write_phase("training")
+    def on_event(self, event: Event) -> None:
+        """Adds a line to phases.jsonl where a phase begins or gets on, then writes the event."""
+        if new := entered(event, self._phase):
+            self._phase = new.name
+            self._folder.append_phase(new)
+        super().on_event(event)
 
     def on_result(self, event: TrialReported) -> None:
         """Adds a line to the trial's progress.jsonl, and its incidents to events.jsonl."""
@@ -62,20 +56,11 @@ class RunWriter(Callback):
         if event.continues_from is not None:
             self._folder.discard_reports(event.trial, event.continues_from)
 
-    def on_evaluation_progress(self, event: EvaluationProgressed) -> None:
-        """Adds a line to phases.jsonl."""
-        self._write_phase(event.phase, event.done, event.of)
-
     def on_end(self, event: SweepEnded) -> None:
         """Writes summary.json."""
-        self._write_phase("ended")
         self._folder.write_summary(event.summary)
 
     def close(self) -> None:
         """Adds that the run stopped to phases.jsonl, unless it has ended."""
         if self._phase not in ("", "ended"):
-            self._write_phase("stopped")
-
-    def _write_phase(self, name: str, done: int = 0, of: int = 0) -> None:
-        self._phase = name
-        self._folder.append_phase(Phase(name, round(time.time(), 3), done, of))
+            self._folder.append_phase(phase("stopped"))

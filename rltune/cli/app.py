@@ -328,6 +328,12 @@ def board(
     _call("board", run_paths=runs, port=port)
 
 
+@app.command()
+def watch(run: RunArgument) -> None:
+    """Shows a run that another process works on, here or on a cluster's storage."""
+    _call("watch", run_path=run)
+
+
 @app.command("list")
 @takes(("storage",))
 def list_(

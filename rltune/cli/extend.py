@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from rltune.cli import console
+from rltune.cli.live import watcher
 from rltune.cli.opened import open_run
 from rltune.cli.sweep import conclude
-from rltune.cli.watch import watcher
 from rltune.sweeps.extension import extended
 
 

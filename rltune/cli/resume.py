@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rltune.cli import console
+from rltune.cli.live import watcher
 from rltune.cli.opened import open_run
 from rltune.cli.sweep import conclude
-from rltune.cli.watch import watcher
 from rltune.runs.folder import RunFolder, is_finished
 from rltune.tasks.resume import check_resumable
 

@@ -9,9 +9,9 @@ from rltune.callbacks.given import check_callbacks
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.catalog.presets import newer_version
 from rltune.cli import console
+from rltune.cli.live import watcher
 from rltune.cli.parse import values
 from rltune.cli.spelling import typed
-from rltune.cli.watch import watcher
 from rltune.errors import BadInput, TrialsFailed, unknown
 from rltune.policies.certificates import REQUIRED_SHARE, passed
 from rltune.request.notes import notes

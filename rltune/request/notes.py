@@ -32,11 +32,7 @@ def scoring_cost(spec: RunSpec, job: JobSpec) -> str | None:
     budget, scored = spec.budget, spec.evaluation
     if longest is None:
         return None
-    if job.job == "sweep":
-        episodes = CANDIDATES * scored.selection_episodes + scored.episodes
-    else:
-        each = min(CHECKPOINTS, max(1, budget.steps // budget.perturb_every))
-        episodes = budget.trials * (each * scored.selection_episodes + scored.episodes)
+    episodes = scored_episodes(spec, job)
     cost, training = episodes * longest, budget.steps * budget.most_trials
     if cost <= WORTH_TELLING * training:
         return None
@@ -45,6 +41,17 @@ def scoring_cost(spec: RunSpec, job: JobSpec) -> str | None:
         f"{longest:,}; training takes {training:,}. Fewer with `episodes` "
         f"({scored.episodes}) and `selection_episodes` ({scored.selection_episodes})"
     )
+
+
+def scored_episodes(spec: RunSpec, job: JobSpec) -> int:
+    """Returns the number of episodes that choosing and scoring play; 0 if no policy is trained."""
+    if spec.task != RL:
+        return 0
+    budget, scored = spec.budget, spec.evaluation
+    if job.job == "sweep":
+        return CANDIDATES * scored.selection_episodes + scored.episodes
+    each = min(CHECKPOINTS, max(1, budget.steps // budget.perturb_every))
+    return budget.trials * (each * scored.selection_episodes + scored.episodes)
 
 
 def _longest_episode(spec: RunSpec) -> int | None:

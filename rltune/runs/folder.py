@@ -6,8 +6,10 @@ It is the interface between what trains and what reports: everything known of a 
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import shutil
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -28,6 +30,9 @@ from rltune.runs.record_files import TABLE, RecordFiles, log
 from rltune.runs.records import CheckpointRecord, Decision, Diverged, Failure, Phase, Report
 from rltune.runs.summary_record import Summary
 from rltune.spec import JobSpec, RunSpec
+
+if sys.platform != "win32":
+    import fcntl
 
 #: The checkpoint of the best trial, in the run folder.
 BEST = "best/checkpoint"
@@ -57,7 +62,8 @@ class RunFolder(RecordFiles):
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(path)
-        self.lock = FileLock(self.path / ".lock", timeout=0)
+        # A moment, in which another process may look whether the folder is held.
+        self.lock = FileLock(self.path / ".lock", timeout=0.2)
         self._made = self._made_storage = False
 
     # Making ------------------------------------------------------------------------------------
@@ -120,6 +126,25 @@ class RunFolder(RecordFiles):
             yield
         finally:
             self.lock.release()
+
+    @property
+    def is_held(self) -> bool | None:
+        """Whether a process works in the folder; None where the storage does not tell."""
+        if sys.platform == "win32":
+            return None
+        try:
+            file = os.open(self.path / ".lock", os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return None
+        finally:
+            os.close(file)
+        return False
 
     def _taken(self) -> BadInput:
         try:

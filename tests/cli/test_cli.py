@@ -12,19 +12,13 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Cli, environment
-from rich.console import Console
 
-from rltune.callbacks.base import SweepStarted, TrialReported
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.cli import console
 from rltune.cli.app import COMMANDS, app
 from rltune.cli.parse import pairs, value
-from rltune.cli.watch import LineWatcher
 from rltune.errors import BadInput
 from rltune.reports.numbers import number
-from rltune.request.resolve import make_spec
-from rltune.runs.folder import RunFolder
-from rltune.runs.records import Report
 from rltune.schedulers import SCHEDULERS
 from rltune.schedulers.limits import bohb_state
 
@@ -180,25 +174,3 @@ def test_the_readme_commands_are_the_ones_ci_and_people_run() -> None:
     ).stdout.strip()
     assert got == commands["<!-- tests -->"]
     assert "/^<!-- tests -->$/ {getline; getline; print; exit}" in (ROOT / ".ci/run").read_text()
-
-
-def test_a_sweep_that_overruns_its_steps_has_no_time_left(tmp_path: Path) -> None:
-    """Reports are as large as they are: the last one of a trial may pass the budget."""
-    spec = make_spec("ppo", "cartpole", storage=tmp_path)  # takes longer than a second under load
-    watch = LineWatcher(Console(quiet=True))
-    watch.spec = spec
-    watch.clocks, watch.since = {"t00": watch.total + 1_000}, watch.since - 60
-    assert "1:00 elapsed · at most 0:00 left" in watch.headline()
-
-
-def test_a_resumed_sweep_shows_its_earlier_progress(tmp_path: Path) -> None:
-    spec = make_spec("ppo", "cartpole", storage=tmp_path, trials=2, steps=10_000)
-    folder = RunFolder.create(spec)
-    folder.append_report(Report("t00", 1, 9_000, 9_000, 1.0, 20.0, {}))
-    folder.append_report(Report("t01", 1, 6_000, 6_000, 1.0, 20.0, {}))
-    watch = LineWatcher(Console(quiet=True))
-    watch.on_start(SweepStarted(spec, folder))
-    watch.since -= 60
-    watch.on_result(TrialReported(Report("t01", 2, 7_000, 1_000, 2.0, 20.0, {})))
-    assert watch.progress().startswith("16,000 of at most 20,000 steps")
-    assert "1:00 elapsed · at most 4:00 left" in watch.headline()

@@ -19,7 +19,7 @@ from rich.console import Console
 from sweeps.killed import start
 
 from rltune.callbacks.base import SweepStarted, TrialReported
-from rltune.cli.watch import LineWatcher
+from rltune.cli.live import LineWatcher
 from rltune.errors import BadCheckpoint, BadInput
 from rltune.policies.evaluation import evaluate
 from rltune.request import capacity
@@ -233,11 +233,12 @@ def test_the_live_view_shows_the_metric(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, None)
     screen = io.StringIO()
     watch = LineWatcher(Console(file=screen, width=200))
-    watch.on_start(SweepStarted(spec, RunFolder.create(spec)))
+    watch.on_event(SweepStarted(spec, RunFolder.create(spec)))
     row = Report("t00", 1, 4, 4, 0.5, None, {"lr": 1e-3}, metrics={"height": 2.5})
-    watch.on_result(TrialReported(row))
-    assert "function · climb" in watch.headline()
-    assert "best 2.5 by t00" in watch.progress()
+    watch.on_event(TrialReported(row))
+    watch.print_line()
+    assert "function · climb" in screen.getvalue()
+    assert "best 2.5 by t00" in screen.getvalue()
 
 
 def test_what_needs_a_policy_refuses_the_run_of_a_function(tmp_path: Path) -> None:
