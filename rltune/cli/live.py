@@ -164,17 +164,17 @@ class LiveWatcher(Watcher):
         return self
 
     def __exit__(self, *_: object) -> None:
-        ended = self.progress is None or self.progress.summary is not None
-        self._live.transient = ended
+        summary = self.progress.summary if self.progress else None
+        self._live.transient = summary is not None and summary.best is not None
         self._live.stop()
 
     def lines(self, width: int, height: int) -> list[Text]:
-        """What is drawn; made again once a second, or where something has changed."""
+        """What is drawn; made again once a second, or where the phase or the window changes."""
         with self.lock:
             if self.progress is None:
                 return [cut(self.text, width - 1, signs_of(self.console), "bold")]
             now = time.time()
-            key = (self.progress.version, int(now), width, height, id(self.progress))
+            key = (int(now), width, height, self.progress.phase, self.progress.notice)
             if self._frame[0] != key:
                 signs = signs_of(self.console)
                 self._frame = (key, live_frame.lines(self.progress, now, width, height, signs))

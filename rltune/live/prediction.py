@@ -120,17 +120,14 @@ def predict(known: Known) -> Outlook:
     return _within_time(budget, known, speed, Outlook(at_most, likely))
 
 
-def evaluation_end(now: float, began: float, done: int, of: int, then: int) -> float | None:
-    """The likely end while policies are chosen or scored.
+def evaluation_end(began: float, now: float, done: int, left: int) -> float | None:
+    """The likely end while policies are chosen and scored, at the speed of the episodes so far.
 
     Args:
-        began: second at which this phase began.
-        done: episodes that have been played of ``of``.
-        then: episodes of the phases after this one.
+        began: second at which the first episode began; ``now``: of the last news.
+        done: episodes that have been played; ``left``: those that will be.
     """
-    if not done:
-        return None
-    return now + (now - began) / done * (of - done + then)
+    return now + (now - began) / done * left if done else None
 
 
 def _likely(known: Known, now: float, speed: Speed) -> float | None:
@@ -180,14 +177,14 @@ def _speed(known: Known) -> Speed | None:
         measured, recent = began, known.work
     learning = [work for work in recent if not work.is_first] or recent
     steps, seconds = (sum(getattr(work, name) for work in learning) for name in Work._fields[1:3])
-    at_a_time = sum(work.seconds for work in recent) / (now - measured)
+    within = sum(min(work.seconds, work.second - measured) for work in recent)
     busy = sum(
         max(0.0, (trial.reported if trial.ended else now) - max(measured, trial.began))
         for trial in known.trials
     )
     if min(busy, steps, seconds) <= 0:
         return None
-    return Speed(at_a_time * steps / seconds, busy / (now - measured))
+    return Speed(within / (now - measured) * steps / seconds, busy / (now - measured))
 
 
 def _slots(trials: Sequence[Trial]) -> int:
@@ -273,8 +270,8 @@ def _expected_trials(budget: Budget) -> int:
 def _halved(known: Known) -> list[tuple[float, float]]:
     """Ages, and the expected end of a trial that is past each of them, under ASHA.
 
-    How many pass a rung is counted, together with one imagined trial that passes it as often as the
-    scheduler means to let one.
+    The share that passes a rung lies between that of the trials so far, of which the first ones had
+    nobody to beat, and that which the scheduler lets pass in the long run.
     """
     budget = known.budget
     milestones = sorted(rung.milestone for rung in rungs(budget) if rung.milestone < budget.steps)
@@ -285,8 +282,9 @@ def _halved(known: Known) -> list[tuple[float, float]]:
         after = milestones[place + 1] if place + 1 < len(milestones) else budget.steps
         reached = [trial for trial in known.trials if trial.env_steps >= at]
         stopped = [trial for trial in reached if trial.ended and trial.env_steps < after]
-        passes = len(reached) - len(stopped) + 1 / budget.reduction_factor
-        share = passes / (len(reached) + 1)
+        share = 1 / budget.reduction_factor
+        if reached:
+            share = (share + 1 - len(stopped) / len(reached)) / 2
         above = (1 - share) * at + share * above
         ends.append((float(milestones[place - 1]) if place else 0.0, above))
     return sorted(ends)

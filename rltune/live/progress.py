@@ -285,14 +285,24 @@ class Progress:
         return member.ended or member.last.env_steps >= self.spec.budget.steps
 
     def _evaluation_end(self) -> float | None:
-        phase = self.phase
-        starts = [one for one in self.phases if one.name == phase.name and not one.done]
-        if not starts:
-            return None
-        then = self.spec.evaluation.episodes if phase.name == "choosing" else 0
-        at = self.seconds(phase.time)
+        """At the speed of the episodes so far; every seed of a training run is scored by itself."""
+        place = max(at for at, phase in enumerate(self.phases) if phase.name not in EVALUATION)
+        phases = self.phases[place + 1 :]
+        ends = [
+            phase
+            for phase, after in zip(phases, [*phases[1:], None], strict=True)
+            if after is None or not after.done
+        ]
+        choosing = [phase.of for phase in ends if phase.name == "choosing"]
+        seeds = 0 if self.job.job == "sweep" else len(self.seen) - len(choosing)
+        episodes = self.spec.evaluation.episodes
+        left = seeds * (max(choosing, default=0) + episodes) + ends[-1].of - ends[-1].done
+        left += episodes if ends[-1].name == "choosing" else 0
         return prediction.evaluation_end(
-            at, self.seconds(starts[-1].time), phase.done, phase.of, then
+            self.seconds(phases[0].time),
+            self.seconds(phases[-1].time),
+            sum(phase.done for phase in ends),
+            left,
         )
 
 

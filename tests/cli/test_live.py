@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from live.courses import SECONDS, folder_of, row, spec_of
+from live.courses import SECONDS, ended, folder_of, row, spec_of
 from rich.console import Console
 from rich.text import Text
 
@@ -209,8 +209,7 @@ def test_the_table_stays_where_a_sweep_ends_without_a_result(tmp_path: Path, kep
         watch.on_event(SweepStarted(folder.spec, folder))
         assert watch.progress is not None
         watch.progress = RunReader(folder).read()
-        if not kept:
-            watch.progress.summary = object()  # type: ignore[assignment]
+        watch.progress.summary = ended(best=not kept)
     file = console.file
     assert isinstance(file, io.StringIO)
     last = file.getvalue().rpartition("t00")[2]

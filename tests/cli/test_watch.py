@@ -6,29 +6,13 @@ from pathlib import Path
 
 import pytest
 from conftest import Cli
-from live.courses import folder_of, row, spec_of
+from live.courses import ended, folder_of, row, spec_of
 
 from rltune.cli.watch import follow
 from rltune.live.run_reader import RunReader
 from rltune.runs.folder import RunFolder
-from rltune.runs.summary_record import BestPolicy, Evaluation, Summary, TrialOutcome
 
 ROWS = [row("t00", 9_000, 9.0, 30.0), row("t01", 6_000, 9.0, 50.0)]
-
-
-def ended(best: bool) -> Summary:
-    return Summary(
-        best=BestPolicy(
-            trial="t01", config={}, checkpoint="best/checkpoint", env_steps=6_000, score=50.0
-        )
-        if best
-        else None,
-        evaluation=Evaluation(48.0, 48.0, (47.0, 49.0), 100, [1], [48.0]) if best else None,
-        env_steps=15_000,
-        wall_seconds=9.0,
-        trials=[TrialOutcome(id="t01", status="TERMINATED", error=None)],
-        stop_reason="steps",
-    )
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Phase, Report
+from rltune.runs.summary_record import BestPolicy, Evaluation, Summary, TrialOutcome
 from rltune.spec import RunSpec
 
 SECONDS = 1_795_806_000.0
@@ -36,3 +37,19 @@ def folder_of(spec: RunSpec, rows: Iterable[Report]) -> RunFolder:
     for one in rows:
         folder.append_report(one)
     return folder
+
+
+def ended(best: bool) -> Summary:
+    """What comes out of a run; ``best``: whether any policy does."""
+    return Summary(
+        best=BestPolicy(
+            trial="t01", config={}, checkpoint="best/checkpoint", env_steps=6_000, score=50.0
+        )
+        if best
+        else None,
+        evaluation=Evaluation(48.0, 48.0, (47.0, 49.0), 100, [1], [48.0]) if best else None,
+        env_steps=15_000,
+        wall_seconds=9.0,
+        trials=[TrialOutcome(id="t01", status="TERMINATED", error=None)],
+        stop_reason="steps",
+    )

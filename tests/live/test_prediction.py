@@ -122,5 +122,5 @@ def test_nothing_is_said_without_reports() -> None:
 
 
 def test_an_evaluation_ends_at_the_speed_of_its_episodes() -> None:
-    assert evaluation_end(10.0, began=8.0, done=20, of=100, then=100) == 28.0
-    assert evaluation_end(10.0, began=8.0, done=0, of=100, then=100) is None
+    assert evaluation_end(8.0, 10.0, done=20, left=180) == 28.0
+    assert evaluation_end(8.0, 10.0, done=0, left=180) is None

@@ -9,7 +9,6 @@ from live.courses import SECONDS, folder_of, row, spec_of
 
 from rltune.callbacks.base import (
     DecisionApplied,
-    EvaluationProgressed,
     Event,
     StatusChanged,
     TrialFailed,
@@ -19,6 +18,7 @@ from rltune.live.progress import Progress
 from rltune.live.run_reader import RunReader
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Decision, Diverged, Failure, Phase
+from rltune.spec import JobSpec
 
 ROWS = [
     row("t00", 1_000, 1.0, 20.0),
@@ -106,11 +106,22 @@ def test_the_clock_stands_still_between_two_parts_of_a_run(folder: RunFolder) ->
 
 def test_an_evaluation_has_a_likely_end(folder: RunFolder) -> None:
     progress = RunReader(folder).read()
-    progress.hear(EvaluationProgressed("choosing", 0, 100))
+    progress.entered(Phase("choosing", SECONDS + 20.0, 0, 100))
     assert progress.outlook().likely is None
-    progress.entered(Phase("scoring", SECONDS + 20.0, 0, 100))
-    progress.entered(Phase("scoring", SECONDS + 22.0, 50, 100))
-    assert progress.outlook().likely == pytest.approx(24.0)
+    progress.entered(Phase("choosing", SECONDS + 22.0, 50, 100))
+    assert progress.outlook().likely == pytest.approx(22.0 + 150 / 25)
+    progress.entered(Phase("choosing", SECONDS + 24.0, 100, 100))
+    progress.entered(Phase("scoring", SECONDS + 24.0, 0, 100))
+    progress.entered(Phase("scoring", SECONDS + 25.0, 50, 100))
+    assert progress.outlook().likely == pytest.approx(25.0 + 50 / 30)
+
+
+def test_every_seed_of_a_training_run_is_scored(folder: RunFolder) -> None:
+    progress = RunReader(folder).read()
+    progress.job = JobSpec(job="train")
+    for second, name, done in ((20, "choosing", 0), (21, "choosing", 40), (21, "scoring", 0)):
+        progress.entered(Phase(name, SECONDS + second, done, 40 if name == "choosing" else 100))
+    assert progress.outlook().likely == pytest.approx(21.0 + (100 + 140) / 40)
 
 
 def test_a_folder_says_whether_it_is_held(folder: RunFolder) -> None:
