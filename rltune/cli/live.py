@@ -64,7 +64,9 @@ class LiveLines(Live):
     def __init__(self, console: Console, lines: Lines, *, threaded: bool) -> None:
         self._lines = lines
         self._frame: list[Text] = []
+        #: Widths of the lines that are on the screen, its size then, and rows that have left it.
         self._drawn: list[int] = []
+        self._size, self._left = console.size, 0
         super().__init__(
             get_renderable=self._render,
             console=console,
@@ -82,10 +84,16 @@ class LiveLines(Live):
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         """Puts what is printed above the lines, and these below it."""
-        width = max(1, self.console.width)
-        continued = sum(max(0, math.ceil(drawn / width) - 1) for drawn in self._drawn)
-        self._drawn = [line.cell_len for line in self._frame]
-        clear = ((ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1)) * continued
+        size = self.console.size
+        rows = sum(max(1, math.ceil(drawn / max(1, size.width))) for drawn in self._drawn)
+        extra = rows - len(self._drawn)
+        if size != self._size:  # a higher window shows again what had left it at the top
+            extra += self._left
+            self._left = max(0, rows + self._left - size.height)
+        if not all(isinstance(each, Control) for each in renderables):
+            self._left = 0  # what is printed stays
+        self._size, self._drawn = size, [line.cell_len for line in self._frame]
+        clear = ((ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1)) * extra
         return [
             Control(ControlType.CARRIAGE_RETURN, *clear),
             *super().process_renderables(renderables),

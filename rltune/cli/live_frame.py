@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.text import Text
 
 from rltune.cli.live_table import BETTER, Table
@@ -54,7 +56,8 @@ def plain(progress: Progress, now: float, signs: Signs = UTF8) -> str:
 def head(progress: Progress, now: float, width: int, signs: Signs) -> Text:
     """What runs, for how long, and the time that is left."""
     times, name = _times(progress, now), _name(progress)
-    for parts in (name + times, name[:2] + times, name[:2] + times[:2], name[:2], name[:1]):
+    shorter = (name[:2] + times[:count] for count in reversed(range(len(times) + 1)))
+    for parts in (name + times, *shorter):
         line = signs.dot.join(parts)
         if len(line) <= width:
             return Text(line, style="bold")
@@ -107,6 +110,9 @@ def _times(progress: Progress, now: float) -> list[str]:
     for words, end in (("likely", outlook.likely), ("at most", outlook.at_most)):
         if end is not None and end > elapsed and progress.summary is None:
             found.append(f"{words} {clock(end - elapsed)} left")
+    target = progress.spec.budget.target
+    if target is not None and math.isfinite(target) and progress.phase.name == "training":
+        found.append(f"or at {progress.goal.words.removeprefix('mean ')} {number(target)}")
     return found
 
 

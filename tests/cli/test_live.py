@@ -178,6 +178,14 @@ def test_a_narrower_window_is_cleared_of_the_lines_it_continued() -> None:
         live.refresh()
         # Two lines of 79 characters take two rows each: three up from the last to the first.
         assert file.getvalue().count("\x1b[1A") == 3
+        file.truncate(0)
+        console.size = (20, 2)  # type: ignore[assignment]
+        live.refresh()
+        assert file.getvalue().count("\x1b[1A") == 3, "two of four rows have left the window"
+        file.truncate(0)
+        console.size = (20, 9)  # type: ignore[assignment]
+        live.refresh()
+        assert file.getvalue().count("\x1b[1A") == 3, "and are in it again"
 
 
 def two_lines(width: int) -> list[Text]:
