@@ -176,9 +176,16 @@ class LiveWatcher(Watcher):
         self._live.transient = summary is not None and summary.best is not None
         self._live.stop()
 
+    def on_notice(self, event: Notice) -> None:
+        """Prints it above the table."""
+        self.console.print(Text(event.text, "dim"), soft_wrap=True)
+
     def lines(self, width: int, height: int) -> list[Text]:
         """What is drawn; made again once a second, or where the phase or the window changes."""
-        with self.lock:
+        # A signal may find the main thread in here, and print: it must not wait for this one.
+        if not self.lock.acquire(timeout=0.1):
+            return self._frame[1]
+        try:
             if self.progress is None:
                 return [cut(self.text, width - 1, signs_of(self.console), "bold")]
             now = time.time()
@@ -187,6 +194,8 @@ class LiveWatcher(Watcher):
                 signs = signs_of(self.console)
                 self._frame = (key, live_frame.lines(self.progress, now, width, height, signs))
             return self._frame[1]
+        finally:
+            self.lock.release()
 
     def on_abandoned(self, event: SweepAbandoned) -> None:
         """Shows the cursor, too."""
@@ -240,7 +249,7 @@ class LineWatcher(Watcher):
 
     def on_notice(self, event: Notice) -> None:
         """Prints it at once."""
-        self.console.print(event.text, soft_wrap=True)
+        self.console.print(Text(event.text), soft_wrap=True)
 
 
 @contextmanager

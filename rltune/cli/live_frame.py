@@ -33,8 +33,6 @@ def lines(
     found = [head(progress, now, width, signs), doing(progress, width, signs)]
     if best := best_line(progress, width, signs):
         found.append(best)
-    if progress.notice and progress.phase.name != "starting":
-        found.append(cut(progress.notice, width, signs, "dim"))
     room = height - len(found) - 2
     if progress.seen and room > 0:
         found += Table(progress, width, room, signs).lines()
@@ -127,6 +125,4 @@ def _doing(progress: Progress) -> str:
         sweep = progress.job.job == "sweep"
         words = EVALUATED[phase.name] if sweep else f"{phase.name} policies"
         return f"{words}: {phase.done} of {phase.of} episodes"
-    if phase.name == "starting" and progress.notice:
-        return f"starting: {progress.notice}"
-    return phase.name
+    return progress.notice if phase.name == "starting" and progress.notice else phase.name

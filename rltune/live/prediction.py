@@ -20,6 +20,8 @@ from rltune.schedulers.brackets import brackets
 
 #: Factor by which the time that is left may turn out longer than the speed so far says.
 SLACK = 1.5
+#: Seconds that trials have for their last report once time is up, see rltune.sweeps.stopping.
+GRACE = 30.0
 #: Share of the steps so far after which speed is measured: how fast a trial is changes at first,
 #: when replay buffers fill.
 MEASURED_FROM = 0.5
@@ -105,7 +107,8 @@ def predict(known: Known) -> Outlook:
     budget = known.budget
     speed = _speed(known)
     if speed is None:
-        return Outlook(at_most=budget.time_budget)
+        limit = budget.time_budget
+        return Outlook(at_most=None if limit is None else limit + GRACE)
     now = max(trial.reported for trial in known.trials)
     until_return = budget.steps == UNTIL_RETURN
     at_most = None
@@ -142,12 +145,12 @@ def _within_time(budget: Budget, known: Known, speed: Speed, found: Outlook) -> 
     """The same under the time budget, after which policies are still scored."""
     if budget.time_budget is None:
         return found
-    ends = {"at_most": found.at_most, "likely": found.likely}
-    for name, end in ends.items():
-        limit = budget.time_budget + _scoring(known, speed, usual=name == "likely")
-        if end is not None or name == "at_most":
-            ends[name] = limit if end is None else min(end, limit)
-    return Outlook(**ends)
+    most = budget.time_budget + GRACE + _scoring(known, speed, usual=False)
+    likely = budget.time_budget + _scoring(known, speed, usual=True)
+    return Outlook(
+        most if found.at_most is None else min(found.at_most, most),
+        None if found.likely is None else min(found.likely, likely),
+    )
 
 
 # Speed ----------------------------------------------------------------------------------------

@@ -100,7 +100,7 @@ class Progress:
     Attributes:
         members: trials by name, also those that have not reported yet.
         phase: what the sweep is doing.
-        notice: what a person was told last, until the next report.
+        notice: what a person was told last, until the next report; what the start is about.
         exploits: how often weights were copied.
         summary: what came out; None while the sweep runs.
         halted: whether no process works on it, although it has not ended.

@@ -86,7 +86,6 @@ def test_a_wide_window_has_the_settings_that_differ_first() -> None:
 @pytest.mark.parametrize("signs", [UTF8, ASCII], ids=["utf-8", "ascii"])
 def test_it_fits_every_window(members: int, signs: Signs) -> None:
     progress = population(members)
-    progress.hear(Notice("t01 failed and is tried again: " + "a long story " * 20))
     for width in (*range(1, 60), 80, 120, 300):
         for height in (1, 2, 3, 5, 8, 10, 24, 60):
             text = shown(progress, width, height, signs)
@@ -117,9 +116,11 @@ def test_with_more_members_than_rows_the_best_the_worst_and_the_changed_stay() -
 
 
 def test_texts_are_shown_as_they_are() -> None:
-    progress = population()
-    progress.hear(Notice("install rltune[ax], or [red]not[/red]"))
-    assert "install rltune[ax], or [red]not[/red]" in shown(progress, 80, 24)
+    for kind in (LineWatcher, LiveWatcher):
+        console = terminal(width=80, height=24)
+        kind(console).on_event(Notice("install rltune[ax], or [red]not[/red]"))
+        assert isinstance(console.file, io.StringIO)
+        assert "install rltune[ax], or [red]not[/red]" in console.file.getvalue()
 
 
 def test_what_is_chosen_and_scored_is_counted() -> None:
