@@ -26,13 +26,13 @@ from rltune.callbacks.base import (
     SweepEnded,
     SweepStarted,
 )
-from rltune.cli import live_frame
 from rltune.cli.console import output
-from rltune.cli.live_text import ASCII, UTF8, Signs, cut
 from rltune.cli.outcome import outcome
 from rltune.errors import Interrupted
+from rltune.live import frame
 from rltune.live.progress import Progress
 from rltune.live.run_reader import RunReader
+from rltune.live.text import ASCII, UTF8, Signs, cut
 from rltune.request.capacity import replay_layout
 from rltune.runs.folder import RunFolder
 
@@ -192,7 +192,7 @@ class LiveWatcher(Watcher):
             key = (int(now), width, height, self.progress.phase, self.progress.notice)
             if self._frame[0] != key:
                 signs = signs_of(self.console)
-                self._frame = (key, live_frame.lines(self.progress, now, width, height, signs))
+                self._frame = (key, frame.lines(self.progress, now, width, height, signs))
             return self._frame[1]
         finally:
             self.lock.release()
@@ -230,7 +230,7 @@ class LineWatcher(Watcher):
         with self.lock:
             text = self.text
             if self.progress is not None:
-                text = live_frame.plain(self.progress, time.time(), signs_of(self.console))
+                text = frame.plain(self.progress, time.time(), signs_of(self.console))
         self.console.print(text, soft_wrap=True)
 
     def waiting(self, text: str) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from rltune.cli import live_frame
 from rltune.cli.console import output
 from rltune.cli.live import LINE_EVERY, LiveLines, is_drawable, signs_of
 from rltune.cli.outcome import outcome
 from rltune.errors import Interrupted
+from rltune.live import frame
 from rltune.live.run_reader import RunReader
 from rltune.reports.numbers import number
 from rltune.runs.folder import RunFolder
@@ -35,7 +35,7 @@ def run(*, run_path: Path) -> None:
     reader.read()
 
     def lines(width: int, height: int) -> list[Text]:
-        return live_frame.lines(reader.progress, time.time(), width, height, signs_of(console))
+        return frame.lines(reader.progress, time.time(), width, height, signs_of(console))
 
     if is_drawable(console):
         live = LiveLines(console, lines, threaded=False)
@@ -64,7 +64,7 @@ class Lines:
         if time.monotonic() < self._next or self._reader.progress.summary is not None:
             return
         self._next = time.monotonic() + LINE_EVERY
-        line = live_frame.plain(self._reader.progress, time.time(), signs_of(self._console))
+        line = frame.plain(self._reader.progress, time.time(), signs_of(self._console))
         self._console.print(line, soft_wrap=True)
 
 

@@ -1,5 +1,5 @@
-"""What is known of a sweep while it runs: one model, fed by its events or by its run folder.
+"""A sweep while it runs: one model of it, fed by its events or by its run folder, and its text.
 
-Nothing here prints, and nothing imports Ray: the command line draws it in the process of the sweep
-(:mod:`rltune.cli.live`) and beside it (``rltune watch``).
+Nothing here prints, and nothing imports Ray: the command line draws the text in the process of the
+sweep (:mod:`rltune.cli.live`) and beside it (``rltune watch``).
 """

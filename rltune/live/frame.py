@@ -6,9 +6,9 @@ import math
 
 from rich.text import Text
 
-from rltune.cli.live_table import BETTER, Table
-from rltune.cli.live_text import UTF8, Signs, cut, fitted
 from rltune.live.progress import EVALUATION, Progress
+from rltune.live.table import BETTER, Table
+from rltune.live.text import UTF8, Signs, cut, fitted
 from rltune.reports.numbers import clock, number, setting
 from rltune.spec import CANDIDATES
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.text import Text
 
-from rltune.cli.live_text import Signs, cut, fitted
 from rltune.live.progress import Member, Progress
 from rltune.live.sparkline import sparkline
+from rltune.live.text import Signs, cut, fitted
 from rltune.reports.numbers import number, setting
 from rltune.runs.records import Decision, Report
 
