@@ -200,9 +200,7 @@ def parameter(algo: Algorithm, name: str, body: object) -> Parameter:
         BadInput: with every problem, each starting with the setting's name.
     """
     if name not in algo.settings:
-        raise BadInput(
-            f"{name}: unknown setting of {algo.name}.{did_you_mean(name, algo.settings)}"
-        )
+        raise BadInput(f"{name}: {algo.unknown(name)}")
     parsed = parse_parameter(name, body)
     found = [algo.settings[name].problem(value) for value in parsed.ends()]
     if problems := [f"{name}: {problem}" for problem in dict.fromkeys(found) if problem]:
@@ -233,7 +231,7 @@ def complete(preset: Preset) -> Preset:
     algo = algorithm(preset.algo)
     constraints = tuple(dict.fromkeys((*algo.constraints, *preset.space.constraints)))
     problems = [
-        f"constraint {c.text!r}: unknown setting {name!r}.{did_you_mean(name, algo.settings)}"
+        f"constraint {c.text!r}: {name}: {algo.unknown(name)}"
         for c in constraints
         for name in sorted(c.names())
         if name not in algo.settings

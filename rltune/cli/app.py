@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from rltune._version import __version__
 from rltune.cli.modules import find_here
@@ -27,12 +26,25 @@ from rltune.cli.options import (
     SaveBufferOption,
     SpaceOption,
     TrustOption,
+    count,
+    flag,
     takes,
 )
-from rltune.errors import RltuneError, did_you_mean
+from rltune.cli.usage import Command, MainJob, UsageError
+from rltune.errors import RltuneError
 from rltune.options import OPTIONS, RUN
 
 MAIN_JOB = "sweep"
+
+#: What `rltune` alone shows.
+FIRST = """\
+rltune tunes reinforcement learning with one command. Three things to do first:
+
+  rltune dqn cartpole           tune DQN on CartPole, and see which settings won
+  rltune list presets           see what is tuned already, and in how long it is solved
+  rltune ppo my_env.py:MyEnv    tune an environment of your own: a class or function in a file
+
+Add --dry-run to see the plan before anything starts. All commands: rltune --help"""
 
 app = typer.Typer(
     name="rltune",
@@ -42,6 +54,7 @@ app = typer.Typer(
     [bold]rltune ALGO ENV --help[/bold]  shows its options.""",
     rich_markup_mode="rich",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
     add_completion=False,
     pretty_exceptions_enable=False,
     subcommand_metavar="ALGO ENV | COMMAND",
@@ -68,17 +81,7 @@ def _own_modules(options: dict[str, Any]) -> list[str]:
     return [*imports, *(name for name in named if ":" in name)]
 
 
-class _MainJob(TyperCommand):
-    """Takes a word that is no command for an algorithm, unless it was to be a command."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Looks at the first word before what follows is taken for the main job's."""
-        if args and not args[0].startswith("-") and did_you_mean(args[0], COMMANDS):
-            _call("mistyped", word=args[0])
-        return super().parse_args(ctx, args)
-
-
-@app.command(MAIN_JOB, cls=_MainJob, hidden=True, no_args_is_help=True)
+@app.command(MAIN_JOB, cls=MainJob, hidden=True, no_args_is_help=True)
 @takes(OPTIONS)
 def _sweep(
     algo: AlgoArgument,
@@ -110,7 +113,7 @@ def _sweep(
 def train(
     algo: AlgoArgument,
     env: EnvArgument,
-    seeds: Annotated[int, typer.Option(min=1, help="Training runs.", rich_help_panel=RUN)] = 5,
+    seeds: Annotated[int, count("seeds", "Training runs.", least=1, rich_help_panel=RUN)] = 5,
     json: JsonOption = False,
     quiet: QuietOption = False,
     dry_run: DryRunOption = False,
@@ -176,7 +179,7 @@ def tune(
 def certify(
     algo: AlgoArgument,
     env: EnvArgument,
-    seeds: Annotated[int, typer.Option(min=2, help="Training runs.", rich_help_panel=RUN)] = 10,
+    seeds: Annotated[int, count("seeds", "Training runs.", least=2, rich_help_panel=RUN)] = 10,
     json: JsonOption = False,
     quiet: QuietOption = False,
     dry_run: DryRunOption = False,
@@ -202,9 +205,7 @@ def resume(
     run: RunArgument,
     json: JsonOption = False,
     quiet: QuietOption = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Although space or environment have changed.")
-    ] = False,
+    force: Annotated[bool, flag("--force", "Although space or environment have changed.")] = False,
     trust: TrustOption = False,
     **options: Any,
 ) -> None:
@@ -231,10 +232,10 @@ def evaluate(
     runs: RunsArgument,
     episodes: Annotated[
         int | None,
-        typer.Option(min=1, help="Whole ones, one a seed; as the run has.", show_default=False),
+        count("episodes", "Whole ones, one a seed; as the run has.", least=1, show_default=False),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Draws other evaluation seeds.", show_default=False)
+        int | None, count("seed", "Draws other evaluation seeds.", least=0, show_default=False)
     ] = None,
     json: JsonOption = False,
     trust: TrustOption = False,
@@ -248,7 +249,7 @@ def evaluate(
 def replay(
     run: RunArgument,
     seeds: Annotated[
-        int, typer.Option(min=2, help="Training runs an arm.", rich_help_panel=RUN)
+        int, count("seeds", "Training runs an arm.", least=2, rich_help_panel=RUN)
     ] = 5,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -276,14 +277,14 @@ def play(
         Path | None,
         typer.Option(metavar="FILE", help="Films it, .mp4 or .gif; without it a window opens."),
     ] = None,
-    episodes: Annotated[int, typer.Option(min=1, help="Whole episodes, one a seed.")] = 1,
+    episodes: Annotated[int, count("episodes", "Whole episodes, one a seed.", least=1)] = 1,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Draws other evaluation seeds.", show_default=False)
+        int | None, count("seed", "Draws other evaluation seeds.", least=0, show_default=False)
     ] = None,
     fps: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Steps a second in the video; the environment's.", show_default=False
+        count(
+            "fps", "Steps a second in the video; the environment's.", least=1, show_default=False
         ),
     ] = None,
     json: JsonOption = False,
@@ -311,7 +312,7 @@ def export(
     onnx: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The best policy, checked: .onnx.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replaces files.")] = False,
+    force: Annotated[bool, flag("--force", "Replaces files.")] = False,
     json: JsonOption = False,
     trust: TrustOption = False,
 ) -> None:
@@ -322,7 +323,7 @@ def export(
 @app.command()
 def board(
     runs: RunsArgument,
-    port: Annotated[int, typer.Option(help="0 takes any free one.")] = 6006,
+    port: Annotated[int, count("port", "0 takes any free one.", least=0)] = 6006,
 ) -> None:
     """Opens TensorBoard on 127.0.0.1 over runs."""
     _call("board", run_paths=runs, port=port)
@@ -381,9 +382,27 @@ COMMANDS = tuple(
 )
 
 
+for _command in app.registered_commands:
+    if _command.cls is not MainJob:
+        _command.cls = Command
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Runs the command line; ``rltune ALGO ENV`` is short for the main job."""
+    """Runs the command line; ``rltune ALGO ENV`` is short for the main job.
+
+    Raises:
+        SystemExit: with the exit code, in the end.
+    """
     words = sys.argv[1:] if argv is None else argv
-    if words and words[0] not in (*COMMANDS, MAIN_JOB, "--help", "--version"):
+    if not words:
+        typer.echo(FIRST)
+        return
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    if words and words[0] not in (*COMMANDS, MAIN_JOB, "--help", "-h", "--version"):
         words = [MAIN_JOB, *words]
-    app(args=words, prog_name="rltune")
+    try:
+        code = app(args=words, prog_name="rltune", standalone_mode=False)
+    except (RltuneError, UsageError) as error:
+        code = import_module("rltune.cli.mistyped").show(error)
+    sys.exit(code or 0)

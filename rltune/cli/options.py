@@ -8,15 +8,53 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 from typer.models import ArgumentInfo
 
 from rltune import options
-from rltune.cli.spelling import declared
+from rltune.cli.spelling import declared, spelling
+from rltune.errors import BadInput
 from rltune.options import MACHINE, OPTIONS, Option
+from rltune.options.readers import as_number, as_seconds, as_whole
 from rltune.schedulers import users_of
+
+Reader = Callable[[str], Any]
+#: What is shown of a flag in place of a value.
+_NOTHING = ""
+
+
+def reading(name: str, read: Reader, least: int | None = None) -> Reader:
+    """Reads an option's word; a wrong one is refused with what it should be.
+
+    Args:
+        read: raises ValueError with what is wrong.
+        least: smallest value.
+    """
+
+    def parse(word: object) -> Any:
+        try:
+            value = read(str(word))
+        except ValueError as error:
+            raise BadInput(f"{spelling(name)} {error}") from None
+        if least is not None and value < least:
+            raise BadInput(f"{spelling(name)} must be at least {least}, got {value}")
+        return value
+
+    return parse
+
+
+def count(name: str, help: str, *, least: int, **rules: Any) -> Any:
+    """A whole number that single commands take."""
+    shown = {"metavar": "N", "help": help, **rules}
+    return typer.Option(parser=reading(name, as_whole, least), **shown)
+
+
+def flag(name: str, help: str) -> Any:
+    """A switch that single commands take."""
+    return typer.Option(name, help=help, metavar=_NOTHING)
+
 
 RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)
@@ -26,11 +64,9 @@ RunsArgument = Annotated[
 ]
 TrustOption = Annotated[
     bool,
-    typer.Option("--trust", help="You trust the author of the run folder: it may run their code."),
+    flag("--trust", "You trust the author of the run folder: it may run their code."),
 ]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Machine-readable: one line of JSON on stdout.")
-]
+JsonOption = Annotated[bool, flag("--json", "Machine-readable: one line of JSON on stdout.")]
 AlgoArgument = Annotated[
     str, typer.Argument(metavar="ALGO", help="dqn, ppo or sac.", show_default=False)
 ]
@@ -46,12 +82,15 @@ SaveBufferOption = Annotated[
     bool | None,
     typer.Option(
         "--save-buffer/--no-save-buffer",
+        metavar=_NOTHING,
         help="Replay buffers in checkpoints, or a new warm-up after each restore.",
         rich_help_panel=MACHINE,
     ),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything, start nothing.")]
+QuietOption = Annotated[bool, flag("--quiet", "Print nothing but errors.")]
+DryRunOption = Annotated[
+    bool, flag("--dry-run", "Check everything, print the plan, start nothing.")
+]
 
 SpaceOption = Annotated[
     list[str],
@@ -115,9 +154,11 @@ def _parameter(option: Option, inherited: bool) -> inspect.Parameter:
         kind, default, more = list[str], [], f"{more} Again for more."
     elif option.read is not None:
         kind, default = str, str(default)
+    read, shown = _reader(option, kind)
     info = typer.Option(
         *declared(option.name),
-        metavar=option.placeholder,
+        metavar=option.placeholder or shown,
+        parser=read,
         help=option.help + more,
         rich_help_panel=option.panel,
     )
@@ -127,3 +168,15 @@ def _parameter(option: Option, inherited: bool) -> inspect.Parameter:
         default=default,
         annotation=Annotated[kind if default is not None else kind | None, info],
     )
+
+
+def _reader(option: Option, kind: Any) -> tuple[Reader | None, str]:
+    """What reads an option's word, None for plain text; and what help shows for the word."""
+    if kind is bool:
+        return None, _NOTHING
+    if kind is int:
+        return reading(option.name, as_whole), "N"
+    if kind is float:
+        read = as_seconds if option.unit == " seconds" else as_number
+        return reading(option.name, read), "X"
+    return None, option.name.upper()

@@ -6,8 +6,70 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
+
+#: Letters behind a number of steps, and behind a time.
+_MULTIPLES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
+_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+#: Digits of the largest whole number that is read.
+_DIGITS = 18
+
+
+def as_whole(text: str) -> int:
+    """A whole number, from a text like ``100_000``, ``100,000``, ``1e5``, ``100k`` or ``0.5M``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    grouped = re.fullmatch(r"\d{1,3}(,\d{3})+", text)
+    amount, letters = _amount(text.replace(",", "") if grouped else text)
+    if amount is None or letters not in _MULTIPLES:
+        raise ValueError(f"must be a whole number, like 1000, 1e5 or 100k, got {text!r}")
+    if amount and amount.adjusted() >= _DIGITS:
+        raise ValueError(f"must be below 1e{_DIGITS}, got {text!r}")
+    amount *= _MULTIPLES[letters]
+    if amount != int(amount):
+        raise ValueError(f"must be a whole number, got {text!r}, which is {amount.normalize():f}")
+    return int(amount)
+
+
+def as_number(text: str) -> float:
+    """A number, from a text like ``0.5``, ``1e-3`` or ``inf``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        advice = ": write a point" if "," in text else ""
+        raise ValueError(f"must be a number, like 0.5 or 1e-3, got {text!r}{advice}") from None
+
+
+def as_seconds(text: str) -> float:
+    """Seconds, from a text like ``90``, ``90s``, ``10m``, ``2h`` or ``inf``.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    amount, letters = _amount(text)
+    if amount is not None and letters in _SECONDS:
+        return float(amount * _SECONDS[letters])
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"must be seconds, or like 90s, 10m or 2h, got {text!r}") from None
+
+
+def _amount(text: str) -> tuple[Decimal | None, str]:
+    """The number that a text begins with, and the letters behind it; None if there is none."""
+    found = re.fullmatch(r"([+-]?[\d._]+(?:e[+-]?\d+)?)\s*([a-z]*)", text.strip(), re.IGNORECASE)
+    try:
+        return (Decimal(found[1]), found[2].lower()) if found else (None, "")
+    except InvalidOperation:
+        return None, ""
 
 
 def as_bytes(size: int | str) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 from rltune.cli.parse import values
 from rltune.errors import BadInput
+from rltune.options import readers
 from rltune.request.resolve import make_spec
 
 POINTS = [{"lr": 5e-4}, {"gamma": 0.99}]
@@ -55,3 +56,44 @@ def test_a_point_that_is_no_table_is_refused() -> None:
         values({"points": ["{lr=1e-3"]})
     with pytest.raises(BadInput, match="got 3"):
         make_spec("ppo", "cartpole", points=[3])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1000", 1_000),
+        ("1_000", 1_000),
+        ("80,000", 80_000),
+        ("1e5", 100_000),
+        ("1.5e3", 1_500),
+        ("100k", 100_000),
+        ("1M", 1_000_000),
+        ("0.5M", 500_000),
+        ("2B", 2_000_000_000),
+        ("5.0", 5),
+        ("-5", -5),
+        ("0", 0),
+    ],
+)
+def test_whole_numbers_are_read_as_people_write_them(text: str, value: int) -> None:
+    assert readers.as_whole(text) == value
+
+
+WRONG = "ten 1.5 0.0001k 1,00 1e 1e19 1e9999999 k _ 1.2.3 inf nan 5%".split()
+
+
+@pytest.mark.parametrize("text", ["", *WRONG])
+def test_what_is_no_whole_number_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        readers.as_whole(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90s", 90), ("10m", 600), ("10 min", 600), ("1.5h", 5_400), ("1d", 86_400)],
+)
+def test_times_are_read_with_their_unit(text: str, seconds: float) -> None:
+    assert readers.as_seconds(text) == seconds
+    assert readers.as_seconds("inf") == float("inf")
+    with pytest.raises(ValueError, match="like 90s, 10m or 2h"):
+        readers.as_seconds(f"{text} long")

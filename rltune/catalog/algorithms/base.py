@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rltune.catalog import aliases
 from rltune.catalog.settings import Setting
-from rltune.errors import did_you_mean
 from rltune.space import Constraint, Space
 
 
@@ -41,11 +41,15 @@ class Algorithm:
         problems = {}
         for name, value in values.items():
             if name not in self.settings:
-                hint = did_you_mean(name, self.settings)
-                problems[name] = f"unknown setting of {self.name}.{hint}"
+                problems[name] = self.unknown(name)
             elif problem := self.settings[name].problem(value):
                 problems[name] = problem
         return problems
+
+    def unknown(self, name: str) -> str:
+        """What is wrong with a name that is no setting: the right one, and where all are listed."""
+        hint = aliases.hint(name, self.settings)
+        return f"unknown setting of {self.name}.{hint} See `rltune list settings {self.name}`."
 
     def mutable(self, space: Space) -> Space:
         """The part of a space that a population may mutate while it trains."""

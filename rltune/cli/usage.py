@@ -1,0 +1,59 @@
+"""How commands are written: the usage line of help, and its defaults for a preset that is named.
+
+Nothing here takes time to import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperArgument, TyperCommand, TyperOption
+
+#: A command line that is not as a command is written; typer shows no other name of its class.
+UsageError: type[Any] = typer.BadParameter.__mro__[1]
+
+
+class Command(TyperCommand):
+    """A command whose usage line reads as it is typed: its arguments, then its options."""
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        """Writes the usage line."""
+        formatter.write_usage(self.typed(ctx), "[OPTIONS]")
+
+    def typed(self, ctx: Any) -> str:
+        """The command with its arguments."""
+        names = [
+            str(param.metavar) if param.required else f"[{param.metavar}]"
+            for param in self.params
+            if isinstance(param, TyperArgument)
+        ]
+        return " ".join([ctx.command_path, *names])
+
+
+class MainJob(Command):
+    """``rltune ALGO ENV``: a command without a word of its own."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Looks at the first words before they are taken for an algorithm and an environment."""
+        ctx.meta["words"] = words = [word for word in args[:2] if not word.startswith("-")]
+        if words and args[0] == words[0]:
+            import_module("rltune.cli.mistyped").check_first(words[0], args[1:])
+        return super().parse_args(ctx, args)
+
+    def typed(self, ctx: Any) -> str:
+        """The command as it was typed, where algorithm and environment are named."""
+        words = ctx.meta.get("words", [])
+        return " ".join(["rltune", *(words if len(words) == 2 else ("ALGO", "ENV"))])
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Writes the help, with the defaults of the preset that is named."""
+        words = ctx.meta.get("words", [])
+        defaults = {}
+        if len(words) == 2:
+            defaults = import_module("rltune.cli.mistyped").preset_defaults(*words)
+        for param in self.params:
+            if isinstance(param, TyperOption) and param.name in defaults:
+                param.default = defaults[param.name]
+        super().format_help(ctx, formatter)
