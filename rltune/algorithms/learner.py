@@ -15,6 +15,8 @@ from ray.rllib.utils.torch_utils import clip_gradients
 
 from rltune.algorithms import tensors
 from rltune.algorithms.audit import Reading
+from rltune.algorithms.last_metrics import LastMetrics
+from rltune.algorithms.learner_numbers import norm_name
 from rltune.engine.divergence import Divergence
 from rltune.engine.normalisation import as_input, as_numbers, to_device
 from rltune.engine.rollout import Rollout
@@ -26,57 +28,6 @@ from rltune.errors import BadCheckpoint
 _OF_ADAM = ("step", "exp_avg", "exp_avg_sq")
 _NUMBERS = "weights"
 _OBSERVATIONS = (Columns.OBS, Columns.NEXT_OBS)
-
-
-class LastMetrics:
-    """Stands in for a learner's MetricsLogger: keeps the last value of each key.
-
-    RLlib's logger reduces statistics at every update, which costs as much as the update. Values
-    stay tensors until they are read, once an iteration.
-    """
-
-    def __init__(self) -> None:
-        self._values: dict[Any, Any] = {}
-
-    def log_value(self, key: Any, value: Any, **_: Any) -> None:
-        """Keeps a value. The signature is RLlib's; how to reduce is ignored."""
-        self._values[_path(key)] = value
-
-    def log_dict(self, values: dict[str, Any], *, key: Any = None, **_: Any) -> None:
-        """Keeps each value of a dict under its key."""
-        prefix: tuple[Any, ...] = () if key is None else _path(key)
-        for name, value in values.items():
-            self.log_value((*prefix, *_path(name)), value)
-
-    def __contains__(self, key: Any) -> bool:
-        return key in self._values
-
-    def peek(self, key: Any) -> Any:
-        """The last value of a key."""
-        return self._values[key]
-
-    def scalars(self) -> dict[str, Any]:
-        """Every single number among the last values, nested by their keys."""
-        found: dict[str, Any] = {}
-        for (*groups, name), value in self._values.items():
-            if isinstance(value, torch.Tensor) and value.numel() != 1:
-                continue
-            place = found
-            for group in groups:
-                place = place.setdefault(group, {})
-            place[name] = value.item() if isinstance(value, torch.Tensor) else float(value)
-        return found
-
-    def get_state(self) -> dict[str, Any]:
-        """Empty: nothing here outlives an iteration."""
-        return {}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Ignores RLlib's state, for the same reason."""
-
-
-def _path(key: Any) -> tuple[Any, ...]:
-    return key if isinstance(key, tuple) else (key,)
 
 
 class ArrayLearnerMixin:
@@ -102,6 +53,7 @@ class ArrayLearnerMixin:
             for optimizer in self._named_optimizers.values()
         ]
         self._steps = [step_of(optimizer) for optimizer, _ in self._parts]
+        self._norm_names = [norm_name(optimizer) for optimizer in self._named_optimizers]
         self.watch = Watch(self.device, list(self._named_optimizers.values()))
 
     @property
@@ -132,6 +84,8 @@ class ArrayLearnerMixin:
         for step in self._steps:
             step()
         self.metrics.log_value((DEFAULT_MODULE_ID, "total_loss"), loss.detach())
+        for name, norm in zip(self._norm_names, norms, strict=True):
+            self.metrics.log_value((DEFAULT_MODULE_ID, name), norm)
 
     def _checked_loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         try:

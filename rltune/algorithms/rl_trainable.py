@@ -28,8 +28,10 @@ from rltune.algorithms.audit import requested_settings
 from rltune.algorithms.checkpointing import CheckpointMixin
 from rltune.algorithms.env_creator import register_with_rllib
 from rltune.algorithms.fallback import check_metrics
+from rltune.algorithms.learner_numbers import learner_numbers
 from rltune.engine.divergence import Divergence, check_rollouts
 from rltune.engine.episodes import LENGTH, PREFIX, REWARD, Episode, Window, pause_matters
+from rltune.engine.metric_names import LEARNER
 from rltune.engine.rollout import Finished, Rollout
 from rltune.engine.torch_compiler import without_compiler
 from rltune.errors import warn_once
@@ -244,7 +246,8 @@ class RLTrainable(CheckpointMixin):
         ``episode_reward_mean``, ``episode_len_mean`` and ``episode_info/<key>`` (absent until an
         episode has ended, and had the key), ``env_steps`` and ``env_steps_this_iter``,
         ``timesteps_total`` (an old name of env_steps, which Tune's loggers take for the x axis),
-        ``settings``, read back from where they act, and where there are any:
+        ``settings``, read back from where they act, ``learner``, the few numbers that show how
+        training goes (:mod:`rltune.algorithms.learner_numbers`), and where there are any:
         ``restored`` (the audit of a restore, in the first report after it), ``diverged``
         and ``events``. A member that has diverged neither samples nor trains any more.
         """
@@ -283,9 +286,10 @@ class RLTrainable(CheckpointMixin):
             means = self.window.means()
             if REWARD in means:
                 sampled[EPISODE_RETURN_MEAN] = means[REWARD]
-            return result | means
+            return result | means | {LEARNER: learner_numbers(result[LEARNER_RESULTS])}
         self.env_steps += int(sampled.get(NUM_ENV_STEPS_SAMPLED, 0))
         check_metrics(result)
+        result[LEARNER] = learner_numbers(result.get(LEARNER_RESULTS, {}))
         for name, theirs in ((REWARD, EPISODE_RETURN_MEAN), (LENGTH, EPISODE_LEN_MEAN)):
             if not math.isnan(value := sampled.get(theirs, math.nan)):
                 result[name] = value

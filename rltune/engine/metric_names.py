@@ -5,3 +5,8 @@ from __future__ import annotations
 #: Means over a window of episodes. Each number of ``info`` is reported under the prefix and its
 #: own name.
 REWARD, LENGTH, PREFIX = "episode_reward_mean", "episode_len_mean", "episode_info/"
+
+#: What a learner's numbers are reported under: losses, entropy, gradient norm and the like.
+LEARNER = "learner"
+#: Where a trial of stock RLlib keeps the whole result, if it is asked for.
+EVERYTHING = "rllib_result"

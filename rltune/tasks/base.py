@@ -148,6 +148,10 @@ class Task(ABC):
     def metrics(self, result: Mapping[str, Any]) -> dict[str, float]:
         """The metrics in a trial's report, by name."""
 
+    def learner(self, result: Mapping[str, Any]) -> dict[str, float]:
+        """What a trial's report holds of its learner, by name: to be looked at, not tuned for."""
+        return {}
+
     def may_come_later(self, result: Mapping[str, Any]) -> bool:
         """Whether a metric that a report lacks may be in a later one."""
         return False

@@ -13,6 +13,7 @@ from rltune.catalog.environments import check_there
 from rltune.catalog.probe import probe_of
 from rltune.engine.codec import divisor
 from rltune.engine.episodes import REWARD, reported
+from rltune.engine.metric_names import LEARNER
 from rltune.envs import arguments
 from rltune.errors import NothingUsable
 from rltune.request.rehearsal import rehearse
@@ -101,6 +102,10 @@ class RLTask(Task):
         """The means over the newest episodes, by name."""
         means = {REWARD: float(result[REWARD])} if REWARD in result else {}
         return means | reported(result)
+
+    def learner(self, result: Mapping[str, Any]) -> dict[str, float]:
+        """Losses, entropy, gradient norm and the like, as ``learner/<name>``."""
+        return {f"{LEARNER}/{name}": value for name, value in result.get(LEARNER, {}).items()}
 
     def may_come_later(self, result: Mapping[str, Any]) -> bool:
         """Whether no episode has ended yet."""

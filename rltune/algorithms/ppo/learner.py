@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from ray.rllib.algorithms.ppo.ppo import LEARNER_RESULTS_KL_KEY
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
@@ -12,6 +13,9 @@ from rltune.algorithms.audit import Reading
 from rltune.algorithms.learner import ArrayLearnerMixin
 from rltune.engine.normalisation import as_input, to_device
 from rltune.engine.rollout import Rollout, clip_rewards, gae
+
+#: Transitions that the KL divergence is measured on where the loss has no use for it.
+KL_ROWS = 128
 
 
 class PPOLearner(ArrayLearnerMixin, PPOTorchLearner):
@@ -54,6 +58,19 @@ class PPOLearner(ArrayLearnerMixin, PPOTorchLearner):
             for columns in zip(*minibatches, strict=True):
                 self.gradient_step(dict(zip(batch, columns, strict=True)))
         self.watch.check()
+        if not self.config.use_kl_loss:  # then the loss reports it
+            self._log_kl({name: column[:KL_ROWS] for name, column in batch.items()})
+
+    @torch.no_grad()
+    def _log_kl(self, batch: dict[str, torch.Tensor]) -> None:
+        """Measures how far the updates have moved the policy, on a few of their transitions."""
+        batch = {**batch, Columns.OBS: as_input(self.net, batch[Columns.OBS])}
+        after = self.net._forward_train(batch)[Columns.ACTION_DIST_INPUTS]
+        before, now = (
+            self.net.get_train_action_dist_cls().from_logits(inputs)
+            for inputs in (batch[Columns.ACTION_DIST_INPUTS], after)
+        )
+        self.metrics.log_value((DEFAULT_MODULE_ID, LEARNER_RESULTS_KL_KEY), before.kl(now).mean())
 
     @torch.no_grad()
     def _batch(self, rollouts: list[Rollout]) -> dict[str, torch.Tensor]:
