@@ -117,6 +117,7 @@ def sweep(
     name: str | None = None,
     address: str | None = None,
     callbacks: Sequence[CallbackLike] = (),
+    log_all: bool = False,
 ) -> Run:
     """Tunes an algorithm on an environment. Omitted arguments come from the preset.
 
@@ -179,6 +180,7 @@ def sweep(
         address: address of a Ray cluster to run on. None starts Ray here, for this sweep alone.
         callbacks: callbacks that are notified of the run: "module:Class" or "file.py:Class", which
             a resume notifies, too, or instances of subclasses of :class:`rltune.Callback`.
+        log_all: whether TensorBoard shows every number of a trial's results, RLlib's hundred too.
 
     Raises:
         BadInput: with every problem that was found, before anything starts.
@@ -224,6 +226,7 @@ def train(
     name: str | None = None,
     address: str | None = None,
     callbacks: Sequence[CallbackLike] = (),
+    log_all: bool = False,
 ) -> Run:
     """Trains a preset's settings on several seeds, without a search, and scores each of them.
 
@@ -276,6 +279,7 @@ def tune(
     name: str | None = None,
     address: str | None = None,
     callbacks: Sequence[CallbackLike] = (),
+    log_all: bool = False,
 ) -> Run:
     """Tunes any function that calls :func:`rltune.report`, or a Tune Trainable class.
 
@@ -336,8 +340,8 @@ def replay(
         path: folder of a finished sweep.
         seeds: number of training runs of each arm.
         callbacks: as for :func:`sweep`; those of the sweep are not notified.
-        options: ``seed, concurrent, cpus_per_trial, gpus_per_trial, storage, name, address``, as
-            for :func:`sweep`; the defaults are those of the sweep.
+        options: ``seed, concurrent, cpus_per_trial, gpus_per_trial, storage, name, address,
+            log_all``, as for :func:`sweep`; the defaults are those of the sweep.
 
     Returns:
         A run whose summary also holds ``arms``, the results of each, and ``comparisons``: the

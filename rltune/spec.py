@@ -152,6 +152,7 @@ class RunSpec:
         seed: fixes every draw of the sweep, in the driver and in each trial.
         storage: absolute path of the folder that holds runs.
         callbacks: names of classes that are notified of the run, of each of its parts.
+        log_all: whether every number of a trial's results is drawn.
         command: the command line, without secrets.
         started_in: the folder that it was given in; empty where that is not known.
         versions: of rltune, ray, torch, gymnasium and Python.
@@ -174,6 +175,7 @@ class RunSpec:
     metric: str = REWARD
     mode: str = "max"
     callbacks: tuple[str, ...] = ()
+    log_all: bool = False
     command: tuple[str, ...] = ()
     started_in: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -271,7 +273,7 @@ _ORDER = (
     *("seed", "env_args", "points", "concurrent", "cpus_per_trial"),
     *("gpus_per_trial", "memory_per_trial", "max_failures", "env_timeout", "env_copies"),
     *("evaluation", "simulator", "metric", "mode", "address", "imports", "callbacks"),
-    *("command", "started_in"),
+    *("log_all", "command", "started_in"),
     *("versions", "reading"),
 )
 

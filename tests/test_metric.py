@@ -78,6 +78,11 @@ def test_a_request_keeps_its_metric_and_drops_a_target_in_returns(spec: RunSpec)
         make_spec("ppo", "cartpole", mode="maximum")
 
 
+def test_a_learners_number_is_no_metric_to_tune_for() -> None:
+    with pytest.raises(BadInput, match=r"^metric learner/entropy shows how training goes, not how"):
+        make_spec("ppo", "cartpole", metric="learner/entropy")
+
+
 def test_commands_that_continue_a_run_keep_its_metric(spec: RunSpec) -> None:
     asked = replace(spec, budget=replace(spec.budget, target=0.25))
     command = commands.with_preset(asked, "best.toml", train=True)

@@ -62,13 +62,16 @@ class StockTrial(tune.Trainable):
 
     Attributes:
         algorithm_class: a subclass of RLlib's Algorithm.
+        rllib_result: RLlib's last result, without the config.
     """
 
     algorithm_class: ClassVar[type[Algorithm]]
+    rllib_result: Mapping[str, Any]
 
     def setup(self, config: dict[str, Any]) -> None:
         """Builds the algorithm from RLlib's settings and a seed."""
         self._env_steps = 0
+        self.rllib_result = {}
         self.algorithm = configured(self.algorithm_class, config).build_algo()
 
     def step(self) -> dict[str, Any]:
@@ -79,6 +82,7 @@ class StockTrial(tune.Trainable):
         """
         for _ in range(MOST_IDLE):
             result = self.algorithm.train()
+            self.rllib_result = {key: result[key] for key in result if key != "config"}
             if ENV_RUNNER_RESULTS not in result:
                 return _metrics(result)
             check_metrics(result)

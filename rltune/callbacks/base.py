@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -49,11 +49,15 @@ class TrialReported(Event):
     Attributes:
         incidents: what happened in the trial since its last report, short of a failure, each a
             mapping with ``kind``, ``env_steps`` and ``error``.
+        seconds: that the trial took since its last report; None where that is not known.
+        further: with ``log_all`` every other number of the trial's result, by its path in it.
     """
 
     handler = "on_result"
     report: Report
     incidents: Sequence[Mapping[str, Any]] = ()
+    seconds: float | None = None
+    further: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tensorboard import program
 
+from rltune.callbacks.tensorboard.plugin import plugins
 from rltune.cli import console
 from rltune.errors import MachineError
 from rltune.runs.folder import RunFolder
@@ -16,20 +21,36 @@ HOST = "127.0.0.1"  # TensorBoard has no authentication
 
 def run(*, run_paths: list[Path], port: int) -> None:
     """Serves TensorBoard over runs until interrupted."""
-    folders = [RunFolder.open(path) for path in run_paths]
-    logdir = ",".join(f"{folder.path.name}:{folder.path / 'trials'}" for folder in folders)
-    where = (
-        ["--logdir", str(folders[0].path / "trials")]
-        if len(folders) == 1
-        else ["--logdir_spec", logdir]
-    )
-    board = program.TensorBoard()
-    options = ["--host", HOST, "--port", str(port), "--load_fast", "false"]
-    board.configure(argv=["tensorboard", *where, *options])
-    try:
-        url = board.launch()
-    except program.TensorBoardServerException as error:
-        raise MachineError(f"{error}. Choose another with --port, 0 for any free one.") from error
-    console.output().print(f"TensorBoard at {url} (Ctrl-C ends it)", soft_wrap=True)
+    folders = list(dict.fromkeys(RunFolder.open(path).path for path in run_paths))
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    signal.pause()
+    with logdir(folders) as path:
+        board = program.TensorBoard(plugins())
+        options = ["--host", HOST, "--port", str(port), "--load_fast", "false"]
+        board.configure(argv=["tensorboard", "--logdir", str(path), *options])
+        try:
+            url = board.launch()
+        except program.TensorBoardServerException as error:
+            raise MachineError(
+                f"{error}. Choose another with --port, 0 for any free one."
+            ) from error
+        console.output().print(f"TensorBoard at {url} (Ctrl-C ends it)", soft_wrap=True)
+        signal.pause()
+
+
+@contextmanager
+def logdir(folders: Sequence[Path]) -> Iterator[Path]:
+    """A folder in which TensorBoard finds runs by names that tell them apart.
+
+    Of one run, trials are called ``t00``, of several ``<run>/t00``.
+    """
+    if len(folders) == 1:
+        yield folders[0] / "trials"
+        return
+    common = Path(os.path.commonpath([folder.parent for folder in folders]))
+    unique = len({folder.name for folder in folders}) == len(folders)
+    with TemporaryDirectory(prefix="rltune-board-") as links:
+        for folder in folders:
+            link = Path(links, folder.name if unique else folder.relative_to(common))
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(folder / "trials")
+        yield Path(links)

@@ -309,6 +309,9 @@ class Place(Group):
         placeholder="MODULE:CLASS",
         read=as_names,
     )
+    log_all: bool = option(
+        False, "Whether TensorBoard shows every number of a trial's results, RLlib's hundred too."
+    )
 
 
 GROUPS: tuple[type[Group], ...] = (

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from rltune.engine.metric_names import EVERYTHING
+
 #: Names that no metric may have: fields of a report, and what Tune adds to one.
 RESERVED = frozenset(
     {
         *("trial", "env_steps_this_iter", "wall_seconds", "settings", "diverged"),
-        *("train_seconds", "metrics", "restored", "events", "config", "trial_id"),
+        *("train_seconds", "metrics", "restored", "events", "config", "trial_id", EVERYTHING),
         *("training_iteration", "timesteps_total", "time_this_iter_s", "time_total_s"),
         *("time_since_restore", "iterations_since_restore"),
         *("date", "timestamp", "pid", "hostname", "node_ip"),

@@ -18,7 +18,7 @@ from rltune._version import __version__
 from rltune.catalog.algorithms import algorithm
 from rltune.catalog.environments import EnvLike
 from rltune.catalog.probe import Probe
-from rltune.engine.episodes import REWARD
+from rltune.engine.metric_names import LEARNER, LENGTH, PREFIX, REWARD
 from rltune.envs import EnvInfo, pool
 from rltune.errors import BadInput, keyword
 from rltune.policies import certificates
@@ -122,6 +122,7 @@ def _run_spec(
         metric=asked.goal.metric,
         mode=asked.goal.mode,
         callbacks=tuple(map(envs.places.absolute, asked.place.callbacks)),
+        log_all=asked.place.log_all,
         started_in=str(Path.cwd()),
         versions=versions(simulator),
     )
@@ -129,6 +130,12 @@ def _run_spec(
 
 def _presets(algo: str, env: EnvInfo, asked: Request, probe: Probe) -> tuple[Preset, Preset]:
     """The preset of an environment as it is written, and with what was asked for laid over it."""
+    metric = asked.goal.metric
+    if metric.startswith(f"{LEARNER}/"):
+        raise BadInput(
+            f"metric {metric} shows how training goes, not how good a policy is: tune for a number "
+            f"of episodes, {REWARD}, {LENGTH} or {PREFIX}<key>"
+        )
     path = asked.start.preset
     images = probe.shows_images if env.images is None else env.images
     base = catalog.preset(algo, env, None if path is None else str(path), images=images)
@@ -141,7 +148,7 @@ def _presets(algo: str, env: EnvInfo, asked: Request, probe: Probe) -> tuple[Pre
         asked.evaluation,
     )
     check_used(resolved, asked)
-    if asked.goal.metric != REWARD and "target" not in asked.budget:
+    if metric != REWARD and "target" not in asked.budget:
         # A preset's target is a return.
         resolved = replace(resolved, budget=replace(resolved.budget, target=None))
     return base, resolved

@@ -25,6 +25,7 @@ from rltune.runs.folder import RunFolder
 from rltune.runs.records import Decision, Diverged, Report
 from rltune.schedulers.base import TIME, Scheduler
 from rltune.sweeps.failures import read_failure
+from rltune.sweeps.further_numbers import further_numbers
 from rltune.sweeps.open_decisions import OpenDecisions
 from rltune.sweeps.stall import StallWatch
 from rltune.sweeps.stopping import SweepStopper
@@ -94,10 +95,12 @@ class TrialEvents(ray.tune.Callback):
             episode_reward_mean=metrics.pop(REWARD, None),
             settings=settings,
             diverged=None if diverged is None else Diverged.from_dict(diverged),
-            metrics=metrics,
+            metrics={**metrics, **self._task.learner(result)},
         )
         incidents = result.get("events", ())
-        self._callbacks.notify(TrialReported(report, incidents))
+        seconds = result["time_this_iter_s"]
+        everything = further_numbers(result) if self._spec.log_all else {}
+        self._callbacks.notify(TrialReported(report, incidents, seconds, everything))
         for incident in incidents:
             self._callbacks.notice(f"{report.trial}: {incident['kind']}: {incident['error']}")
         self._notify_statuses(trials)

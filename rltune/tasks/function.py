@@ -45,6 +45,7 @@ class FunctionTask(Task):
             "settings": list(self.spec.settings),
             "derived": dict(self.spec.derived),
             "bundles": self.bundles(cpus),
+            "log_all": self.spec.log_all,
         }
         return {OWN: own}
 

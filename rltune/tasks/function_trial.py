@@ -19,6 +19,7 @@ from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 from rltune.algorithms import tune_session
 from rltune.algorithms.trial_storage import TrialStorageMixin
 from rltune.engine.divergence import Divergence
+from rltune.engine.metric_names import EVERYTHING
 from rltune.envs import places
 from rltune.errors import BadCheckpoint
 from rltune.processes.tracebacks import headlined
@@ -71,6 +72,7 @@ class MemberMixin(TrialStorageMixin):
             settings,
             None if exploit is None else Exploit.from_dict(exploit),
             own["saved_every"],
+            own["log_all"],
         )
         super().setup({**nested(copy.deepcopy(settings)), "seed": seed})  # type: ignore[misc]
 
@@ -84,7 +86,10 @@ class MemberMixin(TrialStorageMixin):
         if not isinstance(result, dict):
             raise TypeError(f"step returned {result!r}: it returns a dict of metrics")
         if RESULT_DUPLICATE not in result:
-            return self.member.reported(result)
+            row = self.member.reported(result)
+            if self.member.log_all:
+                row[EVERYTHING] = getattr(self, "rllib_result", {})
+            return row
         self.count_from(self.member.clock)
         return result
 

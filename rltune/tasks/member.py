@@ -28,6 +28,7 @@ class Member:
         exploit: the last one of the trial; None where it had none.
         saved_every: what the clock advances between two checkpoints, unless the user's code says
             when to write one; 0 where the scheduler alone does.
+        log_all: whether a report also holds what RLlib reports beside its metrics.
         clock: of the trial, which an exploit does not change.
         counted: what the user's code counts: it comes with a donor's checkpoint.
         metrics: of the last report.
@@ -39,6 +40,7 @@ class Member:
     settings: Mapping[str, Any]
     exploit: Exploit | None
     saved_every: int = 0
+    log_all: bool = False
     clock: int = 0
     counted: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch.utils.tensorboard import SummaryWriter
 
 import rltune
 from rltune.callbacks import base
@@ -22,7 +20,6 @@ from rltune.callbacks.base import (
     TrialReported,
 )
 from rltune.callbacks.run_writer import RunWriter
-from rltune.callbacks.tensorboard import TensorBoardWriter
 from rltune.errors import BadInput
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
@@ -101,26 +98,6 @@ def test_a_callback_that_raises_is_switched_off_alone(
     assert "The callback Fails raised ZeroDivisionError: by nothing (" in record.message
     assert "test_callbacks.py:" in record.message
     assert "the sweep continues without it" in record.message
-
-
-@pytest.mark.fault(55)
-def test_a_tensorboard_writer_that_raises_is_switched_off(
-    folder: RunFolder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    callbacks = Callbacks(RunWriter(folder.spec, folder), [TensorBoardWriter(folder.spec, folder)])
-    callbacks.notify(_report(1))
-
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(SummaryWriter, "add_scalar", full)
-    for env_steps in (2, 3):
-        callbacks.notify(_report(env_steps))
-    callbacks.close()
-    assert [row.env_steps for row in folder.reports("t00")] == [1, 2, 3]
-    assert caplog.text.count("The callback TensorBoardWriter raised OSError") == 1
-    events = EventAccumulator(str(folder.path / "trials/t00")).Reload()
-    assert [point.step for point in events.Scalars("episode_reward_mean")] == [1]
 
 
 def test_what_the_writer_raises_ends_the_sweep(

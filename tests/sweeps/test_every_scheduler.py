@@ -101,6 +101,22 @@ def _check_curves(folder: RunFolder) -> None:
         assert curves.Scalars("hyperparameters/lr")
 
 
+def _check_board(folder: RunFolder, summary: Summary) -> None:
+    """TensorBoard shows the learner, the speed, with ``log_all`` RLlib's own, and the champion."""
+    assert summary.best is not None
+    assert summary.evaluation is not None
+    reports = folder.reports(summary.best.trial)
+    curves = EventAccumulator(str(folder.path / "trials" / summary.best.trial)).Reload()
+    for tag in ("learner/entropy", "throughput/env_steps_per_second", "timers/training_iteration"):
+        assert [point.step for point in curves.Scalars(tag)] == [row.env_steps for row in reports]
+    assert not any(name.startswith("timers") for row in reports for name in row.metrics)
+    champion = EventAccumulator(str(folder.path / "trials/champion")).Reload()
+    (score,) = champion.Scalars("evaluation/mean")
+    assert score.value == pytest.approx(summary.evaluation.mean)
+    assert score.step == summary.best.env_steps, "nobody was copied"
+    assert champion.Scalars("learner/gradient_norm")[-1].step == summary.best.env_steps
+
+
 def _check_exploit(folder: RunFolder, exploit: Decision) -> None:
     """A clone continues from its donor's state, at the settings that were decided."""
     rows = {row.env_steps: row.metrics for row in folder.reports(exploit.donor or "")}
@@ -131,6 +147,7 @@ def test_policies_are_trained_under_it(
         address=cluster_address,
         storage=tmp_path,
         name="a",
+        log_all=True,
         **{**budget, "concurrent": 1},
     )
     folder = start(spec, cut=9 if scheduler == "hyperband" else 0)
@@ -143,6 +160,7 @@ def test_policies_are_trained_under_it(
     assert {decision.kind for decision in folder.decisions()} <= {"stop", "restore"}
     for trial in summary.trials:
         assert trial.env_steps >= 3_000 or trial.env_steps == stopped[trial.id] >= 1_000
+    _check_board(folder, summary)
     if scheduler == "hyperband":
         assert len([t for t in summary.trials if t.env_steps >= 3_000]) == 1
         again = cut_of(folder)

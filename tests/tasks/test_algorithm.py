@@ -161,6 +161,9 @@ def test_a_trial_continues_at_its_own_settings(algorithm: Any, tmp_path: Path) -
     reports = [donor.step() for _ in range(2)]
     assert reports[0]["env_steps"] < reports[1]["env_steps"]
     assert 8 < reports[1]["episode_reward_mean"] < 200
+    everything = donor.rllib_result
+    assert "config" not in everything
+    assert everything["env_runners"]["num_env_steps_sampled_lifetime"] == reports[1]["env_steps"]
     donor.save_checkpoint(str(tmp_path))
     clone.load_checkpoint(str(tmp_path))
     (rate,) = (
