@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,8 @@ def run(*, run_paths: list[Path], port: int) -> None:
     """Serves TensorBoard over runs until interrupted."""
     folders = list(dict.fromkeys(RunFolder.open(path).path for path in run_paths))
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # It warns of points that are hidden after a resume: they are meant to be.
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
     with logdir(folders) as path:
         board = program.TensorBoard(plugins())
         options = ["--host", HOST, "--port", str(port), "--load_fast", "false"]

@@ -1,0 +1,175 @@
+"""Measures what watching a sweep costs: the run folder's files, TensorBoard, other callbacks.
+
+    python scripts/bench_callbacks.py                  # every side, three rounds
+    python scripts/bench_callbacks.py --sides none tensorboard --rounds 5
+
+Each side is the same short sweep of PPO on CartPole, which reports often, with other callbacks
+switched on. The sides take turns, in an order that is turned around in each round. Measured are
+the seconds that each callback takes, in the process that drives the sweep, beside the seconds from
+the first report to the end and the processor time of that process. Prints a table of
+docs/benchmarks.md. A new side is a row of SIDES.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rltune.callbacks.base import Callback, Event, TrialReported
+from rltune.callbacks.run_writer import RunWriter
+from rltune.callbacks.tensorboard import TensorBoardWriter
+from rltune.request.resolve import make_spec
+from rltune.runs.folder import RunFolder
+from rltune.spec import RunSpec
+from rltune.sweeps import runner
+
+
+@dataclass(frozen=True)
+class Side:
+    """What is switched on in a sweep.
+
+    Attributes:
+        tensorboard: whether TensorBoard's files are written.
+        log_all: whether they hold every number of a result.
+        others: makes further callbacks.
+    """
+
+    tensorboard: bool = True
+    log_all: bool = False
+    others: Callable[[], Sequence[Callback]] = tuple
+
+
+SIDES = {
+    "none": Side(tensorboard=False),
+    "tensorboard": Side(),
+    "tensorboard, --log-all": Side(log_all=True),
+}
+
+
+class Timed(Callback):
+    """Passes events on to a callback, and adds up the seconds that it takes."""
+
+    seconds = 0.0
+    reports = 0
+    first = last = 0.0
+
+    def __init__(self, callback: Callback) -> None:
+        self.callback = callback
+
+    def on_event(self, event: Event) -> None:
+        """Times what the callback does with an event."""
+        started = time.perf_counter()
+        self.callback.on_event(event)
+        self.last = time.perf_counter()
+        self.seconds += self.last - started
+        if isinstance(event, TrialReported):
+            self.first = self.first or started
+            self.reports += 1
+
+    def close(self) -> None:
+        """Closes the callback."""
+        self.callback.close()
+
+
+def one(side: Side, steps: int) -> None:
+    """Runs a sweep in this process and prints what its callbacks took."""
+    timed: dict[str, Timed] = {}
+
+    def wrapped(callback: Callback) -> Timed:
+        return timed.setdefault(type(callback).__name__, Timed(callback))
+
+    def tensorboard(spec: RunSpec, folder: RunFolder) -> Callback:
+        return wrapped(TensorBoardWriter(spec, folder)) if side.tensorboard else Callback()
+
+    places: Any = runner
+    places.RunWriter = lambda spec, folder: wrapped(RunWriter(spec, folder))
+    places.TensorBoardWriter = tensorboard
+    with tempfile.TemporaryDirectory() as storage:
+        spec = make_spec(
+            "ppo",
+            "cartpole",
+            **{"scheduler": "pb2", "trials": 4, "steps": steps, "target": float("inf")},
+            episodes=5,
+            selection_episodes=1,
+            log_all=side.log_all,
+            storage=storage,
+            name="a",
+        )
+        runner.run(spec, [wrapped(callback) for callback in side.others()])
+    writer = timed["RunWriter"]
+    wall = max(each.last for each in timed.values()) - writer.first
+    print(
+        json.dumps(
+            {
+                "reports": writer.reports,
+                "wall": wall,
+                "cpu": time.process_time(),
+                "callbacks": {name: each.seconds for name, each in timed.items()},
+            }
+        )
+    )
+
+
+def measured(name: str, steps: int) -> dict[str, Any]:
+    """What one sweep of a side prints, in a process of its own."""
+    words = [sys.executable, __file__, "--one", name, "--steps", str(steps)]
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env=os.environ)
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def row(name: str, found: Sequence[dict[str, Any]]) -> str:
+    """A line of the table: medians over the rounds, and the range of the share."""
+    spent = [sum(each["callbacks"].values()) for each in found]
+    shares = [100 * seconds / each["wall"] for seconds, each in zip(spent, found, strict=True)]
+    a_report = [
+        1_000 * seconds / each["reports"] for seconds, each in zip(spent, found, strict=True)
+    ]
+    parts = ", ".join(
+        f"{callback} {median(1_000 * e['callbacks'][callback] / e['reports'] for e in found):.2f}"
+        for callback in found[0]["callbacks"]
+    )
+    return (
+        f"| {name} | {median(each['wall'] for each in found):.1f} | "
+        f"{median(each['cpu'] for each in found):.1f} | {median(a_report):.2f} ({parts}) | "
+        f"{median(shares):.2f} % ({min(shares):.2f} to {max(shares):.2f}) |"
+    )
+
+
+def main() -> None:
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--sides", nargs="+", default=[*SIDES], choices=[*SIDES])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=60_000)
+    parser.add_argument("--out", type=Path, help="JSON lines, one a sweep.")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        one(SIDES[options.one], options.steps)
+        return
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in options.sides}
+    for number in range(options.rounds):
+        for name in options.sides if number % 2 == 0 else reversed(options.sides):
+            found[name].append(measured(name, options.steps))
+            if options.out:
+                with options.out.open("a") as file:
+                    file.write(json.dumps({"side": name, **found[name][-1]}) + "\n")
+    print("| on | seconds | seconds of the driver's processor | ms a report | share of the time |")
+    print("|---|---|---|---|---|")
+    for name in options.sides:
+        print(row(name, found[name]))
+
+
+if __name__ == "__main__":
+    main()
