@@ -51,6 +51,11 @@ class EventFile:
             file.write(encoded(events))
 
 
+def is_drawn(folder: Path) -> bool:
+    """Whether a folder holds event files."""
+    return any(folder.glob(f"{PREFIX}.*"))
+
+
 def _newest(folder: Path) -> int:
     """Seconds in the name of the newest event file of a folder: names order, the clock may jump."""
     stamps = [path.name.removeprefix(f"{PREFIX}.") for path in folder.glob(f"{PREFIX}.*")]

@@ -14,7 +14,7 @@ from rltune.callbacks.base import (
     TrialReported,
 )
 from rltune.callbacks.tensorboard import champion, curves, hparams
-from rltune.callbacks.tensorboard.event_file import EventFile
+from rltune.callbacks.tensorboard.event_file import EventFile, is_drawn
 from rltune.callbacks.tensorboard.texts import decision_text, failure_text
 from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
@@ -74,8 +74,9 @@ class TensorBoardWriter(Callback):
     def _file(self, trial: str, purge_step: int) -> EventFile:
         """The event file of a trial; a new one hides what an earlier part drew of later steps."""
         if trial not in self._files:
+            again = is_drawn(self._path(trial))
             self._files[trial] = file = EventFile(self._path(trial), purge_step)
-            for decision in self._folder.decisions():
+            for decision in self._folder.decisions() if again else ():
                 # Made again after a kill, but not written again: its text must not be lost.
                 if decision.trial == trial and decision.env_steps >= purge_step:
                     text = decision_text(decision, None)
