@@ -22,8 +22,8 @@ from rltune.schedulers.brackets import brackets
 SLACK = 1.5
 #: Seconds that trials have for their last report once time is up, see rltune.sweeps.stopping.
 GRACE = 30.0
-#: Share of the steps so far after which speed is measured: how fast a trial is changes at first,
-#: when replay buffers fill.
+#: Share of the time so far after which speed is measured: how fast a trial is changes at first,
+#: when replay buffers fill. A bound takes the slower of this speed and that of the whole time.
 MEASURED_FROM = 0.5
 #: Reports from which a speed is measured, at least.
 FEWEST_REPORTS = 4
@@ -105,8 +105,8 @@ class Outlook:
 def predict(known: Known) -> Outlook:
     """Predicts the end of a sweep that trains."""
     budget = known.budget
-    speed = _speed(known)
-    if speed is None:
+    speed, whole = _speed(known, MEASURED_FROM), _speed(known, 0.0)
+    if speed is None or whole is None:
         limit = budget.time_budget
         return Outlook(at_most=None if limit is None else limit + GRACE)
     now = max(trial.reported for trial in known.trials)
@@ -115,7 +115,7 @@ def predict(known: Known) -> Outlook:
     if not until_return:
         most = [budget.steps] * len(known.trials)
         unseen = [budget.steps] * (budget.most_trials - len(known.trials))
-        left = _left(known, most, unseen, speed)
+        left = max(_left(known, most, unseen, each) for each in (speed, whole))
         at_most = now + SLACK * left + _scoring(known, speed, usual=False)
     likely = None
     if not math.isfinite(math.inf if budget.target is None else budget.target):
@@ -169,12 +169,12 @@ class Speed:
     trials: float
 
 
-def _speed(known: Known) -> Speed | None:
-    """The speed of late; None while too little is known."""
+def _speed(known: Known, start: float) -> Speed | None:
+    """The speed since a share of the time so far; None while too little is known."""
     if len(known.work) < FEWEST_REPORTS:
         return None
     began, now = min(trial.began for trial in known.trials), known.work[-1].second
-    measured = began + MEASURED_FROM * (now - began)
+    measured = began + start * (now - began)
     recent = known.work[bisect(known.work, measured, key=lambda work: work.second) :]
     if len(recent) < FEWEST_REPORTS:
         measured, recent = began, known.work

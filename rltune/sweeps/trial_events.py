@@ -147,7 +147,8 @@ class TrialEvents(ray.tune.Callback):
         self._notify_statuses(trials)
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
-        """Saves whatever has changed, between two events of Tune's."""
+        """Notifies of trials that have started, and saves whatever has changed."""
+        self._notify_statuses(trials)
         self._state.write_if_changed()
         try:
             self._stall.look(trials)

@@ -15,6 +15,7 @@ from rltune.callbacks import (
     CheckpointWritten,
     DecisionApplied,
     Event,
+    StatusChanged,
     SweepEnded,
     SweepStarted,
     TrialFailed,
@@ -57,6 +58,9 @@ class Records(rltune.Callback):
     def on_checkpoint(self, event: CheckpointWritten) -> None:
         self.events.append(("on_checkpoint", event))
 
+    def on_status(self, event: StatusChanged) -> None:
+        self.events.append(("on_status", event))
+
     def on_end(self, event: SweepEnded) -> None:
         self.events.append(("on_end", event))
 
@@ -93,6 +97,14 @@ def test_both_are_notified_of_the_same(sweeps: Sweeps) -> None:
         assert own.events == named.events
         methods = [method for method, _ in own.events]
         assert (methods[0], methods[-1]) == ("on_start", "on_end")
+
+
+def test_a_trial_runs_before_it_reports(sweeps: Sweeps) -> None:
+    for _, own, _ in sweeps.values():
+        first = next(event for name, event in own.events if name == "on_result")
+        assert isinstance(first, TrialReported)
+        runs = ("on_status", StatusChanged(first.report.trial, "RUNNING"))
+        assert runs in own.events[: own.events.index(("on_result", first))]
 
 
 def test_every_report_checkpoint_and_summary_is_seen(sweeps: Sweeps) -> None:
