@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from dataclasses import replace
@@ -14,8 +15,8 @@ import pytest
 from rich.console import Console
 from schedulers.table import Table
 
-from rltune.callbacks.base import TrialReported
-from rltune.cli.watch import Watcher
+from rltune.callbacks.base import SweepStarted, TrialReported
+from rltune.cli.live import LineWatcher
 from rltune.errors import BadInput
 from rltune.metric import RETURN, Metric
 from rltune.policies.evaluation import Candidate, evaluated, ranked
@@ -180,12 +181,14 @@ def test_statistics_over_seeds_know_which_way_is_better(spec: RunSpec) -> None:
 
 
 def test_the_terminal_shows_the_metric(spec: RunSpec) -> None:
-    watch = Watcher(Console(quiet=True))
-    watch.spec = spec
+    screen = io.StringIO()
+    watch = LineWatcher(Console(file=screen, width=200))
+    watch.on_event(SweepStarted(spec, RunFolder.create(spec)))
     for row in (
         _row("t00", 2.0),
         _row("t01", 0.5, reward=-9.0),
         _row("t02", None, reward=math.inf),
     ):
-        watch.on_result(TrialReported(row))
-    assert "best 0.5 by t01" in watch.progress()
+        watch.on_event(TrialReported(row))
+    watch.print_line()
+    assert "best 0.5 by t01" in screen.getvalue()
