@@ -23,7 +23,7 @@ from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import Evaluation
 from rltune.sweeps import runner
 
-log = logging.getLogger("rltune")
+logger = logging.getLogger("rltune")
 
 
 class Run:
@@ -76,7 +76,7 @@ class Run:
         check_trusted(self.folder)
         result = evaluation.evaluate(self.folder, episodes, seed)
         if result.unscored:
-            log.warning("%s: %s", self.folder.shown, evaluation.what_is_missing(result))
+            logger.warning("%s: %s", self.folder.shown, evaluation.what_is_missing(result))
         return result
 
 
@@ -117,6 +117,7 @@ def sweep(
     name: str | None = None,
     address: str | None = None,
     callbacks: Sequence[CallbackLike] = (),
+    log: str | Sequence[str] = (),
     log_all: bool = False,
 ) -> Run:
     """Tunes an algorithm on an environment. Omitted arguments come from the preset.
@@ -180,6 +181,8 @@ def sweep(
         address: address of a Ray cluster to run on. None starts Ray here, for this sweep alone.
         callbacks: callbacks that are notified of the run: "module:Class" or "file.py:Class", which
             a resume notifies, too, or instances of subclasses of :class:`rltune.Callback`.
+        log: experiment trackers that show the run, beside TensorBoard: "wandb", "mlflow", "aim",
+            "comet", or several of them, as "wandb,mlflow". A resume continues with the same.
         log_all: whether TensorBoard shows every number of a trial's results, RLlib's hundred too.
 
     Raises:
@@ -193,7 +196,7 @@ def sweep(
     names, instances = split(callbacks)
     spec = make_spec(algo, env, callbacks=names, **options)
     if limit := schedulers.limit(spec.budget):
-        log.warning(limit)
+        logger.warning(limit)
     return Run(runner.run(spec, instances))
 
 
@@ -226,6 +229,7 @@ def train(
     name: str | None = None,
     address: str | None = None,
     callbacks: Sequence[CallbackLike] = (),
+    log: str | Sequence[str] = (),
     log_all: bool = False,
 ) -> Run:
     """Trains a preset's settings on several seeds, without a search, and scores each of them.
@@ -279,6 +283,7 @@ def tune(
     name: str | None = None,
     address: str | None = None,
     callbacks: Sequence[CallbackLike] = (),
+    log: str | Sequence[str] = (),
     log_all: bool = False,
 ) -> Run:
     """Tunes any function that calls :func:`rltune.report`, or a Tune Trainable class.
@@ -322,7 +327,7 @@ def tune(
     names, instances = split(callbacks)
     spec = function_spec(function, callbacks=names, **options)
     if limit := schedulers.limit(spec.budget):
-        log.warning(limit)
+        logger.warning(limit)
     return Run(runner.run(spec, instances))
 
 
@@ -341,7 +346,7 @@ def replay(
         seeds: number of training runs of each arm.
         callbacks: as for :func:`sweep`; those of the sweep are not notified.
         options: ``seed, concurrent, cpus_per_trial, gpus_per_trial, storage, name, address,
-            log_all``, as for :func:`sweep`; the defaults are those of the sweep.
+            log, log_all``, as for :func:`sweep`; the defaults are those of the sweep.
 
     Returns:
         A run whose summary also holds ``arms``, the results of each, and ``comparisons``: the

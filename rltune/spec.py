@@ -152,6 +152,7 @@ class RunSpec:
         seed: fixes every draw of the sweep, in the driver and in each trial.
         storage: absolute path of the folder that holds runs.
         callbacks: names of classes that are notified of the run, of each of its parts.
+        log: experiment trackers that the run is logged with.
         log_all: whether every number of a trial's results is drawn.
         command: the command line, without secrets.
         started_in: the folder that it was given in; empty where that is not known.
@@ -175,6 +176,7 @@ class RunSpec:
     metric: str = REWARD
     mode: str = "max"
     callbacks: tuple[str, ...] = ()
+    log: tuple[str, ...] = ()
     log_all: bool = False
     command: tuple[str, ...] = ()
     started_in: str = ""
@@ -227,6 +229,7 @@ class RunSpec:
             "extensions": [extension.to_dict() for extension in self.extensions],
             "imports": list(self.env_options.imports),
             "callbacks": list(self.callbacks),
+            "log": list(self.log),
             "command": list(self.command),
         }
         order = {name: place for place, name in enumerate(_ORDER)}
@@ -256,6 +259,7 @@ class RunSpec:
             former=tuple(map(FormerTrial.from_dict, values.pop("former", ()))),
             extensions=tuple(map(Extension.from_dict, values.pop("extensions", ()))),
             callbacks=tuple(values.pop("callbacks", ())),
+            log=tuple(values.pop("log", ())),
             command=tuple(values.pop("command")),
             **groups,
             **values,
@@ -273,7 +277,7 @@ _ORDER = (
     *("seed", "env_args", "points", "concurrent", "cpus_per_trial"),
     *("gpus_per_trial", "memory_per_trial", "max_failures", "env_timeout", "env_copies"),
     *("evaluation", "simulator", "metric", "mode", "address", "imports", "callbacks"),
-    *("log_all", "command", "started_in"),
+    *("log", "log_all", "command", "started_in"),
     *("versions", "reading"),
 )
 

@@ -10,6 +10,7 @@ import pytest
 from conftest import ROOT, run_python
 
 import rltune
+from rltune.callbacks.loggers.trackers import TRACKERS
 from rltune.searchers import READY, SEARCHERS
 
 #: The rooms from the bottom up: a room imports from its own rank and from those before it.
@@ -162,9 +163,11 @@ print("Ray runs" if ray.is_initialized() else "imported")
 def test_an_import_changes_no_variable_and_starts_no_ray() -> None:
     """What packages of others set when they are imported is theirs.
 
-    Searchers whose library is not installed are left out, and integrations with other libraries.
+    Searchers whose library is not installed are left out, and integrations with other libraries;
+    loggers of trackers are imported in processes of their own.
     """
     absent = {f"rltune.searchers.{n}" for n, row in SEARCHERS.items() if row.state != READY}
+    absent |= {tracker.module for tracker in TRACKERS.values()}
     files = [path for path in _files() if _room(path) != "integrations"]
     files = [path.relative_to(ROOT).with_suffix("") for path in files]
     modules = [".".join(path.parts).removesuffix(".__init__") for path in files]

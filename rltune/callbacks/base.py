@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rltune.errors import RltuneError
 from rltune.processes.tracebacks import headline
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Decision, Failure, Report
@@ -269,9 +270,9 @@ class Callbacks:
 
     def _switch_off(self, callback: Callback, error: Exception) -> None:
         self._others.remove(callback)
+        told = f"The callback {type(callback).__name__} raised {headline(error)}"
         log.warning(
-            "The callback %s raised %s. It is switched off; the sweep continues without it",
-            type(callback).__name__,
-            headline(error),
+            "%s. It is switched off; the sweep continues without it",
+            str(error) if isinstance(error, RltuneError) else told,
             exc_info=log.isEnabledFor(logging.DEBUG),
         )

@@ -18,6 +18,7 @@ _SPELLED = {
     "env_args": "--env-arg",
     "imports": "--import",
     "callbacks": "--callback",
+    "log": "--log",
     "log_all": "--log-all",
     "synchronous": "--synchronous/--asynchronous",
 }

@@ -6,6 +6,8 @@ import sys
 from typing import Any
 
 from rltune.callbacks.given import check_callbacks
+from rltune.callbacks.loggers.process import check_access
+from rltune.callbacks.loggers.trackers import check_loggers
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.catalog.presets import newer_version
 from rltune.cli import console
@@ -43,11 +45,13 @@ def run(
 def launch(spec: RunSpec, job: JobSpec, *, json: bool, quiet: bool, dry_run: bool) -> None:
     """Runs what was asked for to its end."""
     check_callbacks(spec.callbacks)
+    check_loggers(spec.log)
     if spec.task == RL and (newer := newer_version(spec.env_id)):
         console.messages.print(f"note: {spec.env_id} is out of date; {newer} has replaced it")
     for note in [] if quiet else notes(spec, job):
         console.messages.print(f"note: {typed(note)}", soft_wrap=True)
     if dry_run:
+        check_access(spec.log)
         console.print_json({**spec.to_dict(), **job.to_dict()})
         return
     with watcher(json=json, quiet=quiet) as watch:

@@ -15,7 +15,7 @@ from typing import Any
 from rltune.engine.metric_names import REWARD
 from rltune.errors import BadInput
 from rltune.options.base import Group, Option, option, options_of, problems
-from rltune.options.readers import as_bytes, as_names, as_paths, as_points, as_table
+from rltune.options.readers import as_bytes, as_loggers, as_names, as_paths, as_points, as_table
 from rltune.processes.watchdog import ENV_TIMEOUT
 
 __all__ = [
@@ -308,6 +308,12 @@ class Place(Group):
         "Callbacks that are notified of the run: module:Class or file.py:Class.",
         placeholder="MODULE:CLASS",
         read=as_names,
+    )
+    log: Sequence[str] = option(
+        (),
+        "Experiment trackers that show the run, beside TensorBoard: wandb, mlflow, aim, comet.",
+        placeholder="NAME,...",
+        read=as_loggers,
     )
     log_all: bool = option(
         False, "Whether TensorBoard shows every number of a trial's results, RLlib's hundred too."

@@ -112,6 +112,17 @@ def as_names(value: Sequence[str]) -> tuple[str, ...]:
     return tuple(value)
 
 
+def as_loggers(value: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of experiment trackers, each once; ``tensorboard``, which is always written, is none.
+
+    Raises:
+        ValueError: it is, or holds, something else than texts.
+    """
+    words = as_names([value] if isinstance(value, str) else value)
+    names = [name.strip() for word in words for name in word.split(",")]
+    return tuple(dict.fromkeys(name for name in names if name not in ("", "tensorboard")))
+
+
 def as_paths(value: str | Path | Sequence[str | Path]) -> tuple[str | Path, ...]:
     """Paths as a tuple; one by itself will do.
 

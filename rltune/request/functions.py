@@ -102,6 +102,7 @@ def function_spec(
         metric=asked.goal.metric,
         mode=asked.goal.mode,
         callbacks=tuple(map(places.absolute, asked.place.callbacks)),
+        log=tuple(asked.place.log),
         log_all=asked.place.log_all,
         command=tuple(secrets.redact(command)),
         started_in=str(Path.cwd()),

@@ -61,6 +61,7 @@ def replay_spec(
         storage=str(storage),
         resources=replace(source.resources, concurrent=concurrent, address=address, **given),
         callbacks=tuple(map(envs.places.absolute, asked.callbacks)),
+        log=tuple(asked.log),
         log_all=asked.log_all,
         command=tuple(secrets.redact(command)),
         versions=resolve.versions(source.env_options.simulator),

@@ -122,6 +122,7 @@ def _run_spec(
         metric=asked.goal.metric,
         mode=asked.goal.mode,
         callbacks=tuple(map(envs.places.absolute, asked.place.callbacks)),
+        log=tuple(asked.place.log),
         log_all=asked.place.log_all,
         started_in=str(Path.cwd()),
         versions=versions(simulator),

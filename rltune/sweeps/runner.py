@@ -11,6 +11,7 @@ from typing import Any
 from rltune import schedulers
 from rltune.callbacks.base import Callback, Callbacks, SweepStarted
 from rltune.callbacks.given import CallbackLike, check_callbacks, make_callbacks
+from rltune.callbacks.loggers.callback import checked, started
 from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
 from rltune.errors import BadInput, Interrupted
@@ -58,10 +59,10 @@ def run(
         MachineError: the storage or Ray failed.
     """
     check_callbacks([*spec.callbacks, *callbacks])
-    with _alone():
+    with _alone(), started(spec.log) as logged:
         job = job_of(spec, asked or JobSpec())
         job.task.rehearse()
-        made = make_callbacks([*spec.callbacks, *callbacks])
+        made = [*make_callbacks([*spec.callbacks, *callbacks]), *checked(logged)]
         folder = RunFolder.create(spec, job.asked)
         try:
             with _notifying(spec, folder, made) as notified:
@@ -91,9 +92,10 @@ def resume(
     check_callbacks(callbacks)
     if is_finished(folder):
         return folder
-    with _alone(), folder.held():
+    with _alone(), folder.held(), started(folder.spec.log) as logged:
         check_resumable(folder, force)
-        _continue(folder, make_callbacks([*folder.spec.callbacks, *callbacks]))
+        made = make_callbacks([*folder.spec.callbacks, *callbacks])
+        _continue(folder, [*made, *checked(logged)])
         return folder
 
 
@@ -111,11 +113,11 @@ def extend(
         As :func:`run`.
     """
     check_callbacks(callbacks)
-    with _alone(), folder.held():
+    with _alone(), folder.held(), started(folder.spec.log) as logged:
         spec = extended(folder, changes)
         check_resumable(folder)
         job_of(spec, folder.job)
-        made = make_callbacks([*spec.callbacks, *callbacks])
+        made = [*make_callbacks([*spec.callbacks, *callbacks]), *checked(logged)]
         folder = reopen(folder, spec)
         _continue(folder, made)
         return folder
