@@ -312,12 +312,27 @@ def export(
     onnx: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The best policy, checked: .onnx.")
     ] = None,
-    force: Annotated[bool, flag("--force", "Replaces files.")] = False,
+    optuna: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="The trials, as a study of Optuna's: sqlite:///studies.db."
+        ),
+    ] = None,
+    force: Annotated[bool, flag("--force", "Replaces files, and a study.")] = False,
     json: JsonOption = False,
     trust: TrustOption = False,
 ) -> None:
-    """Writes a run's best settings as a preset, its best policy as ONNX."""
-    _call("export", run_path=run, preset=preset, onnx=onnx, force=force, json=json, trust=trust)
+    """Writes a run's best settings as a preset, its best policy as ONNX, its trials for Optuna."""
+    _call(
+        "export",
+        run_path=run,
+        preset=preset,
+        onnx=onnx,
+        optuna=optuna,
+        force=force,
+        json=json,
+        trust=trust,
+    )
 
 
 @app.command()

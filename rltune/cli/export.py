@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from rich.console import Console
@@ -26,21 +27,17 @@ def run(
     run_path: Path,
     preset: Path | None,
     onnx: Path | None,
+    optuna: str | None,
     force: bool,
     json: bool,
     trust: bool,
 ) -> None:
     """Writes what was asked for, all of it checked first."""
     folder = open_run(run_path, trust)
-    if preset is None and onnx is None:
-        raise BadInput("export what? Name --preset FILE, --onnx FILE or both.")
-    text = ""
-    if preset is not None:
-        text = _best_preset(folder)
-        output_files.check("--preset", preset, (".toml",), force)
-    if onnx is not None:
-        need("onnx", "onnx", "onnxruntime")
-        output_files.check("--onnx", onnx, (".onnx",), force)
+    if preset is None and onnx is None and optuna is None:
+        raise BadInput("export what? Name --preset FILE, --onnx FILE, --optuna URL or several.")
+    text = "" if preset is None else _best_preset(folder)
+    _check(preset, onnx, optuna, force)
     out = console.output(json)
     done: dict[str, Any] = {}
     if preset is not None:
@@ -51,8 +48,21 @@ def run(
         out.print(f"{preset}: {command}", soft_wrap=True)
     if onnx is not None:
         done["onnx"] = {"path": str(onnx), **_write_policy(folder, onnx, out)}
+    if optuna is not None:
+        done["optuna"] = {"url": optuna, **_write_study(folder, optuna, force, out)}
     if json:
         console.print_json(done)
+
+
+def _check(preset: Path | None, onnx: Path | None, optuna: str | None, force: bool) -> None:
+    """Checks that files can be written, and that what writes them is installed."""
+    if preset is not None:
+        output_files.check("--preset", preset, (".toml",), force)
+    if onnx is not None:
+        need("onnx", "onnx", "onnxruntime")
+        output_files.check("--onnx", onnx, (".onnx",), force)
+    if optuna is not None:
+        need("optuna", "optuna", "sqlalchemy")
 
 
 def _best_preset(folder: RunFolder) -> str:
@@ -68,6 +78,18 @@ def _best_preset(folder: RunFolder) -> str:
             f"{folder.shown}/{PRESET} cannot be read: {error}. It is written when a sweep ends: "
             f"rltune resume {folder.shown}"
         ) from error
+
+
+def _write_study(folder: RunFolder, url: str, force: bool, out: Console) -> dict[str, Any]:
+    from rltune.reports.optuna_export import to_study  # the extra may not be installed
+
+    study = to_study(folder, url, force=force)
+    count = len(study.get_trials(deepcopy=False))
+    out.print(
+        f"{url}: study {study.study_name} of {count} trials: optuna-dashboard {quote(url)}",
+        soft_wrap=True,
+    )
+    return {"study": study.study_name, "trials": count}
 
 
 def _write_policy(folder: RunFolder, path: Path, out: Console) -> dict[str, Any]:

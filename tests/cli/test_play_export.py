@@ -53,7 +53,7 @@ def test_export_writes_a_preset_and_a_checked_policy(run: RunFolder, tmp_path: P
         (("play", "--video", "a.avi"), "name a file that ends in .mp4 or .gif"),
         (("play", "--video", "gone/a.mp4"), "there is no folder gone. Make it first."),
         (("play", "--fps", "5"), "add --video out.mp4"),
-        (("export",), "Name --preset FILE, --onnx FILE or both."),
+        (("export",), "Name --preset FILE, --onnx FILE, --optuna URL or several."),
         (("export", "--onnx", "a.pt"), "name a file that ends in .onnx"),
     ],
 )
