@@ -21,8 +21,8 @@ def entered(event: Event, before: str) -> Phase | None:
         before: name of the phase so far.
     """
     match event:
-        case SweepStarted():
-            return phase("starting")
+        case SweepStarted(folder=folder):
+            return phase("starting", before=folder.seconds_spent)
         case StatusChanged(status="RUNNING") if before == "starting":
             return phase("training")
         case EvaluationProgressed(phase=name, done=done, of=of):
@@ -32,6 +32,6 @@ def entered(event: Event, before: str) -> Phase | None:
     return None
 
 
-def phase(name: str, done: int = 0, of: int = 0) -> Phase:
+def phase(name: str, done: int = 0, of: int = 0, before: float = 0.0) -> Phase:
     """A phase as of now."""
-    return Phase(name, round(time.time(), 3), done, of)
+    return Phase(name, round(time.time(), 3), done, of, before)

@@ -79,6 +79,7 @@ class Known:
         episodes: that will be played for choosing and scoring policies.
         episode_steps: mean length of an episode; None where it is not known.
         replays: whether the algorithm has a replay buffer.
+        since: second since which the sweep trains without a break.
     """
 
     budget: Budget
@@ -87,6 +88,7 @@ class Known:
     episodes: int = 0
     episode_steps: float | None = None
     replays: bool = False
+    since: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -174,10 +176,10 @@ def _speed(known: Known, start: float) -> Speed | None:
     if len(known.work) < FEWEST_REPORTS:
         return None
     began, now = min(trial.began for trial in known.trials), known.work[-1].second
-    measured = began + start * (now - began)
-    recent = known.work[bisect(known.work, measured, key=lambda work: work.second) :]
-    if len(recent) < FEWEST_REPORTS:
-        measured, recent = began, known.work
+    for measured in (max(began, known.since) + start * (now - max(began, known.since)), began):
+        recent = known.work[bisect(known.work, measured, key=lambda work: work.second) :]
+        if len(recent) >= FEWEST_REPORTS:
+            break
     learning = [work for work in recent if not work.is_first] or recent
     steps, seconds = (sum(getattr(work, name) for work in learning) for name in Work._fields[1:3])
     within = sum(min(work.seconds, work.second - measured) for work in recent)

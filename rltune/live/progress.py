@@ -117,7 +117,6 @@ class Progress:
         self.halted = False
         self.version = 0
         self._work: list[Work] = []
-        self._before = 0.0
         self._outlook = Outlook()
         #: Reports at which the outlook is computed again: it takes a moment where they are many.
         self._due = 0
@@ -189,10 +188,6 @@ class Progress:
 
     def entered(self, phase: Phase) -> None:
         """Takes in what the sweep is doing from now on."""
-        if phase.name == "starting":
-            self._before = self.seconds_reported
-            for member in self.members.values():
-                member.status = "PENDING" if member.status == "RUNNING" else member.status
         self.phases.append(phase)
         self.version += 1
 
@@ -221,9 +216,20 @@ class Progress:
         """
         if self.halted:
             return self.seconds_reported
-        starts = [phase.time for phase in self.phases if phase.name == "starting"]
-        since = now - starts[-1] if starts else 0.0
-        return max(self._before + since, self.seconds_reported)
+        start = self._last("starting")
+        seconds = start.before + now - start.time if start else 0.0
+        return max(seconds, self.seconds_reported)
+
+    def _last(self, name: str) -> Phase | None:
+        return next((phase for phase in reversed(self.phases) if phase.name == name), None)
+
+    def state(self, member: Member) -> str:
+        """What a trial is doing, in a word."""
+        if member.state != "running":
+            return member.state
+        if self.halted:
+            return "halted"
+        return "waiting" if self.phase.name == "starting" else "running"
 
     @property
     def done(self) -> int:
@@ -279,6 +285,7 @@ class Progress:
             scored_episodes(self.spec, self.job),
             max(lengths, default=None),
             "buffer_capacity" in self.spec.settings,
+            self.seconds(training.time) if (training := self._last("training")) else 0.0,
         )
 
     def _is_over(self, member: Member) -> bool:

@@ -94,10 +94,7 @@ class Table:
         return self._column("  trial", cells)
 
     def _states(self) -> list[Text]:
-        words = [
-            "halted" if self.progress.halted and m.state == "running" else m.state
-            for m in self.members
-        ]
+        words = [self.progress.state(member) for member in self.members]
         return self._column("state", [Text(word, STATES.get(word, "")) for word in words])
 
     def _steps(self) -> list[Text]:

@@ -356,6 +356,13 @@ class RunFolder(RecordFiles):
                 told = "; ".join(error.problems)
                 log.warning("%s: row %d is left out: %s", self.path / name, number, told)
 
+    @property
+    def seconds_spent(self) -> float:
+        """Seconds on the sweep's clock at the last report of all, lost work included."""
+        names = self.trials()
+        rows = [row for name in names for row in self.reports(name) + self.discarded(name)]
+        return max((row.wall_seconds for row in rows), default=0.0)
+
     def diverged(self, trial: str) -> Diverged | None:
         """What ended a trial that diverged; None for others."""
         rows = self.reports(trial)

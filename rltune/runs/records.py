@@ -151,12 +151,14 @@ class Phase(Record):
         name: "starting", "training", "choosing", "scoring", "ended"; or "stopped", before its end.
         time: seconds since 1970, UTC.
         done: episodes that have been played in this phase; ``of``: those that will be.
+        before: of "starting", seconds that earlier parts of the run took.
     """
 
     name: str
     time: float
     done: Omitted[int] = 0
     of: Omitted[int] = 0
+    before: Omitted[float] = 0.0
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,7 @@ def train(job: Job, folder: RunFolder, callbacks: Callbacks) -> Trained:
 
 def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) -> Trained:
     spec = job.spec
-    clock = Clock(_seconds_spent(folder))
+    clock = Clock(folder.seconds_spent)
     trials = TrialTable(spec, folder, job.keeps_every_policy and job.task.evaluates)
     decisions = OpenDecisions(folder.decisions())
     budget = spec.budget
@@ -297,10 +297,3 @@ class TakeOver(tune.Callback):
     def setup(self, **_: Any) -> None:
         """Takes the signal back."""
         self._signals.take_over()
-
-
-def _seconds_spent(folder: RunFolder) -> float:
-    rows = [
-        row for trial in folder.trials() for row in folder.reports(trial) + folder.discarded(trial)
-    ]
-    return max((row.wall_seconds for row in rows), default=0.0)

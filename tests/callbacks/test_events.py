@@ -158,7 +158,9 @@ def test_a_resume_calls_them_again(sweeps: Sweeps, monkeypatch: pytest.MonkeyPat
     resumed = runner.resume(RunFolder.open(folder.path), [own])
     (named,) = Records.made[before:]
     assert [method for method, _ in own.events] == ["on_start", "on_end"]
-    assert [phase.name for phase in resumed.phases()[-2:]] == ["starting", "ended"]
+    start, end = resumed.phases()[-2:]
+    assert (start.name, end.name) == ("starting", "ended")
+    assert start.before == resumed.seconds_spent > 0
     assert named.events == own.events
     assert resumed.summary is not None
     assert resumed.spec.callbacks == (places.place_of(Records),)

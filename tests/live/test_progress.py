@@ -99,9 +99,12 @@ def test_only_what_is_new_is_read(folder: RunFolder) -> None:
 def test_the_clock_stands_still_between_two_parts_of_a_run(folder: RunFolder) -> None:
     progress = RunReader(folder).read()
     assert progress.seconds(SECONDS + 7.0) == 7.0
-    progress.entered(Phase("starting", SECONDS + 3_600))
+    progress.entered(Phase("starting", SECONDS + 3_600, before=2.0))
     assert progress.seconds(SECONDS + 3_605) == 2.0 + 5.0
-    assert progress.members["t00"].state == "waiting"
+    assert progress.state(progress.members["t00"]) == "waiting"
+    progress.entered(Phase("training", SECONDS + 3_604))
+    assert progress.known().since == 2.0 + 4.0
+    assert progress.state(progress.members["t00"]) == "running"
 
 
 def test_an_evaluation_has_a_likely_end(folder: RunFolder) -> None:
