@@ -155,6 +155,10 @@ class ArrayLearnerMixin:
         (optimizer,) = self._named_optimizers.values()
         return {"lr": optimizer}
 
+    def scalars(self) -> dict[str, Any]:
+        """Numbers of the last update, by module and RLlib's name."""
+        return self.metrics.scalars()  # type: ignore[no-any-return]
+
     def extra_state(self) -> dict[str, torch.Tensor]:
         """Tensors that act in the loss and that RLlib leaves out of its checkpoints, by name."""
         return {}

@@ -282,7 +282,7 @@ class RLTrainable(CheckpointMixin):
         if self.on_arrays:
             if any(before < at <= self.env_steps for at in self.config.pauses):
                 self._extra_steps = self._finish_episodes()
-            result[LEARNER_RESULTS] = self.learner.metrics.scalars()
+            result[LEARNER_RESULTS] = self.learner.scalars()
             means = self.window.means()
             if REWARD in means:
                 sampled[EPISODE_RETURN_MEAN] = means[REWARD]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from ray.rllib.algorithms.ppo.ppo import LEARNER_RESULTS_KL_KEY
@@ -20,6 +22,11 @@ KL_ROWS = 128
 
 class PPOLearner(ArrayLearnerMixin, PPOTorchLearner):
     """RLlib's PPO loss over minibatches taken by index."""
+
+    def build(self) -> None:
+        """Builds network and optimisers; nothing has been updated yet."""
+        super().build()
+        self._updated_on: dict[str, torch.Tensor] = {}
 
     def set_clock(self, env_steps: int) -> None:
         """The entropy coefficient's schedule too."""
@@ -58,12 +65,19 @@ class PPOLearner(ArrayLearnerMixin, PPOTorchLearner):
             for columns in zip(*minibatches, strict=True):
                 self.gradient_step(dict(zip(batch, columns, strict=True)))
         self.watch.check()
-        if not self.config.use_kl_loss:  # then the loss reports it
-            self._log_kl({name: column[:KL_ROWS] for name, column in batch.items()})
+        if not self.config.use_kl_loss:  # then the loss measures it
+            self._updated_on = {name: column[:KL_ROWS] for name, column in batch.items()}
+
+    def scalars(self) -> dict[str, Any]:
+        """The KL divergence too: once a report, for it costs as much as half an update."""
+        if self._updated_on:
+            self._log_kl(self._updated_on)
+            self._updated_on = {}
+        return super().scalars()
 
     @torch.no_grad()
     def _log_kl(self, batch: dict[str, torch.Tensor]) -> None:
-        """Measures how far the updates have moved the policy, on a few of their transitions."""
+        """Measures how far the policy has moved since it chose the actions of a few transitions."""
         batch = {**batch, Columns.OBS: as_input(self.net, batch[Columns.OBS])}
         after = self.net._forward_train(batch)[Columns.ACTION_DIST_INPUTS]
         before, now = (
