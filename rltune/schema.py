@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from typing import (
     Annotated,
     Any,
@@ -68,9 +68,13 @@ class Record:
         Raises:
             BadInput: the values do not fit the fields: with every problem.
         """
-        if found := problems(values, cls):
-            raise BadInput(found)
-        record: Self = built(values, cls)
+        try:
+            kind: Any = cls
+            record: Self = _reader(kind)(values)
+        except _Misfit:
+            if found := problems(values, cls):
+                raise BadInput(found) from None
+            record = built(values, cls)
         return record
 
     def _omits(self, name: str) -> bool:
@@ -140,6 +144,93 @@ def built(value: Any, wanted: Any) -> Any:
     return math.nan if value is None and wanted == NullableFloat else value
 
 
+class _Misfit(Exception):
+    """A value may not be of its type: :func:`problems` tells."""
+
+
+@cache
+def _reader(wanted: Any) -> Callable[[Any], Any]:
+    """Returns what checks a value from JSON and builds it in one go, for the many rows of a run.
+
+    It raises _Misfit for every value that has problems, and for some that have none.
+    """
+    if wanted is Any:
+        return _copied
+    if wanted == NullableFloat:
+        return lambda value: math.nan if value is None else _number(value)
+    if wanted in _EXACT:
+        return partial(_exactly, _EXACT[wanted])
+    if _is_record(wanted):
+        return _record_reader(wanted)
+    origin, args = get_origin(wanted), get_args(wanted)
+    if origin in (dict, Mapping):
+        return partial(_read_table, _reader(args[1]))
+    if origin is list:
+        return partial(_read_list, _reader(args[0]))
+    if origin in (Union, types.UnionType) and _given(wanted) is not Any:
+        return partial(_read_optional, _reader(_given(wanted)))
+    return partial(_read_slowly, wanted)
+
+
+_EXACT: dict[Any, frozenset[type]] = {
+    str: frozenset({str}),
+    bool: frozenset({bool}),
+    int: frozenset({int}),
+    float: frozenset({float, int}),
+}
+
+
+def _exactly(kinds: frozenset[type], value: Any) -> Any:
+    if type(value) not in kinds:
+        raise _Misfit
+    return value
+
+
+def _number(value: Any) -> Any:
+    return _exactly(_EXACT[float], value)
+
+
+def _copied(value: Any) -> Any:
+    """Returns a value of any type; a copy where it has parts."""
+    return built(value, Any) if isinstance(value, dict | list) else value
+
+
+def _read_table(read: Callable[[Any], Any], value: Any) -> Any:
+    _exactly(frozenset({dict}), value)
+    return {key: read(one) for key, one in value.items()}
+
+
+def _read_list(read: Callable[[Any], Any], value: Any) -> Any:
+    _exactly(frozenset({list}), value)
+    return [read(one) for one in value]
+
+
+def _read_optional(read: Callable[[Any], Any], value: Any) -> Any:
+    return None if value is None else read(value)
+
+
+def _read_slowly(wanted: Any, value: Any) -> Any:
+    if problems(value, wanted):
+        raise _Misfit
+    return built(value, wanted)
+
+
+def _record_reader(wanted: Any) -> Callable[[Any], Any]:
+    readers = {name: _reader(hint) for name, hint in _hints(wanted).items()}
+    optional = (_defaults(wanted).keys() | _omissions(wanted).keys()) - wanted.demanded
+    required = readers.keys() - optional
+
+    def read(value: Any) -> Any:
+        _exactly(frozenset({dict}), value)
+        if not required <= value.keys():
+            raise _Misfit
+        return _made(
+            wanted, {key: readers[key](one) for key, one in value.items() if key in readers}
+        )
+
+    return read
+
+
 def entry(wanted: Any, key: str | int) -> Any:
     """Returns the type of an entry of a table or a list, Any for an unknown one.
 
@@ -182,8 +273,14 @@ def _given(wanted: Any) -> Any:
 
 def _made(wanted: Any, entries: dict[str, Any]) -> Any:
     """Makes an instance of a dataclass; ignores entries that it does not have."""
-    unset = dict.fromkeys(_omissions(wanted).keys() - _defaults(wanted).keys())
+    unset = _unset(wanted)
     return wanted(**unset | {name: entries[name] for name in _hints(wanted) if name in entries})
+
+
+@cache
+def _unset(wanted: Any) -> dict[str, None]:
+    """Returns None for each field that JSON leaves out and that has no default."""
+    return dict.fromkeys(_omissions(wanted).keys() - _defaults(wanted).keys())
 
 
 @cache

@@ -82,6 +82,26 @@ def test_a_record_is_read_as_it_was_written(kind: type[schema.Record], data: Any
     assert kind.from_dict(loads(dumps(values), kind)) == record
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_damaged_record_is_refused_by_the_quick_reader_as_well(
+    kind: type[schema.Record], data: Any
+) -> None:
+    """The quick way to a record takes nothing that the checks with words refuse."""
+    values = data.draw(values_of(kind)).to_dict()
+    for name in data.draw(st.lists(st.sampled_from(sorted(values)), max_size=2)):
+        values[name] = data.draw(anything)
+    missing = data.draw(st.sampled_from(sorted(values)))
+    values = {k: v for k, v in values.items() if k != missing or data.draw(st.booleans())}
+    try:
+        read = schema._reader(kind)(values)
+    except schema._Misfit:
+        return
+    assert schema.problems(values, kind) == []
+    assert str(read) == str(schema.built(values, kind))
+
+
 def test_absent_fields_are_left_out_of_the_file() -> None:
     report = Report("t00", 1, 100, 100, 0.5, None, {"lr": 0.1}, metrics={"episode_len_mean": 9.0})
     assert list(report.to_dict()) == [
