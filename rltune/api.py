@@ -14,6 +14,7 @@ from rltune.engine.episodes import REWARD
 from rltune.envs import places
 from rltune.policies import evaluation
 from rltune.processes.watchdog import ENV_TIMEOUT
+from rltune.reports.write import write_report
 from rltune.request.functions import Function, SpaceLike, function_spec
 from rltune.request.replay import replay_spec
 from rltune.request.resolve import make_request, make_spec
@@ -79,6 +80,17 @@ class Run:
             logger.warning("%s: %s", self.folder.shown, evaluation.what_is_missing(result))
         return result
 
+    def report(self, output: str | Path | None = None) -> Path:
+        """Writes the report of the run as it is now; report.json beside it holds the same.
+
+        Args:
+            output: where to, a file that ends in .html; report.html in the run folder by default.
+
+        Returns:
+            Its path.
+        """
+        return write_report(self.path, None if output is None else Path(output))
+
 
 def sweep(
     algo: str,
@@ -119,6 +131,7 @@ def sweep(
     callbacks: Sequence[CallbackLike] = (),
     log: str | Sequence[str] = (),
     log_all: bool = False,
+    report: bool = True,
 ) -> Run:
     """Tunes an algorithm on an environment. Omitted arguments come from the preset.
 
@@ -184,6 +197,7 @@ def sweep(
         log: experiment trackers that show the run, beside TensorBoard: "wandb", "mlflow", "aim",
             "comet", or several of them, as "wandb,mlflow". A resume continues with the same.
         log_all: whether TensorBoard shows every number of a trial's results, RLlib's hundred too.
+        report: whether report.html is written at the end of the run.
 
     Raises:
         BadInput: with every problem that was found, before anything starts.
@@ -231,6 +245,7 @@ def train(
     callbacks: Sequence[CallbackLike] = (),
     log: str | Sequence[str] = (),
     log_all: bool = False,
+    report: bool = True,
 ) -> Run:
     """Trains a preset's settings on several seeds, without a search, and scores each of them.
 
@@ -285,6 +300,7 @@ def tune(
     callbacks: Sequence[CallbackLike] = (),
     log: str | Sequence[str] = (),
     log_all: bool = False,
+    report: bool = True,
 ) -> Run:
     """Tunes any function that calls :func:`rltune.report`, or a Tune Trainable class.
 
@@ -346,7 +362,7 @@ def replay(
         seeds: number of training runs of each arm.
         callbacks: as for :func:`sweep`; those of the sweep are not notified.
         options: ``seed, concurrent, cpus_per_trial, gpus_per_trial, storage, name, address,
-            log, log_all``, as for :func:`sweep`; the defaults are those of the sweep.
+            log, log_all, report``, as for :func:`sweep`; the defaults are those of the sweep.
 
     Returns:
         A run whose summary also holds ``arms``, the results of each, and ``comparisons``: the

@@ -154,6 +154,7 @@ class RunSpec:
         callbacks: names of classes that are notified of the run, of each of its parts.
         log: experiment trackers that the run is logged with.
         log_all: whether every number of a trial's results is drawn.
+        report: whether report.html is written at its end.
         command: the command line, without secrets.
         started_in: the folder that it was given in; empty where that is not known.
         versions: of rltune, ray, torch, gymnasium and Python.
@@ -178,6 +179,7 @@ class RunSpec:
     callbacks: tuple[str, ...] = ()
     log: tuple[str, ...] = ()
     log_all: bool = False
+    report: bool = True
     command: tuple[str, ...] = ()
     started_in: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -277,7 +279,7 @@ _ORDER = (
     *("seed", "env_args", "points", "concurrent", "cpus_per_trial"),
     *("gpus_per_trial", "memory_per_trial", "max_failures", "env_timeout", "env_copies"),
     *("evaluation", "simulator", "metric", "mode", "address", "imports", "callbacks"),
-    *("log", "log_all", "command", "started_in"),
+    *("log", "log_all", "report", "command", "started_in"),
     *("versions", "reading"),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,6 +46,13 @@ rltune tunes reinforcement learning with one command. Three things to do first:
   rltune ppo my_env.py:MyEnv    tune an environment of your own: a class or function in a file
 
 Add --dry-run to see the plan before anything starts. All commands: rltune --help"""
+
+class PictureFormat(StrEnum):
+    """What plots are written as."""
+
+    svg = "svg"
+    png = "png"
+
 
 app = typer.Typer(
     name="rltune",
@@ -348,6 +356,34 @@ def board(
 def watch(run: RunArgument) -> None:
     """Shows a run that another process works on, here or on a cluster's storage."""
     _call("watch", run_path=run)
+
+
+@app.command()
+def report(
+    runs: RunsArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where to: .html. In the run folder by default, here for several runs.",
+            show_default=False,
+        ),
+    ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Writes each plot as a picture and its numbers as CSV.",
+            show_default=False,
+        ),
+    ] = None,
+    form: Annotated[
+        PictureFormat, typer.Option("--format", help="Of the pictures.")
+    ] = PictureFormat.svg,
+    json: JsonOption = False,
+) -> None:
+    """Writes report.html: what came out, how sure it is, and every plot; compares several runs."""
+    _call("report", run_paths=runs, output=output, plots=plots, form=form.value, json=json)
 
 
 @app.command("list")

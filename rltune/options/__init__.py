@@ -318,6 +318,7 @@ class Place(Group):
     log_all: bool = option(
         False, "Whether TensorBoard shows every number of a trial's results, RLlib's hundred too."
     )
+    report: bool = option(True, "Whether report.html is written at the end of the run.")
 
 
 GROUPS: tuple[type[Group], ...] = (

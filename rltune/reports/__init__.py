@@ -1,1 +1,1 @@
-"""Reports of finished runs. Empty until there is one."""
+"""Reports of runs: rows out of a run folder, then ink. No Ray, no torch."""

@@ -104,6 +104,7 @@ def function_spec(
         callbacks=tuple(map(places.absolute, asked.place.callbacks)),
         log=tuple(asked.place.log),
         log_all=asked.place.log_all,
+        report=asked.place.report,
         command=tuple(secrets.redact(command)),
         started_in=str(Path.cwd()),
         versions=versions("gymnasium"),

@@ -63,6 +63,7 @@ def replay_spec(
         callbacks=tuple(map(envs.places.absolute, asked.callbacks)),
         log=tuple(asked.log),
         log_all=asked.log_all,
+        report=asked.report,
         command=tuple(secrets.redact(command)),
         versions=resolve.versions(source.env_options.simulator),
     )

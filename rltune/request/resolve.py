@@ -124,6 +124,7 @@ def _run_spec(
         callbacks=tuple(map(envs.places.absolute, asked.place.callbacks)),
         log=tuple(asked.place.log),
         log_all=asked.place.log_all,
+        report=asked.place.report,
         started_in=str(Path.cwd()),
         versions=versions(simulator),
     )

@@ -12,6 +12,7 @@ from rltune import schedulers
 from rltune.callbacks.base import Callback, Callbacks, SweepStarted
 from rltune.callbacks.given import CallbackLike, check_callbacks, make_callbacks
 from rltune.callbacks.loggers.callback import checked, started
+from rltune.callbacks.report_writer import ReportWriter
 from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
 from rltune.errors import BadInput, Interrupted
@@ -134,7 +135,8 @@ def _continue(folder: RunFolder, callbacks: Sequence[Callback]) -> None:
 @contextmanager
 def _notifying(spec: RunSpec, folder: RunFolder, others: Sequence[Callback]) -> Iterator[Callbacks]:
     """The one list of callbacks, notified of the start; closed in the end."""
-    callbacks = Callbacks(RunWriter(spec, folder), [TensorBoardWriter(spec, folder), *others])
+    watching = [TensorBoardWriter(spec, folder), *([ReportWriter(folder)] if spec.report else [])]
+    callbacks = Callbacks(RunWriter(spec, folder), [*watching, *others])
     try:
         callbacks.notify(SweepStarted(spec, folder))
         yield callbacks

@@ -1,0 +1,141 @@
+"""Several runs beside each other: what of them can be compared, and by which scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rltune.errors import BadInput
+from rltune.metric import Metric
+from rltune.reports.run_view import RunView
+from rltune.reports.words import ARMS
+from rltune.spec import RL
+from rltune.statistics import iqm
+
+#: What of a request does not tell two methods apart.
+_INCIDENTAL = (
+    *("seed", "name", "storage", "command", "started_in", "versions", "callbacks", "report"),
+    *("concurrent", "address", "cpus_per_trial", "extensions"),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Scores that are compared with others.
+
+    Attributes:
+        task: what was tuned for.
+        name: of a run, of an arm of a replay, or of several runs of the same request.
+        scores: the metric, one a ``unit``: "runs", "seeds" or "episodes".
+    """
+
+    task: str
+    name: str
+    scores: Sequence[float]
+    unit: str
+
+    @property
+    def panel(self) -> str:
+        """What it is compared within: scores of another task or unit say other things."""
+        return f"{self.task}, {self.unit}"
+
+    @property
+    def iqm(self) -> float:
+        """Their interquartile mean."""
+        return float(iqm(self.scores))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several runs.
+
+    Attributes:
+        runs: as they were given, by a name that tells them apart.
+        entries: what is compared.
+        goal: what all of them tuned.
+    """
+
+    runs: Mapping[str, RunView]
+    entries: Sequence[Entry]
+    goal: Metric
+
+    @classmethod
+    def of(cls, runs: Sequence[RunView]) -> Comparison:
+        """Compares runs; those of the same request but for their seed are one entry.
+
+        Raises:
+            BadInput: they tuned different metrics.
+        """
+        goals = {str(run.goal): run.goal for run in runs}
+        if len(goals) > 1:
+            raise BadInput(
+                f"runs of different metrics cannot be compared: {', '.join(goals)}. Report those "
+                "of one metric at a time."
+            )
+        names = [run.spec.name for run in runs]
+        if len(set(names)) < len(names):
+            names = [str(run.folder.relative) for run in runs]
+        named = dict(zip(names, runs, strict=True))
+        return cls(named, list(_entries(named)), runs[0].goal)
+
+
+def task_of(run: RunView) -> str:
+    """What a run tuned for: scores of other tasks are on other scales."""
+    return run.spec.env_id if run.spec.task == RL else run.spec.env
+
+
+def _entries(runs: Mapping[str, RunView]) -> Iterator[Entry]:
+    alike: dict[str, list[str]] = {}
+    for name, run in runs.items():
+        alike.setdefault(_request(run), []).append(name)
+    for names in alike.values():
+        together = [(name, runs[name]) for name in names]
+        task = task_of(together[0][1])
+        outcomes = [score for _, run in together if (score := outcome(run)) is not None]
+        if len(outcomes) > 1:
+            yield Entry(task, ", ".join(names), outcomes, "runs")
+            continue
+        for name, run in together:
+            for label, scores, unit in _samples(name, run):
+                known = [score for score in scores if math.isfinite(score)]
+                if known:
+                    yield Entry(task, label, known, unit)
+
+
+def _request(run: RunView) -> str:
+    """What was asked for, without what differs between repetitions."""
+    asked: dict[str, Any] = {**run.spec.to_dict(), **run.job.to_dict()}
+    return str({key: value for key, value in asked.items() if key not in _INCIDENTAL})
+
+
+def outcome(run: RunView) -> float | None:
+    """The one number that a run came to; None without one."""
+    summary = run.summary
+    if summary is None or summary.arms is not None:
+        return None
+    value: float | None = None
+    if summary.across_seeds is not None:
+        value = summary.across_seeds.iqm
+    elif summary.evaluation is not None:
+        value = summary.evaluation.mean
+    elif summary.best is not None:
+        value = summary.best.score
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _samples(name: str, run: RunView) -> Iterator[tuple[str, Sequence[float], str]]:
+    """The scores behind the outcome of one run."""
+    summary = run.summary
+    if summary is None:
+        return
+    if summary.arms is not None:
+        for arm, of in summary.arms.items():
+            yield f"{name}: {ARMS.get(arm, arm)}", of.scores, "seeds"
+    elif summary.across_seeds is not None:
+        yield name, summary.across_seeds.scores, "seeds"
+    elif summary.evaluation is not None:
+        yield name, summary.evaluation.returns, "episodes"
+    elif summary.best is not None and summary.best.score is not None:
+        yield name, [summary.best.score], "runs"

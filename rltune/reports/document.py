@@ -1,0 +1,74 @@
+"""What a report says: the same for the page and for report.json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rltune._version import __version__
+from rltune.reports import headline
+from rltune.reports.comparison import Comparison
+from rltune.reports.drawings import Sections
+from rltune.reports.next_steps import next_steps
+from rltune.reports.provenance import provenance
+from rltune.reports.run_view import RunView
+from rltune.reports.troubles import troubles
+
+
+def of_run(run: RunView, sections: Sections) -> dict[str, Any]:
+    """The document of one run."""
+    best = run.summary.best if run.summary else None
+    return {
+        "kind": "run",
+        "title": run.spec.name,
+        "state": run.state,
+        "stop_reason": run.summary.stop_reason if run.summary else "",
+        "question": headline.question(run),
+        "search": headline.search_in_words(run),
+        "verdict": headline.verdict(run),
+        "score": headline.score(run),
+        "sure": headline.how_sure(run),
+        "metric": str(run.goal),
+        "env_steps": run.env_steps,
+        "wall_seconds": run.wall_seconds,
+        "next": [{"command": command, "tells": tells} for command, tells in next_steps(run)],
+        "sections": _listed(sections),
+        "troubles": troubles(run),
+        "winner": best.trial if best else "",
+        "settings": dict(best.config) if best else dict(run.spec.settings),
+        "provenance": provenance(run),
+        "rltune": __version__,
+    }
+
+
+def of_runs(compared: Comparison, sections: Sections) -> dict[str, Any]:
+    """The document of several runs beside each other."""
+    return {
+        "kind": "comparison",
+        "title": f"{len(compared.runs)} runs",
+        "state": "",
+        "question": f"Which of {len(compared.runs)} runs is better?",
+        "verdict": headline.verdict_of(compared),
+        "metric": str(compared.goal),
+        "runs": [
+            {
+                "name": name,
+                "state": run.state,
+                "question": headline.question(run),
+                "verdict": headline.verdict(run),
+                "score": headline.score(run),
+                "trials": len(run.reports),
+                "env_steps": run.env_steps,
+                "wall_seconds": run.wall_seconds,
+            }
+            for name, run in compared.runs.items()
+        ],
+        "sections": _listed(sections),
+        "rltune": __version__,
+    }
+
+
+def _listed(sections: Sections) -> list[dict[str, Any]]:
+    return [
+        {"title": title, "plots": [drawing.to_dict() for drawing in drawings]}
+        for title, drawings in sections.items()
+    ]

@@ -1,0 +1,184 @@
+"""The first words of a report: what was asked, and what came out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from rltune.envs import INFOS
+from rltune.reports.comparison import Comparison as Runs
+from rltune.reports.comparison import Entry
+from rltune.reports.numbers import bounds, number
+from rltune.reports.run_view import RunView
+from rltune.reports.words import ARMS
+from rltune.runs.summary_record import Comparison, Evaluation, SeedStatistics
+from rltune.spec import RL
+from rltune.statistics import FEWEST_VALUES, better
+
+
+def question(run: RunView) -> str:
+    """What the run was to find out."""
+    spec, goal = run.spec, run.goal
+    what = f"{spec.algo.upper()} on {spec.env_id}" if spec.task == RL else spec.env_id or spec.env
+    if run.job.job == "replay":
+        return f"{what}: was it the schedule of settings, or luck?"
+    if run.job.job == "train":
+        return f"{what}: what do these settings reach on fresh seeds?"
+    most = "highest" if goal.mode == "max" else "lowest"
+    metric = goal.words if spec.task == RL else goal.name
+    return f"{what}: which settings give the {most} {metric}?"
+
+
+def search_in_words(run: RunView) -> str:
+    """How the answer was looked for, in a sentence."""
+    spec, budget = run.spec, run.spec.budget
+    trials = f"{budget.trials} trials" if budget.trials > 1 else "1 trial"
+    if run.job.job != "sweep":
+        return f"{len(run.reports)} training runs with given settings, each on a seed of its own."
+    steps = "" if budget.steps >= 1 << 53 else f" of {budget.steps:,} steps"
+    how = f"{budget.scheduler} with {budget.searcher} suggestions"
+    searched = f"{len(spec.space)} settings" if len(spec.space) != 1 else "1 setting"
+    seeds = f", up to {budget.seeds_per_trial} seeds each" if budget.seeds_per_trial > 1 else ""
+    return f"{searched} searched by {how}: {trials}{steps}{seeds}."
+
+
+def verdict(run: RunView) -> str:
+    """What came out, in a sentence."""
+    summary = run.summary
+    if summary is None:
+        return _unfinished(run)
+    if summary.arms is not None:
+        return _of_arms(run, summary.arms)
+    if summary.across_seeds is not None:
+        return _of_seeds(run, summary.across_seeds)
+    if summary.best is None:
+        return "Nothing usable came out: no trial left a policy with a score."
+    if summary.evaluation is not None:
+        return f"{summary.best.trial} won{_solved(run, summary.evaluation)}."
+    if run.spec.task == RL:
+        return f"{summary.best.trial} leads; its policy has no score yet."
+    return f"{summary.best.trial} won."
+
+
+def how_sure(run: RunView) -> list[str]:
+    """What is known about how sure the verdict is, in sentences."""
+    comparisons = run.summary.comparisons if run.summary else None
+    return [sentence(one) for one in comparisons or []]
+
+
+def score(run: RunView) -> dict[str, str]:
+    """``value`` of the outcome, ``interval``, and what it is ``of``; empty where there is none."""
+    summary = run.summary
+    if summary is None or (summary.best is None and summary.arms is None):
+        return {}
+    if summary.arms:
+        arm = summary.arms.get("schedule") or next(iter(summary.arms.values()))
+        return _over_seeds(arm, "the champion's schedule")
+    if summary.across_seeds is not None:
+        return _over_seeds(summary.across_seeds, "all seeds")
+    if summary.evaluation is not None:
+        one = summary.evaluation
+        of = f"{run.goal.words} of {one.episodes} episodes on seeds no training used"
+        return {"value": number(one.mean), "interval": interval(one.ci95, "episodes"), "of": of}
+    best = summary.best
+    if best is None or best.score is None:
+        return {}
+    of = f"{run.goal}, as {best.trial} reported it"
+    return {"value": number(best.score), "interval": "", "of": of}
+
+
+def interval(ends: tuple[float, float], unit: str) -> str:
+    """A 95 % interval in words, or what it would take."""
+    if math.isnan(ends[0]):
+        return f"no interval: it takes {FEWEST_VALUES} {unit}"
+    return f"95 % interval {bounds(ends)}"
+
+
+def sentence(comparison: Comparison) -> str:
+    """A comparison of two arms, the better one first."""
+    arm, over = comparison.arm, comparison.over
+    probability, (low, high) = comparison.probability, comparison.ci95
+    if probability < 0.5:
+        arm, over, probability, low, high = over, arm, 1 - probability, 1 - high, 1 - low
+    who = f"{_capital(ARMS.get(arm, arm))} beat {ARMS.get(over, over)}"
+    if math.isnan(low):
+        return f"{who} in {probability:.0%} of the pairs of seeds: too few for an interval."
+    clear = "" if low > 0.5 else " That is no clear difference."
+    return f"{who} with probability {probability:.2f} [{low:.2f}, {high:.2f}].{clear}"
+
+
+def verdict_of(compared: Runs) -> str:
+    """Which of several runs is better, of those that can be compared."""
+    told = []
+    panels = list(dict.fromkeys(entry.panel for entry in compared.entries))
+    for panel in panels:
+        entries = [entry for entry in compared.entries if entry.panel == panel]
+        ranked = sorted(entries, key=lambda one: compared.goal.score(one.iqm), reverse=True)
+        where = f"{panel}: " if len(panels) > 1 else ""
+        first = f"{where}{ranked[0].name} has the best IQM, {number(ranked[0].iqm)}"
+        told.append(f"{first}{_lead(compared, *ranked[:2]) if len(ranked) > 1 else ''}.")
+    return " ".join(told) or "None of the runs has a score yet."
+
+
+def _lead(compared: Runs, first: Entry, second: Entry) -> str:
+    goal = compared.goal
+    sure = better(goal.scores(first.scores), goal.scores(second.scores))
+    low, high = sure["ci95"]
+    known = f" [{low:.2f}, {high:.2f}]" if math.isfinite(low) else ", too few for an interval"
+    chance = f"probability {sure['probability']:.2f}{known}"
+    if low > 0.5:
+        return f", and clearly beats {second.name} ({chance})"
+    return f", but no clear lead over {second.name} ({chance})"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _unfinished(run: RunView) -> str:
+    if run.winner is None:
+        return "The run has not finished, and no trial has reported yet."
+    value = run.best_score(run.winner)
+    best = "" if value is None else f" with {number(run.goal.score(value))}"
+    return (
+        f"The run has not finished. {run.winner} leads{best} after {run.env_steps:,} steps of all "
+        "trials; nothing is scored on fresh seeds yet."
+    )
+
+
+def _of_arms(run: RunView, arms: Mapping[str, SeedStatistics]) -> str:
+    ranked = sorted(arms, key=lambda name: run.goal.score(arms[name].iqm), reverse=True)
+    first, second = ranked[0], ranked[1]
+    told = f"{_capital(ARMS.get(first, first))} came to {number(arms[first].iqm)}, the most"
+    pairs = run.summary.comparisons if run.summary else None
+    pair = next((one for one in pairs or [] if {one.arm, one.over} == {first, second}), None)
+    low = math.nan
+    if pair is not None:
+        low = pair.ci95[0] if pair.arm == first else 1 - pair.ci95[1]
+    if low > 0.5:
+        return f"{told}, and clearly more than {ARMS.get(second, second)}."
+    return f"{told}, but no clear lead over {ARMS.get(second, second)}: it may be luck."
+
+
+def _of_seeds(run: RunView, together: SeedStatistics) -> str:
+    iqm = f"An IQM of {number(together.iqm)} over {together.seeds} seeds"
+    if together.threshold is None or together.share_over_threshold is None:
+        return f"{iqm}."
+    over = round(together.share_over_threshold * together.seeds)
+    return (
+        f"{iqm}; {over} of {together.seeds} are over the threshold of {number(together.threshold)}."
+    )
+
+
+def _over_seeds(of: SeedStatistics, what: str) -> dict[str, str]:
+    found = {"value": number(of.iqm), "interval": interval(of.ci95, "seeds")}
+    return {**found, "of": f"IQM of {of.seeds} training seeds: {what}"}
+
+
+def _solved(run: RunView, evaluation: Evaluation) -> str:
+    info = INFOS.get(run.spec.env)
+    threshold = info.threshold if info else None
+    if threshold is None or math.isnan(evaluation.mean) or not run.goal.is_return:
+        return ""
+    word = "and solved the task" if evaluation.mean >= threshold else "but the task is not solved"
+    return f" {word}: {number(evaluation.mean)} where the threshold is {number(threshold)}"

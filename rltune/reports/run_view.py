@@ -1,0 +1,140 @@
+"""One view of a run for its report: the files of a run folder, each read once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rltune import schedulers
+from rltune.errors import BadInput
+from rltune.metric import Metric
+from rltune.runs.folder import RunFolder
+from rltune.runs.lineage import Segment, segments
+from rltune.runs.names import number_of
+from rltune.runs.records import Decision, Failure, Report
+from rltune.runs.summary_record import Summary
+from rltune.spec import JobSpec, RunSpec
+
+log = logging.getLogger("rltune")
+
+
+@dataclass(frozen=True)
+class RunView:
+    """What a run folder holds.
+
+    Attributes:
+        summary: None while the run is not finished.
+        reports: of each trial that has reported, by its id, in the order of their numbers; none of
+            them is empty.
+        discarded: reports of work that was lost, by trial.
+        failures: of each trial, by its id.
+        decisions: that took effect, in their order.
+    """
+
+    folder: RunFolder
+    spec: RunSpec
+    job: JobSpec
+    summary: Summary | None
+    reports: Mapping[str, Sequence[Report]]
+    discarded: Mapping[str, Sequence[Report]]
+    failures: Mapping[str, Sequence[Failure]]
+    decisions: Sequence[Decision]
+
+    @classmethod
+    def read(cls, path: Path | str) -> RunView:
+        """Reads a run.
+
+        Raises:
+            BadInput: it is no run folder, or its request or its summary is damaged.
+        """
+        folder = RunFolder.open(path)
+        spec, job, summary = folder.spec, folder.job, folder.summary
+        trials = sorted((one.name for one in folder.path.glob("trials/*/")), key=number_of)
+        return cls(
+            folder=folder,
+            spec=spec,
+            job=job,
+            summary=summary,
+            reports={name: rows for name in trials if (rows := folder.reports(name))},
+            discarded={name: rows for name in trials if (rows := folder.discarded(name))},
+            failures={name: lost for name in trials if (lost := folder.failures(name))},
+            decisions=folder.decisions(),
+        )
+
+    @property
+    def goal(self) -> Metric:
+        """What was tuned."""
+        return self.spec.goal
+
+    @property
+    def searches(self) -> bool:
+        """Whether settings were searched: else they were given."""
+        return self.job.job == "sweep" and bool(self.spec.space)
+
+    @property
+    def is_population(self) -> bool:
+        """Whether members copied each other, and changed their settings while they trained."""
+        row = schedulers.SCHEDULERS.get(self.spec.budget.scheduler)
+        return self.searches and row is not None and row.population
+
+    @cached_property
+    def winner(self) -> str | None:
+        """The trial with the best policy; while there is none, that of the best report."""
+        if self.summary is not None and self.summary.best is not None:
+            return self.summary.best.trial
+        scores = {name: self.best_score(name) for name in self.reports}
+        scored = {name: score for name, score in scores.items() if score is not None}
+        return max(scored, key=lambda name: scored[name], default=None)
+
+    def best_score(self, trial: str) -> float | None:
+        """The best of a trial's reports, larger being better; None without one."""
+        return max(self._scores(trial), default=None)
+
+    def last_value(self, trial: str) -> float | None:
+        """The metric in a trial's last report that has it."""
+        scores = self._scores(trial)
+        return self.goal.score(scores[-1]) if scores else None
+
+    def _scores(self, trial: str) -> list[float]:
+        rows = self.reports[trial]
+        return [score for row in rows if (score := self.goal.score_of(row.measured)) is not None]
+
+    @cached_property
+    def champion(self) -> list[Segment]:
+        """What the winner's weights were trained by; empty where that cannot be told."""
+        if self.winner is None or self.winner not in self.reports:
+            return []
+        best = self.summary.best if self.summary else None
+        steps = self.reports[self.winner][-1].env_steps if best is None else best.env_steps
+        with suppress(BadInput):
+            return segments(self.folder, self.winner, steps)
+        return []
+
+    @cached_property
+    def env_steps(self) -> int:
+        """Environment steps that were spent, discarded work included."""
+        every = [*self.reports.values(), *self.discarded.values()]
+        return sum(row.env_steps_this_iter for rows in every for row in rows)
+
+    @cached_property
+    def wall_seconds(self) -> float:
+        """Seconds until the last report; of a finished run, until its last trial ended."""
+        if self.summary is not None:
+            return self.summary.wall_seconds
+        return max((rows[-1].wall_seconds for rows in self.reports.values()), default=0.0)
+
+    @property
+    def state(self) -> str:
+        """How far the run is, in a word."""
+        if self.summary is None:
+            return "unfinished"
+        return "partly scored" if self.summary.can_be_finished else "finished"
+
+    def settings_of(self, trial: str) -> Mapping[str, Any]:
+        """The searched settings in a trial's last report."""
+        return self.reports[trial][-1].settings

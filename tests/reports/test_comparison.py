@@ -1,0 +1,102 @@
+"""Several runs beside each other: what is compared, and what is not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import plotly.graph_objects as go
+import pytest
+import simulated_runs
+
+from rltune.errors import BadInput
+from rltune.reports import static
+from rltune.reports.comparison import Comparison
+from rltune.reports.plots import OF_SEVERAL_RUNS, compared_scores, improvement, profiles
+from rltune.reports.plots.axes import Axes
+from rltune.reports.run_view import RunView
+from rltune.reports.write import RunReport
+from rltune.statistics import iqm
+
+EARLIER = Path(__file__).parents[1] / "data/runs_0_1/finished"
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Five repetitions of a search, and five of another that trains for less."""
+    storage = tmp_path_factory.mktemp("runs")
+    return [
+        simulated_runs.search(storage, f"{name}{seed}", trials=6, seed=seed, steps=steps).path
+        for name, steps in (("long", 9_000), ("short", 2_000))
+        for seed in range(5)
+    ]
+
+
+@pytest.fixture(scope="module")
+def compared(paths: list[Path]) -> Comparison:
+    return Comparison.of([RunView.read(path) for path in paths])
+
+
+def test_repetitions_of_a_request_are_one_entry(compared: Comparison) -> None:
+    assert [entry.unit for entry in compared.entries] == ["runs", "runs"]
+    long = [
+        run.summary.best.score
+        for name, run in compared.runs.items()
+        if name.startswith("long") and run.summary and run.summary.best
+    ]
+    assert list(compared.entries[0].scores) == long
+    middle = [row for row in compared_scores.rows(compared) if row["kind"] == "IQM"]
+    assert middle[0]["score"] == iqm(long)
+    assert min(long) <= middle[0]["low"] < middle[0]["high"] <= max(long)
+
+
+def test_the_better_one_is_named_first_with_its_probability(compared: Comparison) -> None:
+    (row,) = improvement.rows(compared)
+    assert row["better"].startswith("long0")
+    assert row["worse"].startswith("short0")
+    assert row["probability"] > 0.5
+
+
+def test_profiles_fall_from_all_to_few(compared: Comparison) -> None:
+    rows = profiles.rows(compared)
+    for entry in compared.entries:
+        shares = [row["share"] for row in rows if row["group"] == entry.name]
+        assert shares == sorted(shares, reverse=True)
+        of_own = {row["score"]: row["share"] for row in rows if row["group"] == entry.name}
+        assert of_own[min(entry.scores)] == 1
+        assert of_own[max(entry.scores)] == pytest.approx(1 / len(entry.scores))
+
+
+def test_runs_of_different_metrics_are_refused(paths: list[Path]) -> None:
+    runs = [RunView.read(path) for path in paths[:1]]
+    other = RunView.read(EARLIER)
+    with pytest.raises(BadInput, match="runs of different metrics cannot be compared"):
+        Comparison.of([*runs, other])
+
+
+def test_every_figure_of_a_comparison_is_drawn(compared: Comparison, tmp_path: Path) -> None:
+    for plots in OF_SEVERAL_RUNS.values():
+        for plot in plots:
+            figures = plot.figures(plot.rows(compared), Axes(compared.goal))
+            assert figures, plot.name
+            for figure in figures.values():
+                go.Figure(figure)
+                assert static.draw(figure, "", tmp_path / "one.svg") == len(figure["data"])
+
+
+def test_the_report_of_several_runs_says_which_is_better(paths: list[Path], tmp_path: Path) -> None:
+    path = RunReport.of(*paths).write(tmp_path / "report.html")
+    assert "has the best IQM" in path.read_text()
+    content = json.loads(path.with_suffix(".json").read_text())
+    assert [run["name"] for run in content["runs"]][:2] == ["long0", "long1"]
+
+
+def test_equal_runs_have_no_clear_lead(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        shutil.copytree(EARLIER, tmp_path / name / "run")
+    request = json.loads((tmp_path / "b/run/run.json").read_text())
+    (tmp_path / "b/run/run.json").write_text(json.dumps({**request, "points": [{"lr": 1e-3}]}))
+    made = RunReport.of(tmp_path / "a/run", tmp_path / "b/run")
+    assert "but no clear lead over" in made.content["verdict"]
+    assert len({run["name"] for run in made.content["runs"]}) == 2
