@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import asdict
 from typing import Any
 
 from rltune._version import __version__
 from rltune.reports import headline
+from rltune.reports.champion import facts
 from rltune.reports.comparison import Comparison
 from rltune.reports.drawings import Sections
+from rltune.reports.leaderboard import leaderboard
 from rltune.reports.next_steps import next_steps
 from rltune.reports.provenance import provenance
 from rltune.reports.run_view import RunView
+from rltune.reports.spent import cost
 from rltune.reports.troubles import troubles
+from rltune.runs.lineage import is_schedule
+from rltune.spec import RL
 
 
 def of_run(run: RunView, sections: Sections) -> dict[str, Any]:
@@ -27,9 +34,13 @@ def of_run(run: RunView, sections: Sections) -> dict[str, Any]:
         "verdict": headline.verdict(run),
         "score": headline.score(run),
         "sure": headline.how_sure(run),
+        "facts": facts(run.spec, run.summary, run.champion) if run.summary else [],
         "metric": str(run.goal),
-        "env_steps": run.env_steps,
-        "wall_seconds": run.wall_seconds,
+        "cost": asdict(cost(run.spec, run.outcome)),
+        "schedule": [asdict(part) for part in run.champion] if is_schedule(run.champion) else [],
+        "leaderboard": _leaderboard(run),
+        "searched": list(run.spec.space),
+        "plays": run.spec.task == RL,
         "next": [{"command": command, "tells": tells} for command, tells in next_steps(run)],
         "sections": _listed(sections),
         "troubles": troubles(run),
@@ -65,6 +76,14 @@ def of_runs(compared: Comparison, sections: Sections) -> dict[str, Any]:
         "sections": _listed(sections),
         "rltune": __version__,
     }
+
+
+def _leaderboard(run: RunView) -> list[dict[str, Any]]:
+    standings = leaderboard(run.spec, run.outcome, run.reports)
+    if run.summary is None:  # nothing is chosen yet
+        scores = {name: run.best_score(name) for name in run.reports}
+        standings.sort(key=lambda one: -(scores.get(one.trial) or -math.inf))
+    return [asdict(one) for one in standings]
 
 
 def _listed(sections: Sections) -> list[dict[str, Any]]:

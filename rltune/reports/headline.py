@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from rltune.envs import INFOS
 from rltune.reports.comparison import Comparison as Runs
 from rltune.reports.comparison import Entry
+from rltune.reports.confidence import confidence
 from rltune.reports.numbers import bounds, number
 from rltune.reports.run_view import RunView
 from rltune.reports.words import ARMS
@@ -62,8 +63,10 @@ def verdict(run: RunView) -> str:
 
 def how_sure(run: RunView) -> list[str]:
     """What is known about how sure the verdict is, in sentences."""
-    comparisons = run.summary.comparisons if run.summary else None
-    return [sentence(one) for one in comparisons or []]
+    if run.summary is None:
+        return []
+    rivals = [_capital(one.sentence) + "." for one in confidence(run.spec, run.summary)]
+    return rivals + [sentence(one) for one in run.summary.comparisons or []]
 
 
 def score(run: RunView) -> dict[str, str]:

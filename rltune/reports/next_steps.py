@@ -6,6 +6,7 @@ from rltune.reports.run_view import RunView
 from rltune.runs import commands
 from rltune.runs.checkpoints import RECORD_FILE
 from rltune.runs.folder import BEST
+from rltune.runs.lineage import is_schedule
 from rltune.spec import RL
 
 
@@ -15,13 +16,15 @@ def next_steps(run: RunView) -> list[tuple[str, str]]:
     board = (f"rltune board {folder.shown}", "all curves in TensorBoard")
     if run.state != "finished":
         return [(f"rltune resume {folder.shown}", "continues where it stopped"), board]
-    if spec.task != RL:
-        return [board]
     found = []
-    if len({str(part.settings) for part in run.champion}) > 1 and run.job.job == "sweep":
+    changes = is_schedule(run.champion)
+    if changes and run.job.job == "sweep" and folder.has(f"{BEST}/{RECORD_FILE}"):
         found.append((f"rltune replay {folder.shown}", "was it the schedule, or luck?"))
+    if spec.task != RL:
+        return [*found, board]
     preset = f"{folder.relative}/best/preset.toml"
-    if folder.has("best/preset.toml"):
+    # No preset holds the schedule of a replay.
+    if folder.has("best/preset.toml") and not (changes and run.job.job == "replay"):
         seed = "" if run.job.job == "sweep" else f" --seed {spec.seed + 1}"
         train = commands.with_preset(spec, preset, train=True) + seed
         found.append((train, "were the settings lucky? Fresh seeds tell"))

@@ -17,7 +17,7 @@ from rltune.runs.folder import RunFolder
 from rltune.runs.lineage import Segment, segments
 from rltune.runs.names import number_of
 from rltune.runs.records import Decision, Failure, Report
-from rltune.runs.summary_record import Summary
+from rltune.runs.summary_record import Summary, TrialOutcome
 from rltune.spec import JobSpec, RunSpec
 
 log = logging.getLogger("rltune")
@@ -127,6 +127,30 @@ class RunView:
         if self.summary is not None:
             return self.summary.wall_seconds
         return max((rows[-1].wall_seconds for rows in self.reports.values()), default=0.0)
+
+    @property
+    def outcome(self) -> Summary:
+        """What came out; of an unfinished run, what there is so far."""
+        return self.summary or Summary(
+            best=None,
+            evaluation=None,
+            env_steps=self.env_steps,
+            wall_seconds=self.wall_seconds,
+            trials=[
+                TrialOutcome(
+                    id=trial,
+                    status="",
+                    env_steps=rows[-1].env_steps,
+                    score=self.last_value(trial),
+                    config=rows[-1].settings,
+                    error=None,
+                )
+                for trial, rows in self.reports.items()
+            ],
+            stop_reason="",
+            metric=self.spec.metric,
+            mode=self.spec.mode,
+        )
 
     @property
     def state(self) -> str:

@@ -15,8 +15,8 @@ from rltune.reports import document, static
 from rltune.reports.comparison import Comparison
 from rltune.reports.drawings import Drawing, Sections, drawn
 from rltune.reports.html import page
-from rltune.reports.plots import OF_A_RUN, OF_SEVERAL_RUNS
 from rltune.reports.plots.axes import Axes
+from rltune.reports.plots.table import OF_A_RUN, OF_SEVERAL_RUNS
 from rltune.reports.run_view import RunView
 from rltune.runs.json_text import dumps
 

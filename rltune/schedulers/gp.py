@@ -71,6 +71,17 @@ class GaussianProcess:
         self._factor = cho_factor(covariance + noise * np.eye(len(inputs)), lower=True)
         self._weights = cho_solve(self._factor, targets)
 
+    def mean(self, inputs: Array) -> Array:
+        """Mean of the posterior, shape ``(n,)`` for n inputs."""
+        values: Array = self._covariance(self._distances(inputs, self.inputs)) @ self._weights
+        return values
+
+    def left_out(self) -> Array:
+        """Mean of each target as told by all others (Rasmussen and Williams 2006, eq. 5.12)."""
+        inverse = cho_solve(self._factor, np.eye(len(self.inputs)))
+        predicted: Array = self.targets - self._weights / np.diag(inverse)
+        return predicted
+
     def posterior(self, inputs: Array) -> tuple[Array, Array]:
         """Mean and covariance, without the noise: shapes ``(n,)`` and ``(n, n)`` for n inputs."""
         cross = self._covariance(self._distances(inputs, self.inputs))

@@ -19,7 +19,11 @@ from rltune.errors import keyword
 from rltune.options import OPTIONS
 
 #: Modules that write whole command lines.
-COMMAND_LINES = {"rltune/runs/commands.py", "rltune/runs/checkpoints.py"}
+COMMAND_LINES = {
+    "rltune/runs/commands.py",
+    "rltune/runs/checkpoints.py",
+    "rltune/reports/next_steps.py",
+}
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ import simulated_runs
 from rltune.errors import BadInput
 from rltune.reports import static
 from rltune.reports.comparison import Comparison
-from rltune.reports.plots import OF_SEVERAL_RUNS, compared_scores, improvement, profiles
+from rltune.reports.plots import compared_scores, improvement, profiles
 from rltune.reports.plots.axes import Axes
+from rltune.reports.plots.table import OF_SEVERAL_RUNS
 from rltune.reports.run_view import RunView
 from rltune.reports.write import RunReport
 from rltune.statistics import iqm

@@ -13,8 +13,8 @@ import simulated_runs
 
 from rltune.reports import static
 from rltune.reports.plots import (
-    OF_A_RUN,
     best_so_far,
+    dimensionality,
     importance,
     learning_curves,
     lineage,
@@ -24,7 +24,10 @@ from rltune.reports.plots import (
 )
 from rltune.reports.plots.axes import Axes
 from rltune.reports.plots.base import Plot, grouped
+from rltune.reports.plots.table import OF_A_RUN
 from rltune.reports.run_view import RunView
+from rltune.simulator import simulate
+from rltune.simulator.run_folder import write_run
 from rltune.space import parse_parameter
 
 EARLIER = Path(__file__).parents[1] / "data/runs_0_1"
@@ -137,6 +140,34 @@ def test_importance_finds_the_setting_that_matters(search: RunView) -> None:
     assert sum(row["importance"] for row in rows) == pytest.approx(1)
 
 
+def test_settings_that_matter_are_tuned_first(storage: Path) -> None:
+    """Of the defaults ``lr`` is two decades off, and nothing else matters much."""
+    space = {**simulated_runs.SPACE, "lr": {"log": [1e-5, 1e-1], "default": 1e-5}}
+    sweep = simulate(
+        simulated_runs.score, space, scheduler="fifo", trials=40, steps=1_000, noise=2.0
+    )
+    run = RunView.read(write_run(sweep, storage / "far").path)
+    rows = dimensionality.rows(run)
+    assert [row["setting"] for row in rows][:2] == ["the defaults", "lr"]
+    assert rows[0]["share"] < 0.5 < dimensionality.ENOUGH < rows[1]["share"]
+    assert [row["share"] for row in rows] == sorted(row["share"] for row in rows)
+    assert rows[-1]["share"] == 1
+    assert rows[0]["explained"] > 0.8
+    assert dimensionality.note(rows).startswith("Effective dimensionality at most 1 of 3")
+
+
+def test_noise_has_no_dimensionality(storage: Path) -> None:
+    sweep = simulate(
+        lambda settings, steps: 0.0,
+        simulated_runs.SPACE,
+        scheduler="fifo",
+        trials=40,
+        steps=1_000,
+        noise=2.0,
+    )
+    assert dimensionality.rows(RunView.read(write_run(sweep, storage / "noise").path)) == []
+
+
 def test_what_was_believed_stands_beside_what_is(earlier: RunView) -> None:
     rows = optimism_gap.rows(earlier)
     assert [row["value"] for row in rows] == [298.95, 431.6, 465.6]
@@ -156,7 +187,7 @@ def test_plotly_takes_every_figure_and_a_picture_is_drawn_of_it(
             assert any(len(trace["x"]) for trace in figure["data"])
             assert static.draw(figure, facet, tmp_path / "one.svg") == len(figure["data"])
             drawn += 1
-    assert drawn or plot.name == "seeds"
+    assert drawn or plot.name in ("seeds", "dimensionality")
 
 
 @pytest.mark.parametrize(
