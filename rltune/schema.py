@@ -337,7 +337,8 @@ def _plain_problems(value: Any, wanted: Any, place: str) -> list[str]:
         good, words = False, "a list"
     elif origin in (dict, Mapping):
         if isinstance(value, dict):
-            return [p for k, one in value.items() for p in problems(one, args[1], f"{place}.{k}")]
+            entries = () if args[1] is Any else value.items()
+            return [p for k, one in entries for p in problems(one, args[1], f"{place}.{k}")]
         good, words = False, "a table"
     elif wanted is float:
         good, words = isinstance(value, int | float) and not isinstance(value, bool), "a number"

@@ -93,16 +93,21 @@ class RunView:
 
     def best_score(self, trial: str) -> float | None:
         """The best of a trial's reports, larger being better; None without one."""
-        return max(self._scores(trial), default=None)
+        return max(self.scores[trial], default=None)
 
     def last_value(self, trial: str) -> float | None:
         """The metric in a trial's last report that has it."""
-        scores = self._scores(trial)
+        scores = self.scores[trial]
         return self.goal.score(scores[-1]) if scores else None
 
-    def _scores(self, trial: str) -> list[float]:
-        rows = self.reports[trial]
-        return [score for row in rows if (score := self.goal.score_of(row.measured)) is not None]
+    @cached_property
+    def scores(self) -> Mapping[str, Sequence[float]]:
+        """The score of each report that has one, by trial; larger is better."""
+        score_of = self.goal.score_of
+        return {
+            trial: [score for row in rows if (score := score_of(row.measured)) is not None]
+            for trial, rows in self.reports.items()
+        }
 
     @cached_property
     def champion(self) -> list[Segment]:

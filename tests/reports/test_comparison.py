@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 import simulated_runs
@@ -13,11 +16,13 @@ import simulated_runs
 from rltune.errors import BadInput
 from rltune.reports import static
 from rltune.reports.comparison import Comparison
-from rltune.reports.plots import compared_scores, improvement, profiles
+from rltune.reports.plots import compared_scores, improvement, profiles, sensitivity
 from rltune.reports.plots.axes import Axes
 from rltune.reports.plots.table import OF_SEVERAL_RUNS
 from rltune.reports.run_view import RunView
 from rltune.reports.write import RunReport
+from rltune.simulator import simulate
+from rltune.simulator.run_folder import write_run
 from rltune.statistics import iqm
 
 EARLIER = Path(__file__).parents[1] / "data/runs_0_1/finished"
@@ -76,10 +81,41 @@ def test_runs_of_different_metrics_are_refused(paths: list[Path]) -> None:
         Comparison.of([*runs, other])
 
 
-def test_every_figure_of_a_comparison_is_drawn(compared: Comparison, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def two_tasks(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """A task whose best ``lr`` is 1e-4, and one where it is 1e-2."""
+    storage = tmp_path_factory.mktemp("tasks")
+    for task, exponent in (("low", -4), ("high", -2)):
+        sweep = simulate(
+            lambda settings, steps, e=exponent: -((math.log10(settings["lr"]) - e) ** 2),
+            simulated_runs.SPACE,
+            scheduler="fifo",
+            trials=40,
+            steps=1_000,
+        )
+        sweep = replace(sweep, spec=replace(sweep.spec, env=task))
+        write_run(sweep, storage / task)
+    return Comparison.of([RunView.read(storage / task) for task in ("low", "high")])
+
+
+def test_sensitivity_is_what_settings_for_all_tasks_lose(two_tasks: Comparison) -> None:
+    """Halfway between two optima, a decade away from both, a square of 1 is lost on each."""
+    rows = sensitivity.rows(two_tasks)
+    assert [row["task"] for row in rows] == ["low", "high"]
+    lost = [row["tuned"] - row["common"] for row in rows]
+    scores = [score for of in two_tasks.runs["low"].scores.values() for score in of[-1:]]
+    low, high = np.percentile(scores, [5, 95])
+    assert sum(lost) / 2 == pytest.approx(1 / (high - low), rel=0.25)
+    assert sensitivity.note(rows).startswith("Sensitivity 0.")
+
+
+def test_every_figure_of_a_comparison_is_drawn(
+    compared: Comparison, two_tasks: Comparison, tmp_path: Path
+) -> None:
     for plots in OF_SEVERAL_RUNS.values():
         for plot in plots:
-            figures = plot.figures(plot.rows(compared), Axes(compared.goal))
+            of = two_tasks if plot.name == "sensitivity" else compared
+            figures = plot.figures(plot.rows(of), Axes(of.goal))
             assert figures, plot.name
             for figure in figures.values():
                 go.Figure(figure)

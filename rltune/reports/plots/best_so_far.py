@@ -20,11 +20,11 @@ def rows(run: RunView) -> list[Row]:
     """
     reports = [row for of in (run.reports, run.discarded) for rows in of.values() for row in rows]
     reports.sort(key=lambda row: row.wall_seconds)
-    best, steps = -math.inf, 0
+    score_of, best, steps = run.goal.score_of, -math.inf, 0
     found: list[tuple[int, float, float, str]] = []
     for report in reports:
         steps += report.env_steps_this_iter
-        score = run.goal.score_of(report.measured)
+        score = score_of(report.measured)
         if score is not None and score > best and math.isfinite(score):
             best = score
             found.append((steps, report.wall_seconds, score, report.trial))

@@ -22,6 +22,7 @@ def rows(run: RunView) -> list[Row]:
 
     ``stretch`` numbers the reports of the weights that became the winner's; None elsewhere.
     """
+    value_of = run.goal.of
     return [
         {
             "trial": trial,
@@ -33,7 +34,7 @@ def rows(run: RunView) -> list[Row]:
         }
         for trial, reports in run.reports.items()
         for report in reports
-        if (value := run.goal.of(report.measured)) is not None and math.isfinite(value)
+        if (value := value_of(report.measured)) is not None and math.isfinite(value)
     ]
 
 

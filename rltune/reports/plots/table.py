@@ -16,6 +16,7 @@ from rltune.reports.plots import (
     parallel_coordinates,
     profiles,
     seeds,
+    sensitivity,
     settings_paths,
     slices,
     trials,
@@ -141,6 +142,16 @@ OF_SEVERAL_RUNS: dict[str, tuple[Plot[Comparison], ...]] = {
             profiles.rows,
             profiles.ink,
             facet="panel",
+        ),
+    ),
+    "What tuning is worth": (
+        Plot(
+            "sensitivity",
+            "Sensitivity",
+            "How much is lost by settings that are the same for every task?",
+            sensitivity.rows,
+            sensitivity.ink,
+            note=sensitivity.note,
         ),
     ),
     "How they went": (
