@@ -59,6 +59,7 @@ def of_runs(compared: Comparison, sections: Sections) -> dict[str, Any]:
         "state": "",
         "question": f"Which of {len(compared.runs)} runs is better?",
         "verdict": headline.verdict_of(compared),
+        "sure": headline.verdicts_of(compared),
         "metric": str(compared.goal),
         "runs": [
             {

@@ -111,7 +111,15 @@ def sentence(comparison: Comparison) -> str:
 
 
 def verdict_of(compared: Runs) -> str:
-    """Which of several runs is better, of those that can be compared."""
+    """Which of several runs is better."""
+    told = verdicts_of(compared)
+    if len(told) > 1:
+        return f"No single answer: the runs form {len(told)} groups that are compared separately."
+    return told[0] if told else "None of the runs has a score yet."
+
+
+def verdicts_of(compared: Runs) -> list[str]:
+    """A sentence for each set of entries that can be compared."""
     told = []
     panels = list(dict.fromkeys(entry.panel for entry in compared.entries))
     for panel in panels:
@@ -120,7 +128,7 @@ def verdict_of(compared: Runs) -> str:
         where = f"{panel}: " if len(panels) > 1 else ""
         first = f"{where}{ranked[0].name} has the best IQM, {number(ranked[0].iqm)}"
         told.append(f"{first}{_lead(compared, *ranked[:2]) if len(ranked) > 1 else ''}.")
-    return " ".join(told) or "None of the runs has a score yet."
+    return told
 
 
 def _lead(compared: Runs, first: Entry, second: Entry) -> str:

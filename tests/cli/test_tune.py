@@ -110,6 +110,7 @@ def test_a_function_in_a_file_is_tuned(place: Path, rltune_here: Run) -> None:
     assert (place / "runs/a/best/checkpoint/files/state.pt").is_file()
     assert "accuracy (max)" in done.err
     assert "rltune board runs/a" in done.err
+    assert f"{summary['best']['trial']} won." in (place / "runs/a/report.html").read_text()
 
 
 @pytest.mark.slow
@@ -131,12 +132,13 @@ def test_other_commands_know_the_run_or_refuse_it(place: Path, rltune_here: Run)
 
 @pytest.mark.slow
 def test_a_scheduler_ends_weak_trials_early(place: Path, rltune_here: Run) -> None:
-    done = rltune_here(*words_of(ASHA), "--name", "asha", "--concurrent", "1")
+    done = rltune_here(*words_of(ASHA), "--name", "asha", "--concurrent", "1", "--no-report")
     assert done.code == 0, done.err
     ages = [trial["env_steps"] for trial in summary_of(place, "asha")["trials"]]
     assert max(ages) == 9
     assert min(ages) < 9
     assert "loss (min)" in done.out
+    assert not (place / "runs/asha/report.html").exists()
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ class Plot(Generic[Source]):
         rows: its table, from a run; empty where it does not apply.
         ink: its figure, from rows and what its axes need.
         facet: column whose values each have a figure of their own; empty for one figure.
+        wide: whether figures of facets stand below each other.
         thin: leaves out rows that the page cannot show; the CSV file has all.
         note: what a reader must know about these rows, in a sentence.
         missing: why it cannot be made here, with what to do about it; empty where it can.
@@ -37,6 +38,7 @@ class Plot(Generic[Source]):
     rows: Callable[[Source], list[Row]]
     ink: Callable[[list[Row], Axes], Figure]
     facet: str = ""
+    wide: bool = False
     thin: Callable[[list[Row]], list[Row]] = lambda rows: rows
     note: Callable[[list[Row]], str] = lambda rows: ""
     missing: Callable[[Source], str] = lambda run: ""

@@ -52,7 +52,7 @@ def ink(rows: list[Row], axes: Axes) -> Figure:
         ),
         dots(column(rows, "probability"), places, hover="%{x:.2f}", marker={"size": 11}),
     ]
-    names = [f"{row['better']} beats {row['worse']}" for row in rows]
+    names = [f"{row['better']} over {row['worse']}" for row in rows]
     return figure(
         [trace for trace in traces if trace["x"]],
         "probability",

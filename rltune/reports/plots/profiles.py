@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rltune.reports.comparison import Comparison
 from rltune.reports.plots.axes import Axes
 from rltune.reports.plots.base import Figure, Row, column, grouped
@@ -12,9 +14,9 @@ def rows(compared: Comparison) -> list[Row]:
     """``share`` of an entry's scores that are as good as each ``score`` of its ``panel``."""
     goal = compared.goal
     levels: dict[str, set[float]] = {}
+    members = Counter(entry.panel for entry in compared.entries if len(entry.scores) > 1)
     for entry in compared.entries:
-        if len(entry.scores) > 1:
-            levels.setdefault(entry.panel, set()).update(entry.scores)
+        levels.setdefault(entry.panel, set()).update(entry.scores)
     return [
         {
             "panel": entry.panel,
@@ -23,7 +25,7 @@ def rows(compared: Comparison) -> list[Row]:
             "share": sum(goal.reaches(score, level) for score in entry.scores) / len(entry.scores),
         }
         for entry in compared.entries
-        if len(entry.scores) > 1
+        if len(entry.scores) > 1 and members[entry.panel] > 1 and len(levels[entry.panel]) > 1
         for level in sorted(levels[entry.panel])
     ]
 

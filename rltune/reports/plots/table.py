@@ -125,6 +125,7 @@ OF_SEVERAL_RUNS: dict[str, tuple[Plot[Comparison], ...]] = {
             compared_scores.rows,
             seeds.ink,
             facet="panel",
+            wide=True,
             note=compared_scores.note,
         ),
         Plot(
@@ -134,6 +135,7 @@ OF_SEVERAL_RUNS: dict[str, tuple[Plot[Comparison], ...]] = {
             improvement.rows,
             improvement.ink,
             facet="panel",
+            wide=True,
         ),
         Plot(
             "profiles",
@@ -142,6 +144,7 @@ OF_SEVERAL_RUNS: dict[str, tuple[Plot[Comparison], ...]] = {
             profiles.rows,
             profiles.ink,
             facet="panel",
+            wide=True,
         ),
     ),
     "What tuning is worth": (
