@@ -44,7 +44,7 @@ def test_the_json_holds_what_the_page_shows(runs: Path) -> None:
     rltune.load(runs / "finished").report()
     content = json.loads((runs / "finished/report.json").read_text())
     assert content["score"]["value"] == "465.6"
-    assert content["env_steps"] == 38_263
+    assert content["cost"]["env_steps"] == 38_263
     plots = {plot["name"]: plot for of in content["sections"] for plot in of["plots"]}
     assert {"best-so-far", "learning-curves", "lineage", "settings-paths"} <= plots.keys()
     assert len(plots["lineage"]["rows"][0]) == len(plots["lineage"]["columns"])
