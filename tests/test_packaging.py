@@ -50,6 +50,9 @@ def test_the_wheel_holds_code_environments_and_presets(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"rltune/__main__.py", "rltune/envs/__init__.py", "rltune/space/__init__.py"} <= names
     assert {"rltune/presets/dqn/default.toml", "rltune/presets/ppo/cartpole.toml"} <= names
+    page = {"comparison.html.j2", "made.html.j2", "parts.html.j2", "report.html.j2", "run.html.j2"}
+    page |= {"report.css", "report.js"}
+    assert {f"rltune/reports/page/{name}" for name in page} <= names
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"rltune"}
 

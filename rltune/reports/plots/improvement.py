@@ -8,7 +8,7 @@ from itertools import combinations
 from rltune.reports.comparison import Comparison
 from rltune.reports.plots.axes import Axes
 from rltune.reports.plots.base import Figure, Row, column
-from rltune.reports.plots.ink import BLUE, GREY, dots, figure, line
+from rltune.reports.plots.ink import GREY, dots, figure, intervals, line, listed
 from rltune.statistics import better
 
 
@@ -39,17 +39,9 @@ def rows(compared: Comparison) -> list[Row]:
 def ink(rows: list[Row], axes: Axes) -> Figure:
     """A dot a pair with its interval, beside the line of no difference."""
     places = list(range(len(rows)))
-    drawn = [(place, row) for place, row in enumerate(rows) if row["low"] is not None]
     traces = [
         line([0.5, 0.5], [-0.5, len(rows) - 0.5], "no difference", GREY, 1, line={"dash": "dash"}),
-        line(
-            [value for _, row in drawn for value in (row["low"], row["high"], None)],
-            [value for place, _ in drawn for value in (place, place, None)],
-            "95 % interval",
-            BLUE,
-            4,
-            opacity=0.4,
-        ),
+        intervals(rows, places),
         dots(column(rows, "probability"), places, hover="%{x:.2f}", marker={"size": 11}),
     ]
     names = [f"{row['better']} over {row['worse']}" for row in rows]
@@ -58,6 +50,6 @@ def ink(rows: list[Row], axes: Axes) -> Figure:
         "probability",
         "",
         xaxis={"range": [-0.02, 1.02]},
-        yaxis={"tickvals": places, "ticktext": names, "range": [len(rows) - 0.5, -0.5]},
+        yaxis=listed(names),
         height=110 + 34 * len(rows),
     )

@@ -92,6 +92,26 @@ def _trace(x: Sequence[Any], y: Sequence[Any], name: str, **more: Any) -> dict[s
     return {**trace, **shown, **more}
 
 
+def intervals(rows: Iterable[Row], heights: Iterable[float]) -> dict[str, Any]:
+    """The 95 % intervals of rows that have one, from ``low`` to ``high``, each at a height."""
+    known = [pair for pair in zip(rows, heights, strict=True) if pair[0]["low"] is not None]
+    return line(
+        [value for row, _ in known for value in (row["low"], row["high"], None)],
+        [value for _, height in known for value in (height, height, None)],
+        "95 % interval",
+        BLUE,
+        4,
+        opacity=0.4,
+    )
+
+
+def listed(names: Sequence[str]) -> dict[str, Any]:
+    """A vertical axis with a name at each whole number, the first on top."""
+    places = list(range(len(names)))
+    ends = [len(names) - 0.5, -0.5]
+    return {"tickvals": places, "ticktext": list(names), "range": ends}
+
+
 def joined(groups: Iterable[Sequence[Row]], *names: str) -> list[list[Any]]:
     """Columns of several groups of rows, a None between two of them: one trace, many lines."""
     columns: list[list[Any]] = [[] for _ in names]

@@ -6,7 +6,7 @@ import math
 
 from rltune.reports.plots.axes import Axes
 from rltune.reports.plots.base import Figure, Row, column
-from rltune.reports.plots.ink import BLUE, GREY, dots, figure, line
+from rltune.reports.plots.ink import BLUE, GREY, dots, figure, intervals, listed
 from rltune.reports.run_view import RunView
 
 TRAINING, SELECTION, TEST = (
@@ -60,26 +60,7 @@ def ink(rows: list[Row], axes: Axes) -> Figure:
     names = kinds if one else policies
     height = {name: place for place, name in enumerate(names)}
     place = "measured" if one else "policy"
-    traces = [
-        line(
-            [
-                value
-                for row in rows
-                if row["low"] is not None
-                for value in (row["low"], row["high"], None)
-            ],
-            [
-                at
-                for row in rows
-                if row["low"] is not None
-                for at in (height[row[place]], height[row[place]], None)
-            ],
-            "95 % interval",
-            BLUE,
-            3,
-            opacity=0.5,
-        )
-    ]
+    traces = [intervals(rows, [height[row[place]] for row in rows])]
     for kind, colour in zip(kinds, (GREY, GREY, BLUE)[-len(kinds) :], strict=True):
         part = [row for row in rows if row["measured"] == kind]
         at = [height[row[place]] for row in part]
@@ -98,10 +79,6 @@ def ink(rows: list[Row], axes: Axes) -> Figure:
         [trace for trace in traces if trace["x"]],
         axes.goal.name,
         "",
-        yaxis={
-            "tickvals": list(height.values()),
-            "ticktext": names,
-            "range": [len(names) - 0.5, -0.5],
-        },
+        yaxis=listed(names),
         height=110 + 34 * len(names),
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rltune.reports.plots.axes import Axes
 from rltune.reports.plots.base import Figure, Row, column, grouped
-from rltune.reports.plots.ink import BLUE, GREY, ORANGE, dots, figure, line
+from rltune.reports.plots.ink import GREY, ORANGE, dots, figure, intervals, listed
 from rltune.reports.run_view import RunView
 from rltune.reports.words import ARMS
 from rltune.statistics import interval, iqm
@@ -65,17 +65,7 @@ def ink(rows: list[Row], axes: Axes) -> Figure:
     height = {name: place for place, name in enumerate(names)}
     kinds = grouped(rows, "kind")
     middle = kinds[IQM]
-    drawn = [row for row in middle if row["low"] is not None]
-    traces = [
-        line(
-            [value for row in drawn for value in (row["low"], row["high"], None)],
-            [at for row in drawn for at in (height[row["group"]], height[row["group"]], None)],
-            "95 % interval",
-            BLUE,
-            4,
-            opacity=0.4,
-        )
-    ]
+    traces = [intervals(middle, [height[row["group"]] for row in middle])]
     for kind, colour, marker in (
         (SEED, GREY, {"size": 8, "opacity": 0.8}),
         (IQM, ORANGE, {"size": 13, "symbol": "diamond"}),
@@ -88,10 +78,6 @@ def ink(rows: list[Row], axes: Axes) -> Figure:
         [trace for trace in traces if trace["x"]],
         axes.goal.name,
         "",
-        yaxis={
-            "tickvals": list(height.values()),
-            "ticktext": names,
-            "range": [len(names) - 0.5, -0.5],
-        },
+        yaxis=listed(names),
         height=110 + 40 * len(names),
     )

@@ -12,7 +12,7 @@ import numpy as np
 from rltune.reports.comparison import Comparison, task_of
 from rltune.reports.plots.axes import Axes
 from rltune.reports.plots.base import Figure, Row, column
-from rltune.reports.plots.ink import BLUE, GREY, dots, figure, line
+from rltune.reports.plots.ink import BLUE, GREY, dots, figure, line, listed
 from rltune.reports.surrogate import Surrogate
 
 
@@ -64,10 +64,6 @@ def ink(rows: list[Row], axes: Axes) -> Figure:
         ],
         "normalised score",
         "",
-        yaxis={
-            "tickvals": places,
-            "ticktext": column(rows, "task"),
-            "range": [len(rows) - 0.5, -0.5],
-        },
+        yaxis=listed(column(rows, "task")),
         height=110 + 34 * len(rows),
     )

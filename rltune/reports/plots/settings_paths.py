@@ -14,8 +14,7 @@ from rltune.reports.run_view import RunView
 def rows(run: RunView) -> list[Row]:
     """``setting``, ``trial``, the ``env_steps`` from which it had the ``value``, and its ``donor``.
 
-    The last row of a trial repeats its value at its last report. ``champion``: the rows of the
-    winner's weights, on the clocks of the trials that trained them.
+    The last row of a trial repeats its value at its last report.
     """
     if not any(decision.kind in ("exploit", "change") for decision in run.decisions):
         return []
