@@ -8,7 +8,6 @@ from typing import Any
 
 from rltune._version import __version__
 from rltune.reports import headline
-from rltune.reports.champion import facts
 from rltune.reports.comparison import Comparison
 from rltune.reports.drawings import Sections
 from rltune.reports.leaderboard import leaderboard
@@ -34,7 +33,7 @@ def of_run(run: RunView, sections: Sections) -> dict[str, Any]:
         "verdict": headline.verdict(run),
         "score": headline.score(run),
         "sure": headline.how_sure(run),
-        "facts": facts(run.spec, run.summary, run.champion) if run.summary else [],
+        "facts": headline.remarks(run),
         "metric": str(run.goal),
         "cost": asdict(cost(run.spec, run.outcome)),
         "schedule": [asdict(part) for part in run.champion] if is_schedule(run.champion) else [],

@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping
 
 from rltune.envs import INFOS
+from rltune.reports.champion import facts
 from rltune.reports.comparison import Comparison as Runs
 from rltune.reports.comparison import Entry
 from rltune.reports.confidence import confidence
 from rltune.reports.numbers import bounds, number
 from rltune.reports.run_view import RunView
 from rltune.reports.words import ARMS
+from rltune.runs.bounds import on_bounds
 from rltune.runs.summary_record import Comparison, Evaluation, SeedStatistics
 from rltune.spec import RL
 from rltune.statistics import FEWEST_VALUES, better
@@ -65,8 +67,27 @@ def how_sure(run: RunView) -> list[str]:
     """What is known about how sure the verdict is, in sentences."""
     if run.summary is None:
         return []
-    rivals = [_capital(one.sentence) + "." for one in confidence(run.spec, run.summary)]
-    return rivals + [sentence(one) for one in run.summary.comparisons or []]
+    rivals = confidence(run.spec, run.summary)
+    told = [f"{_capital(one.sentence)}." for one in rivals]
+    if any(one.unit == "episodes" for one in rivals):
+        told.append(
+            "That is about policies of one training run each; of their settings, fresh seeds tell."
+        )
+    return told + [sentence(one) for one in run.summary.comparisons or []]
+
+
+def remarks(run: RunView) -> list[str]:
+    """What a reader of the verdict should know, in sentences."""
+    if run.summary is None:
+        return []
+    told = [f"{_capital(fact)}." for fact in facts(run.spec, run.summary, run.champion)]
+    best = run.summary.best if run.searches else None
+    bounds_of = on_bounds(run.spec, best.config) if best else {}
+    told += [
+        f"The best {name} is the {word} of its range: better values may lie outside, widen it."
+        for name, word in bounds_of.items()
+    ]
+    return told
 
 
 def score(run: RunView) -> dict[str, str]:
