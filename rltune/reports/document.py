@@ -44,6 +44,9 @@ def of_run(run: RunView, sections: Sections) -> dict[str, Any]:
         "sections": _listed(sections),
         "troubles": troubles(run),
         "winner": best.trial if best else "",
+        "best": {name: best.config.get(name) for name in run.spec.space}
+        if best and run.searches
+        else {},
         "settings": dict(best.config) if best else dict(run.spec.settings),
         "provenance": provenance(run),
         "rltune": __version__,

@@ -35,6 +35,7 @@ def test_the_first_screen_answers_what_was_asked(runs: Path) -> None:
     assert "PPO on CartPole-v1: which settings give the highest mean return?" in text
     assert "t01 won but the task is not solved: 465.6 where the threshold is 475." in text
     assert "95 % interval [421.6, 500]" in text
+    assert "<b>lr</b> 0.005363" in text
     assert "rltune ppo cartpole --scheduler pb2" in text  # the command that made it
     assert "gymnasium 1.2.2" in text
     assert len(text) < 8e6
