@@ -47,6 +47,7 @@ rltune tunes reinforcement learning with one command. Three things to do first:
 
 Add --dry-run to see the plan before anything starts. All commands: rltune --help"""
 
+
 class PictureFormat(StrEnum):
     """What plots are written as."""
 
