@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -102,10 +103,14 @@ class RunView:
 
     @cached_property
     def scores(self) -> Mapping[str, Sequence[float]]:
-        """The score of each report that has one, by trial; larger is better."""
+        """The finite scores among each trial's reports, by trial; larger is better."""
         score_of = self.goal.score_of
         return {
-            trial: [score for row in rows if (score := score_of(row.measured)) is not None]
+            trial: [
+                score
+                for row in rows
+                if (score := score_of(row.measured)) is not None and math.isfinite(score)
+            ]
             for trial, rows in self.reports.items()
         }
 

@@ -5,6 +5,7 @@ It knows what :mod:`rltune.reports.plots.ink` makes, and no more of plotly than 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -51,7 +52,9 @@ def draw(figure: Figure, title: str, path: Path) -> int:
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
         form = path.suffix.removeprefix(".")
         metadata = {"Date": None} if form == "svg" else {}
-        canvas.savefig(path, format=form, dpi=2 * DPI, metadata=metadata)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # of a script that its font lacks
+            canvas.savefig(path, format=form, dpi=2 * DPI, metadata=metadata)
     shapes = len(layout.get("shapes", []))
     return len(axes.lines) - shapes + len(axes.collections) + len(axes.containers)
 

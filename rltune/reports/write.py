@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from rltune.errors import MachineError
+from rltune.errors import BadInput, MachineError
 from rltune.policies import output_files
 from rltune.reports import document, static
 from rltune.reports.comparison import Comparison
@@ -53,7 +53,14 @@ class RunReport:
         return cls(document.of_run(view, sections), sections)
 
     def write(self, path: Path) -> Path:
-        """Writes the page, and beside it the same as JSON. Raises MachineError if it cannot."""
+        """Writes the page, and beside it the same as JSON.
+
+        Raises:
+            BadInput: the file's name does not end in .html.
+            MachineError: it cannot be written.
+        """
+        if path.suffix.lower() != ".html":
+            raise BadInput(f"{path}: name a file that ends in .html")
         texts = {path: page(self.content, self.sections)}
         texts[path.with_suffix(".json")] = dumps(self.content) + "\n"
         for target, text in texts.items():
@@ -81,10 +88,12 @@ class RunReport:
         except OSError as error:
             raise MachineError(f"{folder} cannot be made: {error.strerror or error}") from error
         drawings = [one for of in self.sections.values() for one in of if one.rows]
-        paths = []
+        paths: list[Path] = []
         for drawing in drawings:
             for facet, figure in drawing.figures.items():
                 name = "-".join(part for part in (drawing.plot.name, _plain(facet)) if part)
+                while folder / f"{name}{suffix}" in paths:
+                    name += "-again"  # two settings whose names differ in what no file can hold
                 title = ": ".join(part for part in (drawing.plot.title, facet) if part)
                 with output_files.whole(folder / f"{name}{suffix}") as part:
                     static.draw(figure, title, part)

@@ -1,7 +1,11 @@
-"""The report in a browser: no error, every plot drawn, on screens, on a phone and on paper."""
+"""The report in a browser: no error, every plot drawn, on screens, on a phone and on paper.
+
+``RLTUNE_PICTURES=DIR pytest tests/reports/test_browser.py`` keeps a picture of each first screen.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +97,8 @@ def test_every_plot_is_drawn_without_an_error(
         inside, width = box.bounding_box(), SCREENS[screen]["viewport"]["width"]
         assert inside["x"] >= 0
         assert inside["x"] + inside["width"] <= width
+    if folder := os.environ.get("RLTUNE_PICTURES"):
+        page.screenshot(path=f"{folder}/report-{name}-{screen}.png")
     # Tables scroll inside themselves: the page itself has no side to scroll to.
     assert page.locator("html").evaluate("e => e.scrollWidth <= e.clientWidth")
     assert problems == []

@@ -18,6 +18,8 @@ from rltune.callbacks.report_writer import ReportWriter
 from rltune.errors import BadInput, MachineError
 from rltune.reports.write import RunReport
 from rltune.runs.folder import RunFolder
+from rltune.simulator import simulate
+from rltune.simulator.run_folder import write_run
 
 EARLIER = Path(__file__).parents[1] / "data/runs_0_1"
 
@@ -124,6 +126,23 @@ def test_a_report_that_fails_does_not_fail_the_run(
     (folder.path / "report.html").mkdir()
     callbacks.notify(SweepEnded(summary))
     assert "ReportWriter raised rltune.errors.MachineError" in caplog.text
+
+
+def test_pictures_of_any_names_are_drawn_and_none_replaces_another(tmp_path: Path) -> None:
+    names = ["a b", "a-b", "$x_1$", "学习率", "<i>"]
+    sweep = simulate(
+        lambda settings, steps: sum(settings[name] for name in names),
+        {name: {"uniform": [0, 1]} for name in names},
+        scheduler="fifo",
+        trials=5,
+        steps=1_000,
+    )
+    made = RunReport.of(write_run(sweep, tmp_path / "run").path)
+    paths = made.write_plots(tmp_path / "plots", ".svg")
+    assert len(set(paths)) == len(paths) == len([*(tmp_path / "plots").iterdir()])
+    slices = {path.read_text() for path in paths if path.name.startswith("slices")}
+    assert len(slices) == 1 + len(names)  # and the table
+    assert any("Slices: $x_1$" in text for text in slices)
 
 
 @pytest.mark.parametrize("missing", ["matplotlib", "optuna"])
