@@ -1,4 +1,4 @@
-"""Experiment trackers that show a sweep beside a team's other work: ``--log wandb,mlflow``.
+"""Experiment trackers that show a sweep beside a team's other work: ``log="wandb,mlflow"``.
 
 Each library runs in a process of its own, so that nothing it does can harm the sweep: not at its
 import, not while it logs, not at its exit.
