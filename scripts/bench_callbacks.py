@@ -1,13 +1,13 @@
 """Measures what watching a sweep costs: the run folder's files, TensorBoard, other callbacks.
 
-    python scripts/bench_callbacks.py                  # every side, three rounds
+    python scripts/bench_callbacks.py                  # every side but the last, three rounds
     python scripts/bench_callbacks.py --sides none tensorboard --rounds 5
 
 Each side is the same short sweep of PPO on CartPole, which reports often, with other callbacks
 switched on. The sides take turns, in an order that is turned around in each round. Measured are
 the seconds that each callback takes, in the process that drives the sweep, beside the seconds from
 the first report to the end and the processor time of that process. Prints a table of
-docs/benchmarks.md. A new side is a row of SIDES.
+docs/benchmarks.md. A new side is a row of SIDES; the last one needs rltune[aim,comet].
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,9 @@ from typing import Any
 from rich.console import Console
 
 from rltune.callbacks.base import Callback, Event, TrialReported
+from rltune.callbacks.loggers import callback
+from rltune.callbacks.loggers.callback import LoggerCallback
+from rltune.callbacks.loggers.trackers import TRACKERS
 from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
 from rltune.cli.live import LiveWatcher
@@ -44,11 +48,13 @@ class Side:
     Attributes:
         tensorboard: whether TensorBoard's files are written.
         log_all: whether they hold every number of a result.
+        log: trackers that the sweep is logged with, on this machine.
         others: makes further callbacks.
     """
 
     tensorboard: bool = True
     log_all: bool = False
+    log: tuple[str, ...] = ()
     others: Callable[[], Sequence[Callback]] = tuple
 
 
@@ -65,6 +71,8 @@ SIDES = {
     "tensorboard": Side(),
     "tensorboard, --log-all": Side(log_all=True),
     "tensorboard, live table": Side(others=live_table),
+    "tensorboard, --log wandb,mlflow": Side(log=("wandb", "mlflow")),
+    "tensorboard, every --log": Side(log=tuple(TRACKERS)),
 }
 
 
@@ -73,6 +81,7 @@ class Timed(Callback):
 
     seconds = 0.0
     reports = 0
+    at_end = elsewhere = 0.0
     first = last = 0.0
 
     def __init__(self, callback: Callback) -> None:
@@ -89,8 +98,14 @@ class Timed(Callback):
             self.reports += 1
 
     def close(self) -> None:
-        """Closes the callback."""
+        """Times the closing of the callback, which may wait for a process of its own."""
+        started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         self.callback.close()
+        self.last = time.perf_counter()
+        self.seconds += self.last - started
+        self.at_end = self.last - started
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.elsewhere = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def one(side: Side, steps: int) -> None:
@@ -98,7 +113,16 @@ def one(side: Side, steps: int) -> None:
     timed: dict[str, Timed] = {}
 
     def wrapped(callback: Callback) -> Timed:
-        return timed.setdefault(type(callback).__name__, Timed(callback))
+        logs = isinstance(callback, LoggerCallback)
+        name = callback.process.name if logs else type(callback).__name__
+        return timed.setdefault(name, Timed(callback))
+
+    def checked(loggers: Sequence[LoggerCallback]) -> list[Timed]:
+        started = time.perf_counter()
+        found = [wrapped(each) for each in callback.checked(loggers)]
+        for each in found:  # the sweep waits for the slowest of them
+            each.seconds += (time.perf_counter() - started) / len(found)
+        return found
 
     def tensorboard(spec: RunSpec, folder: RunFolder) -> Callback:
         return wrapped(TensorBoardWriter(spec, folder)) if side.tensorboard else Callback()
@@ -106,13 +130,17 @@ def one(side: Side, steps: int) -> None:
     places: Any = runner
     places.RunWriter = lambda spec, folder: wrapped(RunWriter(spec, folder))
     places.TensorBoardWriter = tensorboard
+    places.checked = checked
     with tempfile.TemporaryDirectory() as storage:
+        os.chdir(storage)  # trackers write into the current folder
+        os.environ |= {"WANDB_MODE": "offline", "COMET_START_ONLINE": "0"}
         spec = make_spec(
             "ppo",
             "cartpole",
             **{"scheduler": "pb2", "trials": 4, "steps": steps, "target": float("inf")},
             episodes=5,
             selection_episodes=1,
+            log=side.log,
             log_all=side.log_all,
             storage=storage,
             name="a",
@@ -126,6 +154,8 @@ def one(side: Side, steps: int) -> None:
                 "reports": writer.reports,
                 "wall": wall,
                 "cpu": time.process_time(),
+                "elsewhere": sum(each.elsewhere for each in timed.values()),
+                "at_end": sum(each.at_end for each in timed.values()),
                 "callbacks": {name: each.seconds for name, each in timed.items()},
             }
         )
@@ -153,7 +183,8 @@ def row(name: str, found: Sequence[dict[str, Any]]) -> str:
     )
     return (
         f"| {name} | {median(each['wall'] for each in found):.1f} | "
-        f"{median(each['cpu'] for each in found):.1f} | {median(a_report):.2f} ({parts}) | "
+        f"{median(each['cpu'] for each in found):.1f} | "
+        f"{median(each['elsewhere'] for each in found):.1f} | {median(a_report):.2f} ({parts}) | "
         f"{median(shares):.2f} % ({min(shares):.2f} to {max(shares):.2f}) |"
     )
 
@@ -161,7 +192,7 @@ def row(name: str, found: Sequence[dict[str, Any]]) -> str:
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--sides", nargs="+", default=[*SIDES], choices=[*SIDES])
+    parser.add_argument("--sides", nargs="+", default=[*SIDES][:-1], choices=[*SIDES])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=60_000)
     parser.add_argument("--out", type=Path, help="JSON lines, one a sweep.")
@@ -177,8 +208,11 @@ def main() -> None:
             if options.out:
                 with options.out.open("a") as file:
                     file.write(json.dumps({"side": name, **found[name][-1]}) + "\n")
-    print("| on | seconds | seconds of the driver's processor | ms a report | share of the time |")
-    print("|---|---|---|---|---|")
+    print(
+        "| on | seconds | the driver's processor | the trackers' processors | ms a report | "
+        "share of the time |"
+    )
+    print("|---|---|---|---|---|---|")
     for name in options.sides:
         print(row(name, found[name]))
 

@@ -20,15 +20,18 @@ class AimLogger(Logger):
 
     def open(self, run: str, config: Mapping[str, Any]) -> None:
         """Begins or continues a run of Aim's."""
+        known = self.sweep.ids.get(run)
         made = aim.Run(
-            self.sweep.ids.get(run),
+            known,
+            force_resume=known is not None,  # a killed process has left its lock
             experiment=self.sweep.name,
             system_tracking_interval=None,
             log_system_params=False,
             capture_terminal_logs=False,
         )
         made.name = f"{self.sweep.name}/{run}"
-        made["settings"] = dict(config)
+        if config:
+            made["settings"] = dict(config)
         made["rltune"] = dict(self.sweep.config)
         self.sweep.ids[run] = made.hash
         self._runs[run] = made

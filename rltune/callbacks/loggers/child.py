@@ -70,8 +70,12 @@ class Child:
 
     def end(self, status: Status) -> None:
         """Ends what is open."""
-        if self._logger is not None:
-            self._logger.end(status)
+        if self._logger is None:
+            return
+        self._logger.end(status)
+        if status == "finished":
+            self._open, self._left = set(), set()
+        self._keep()
 
     def _opened(self, run: str, config: Mapping[str, Any]) -> None:
         assert self._logger is not None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import comet_ml
+from comet_ml.config import set_global_experiment
 
 from rltune.callbacks.loggers.base import PROJECT, Logger, Points, Status, as_markdown
 
@@ -53,6 +54,8 @@ class CometLogger(Logger):
                 display_summary_level=0,
             ),
         )
+        # A new experiment ends the one that Comet takes for the only one of a process.
+        set_global_experiment(None)
         made.log_parameters(dict(config))
         made.log_others(dict(self.sweep.config))
         self.sweep.ids[run] = made.get_key()
