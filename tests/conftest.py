@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+Said = Callable[..., tuple[int, str, str]]
 
 #: What a client of a cluster needs, and what starts it; Ray reads some of it when it is imported.
 CLUSTER = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
@@ -78,6 +80,25 @@ def cli(tmp_path: Path) -> Cli:
     from warm import run_rltune  # which imports this module
 
     return partial(run_rltune, tmp_path)
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Said:
+    """Runs a command line in this process, 80 columns wide: its exit code, stdout and stderr.
+
+    For what starts no Ray.
+    """
+    from rltune.cli import main
+
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(line: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(shlex.split(line))
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return run
 
 
 # The key that signs the tests' runs is theirs alone.

@@ -292,7 +292,7 @@ def test_budgets_of_nothing_or_more_than_fits_are_refused(cli: Cli) -> None:
 
 
 def test_an_interval_shorter_than_an_episode_is_reported(cli: Cli) -> None:
-    words = ("ppo", "cartpole", "--dry-run", "--perturb-every")
+    words = ("ppo", "cartpole", "--dry-run", "--json", "--perturb-every")
     assert "gives each of 8 environments 250 steps" in cli(*words, "2000").stderr
     assert "gives each" not in cli(*words, "4000").stderr
     assert "gives each" not in cli(*words, "2000", "--scheduler", "asha").stderr

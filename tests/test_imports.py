@@ -251,6 +251,7 @@ def test_exported_members() -> None:
         "trust",
         "tune",
     }
+    assert dir(rltune) == sorted(rltune.__all__)
     assert callable(rltune.sweep)
     # The submodules that a first use imports must not shadow the public functions.
     assert callable(rltune.sweep)

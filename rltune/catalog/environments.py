@@ -78,7 +78,10 @@ def check_there(spec: RunSpec, shown: str) -> None:
         for name in envs.arguments.imported(spec.env_options.env_args):
             guarded(f"{name}, an argument of the environment", partial(_is_there, name))
     except BadInput as error:
-        where = f" The run was started in {spec.started_in}" if spec.started_in else ""
+        where = spec.started_in and (
+            f" The run was started in {spec.started_in}: run this there, or with "
+            f"PYTHONPATH={spec.started_in}"
+        )
         raise BadInput(f"{shown}: {error}.{where}".replace("..", ".")) from error
 
 

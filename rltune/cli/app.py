@@ -394,20 +394,33 @@ def list_(
         str,
         typer.Argument(
             metavar="KIND",
-            help="presets, algorithms, environments, schedulers, searchers or runs.",
+            help="presets, settings, algorithms, environments, schedulers, searchers or runs.",
         ),
     ] = "presets",
+    algo: Annotated[
+        str | None,
+        typer.Argument(metavar="ALGO", help="Whose settings, or presets.", show_default=False),
+    ] = None,
     json: JsonOption = False,
     **options: Any,
 ) -> None:
     """Lists what there is."""
-    _call("list_", kind=kind, json=json, **options)
+    _call("list_", kind=kind, algo=algo, json=json, **options)
 
 
 @app.command()
 @takes(("settings", "space", "preset", "env_args", "imports"))
-def show(algo: AlgoArgument, env: EnvArgument, json: JsonOption = False, **options: Any) -> None:
-    """Shows a preset resolved: settings, space, budget, and where each value comes from."""
+def show(
+    algo: Annotated[
+        str, typer.Argument(metavar="ALGO|RUN", help="dqn, ppo or sac; or a run folder alone.")
+    ],
+    env: Annotated[
+        str | None, typer.Argument(metavar="ENV", help="As for a sweep.", show_default=False)
+    ] = None,
+    json: JsonOption = False,
+    **options: Any,
+) -> None:
+    """Shows a preset resolved, and where each value comes from; or a run: request and state."""
     _call("show", algo=algo, env=env, json=json, **options)
 
 

@@ -18,7 +18,7 @@ from rltune.runs.json_text import dumps
 PIPE_WIDTH = 200
 
 #: Words are printed as they are: in ``rltune[ax]``, rich would take a part for its own markup.
-PLAIN: dict[str, Any] = {"highlight": False, "markup": False}
+PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
 
 #: Messages: to stderr, so that stdout can be piped.
 messages = Console(stderr=True, **PLAIN)

@@ -1,4 +1,4 @@
-"""``rltune show ALGO ENV``."""
+"""``rltune show ALGO ENV`` and ``rltune show RUN``."""
 
 from __future__ import annotations
 
@@ -10,50 +10,90 @@ from rich.table import Table
 from rich.text import Text
 
 from rltune import catalog
-from rltune.catalog.algorithms import algorithm
-from rltune.catalog.probe import probe_of
-from rltune.cli import console
+from rltune.catalog.algorithms import ALGORITHMS, algorithm
+from rltune.catalog.probe import Probe
+from rltune.cli import console, plan
+from rltune.cli.listed_runs import standing, started
 from rltune.cli.parse import values
 from rltune.cli.spelling import spelling
-from rltune.envs import EnvInfo
-from rltune.errors import BadInput
+from rltune.errors import BadInput, did_you_mean
 from rltune.options import OPTIONS
 from rltune.policies import certificates
-from rltune.reports.numbers import setting
+from rltune.reports.numbers import number, setting
+from rltune.request import preflight, secrets
+from rltune.runs.folder import RunFolder
 from rltune.spec import Preset
 
 
-def run(*, algo: str, env: str, json: bool, **options: Any) -> None:
-    """Prints a preset, resolved as a sweep would."""
-    algorithm(algo)
+def run(*, algo: str, env: str | None, json: bool, **options: Any) -> None:
+    """Prints a preset, resolved as a sweep would, or a run.
+
+    Raises:
+        BadInput: there is no such preset or run, or the algorithm cannot act in the environment.
+    """
+    if env is None:
+        _show_run(_run_of(algo), json)
+        return
     asked = values(options)
     found = catalog.environment(env, asked["imports"])
-    args, path = asked["env_args"], asked["preset"]
+    args, path = secrets.hide(asked["env_args"]), asked["preset"]
+    probe = preflight.check_environment(found, algorithm(algo), args)
     base = catalog.preset(algo, found, path, args)
     resolved = catalog.override(base, asked["settings"], asked["space"], {})
     sources = {key: spelling(s) if s in OPTIONS else s for key, s in resolved.sources.items()}
     resolved = replace(resolved, sources=sources)
     # A certificate is of the preset as it is written.
     standing = certificates.standing(base, None if path is None else Path(path))
+    reading = _reading(probe, resolved)
     if json:
-        console.print_json(
-            _as_dict(resolved, standing) | {"reading": _reading(found, args, resolved)}
-        )
-    else:
-        notes = f"{resolved.notes} ".lstrip()
-        standing_in_words = (f"({certificates.in_words(standing)})\n", "dim")
-        console.output().print(Text.assemble(notes, standing_in_words))
-        _print(resolved)
-        console.output().print(_reading(found, args, resolved), style="dim", soft_wrap=True)
+        console.print_json(_as_dict(resolved, standing) | {"reading": reading})
+        return
+    notes = f"{resolved.notes} ".lstrip()
+    out = console.output()
+    out.print(Text.assemble(notes, (f"({certificates.in_words(standing)})", "dim")))
+    _print(resolved)
+    out.print(reading, style="dim", soft_wrap=True)
 
 
-def _reading(env: EnvInfo, env_args: dict[str, Any], preset: Preset) -> str:
-    """How the policy reads observations and acts, and what it takes to see that."""
-    try:
-        probe = probe_of(env.id, env_args)
-        codec = probe.reading(preset.settings["observation_form"])
-    except BadInput as error:
-        return str(error)
+def _run_of(word: str) -> RunFolder:
+    """The run of a path. Raises BadInput for what is no run, and says what was meant."""
+    if word in ALGORITHMS:
+        raise BadInput(f"{word} on what? rltune show {word} cartpole, or rltune show RUN")
+    folder = RunFolder(Path(word))
+    if folder.has("run.json"):
+        return folder
+    hint = did_you_mean(word, ALGORITHMS)
+    raise BadInput(
+        f"{word} is neither an algorithm with an environment, as in rltune show dqn cartpole, nor "
+        f"a run folder.{hint} Runs: `rltune list runs`"
+    )
+
+
+def _show_run(folder: RunFolder, json: bool) -> None:
+    """Prints what a run was asked for, how it stands and what came out."""
+    spec, job, summary = folder.spec, folder.job, folder.summary
+    state, following = standing(folder)
+    if json:
+        request = {**spec.to_dict(), **job.to_dict()}
+        console.print_json({"state": state, "request": request, "summary": folder.summary_contents})
+        return
+    rows = [("stored in", str(folder.path)), ("started", f"{started(folder)} UTC")]
+    rows += [("command", " ".join(spec.command))] if spec.command else []
+    rows.append(("state", state))
+    if summary is not None and summary.best is not None:
+        score = summary.evaluation.mean if summary.evaluation else summary.best.score
+        rows.append(("best", f"trial {summary.best.trial}, score {number(score)}"))
+        best = {name: v for name, v in summary.best.config.items() if name in spec.space}
+        config = ", ".join(f"{name} = {setting(value)}" for name, value in best.items())
+        rows += [("its settings", config)] if config else []
+    following = "evaluate" if following == "show" and summary and summary.evaluation else following
+    rows += [("next", f"rltune {following} {folder.shown}")] if following != "show" else []
+    plan.show(spec, job, rows)
+
+
+def _reading(probe: Probe, preset: Preset) -> str:
+    """How the policy reads observations and acts."""
+    codec = probe.reading(preset.settings["observation_form"])
     return f"observations {codec.why}; actions are {probe.action_space}"
 
 
@@ -73,27 +113,45 @@ def _as_dict(preset: Preset, standing: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _print(preset: Preset) -> None:
-    out = console.output()
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("setting", "value", "searched", "from"):
-        table.add_column(name, overflow="fold", no_wrap=name in {"searched", "from"})
-    docs = algorithm(preset.algo).settings
+    """Prints what is searched, then the budget, then the settings that are fixed."""
+    searched = [
+        (name, setting(preset.settings[name]), str(parameter), _source(preset, name))
+        for name, parameter in preset.space.items()
+    ]
+    fixed = [
+        (name, setting(preset.settings[name]), _source(preset, name))
+        for name in algorithm(preset.algo).settings
+        if name not in preset.space
+    ]
     budgets = {"budget": asdict(preset.budget), "evaluation": asdict(preset.evaluation)}
-    for group, budget in budgets.items():
-        for key, value in budget.items():
-            shown = "-" if value is None else setting(value)
-            source = preset.sources.get(f"{group}.{key}", "")
-            table.add_row(key, shown, "", source.removeprefix(f"presets/{preset.algo}/"))
-    for name in docs:
-        parameter = preset.space.get(name)
-        searched = "" if parameter is None else str(parameter)
-        table.add_row(
-            name,
-            setting(preset.settings[name]),
-            searched,
-            preset.sources.get(name, "").removeprefix(f"presets/{preset.algo}/"),
-            style=None if parameter is None else "bold",
-        )
-    out.print(table)
+    budget = [
+        (key, _amount(value), _source(preset, f"{group}.{key}"))
+        for group, entries in budgets.items()
+        for key, value in entries.items()
+    ]
+    for heading, header, rows in (
+        ("searched", ("", "starts at", "range", "from"), searched),
+        ("budget", ("", "value", "from"), budget),
+        ("fixed", ("", "value", "from"), fixed),
+    ):
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for place, name in enumerate((heading, *header[1:])):
+            style = "bold" if place == 0 else "dim"
+            table.add_column(name, overflow="fold", no_wrap=place == 0, header_style=style)
+        for row in rows:
+            table.add_row(*row)
+        if rows:
+            console.output().print()
+            console.output().print(table)
+    console.output().print()
     for constraint in preset.space.constraints:
-        out.print(f"always: {constraint.text}", style="dim")
+        console.output().print(f"always: {constraint.text}", style="dim")
+
+
+def _amount(value: Any) -> str:
+    plain = value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    return number(value) if plain else str(value)
+
+
+def _source(preset: Preset, name: str) -> str:
+    return preset.sources.get(name, "").removeprefix(f"presets/{preset.algo}/")

@@ -10,7 +10,7 @@ from rltune.callbacks.loggers.process import check_access
 from rltune.callbacks.loggers.trackers import check_loggers
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.catalog.presets import newer_version
-from rltune.cli import console
+from rltune.cli import console, plan
 from rltune.cli.live import watcher
 from rltune.cli.parse import values
 from rltune.cli.spelling import typed
@@ -48,6 +48,11 @@ def launch(spec: RunSpec, job: JobSpec, *, json: bool, quiet: bool, dry_run: boo
     check_loggers(spec.log)
     if spec.task == RL and (newer := newer_version(spec.env_id)):
         console.messages.print(f"note: {spec.env_id} is out of date; {newer} has replaced it")
+    if dry_run:
+        RunFolder.check_free(spec)
+    if dry_run and not json:
+        plan.show(spec, job, [*plan.start_rows(spec, job), *plan.note_rows(spec, job)])
+        return
     for note in [] if quiet else notes(spec, job):
         console.messages.print(f"note: {typed(note)}", soft_wrap=True)
     if dry_run:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,13 @@ from pathlib import Path
 import psutil
 
 ROOT = Path("/")
+#: Files of machines that may have GPUs which :func:`gpus` does not count.
+_TRACES_OF_GPUS = (
+    *("proc/driver/nvidia/gpus/*", "dev/nvidia*", "dev/kfd", "dev/dxg"),
+    *("dev/dri/renderD*", "dev/accel*"),
+)
+#: Words of CUDA_VISIBLE_DEVICES that name none.
+_NO_DEVICES = ("", "-1", "NoDevFiles")
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,29 @@ def memory(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Gran
     cpus = _number(variables.get("SLURM_CPUS_ON_NODE", ""))
     if per_cpu and cpus:
         grants.append(Grant(per_cpu * cpus << 20, "SLURM_MEM_PER_CPU"))
+    return _least(grants)
+
+
+def gpus(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Grant | None:
+    """Returns the GPUs of this process; None where it takes their makers' libraries to tell.
+
+    NVIDIA's are counted by their device files, of which a container has those it was granted. One
+    that is cut into instances (MIG), and other makers' GPUs, are not counted.
+
+    Args:
+        root: root of the file system; variables: environment variables.
+    """
+    devices = root / "dev"
+    found = len(list(devices.glob("nvidia[0-9]*")))
+    shown = variables.get("CUDA_VISIBLE_DEVICES")
+    if sys.platform != "linux" or "MIG" in (shown or ""):
+        return None
+    if not found and any(any(root.glob(trace)) for trace in _TRACES_OF_GPUS):
+        return None
+    grants = [Grant(found)]
+    if shown is not None:
+        named = [each for each in shown.split(",") if each.strip() not in _NO_DEVICES]
+        grants.append(Grant(len(named), f"CUDA_VISIBLE_DEVICES={shown}"))
     return _least(grants)
 
 

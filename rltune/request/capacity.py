@@ -38,6 +38,12 @@ def check_fits_here(spec: RunSpec, probe: Probe | None = None) -> None:
             f"a trial asks for {spec.resources.memory_per_trial / 2**30:.1f} GiB of memory "
             f"(`memory_per_trial`): {_granted(memory, f'{memory.amount / 2**30:.1f} GiB')}"
         )
+    gpus = machine.gpus() if spec.resources.gpus_per_trial else None
+    if gpus is not None and spec.resources.gpus_per_trial > gpus.amount:
+        problems.append(
+            f"a trial asks for {spec.resources.gpus_per_trial:g} GPU (`gpus_per_trial`): "
+            f"{_granted(gpus, f'{gpus.amount} GPU' if gpus.amount else 'no GPU')}"
+        )
     if problems:
         raise BadInput(problems)
     at_a_time = trials_at_a_time(spec.resources, spec.cpus_of_a_trial)
@@ -51,6 +57,17 @@ def trials_at_a_time(asked: Resources, cpus: float) -> int:
         cpus: CPUs of one trial, those of its own helper processes included.
     """
     return asked.concurrent or max(1, int(machine.cores().amount / cpus))
+
+
+def slots_here(spec: RunSpec) -> int:
+    """Trials of a run that this machine runs side by side, in a Ray of our own."""
+    asked = spec.resources
+    slots = [trials_at_a_time(asked, spec.cpus_of_a_trial), spec.budget.trials]
+    if asked.memory_per_trial:
+        slots.append(machine.free_memory().amount // asked.memory_per_trial)
+    if asked.gpus_per_trial and (gpus := machine.gpus()) is not None:
+        slots.append(int(gpus.amount / asked.gpus_per_trial))
+    return max(1, min(slots))
 
 
 def ray_runs() -> bool:

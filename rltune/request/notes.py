@@ -28,7 +28,7 @@ def notes(spec: RunSpec, job: JobSpec) -> list[str]:
 
 def scoring_cost(spec: RunSpec, job: JobSpec) -> str | None:
     """Returns a note on the cost of scoring; None if it is small compared with training."""
-    longest = _longest_episode(spec)
+    longest = longest_episode(spec)
     budget, scored = spec.budget, spec.evaluation
     if longest is None:
         return None
@@ -54,7 +54,8 @@ def scored_episodes(spec: RunSpec, job: JobSpec) -> int:
     return budget.trials * (each * scored.selection_episodes + scored.episodes)
 
 
-def _longest_episode(spec: RunSpec) -> int | None:
+def longest_episode(spec: RunSpec) -> int | None:
+    """Returns the environment steps of the longest episode; None if they are not known."""
     asked = spec.env_options.env_args.get("max_episode_steps")
     if isinstance(asked, int):
         return asked

@@ -99,12 +99,12 @@ def tried(spec: EnvInfo, algo: Algorithm, env_args: Mapping[str, Any], guard: Gu
     except BadInput as error:
         return f"environment {spec.id}: {error}"
     except Exception as error:  # an environment may raise anything
-        advice = (
-            f"Install it with: pip install 'rltune[{spec.extra}]'"
-            if spec.extra
-            else "Fix it, or give it what it needs with `env_args`."
-        )
-        return f"environment {spec.id} could not be made: {_shown(error)}. {advice}"
+        said, advice = _shown(error), "Fix it, or give it what it needs with `env_args`."
+        if spec.extra:
+            advice = f"Install it with: pip install 'rltune[{spec.extra}]'"
+        if spec.extra and isinstance(error, gym.error.DependencyNotInstalled):
+            said = str(error).partition(",")[0]  # what follows is gymnasium's own advice
+        return f"environment {spec.id} could not be made: {said}. {advice}"
     probe = probed(env)
     _warn_of_statistics(spec, env)
     wrong = space_problem(spec, algo, env)

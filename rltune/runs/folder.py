@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -51,6 +52,13 @@ def is_finished(folder: RunFolder) -> bool:
     """Whether a run has ended, and all that can be scored is."""
     summary = folder.summary
     return summary is not None and not summary.can_be_finished
+
+
+def _unwritable(spec: RunSpec, error: OSError) -> MachineError:
+    return MachineError(
+        f"storage {spec.storage} cannot be written: {error.strerror or error}. "
+        "Choose another `storage`."
+    )
 
 
 class RunFolder(RecordFiles):
@@ -91,11 +99,26 @@ class RunFolder(RecordFiles):
         except FileExistsError as error:
             raise folder._taken() from error
         except OSError as error:
-            raise MachineError(
-                f"storage {spec.storage} cannot be written: {error.strerror or error}. "
-                "Choose another `storage`."
-            ) from error
+            raise _unwritable(spec, error) from error
         return folder
+
+    @classmethod
+    def check_free(cls, spec: RunSpec) -> None:
+        """Checks that :meth:`create` would work, and leaves nothing behind.
+
+        Raises:
+            As :meth:`create`.
+        """
+        check_name(spec.name)
+        folder = cls(Path(spec.storage) / spec.name)
+        try:
+            if folder.path.exists():
+                raise folder._taken()
+            there = next(path for path in folder.path.parents if path.exists())
+            with TemporaryDirectory(dir=there, prefix=".rltune-"):
+                pass
+        except OSError as error:
+            raise _unwritable(spec, error) from error
 
     def change_request(self, spec: RunSpec) -> None:
         """Writes run.json again; a folder of this user's own stays signed as such."""
@@ -113,10 +136,7 @@ class RunFolder(RecordFiles):
         try:
             self.lock.acquire()
         except Timeout as error:
-            raise BadInput(
-                f"run {self.path} is in use by another rltune process. Wait for it, or give this "
-                "one another `name`."
-            ) from error
+            raise self._in_use() from error
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -146,12 +166,15 @@ class RunFolder(RecordFiles):
             os.close(file)
         return False
 
+    def _in_use(self) -> BadInput:
+        return BadInput(
+            f"run {self.path} is in use by another rltune process. Wait for it, or give this one "
+            "another `name`."
+        )
+
     def _taken(self) -> BadInput:
-        try:
-            self.acquire()
-        except BadInput as error:
-            return error
-        self.lock.release()
+        if self.is_held:
+            return self._in_use()
         advice = (
             f"Go on with it: rltune resume {self.shown}" if self.has("run.json") else "Remove it"
         )

@@ -15,7 +15,11 @@ from rltune.schema import NullableFloat, Omit, Omitted, Record
 Interval = tuple[NullableFloat, NullableFloat]
 
 
-@dataclass(frozen=True)
+def _short(value: float) -> str:
+    return f"{value:.5g}"
+
+
+@dataclass(frozen=True, repr=False)
 class Evaluation(Record):
     """What whole episodes came to, one a seed: their returns, or the metric that the run tuned.
 
@@ -40,6 +44,15 @@ class Evaluation(Record):
     returns: list[NullableFloat]
     unscored: Sequence[Mapping[str, Any]] = field(default_factory=list)
     metric: str = REWARD
+
+    def __repr__(self) -> str:
+        """One line: the results, without each episode's."""
+        low, high = self.ci95
+        parts = [f"mean={_short(self.mean)}", f"iqm={_short(self.iqm)}"]
+        parts += [f"ci95=[{_short(low)}, {_short(high)}]", f"episodes={self.episodes}"]
+        parts += [f"metric={self.metric!r}"] if self.metric != REWARD else []
+        parts += [f"unscored={len(self.unscored)}"] if self.unscored else []
+        return f"Evaluation({', '.join(parts)})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,7 +146,7 @@ def test_a_resume_of_another_persons_run_calls_nothing_untrusted(here: Path) -> 
 
 
 def test_the_command_line_checks_callbacks(here: Path, cli: Cli) -> None:
-    words = ("ppo", "cartpole", "--dry-run", "--callback")
+    words = ("ppo", "cartpole", "--dry-run", "--json", "--callback")
     done = cli(*words, "my_watch:Counter", "--callback", "my_watch.py:Both")
     assert done.returncode == 0, done.stderr
     assert f'"callbacks": ["my_watch:Counter", "{here}/my_watch.py:Both"]' in done.stdout

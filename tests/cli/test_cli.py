@@ -91,7 +91,7 @@ def test_show_says_where_each_value_comes_from(cli: Cli) -> None:
 
 
 def test_a_dry_run_prints_the_request_and_starts_nothing(cli: Cli, tmp_path: Path) -> None:
-    done = cli("dqn", "cartpole", "--dry-run", "--trials", "9", "--seed", "4")
+    done = cli("dqn", "cartpole", "--dry-run", "--json", "--trials", "9", "--seed", "4")
     assert done.returncode == 0, done.stderr
     spec = json.loads(done.stdout)
     assert (spec["budget"]["trials"], spec["seed"]) == (9, 4)
@@ -100,7 +100,7 @@ def test_a_dry_run_prints_the_request_and_starts_nothing(cli: Cli, tmp_path: Pat
 
 def test_the_buffer_flag_is_a_setting(cli: Cli) -> None:
     for flag, wanted in (("--save-buffer", True), ("--no-save-buffer", False)):
-        spec = json.loads(cli("dqn", "cartpole", "--dry-run", flag).stdout)
+        spec = json.loads(cli("dqn", "cartpole", "--dry-run", "--json", flag).stdout)
         assert spec["settings"]["save_buffer"] is wanted
 
 

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
+from conftest import Said
 
 from rltune.cli.app import COMMANDS, main
-
-Said = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Said:
-    """Runs a command line in this process: its exit code, stdout and stderr."""
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def run(line: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(line.split())
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ def test_the_request_is_checked_before_anything_starts(cli: Cli, tmp_path: Path)
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "bad.toml").write_text("lr = { log = [1e-4,")
-    words = "tune my_train.py:train --metric accuracy --dry-run --space".split()
+    words = "tune my_train.py:train --metric accuracy --dry-run --json --space".split()
     done = cli(*words, "space.toml", "--space", "lr={uniform=[0,1]}", "--set", "model/depth=2")
     assert done.returncode == 0, done.stderr
     asked = json.loads(done.stdout)

@@ -21,7 +21,7 @@ from rltune.runs import records, summary_record
 from rltune.runs.folder import RunFolder
 from rltune.runs.json_text import dumps, loads
 from rltune.runs.records import CheckpointRecord, Decision, Diverged, Failure, Report
-from rltune.runs.summary_record import BestPolicy, Summary
+from rltune.runs.summary_record import BestPolicy, Evaluation, Summary
 
 KINDS: list[type[schema.Record]] = [
     value
@@ -192,3 +192,10 @@ def test_the_files_of_an_earlier_run_fit_the_types(name: str) -> None:
                 seen.add(kind)
     assert {Decision, Report, CheckpointRecord} <= seen
     assert (Summary in seen) == (name == "finished")
+
+
+def test_an_evaluation_is_shown_in_one_line() -> None:
+    found = Evaluation(465.6, 479.333, (421.6, math.nan), 2, [1, 2], [431.2, 500.0])
+    assert repr(found) == "Evaluation(mean=465.6, iqm=479.33, ci95=[421.6, nan], episodes=2)"
+    other = replace(found, metric="episode_info/is_success", unscored=[{"seeds": [3]}])
+    assert repr(other).endswith("episodes=2, metric='episode_info/is_success', unscored=1)")

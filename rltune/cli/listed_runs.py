@@ -1,0 +1,90 @@
+"""Runs as ``rltune list runs`` shows them: when they were started, how they stand, what is next."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rltune.errors import BadInput
+from rltune.reports.numbers import number
+from rltune.runs.folder import RunFolder, is_finished
+from rltune.runs.summary_record import Summary
+
+RUNS_NOTE = (
+    "started: UTC; score: of the best policy on fresh episodes, of a function its best report; "
+    "next: what to type, with the run behind it, as rltune show RUN"
+)
+
+
+def runs(storage: Path) -> list[dict[str, Any]]:
+    """Every run of a storage, the newest last."""
+    found = [_run(RunFolder(path.parent)) for path in sorted(storage.glob("*/run.json"))]
+    return sorted(found, key=lambda row: str(row["started"]))
+
+
+def listed(row: dict[str, Any]) -> dict[str, str]:
+    """A run's line of the table."""
+    return {
+        "run": row["run"],
+        "started": row["started"],
+        "state": row["state"],
+        "score": number(row["score"]),
+        "next": row["next"] or "-",
+    }
+
+
+def _run(folder: RunFolder) -> dict[str, Any]:
+    """All that is listed of a run; one whose files are damaged says so."""
+    summary, ended = None, None
+    try:
+        state, following = standing(folder)
+        summary = folder.summary
+        ended = "not finished" if summary is None else summary.stop_reason
+    except BadInput as error:
+        ended = state = f"damaged: {error.problems[0]}"
+        following = None
+    return {
+        "run": folder.shown,
+        "started": started(folder),
+        "state": state,
+        "score": None if summary is None else _score(summary),
+        "env_steps": None if summary is None else summary.env_steps,
+        "ended by": ended,
+        "next": following,
+    }
+
+
+def standing(folder: RunFolder) -> tuple[str, str]:
+    """How a run stands, and the command that is next, without the run's name.
+
+    Raises:
+        BadInput: its files are damaged.
+    """
+    _ = folder.spec
+    if folder.is_held:
+        phases = folder.phases()
+        return f"running: {phases[-1].name}" if phases else "running", "watch"
+    summary = folder.summary
+    if summary is None:
+        return "stopped", "resume"
+    if not is_finished(folder):
+        return "not scored in full", "resume"
+    return f"ended: {summary.stop_reason}", "show"
+
+
+def started(folder: RunFolder) -> str:
+    """The minute in which a run was started, UTC; of earlier versions, that of its request."""
+    try:
+        phases = folder.phases()
+    except BadInput:
+        phases = []
+    seconds = phases[0].time if phases else (folder.path / "run.json").stat().st_mtime
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
+
+
+def _score(summary: Summary) -> float | None:
+    """Of the best policy, on fresh seeds; of a function's run, what it reported."""
+    if summary.evaluation is not None:
+        return summary.evaluation.mean
+    return summary.best.score if summary.best else None

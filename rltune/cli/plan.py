@@ -1,0 +1,133 @@
+"""What a run will do, or did: its request, as a person reads it."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+from rich.table import Table
+
+from rltune import envs, schedulers, searchers
+from rltune.cli import console
+from rltune.cli.spelling import spelling, typed
+from rltune.options import UNTIL_RETURN
+from rltune.processes import machine
+from rltune.reports.numbers import clock, number, setting
+from rltune.request import capacity
+from rltune.request.notes import longest_episode, notes, scored_episodes, scoring_cost
+from rltune.spec import RL, JobSpec, RunSpec
+
+Rows = list[tuple[str, str]]
+
+
+def show(spec: RunSpec, job: JobSpec, more: Rows) -> None:
+    """Prints a request, and further rows behind it."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in [*rows(spec, job), *more]:
+        table.add_row(label, text)
+    console.output().print(table)
+
+
+def rows(spec: RunSpec, job: JobSpec) -> Rows:
+    """What is trained and searched. Nothing of the user's is imported for it."""
+    return [
+        ("what", _what(spec, job)),
+        *_search(spec, job),
+        ("ends", _end(spec)),
+        ("seed", str(spec.seed)),
+    ]
+
+
+def start_rows(spec: RunSpec, job: JobSpec) -> Rows:
+    """What a run will take of the machine it starts on, and its folder."""
+    asked = spec.resources
+    share = [f"{spec.cpus_of_a_trial:g} CPU"]
+    share += [f"{asked.gpus_per_trial:g} GPU"] if asked.gpus_per_trial else []
+    memory = asked.memory_per_trial
+    share += [f"{memory / 2**30:.1f} GiB of memory"] if memory else []
+    each = f"a trial has {', '.join(share)}"
+    if asked.address is not None:
+        where = f"Ray cluster at {asked.address}: {each}; what it has is checked at the start"
+    else:
+        slots = capacity.slots_here(spec)
+        here = f"{machine.cores().amount} CPU here"
+        where = f"{slots} {_s('trial', slots)} at a time ({here}); {each}"
+    found = [("machine", where)]
+    layout = capacity.replay_layout(spec)
+    if layout is not None:
+        found.append(("replay buffer", f"{layout.nbytes / 1e6:,.0f} MB of memory a trial"))
+    if spec.task == RL and spec.env_options.simulator != "gymnasium":
+        found.append(("simulator", spec.env_options.simulator))
+    return [*_scoring(spec, job), *found, ("stored in", f"{spec.storage}/{spec.name}")]
+
+
+def note_rows(spec: RunSpec, job: JobSpec) -> Rows:
+    """What should be read before it starts, but for what the plan says already."""
+    said = scoring_cost(spec, job)
+    return [("note", typed(note)) for note in notes(spec, job) if note != said]
+
+
+def _what(spec: RunSpec, job: JobSpec) -> str:
+    budget = spec.budget
+    if spec.task != RL:
+        name = spec.env_id if spec.env in spec.env_id else f"{spec.env} ({spec.env_id})"
+        return f"tunes {name}: {_trials(spec)}"
+    on = f"{spec.algo} on {spec.env}"
+    on += f" ({spec.env_id})" if spec.env != spec.env_id and spec.env in envs.INFOS else ""
+    if job.job == "train":
+        of = f"one preset on {budget.trials} training {_s('seed', budget.trials)}"
+        return f"{on}: trains {of}, {number(budget.steps)} environment steps each"
+    if job.job == "replay":
+        return f"{on}: replays {', '.join(job.arms)}; {_trials(spec)}"
+    return f"{on}: {_trials(spec)}"
+
+
+def _trials(spec: RunSpec) -> str:
+    budget = spec.budget
+    trials = f"{number(budget.trials)} {_s('trial', budget.trials)}"
+    if budget.steps == UNTIL_RETURN:
+        return f"{trials}, each until it ends by itself"
+    steps = "environment steps" if spec.task == RL else "steps"
+    total = number(budget.most_trials * budget.steps)
+    if budget.seeds_per_trial > 1:
+        trials = f"{number(budget.trials)} settings on up to {budget.seeds_per_trial} seeds each"
+    return f"{trials} x {number(budget.steps)} {steps}, {total} at most"
+
+
+def _search(spec: RunSpec, job: JobSpec) -> Rows:
+    if job.job != "sweep":
+        return []
+    budget, scheduler = spec.budget, schedulers.row(spec.budget.scheduler)
+    decides = "" if budget.scheduler == "fifo" else f", every {number(budget.perturb_every)} steps"
+    found = [
+        ("scheduler", f"{budget.scheduler}{decides}: {scheduler.doc}"),
+        ("searcher", f"{budget.searcher}: {searchers.SEARCHERS[budget.searcher].doc}"),
+    ]
+    for label, name in zip(("searched", *[""] * len(spec.space)), spec.space, strict=False):
+        starts = f", starts at {setting(spec.settings[name])}" if name in spec.settings else ""
+        found.append((label, f"{name}: {spec.space[name]}{starts}"))
+    points = len(spec.points)
+    return [*found, *([("points", f"{points} {_s('trial', points)} start from")] if points else [])]
+
+
+def _end(spec: RunSpec) -> str:
+    budget = spec.budget
+    ends = [] if budget.target in (None, inf, -inf) else [f"{spec.metric} {number(budget.target)}"]
+    ends += [f"{clock(budget.time_budget)} of wall time"] if budget.time_budget else []
+    return f"at {' or '.join(ends)}, or with the last trial" if ends else "with the last trial"
+
+
+def _scoring(spec: RunSpec, job: JobSpec) -> Rows:
+    episodes = scored_episodes(spec, job)
+    if not episodes:
+        return []
+    longest = longest_episode(spec)
+    cost = f", up to {number(episodes * longest)} environment steps" if longest else ""
+    fewer = f"fewer with {spelling('episodes')} and {spelling('selection_episodes')}"
+    return [("scoring", f"{number(episodes)} episodes on fresh seeds{cost}; {fewer}")]
+
+
+def _s(word: str, count: Any) -> str:
+    return word if count == 1 else f"{word}s"

@@ -1,0 +1,101 @@
+"""``rltune list`` says what its columns are, fits 80 columns, and understands short words."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Said
+
+from rltune.catalog.algorithms import ALGORITHMS
+from rltune.cli.list_ import KINDS
+from rltune.request.resolve import make_spec
+from rltune.runs.folder import RunFolder
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "presets dqn", "settings dqn", "settings sac"])
+def test_a_listing_fits_eighty_columns(said: Said, kind: str, tmp_path: Path) -> None:
+    if kind == "runs":
+        shutil.copytree(ROOT / "tests/data/runs_0_1", tmp_path / "runs")
+        kind = f"runs --storage {tmp_path}/runs"
+    code, shown, err = said(f"list {'settings ppo' if kind == 'settings' else kind}")
+    assert (code, err) == (0, "")
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
+
+
+def test_presets_say_what_is_solved_in_how_long(said: Said) -> None:
+    shown = said("list presets")[1]
+    (cartpole,) = (line for line in shown.splitlines() if line.startswith("dqn   cartpole "))
+    (certificate,) = (
+        row["certificate"]
+        for row in json.loads(said("list presets dqn --json")[1])["presets"]
+        if row["env"] == "cartpole"
+    )
+    assert f"{certificate['env_steps_to_threshold']:,}" in cartpole
+    assert f"{certificate['seconds_to_threshold']:.0f} s" in cartpole
+    assert "10 of 10" in cartpole
+    for column in ("solved", "score", "threshold", "steps", "time"):
+        assert column in shown.splitlines()[0]
+    assert "solved: seeds whose policy scores over the threshold" in shown
+    assert "no certificate yet, dqn: beamrider" in shown
+    assert "sac" not in said("list presets dqn")[1]
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_every_setting_has_a_line_of_meaning(said: Said, algo: str) -> None:
+    rows = json.loads(said(f"list settings {algo} --json")[1])["settings"]
+    assert [row["setting"] for row in rows] == list(ALGORITHMS[algo].settings)
+    for row in rows:
+        assert len(row["meaning"].split()) >= 2, row
+        assert "\n" not in row["meaning"]
+    shown = said(f"list settings {algo}")[1]
+    assert all(f"\n{row['setting']} " in shown for row in rows)
+
+
+@pytest.mark.fault(95)
+@pytest.mark.parametrize(
+    ("word", "kind"), [(other, name) for name, kind in KINDS.items() for other in kind.names]
+)
+def test_other_words_for_a_kind_are_understood(said: Said, word: str, kind: str) -> None:
+    algo = "ppo" if kind == "settings" else ""
+    assert said(f"list {word} {algo} --json") == said(f"list {kind} {algo} --json")
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("zzz", "Unknown kind 'zzz'. Known: algorithms, "),
+        ("enviroments", "Did you mean 'environments'?"),
+        ("settings", "whose settings? rltune list settings dqn or"),
+        ("settings dqm", "Did you mean 'dqn'?"),
+        ("runs dqn", "lists all of them: leave 'dqn' out"),
+    ],
+)
+def test_a_wrong_listing_is_answered(said: Said, words: str, answer: str) -> None:
+    code, out, err = said(f"list {words}")
+    assert (code, out) == (2, "")
+    assert answer in err
+
+
+def test_runs_say_when_they_started_how_they_stand_and_what_is_next(
+    said: Said, tmp_path: Path
+) -> None:
+    shutil.copytree(ROOT / "tests/data/runs_0_1", tmp_path, dirs_exist_ok=True)
+    shutil.copytree(tmp_path / "killed", tmp_path / "broken")
+    (tmp_path / "broken/run.json").write_text("{")
+    working = RunFolder.create(make_spec("ppo", "cartpole", storage=tmp_path, name="working"))
+    try:
+        rows = json.loads(said(f"list runs --storage {tmp_path} --json")[1])["runs"]
+    finally:
+        working.lock.release()
+    found = {Path(row["run"]).name: (row["state"].partition(":")[0], row["next"]) for row in rows}
+    assert found == {
+        "finished": ("ended", "show"),
+        "killed": ("stopped", "resume"),
+        "broken": ("damaged", None),
+        "working": ("running", "watch"),
+    }
+    assert all(len(row["started"]) == len("2026-11-27 19:37") for row in rows)
+    assert "no runs in" in said(f"list runs --storage {tmp_path}/none")[1]
