@@ -137,7 +137,7 @@ def test_a_resume_elsewhere_continues_in_the_same_store(offline: Path) -> None:
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A tracker that fails where the variable BROKEN says."""
-    monkeypatch.setitem(TRACKERS, "broken", Tracker("broken_logger", "json"))
+    monkeypatch.setitem(TRACKERS, "broken", Tracker("broken_logger", "json", {}, ("BROKEN_KEY",)))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     return monkeypatch
 

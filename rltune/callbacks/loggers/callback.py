@@ -13,10 +13,10 @@ from typing import Any
 from rltune.callbacks.base import Callback, StatusChanged, SweepEnded, SweepStarted, TrialReported
 from rltune.callbacks.loggers.base import Status
 from rltune.callbacks.loggers.process import PATIENCE, LoggerFailed, LoggerProcess
-from rltune.callbacks.loggers.trackers import check_loggers
+from rltune.callbacks.loggers.trackers import TRACKERS, check_loggers
 from rltune.callbacks.tensorboard import curves
 from rltune.callbacks.tensorboard.champion import lived
-from rltune.errors import BadInput
+from rltune.errors import BadInput, RltuneError
 from rltune.processes.tracebacks import headline
 from rltune.runs import lineage
 from rltune.runs.folder import BEST, RunFolder
@@ -51,13 +51,14 @@ class LoggerCallback(Callback):
         self._open: dict[str, Mapping[str, Any]] = {}
 
     def check(self) -> None:
-        """Waits until the library is imported.
+        """Asks the library whether it can be used, where only the library knows.
 
         Raises:
-            BadInput: it cannot be used with the user's settings.
+            BadInput: it cannot, with the user's settings.
         """
         try:
-            self.process.check()
+            if TRACKERS[self.process.name].is_asked:
+                self.process.check()
         except LoggerFailed as failure:
             self._failed_early = failure
 
@@ -107,6 +108,7 @@ class LoggerCallback(Callback):
             for call in champion_calls(self._folder, event.summary):
                 if not (self._scored_before and call[0] == "points"):
                     self._calls.put(call)
+        self._closing.set()  # all trackers conclude at the same time
 
     def close(self) -> None:
         """Waits until all is logged, as long as the process answers; ends it.
@@ -145,7 +147,7 @@ class LoggerCallback(Callback):
     def _with_log(self, error: Exception) -> LoggerFailed:
         """A failure that names the file with what the process has printed."""
         self.process.close(at_once=False)
-        told = str(error) if isinstance(error, LoggerFailed) else headline(error)
+        told = str(error) if isinstance(error, RltuneError) else headline(error)
         name = f"loggers/{self.process.name}.log"
         self._folder.write_text(name, self.process.printed())
         return LoggerFailed(f"{told} (see {self._folder.shown}/{name})")
@@ -179,7 +181,7 @@ def started(names: Sequence[str]) -> Iterator[list[LoggerCallback]]:
 
 
 def checked(callbacks: Sequence[LoggerCallback]) -> Sequence[LoggerCallback]:
-    """Waits until every library is imported, and returns the callbacks.
+    """Asks libraries whether the user can log in, and returns the callbacks.
 
     Raises:
         BadInput: with every one that cannot be used with the user's settings.

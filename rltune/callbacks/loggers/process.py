@@ -38,7 +38,7 @@ class LoggerProcess:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._late = False
+        self._late = self._checked = False
         module = TRACKERS[name].module
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
@@ -53,12 +53,15 @@ class LoggerProcess:
         )
 
     def check(self) -> None:
-        """Waits until the library is imported.
+        """Waits until the library is imported; does nothing the second time.
 
         Raises:
             BadInput: it cannot be used with the user's settings.
             LoggerFailed: as :meth:`ask`.
         """
+        if self._checked:
+            return
+        self._checked = True
         if problem := self._answer(None).get("problem"):
             raise BadInput(f"log: {problem}")
 
@@ -66,8 +69,10 @@ class LoggerProcess:
         """Calls a function of the process and waits until it has returned.
 
         Raises:
+            BadInput: as :meth:`check`, before the first call.
             LoggerFailed: it raised, took more than :data:`PATIENCE`, or ended its process.
         """
+        self.check()
         self._answer(message)
 
     def _answer(self, message: Mapping[str, Any] | None) -> dict[str, Any]:
