@@ -136,8 +136,12 @@ def test_an_unknown_environment_is_refused_with_the_nearest(cli: Cli) -> None:
 @pytest.mark.fault(36)
 def test_an_unknown_algorithm_or_setting_is_refused_with_the_nearest(cli: Cli) -> None:
     assert "Did you mean 'dqn'?" in _refused(cli, "dqnn", "cartpole")
-    assert "Did you mean 'gamma' (discount factor)?" in _refused(cli, "dqn", "cartpole", "--set", "gama=0.9")
-    assert "Did you mean 'lr' (" in _refused(cli, "dqn", "cartpole", "--space", "lrr={log=[1e-5,1]}")
+    assert "Did you mean 'gamma' (discount factor)?" in _refused(
+        cli, "dqn", "cartpole", "--set", "gama=0.9"
+    )
+    assert "Did you mean 'lr' (" in _refused(
+        cli, "dqn", "cartpole", "--space", "lrr={log=[1e-5,1]}"
+    )
     assert "Did you mean 'asha'?" in _refused(cli, "dqn", "cartpole", "--scheduler", "ash")
     assert "Did you mean 'random'?" in _refused(cli, "dqn", "cartpole", "--searcher", "randm")
     assert "Did you mean 'evaluate'?" in _refused(cli, "evalute")
