@@ -16,6 +16,8 @@ def next_steps(run: RunView) -> list[tuple[str, str]]:
     board = (f"rltune board {folder.shown}", "all curves in TensorBoard")
     if run.state != "finished":
         return [(f"rltune resume {folder.shown}", "continues where it stopped"), board]
+    if run.summary is None or run.summary.best is None:
+        return [board]  # nothing usable came out
     found = []
     changes = is_schedule(run.champion)
     if changes and run.job.job == "sweep" and folder.has(f"{BEST}/{RECORD_FILE}"):

@@ -85,9 +85,9 @@ class RunView:
 
     @cached_property
     def winner(self) -> str | None:
-        """The trial with the best policy; while there is none, that of the best report."""
-        if self.summary is not None and self.summary.best is not None:
-            return self.summary.best.trial
+        """The trial with the best policy; of an unfinished run, that of the best report."""
+        if self.summary is not None:
+            return self.summary.best.trial if self.summary.best else None
         scores = {name: self.best_score(name) for name in self.reports}
         scored = {name: score for name, score in scores.items() if score is not None}
         return max(scored, key=lambda name: scored[name], default=None)

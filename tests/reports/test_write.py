@@ -59,6 +59,16 @@ def test_a_killed_run_has_a_report_that_says_so(runs: Path) -> None:
     assert "rltune resume " in text
 
 
+def test_a_run_without_a_policy_has_no_winner_and_nothing_to_replay(runs: Path) -> None:
+    path = runs / "finished/summary.json"
+    summary = json.loads(path.read_text())
+    path.write_text(json.dumps({**summary, "best": None, "evaluation": None}))
+    made = RunReport.of(runs / "finished").content
+    assert made["verdict"].startswith("Nothing usable came out")
+    assert [step["command"].split()[1] for step in made["next"]] == ["board"]
+    assert made["schedule"] == made["facts"] == []
+
+
 def test_failures_are_told_with_their_cause(tmp_path: Path) -> None:
     folder = simulated_runs.population(tmp_path)
     text = rltune.load(folder.path).report().read_text()
