@@ -9,16 +9,18 @@ The same from a shell: ``python -m rltune dqn cartpole``.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rltune.api import Run as Run
     from rltune.api import extend as extend
     from rltune.api import load as load
     from rltune.api import replay as replay
@@ -28,11 +30,24 @@ if TYPE_CHECKING:
     from rltune.api import tune as tune
     from rltune.callbacks.base import Callback as Callback
     from rltune.errors import RltuneError as RltuneError
+    from rltune.run import Run as Run
     from rltune.simulator import simulate as simulate
     from rltune.tasks.session import get_checkpoint as get_checkpoint
     from rltune.tasks.session import report as report
 
 from rltune._version import __version__
+
+
+def _quiet_notebook() -> None:
+    """Keeps the import of Ray from telling a notebook which packages it could draw with."""
+    logging.getLogger("ray.widgets.util").setLevel(logging.WARNING)
+    with suppress(ImportError), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import_module("tqdm.auto")
+
+
+if "IPython" in sys.modules:
+    _quiet_notebook()
 
 # In a checkout `envs/` and `presets/` lie beside this folder; a wheel has them inside it.
 _HERE = Path(__file__).resolve().parent
@@ -53,7 +68,7 @@ _PUBLIC = {
     "load": "rltune.api",
     "trust": "rltune.api",
     "tune": "rltune.api",
-    "Run": "rltune.api",
+    "Run": "rltune.run",
     "Callback": "rltune.callbacks.base",
     "RltuneError": "rltune.errors",
     "simulate": "rltune.simulator",

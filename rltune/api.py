@@ -12,84 +12,18 @@ from rltune.callbacks.given import CallbackLike, split
 from rltune.catalog.environments import EnvLike
 from rltune.engine.episodes import REWARD
 from rltune.envs import places
-from rltune.policies import evaluation
+from rltune.live import notebook
 from rltune.processes.watchdog import ENV_TIMEOUT
-from rltune.reports.write import write_report
 from rltune.request.functions import Function, SpaceLike, function_spec
 from rltune.request.replay import replay_spec
 from rltune.request.resolve import make_request, make_spec
 from rltune.request.trust import adopt, check_trusted
+from rltune.run import Run
 from rltune.runs import checkpoints
 from rltune.runs.folder import RunFolder
-from rltune.runs.summary_record import Evaluation
 from rltune.sweeps import runner
 
 logger = logging.getLogger("rltune")
-
-
-class Run:
-    """A run: its request and its results.
-
-    >>> run = rltune.load("runs/finished")
-    >>> run.best["trial"]
-    't01'
-    >>> run.evaluate(episodes=2).episodes
-    2
-
-    Attributes:
-        folder: the run folder.
-    """
-
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder = folder
-
-    def __repr__(self) -> str:
-        return f"Run({str(self.folder.path)!r})"
-
-    @property
-    def path(self) -> Path:
-        """The run folder."""
-        return self.folder.path
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """Contents of summary.json; empty while the run is not finished."""
-        return self.folder.summary_contents
-
-    @property
-    def best(self) -> dict[str, Any]:
-        """The best trial: ``trial``, ``config``, ``checkpoint``, ``score``."""
-        return dict(self.summary.get("best") or {})
-
-    @property
-    def trials(self) -> list[dict[str, Any]]:
-        """Every trial: ``id``, ``status``, ``env_steps``, ``score``, ``config``, ``error``."""
-        return list(self.summary.get("trials", []))
-
-    def evaluate(self, episodes: int | None = None, seed: int | None = None) -> Evaluation:
-        """Evaluates the best policy on fresh seeds; see rltune.policies.evaluation.evaluate.
-
-        Logs a warning if the environment did not finish every episode.
-
-        Raises:
-            BadInput: the run is another user's and would run their code, see :func:`trust`.
-        """
-        check_trusted(self.folder)
-        result = evaluation.evaluate(self.folder, episodes, seed)
-        if result.unscored:
-            logger.warning("%s: %s", self.folder.shown, evaluation.what_is_missing(result))
-        return result
-
-    def report(self, output: str | Path | None = None) -> Path:
-        """Writes the report of the run as it is now; report.json beside it holds the same.
-
-        Args:
-            output: where to, a file that ends in .html; report.html in the run folder by default.
-
-        Returns:
-            Its path.
-        """
-        return write_report(self.path, None if output is None else Path(output))
 
 
 def sweep(
@@ -211,7 +145,7 @@ def sweep(
     spec = make_spec(algo, env, callbacks=names, **options)
     if limit := schedulers.limit(spec.budget):
         logger.warning(limit)
-    return Run(runner.run(spec, instances))
+    return Run(runner.run(spec, [*notebook.line(), *instances]))
 
 
 def train(
@@ -267,7 +201,7 @@ def train(
     places.starts()
     names, instances = split(callbacks)
     spec, job = make_request(algo, env, trials=seeds, job="train", callbacks=names, **options)
-    return Run(runner.run(spec, instances, job))
+    return Run(runner.run(spec, [*notebook.line(), *instances], job))
 
 
 def tune(
@@ -344,7 +278,7 @@ def tune(
     spec = function_spec(function, callbacks=names, **options)
     if limit := schedulers.limit(spec.budget):
         logger.warning(limit)
-    return Run(runner.run(spec, instances))
+    return Run(runner.run(spec, [*notebook.line(), *instances]))
 
 
 def replay(
@@ -378,7 +312,7 @@ def replay(
     check_trusted(folder)
     names, instances = split(callbacks)
     spec, job = replay_spec(folder, seeds, callbacks=names, **options)
-    return Run(runner.run(spec, instances, job))
+    return Run(runner.run(spec, [*notebook.line(), *instances], job))
 
 
 def extend(
@@ -414,7 +348,7 @@ def extend(
     check_trusted(folder, resumes=True)
     asked = {"trials": trials, "steps": steps, "target": target, "time_budget": time_budget}
     changes = {name: value for name, value in asked.items() if value is not None}
-    return Run(runner.extend(folder, changes, callbacks))
+    return Run(runner.extend(folder, changes, [*notebook.line(), *callbacks]))
 
 
 def load(path: str | Path, *, trust: bool = False) -> Run:

@@ -11,24 +11,25 @@ import pytest
 from conftest import ROOT
 
 import rltune
-from rltune import api
+from rltune import api, run
 from rltune.runs.folder import RunFolder
 
-MODULES = (
-    "rltune.callbacks.base",
-    "rltune.envs",
-    "rltune.errors",
-    "rltune.simulator",
-    "rltune.simulator.curves",
-    "rltune.simulator.table",
-    "rltune.space.parse",
-    "rltune.space.search_space",
-    "rltune.statistics",
-    "rltune.toml_file",
-)
+#: Their examples want a run folder, and train.
+OF_RUNS = {"rltune.api", "rltune.run"}
 
 
-@pytest.mark.parametrize("name", MODULES)
+def _modules() -> list[str]:
+    """Every module with an example."""
+    files = [*(ROOT / "rltune").rglob("*.py"), *(ROOT / "envs").rglob("*.py")]
+    parts = [
+        file.relative_to(ROOT).with_suffix("").parts for file in files if ">>> " in file.read_text()
+    ]
+    names = [".".join(part for part in own if part != "__init__") for own in parts]
+    found = {name if name.startswith("rltune") else f"rltune.{name}" for name in names}
+    return sorted(found - OF_RUNS)
+
+
+@pytest.mark.parametrize("name", _modules())
 def test_examples_in_docstrings_work(name: str) -> None:
     outcome = doctest.testmod(import_module(name))
     assert outcome.attempted > 0
@@ -42,11 +43,12 @@ def test_examples_of_the_api_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     for name in ("run", "extend"):
         monkeypatch.setattr(api.runner, name, lambda *_: RunFolder.open("runs/finished"))
-    tests = doctest.DocTestFinder().find(api, "api", globs={"rltune": rltune})
+    find = doctest.DocTestFinder().find
+    tests = [test for m in (api, run) for test in find(m, "of", globs={"rltune": rltune})]
     runner = doctest.DocTestRunner()
     for test in tests:
         runner.run(test, clear_globs=False)
-    with_examples = {test.name.partition(".")[2] for test in tests if test.examples}
+    with_examples = {test.name.split(".")[1] for test in tests if test.examples}
     elsewhere = {"__version__", "RltuneError", "Callback", "simulate", "report", "get_checkpoint"}
     assert with_examples == {*rltune.__all__} - elsewhere
     assert runner.summarize().failed == 0

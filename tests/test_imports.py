@@ -34,6 +34,7 @@ RANKS = [
     {"callbacks"},
     {"sweeps"},
     {"live"},
+    {"run"},
     {"api"},
     {"cli"},
     {"__main__"},

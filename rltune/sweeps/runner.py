@@ -283,6 +283,7 @@ def _run_tune(
             checkpoint_frequency=task.checkpoint_frequency(), checkpoint_at_end=True
         ),
         verbose=0,
+        progress_reporter=tune.CLIReporter(),  # silent; that of a notebook shows an empty output
     )
     for file in folder.path.glob("trials/*.*"):
         file.unlink()  # Tune's own state: nothing reads it

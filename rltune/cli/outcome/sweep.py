@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rltune.cli.outcome.words import heading, interval_in_words, optimism, verdict
+from rltune.live.progress import STATES
 from rltune.reports.champion import facts
 from rltune.reports.confidence import confidence
 from rltune.reports.leaderboard import Standing, leaderboard
@@ -23,8 +24,6 @@ from rltune.spec import RL, RunSpec
 
 #: Rows of a table that are shown; summary.json has all.
 SHOWN = 8
-#: A trial's state in a word.
-STATES = {"TERMINATED": "done", "ERROR": "failed", "DIVERGED": "diverged"}
 #: Signs of a bound, after the value that lies on it.
 ARROWS = {"lowest": "↓", "highest": "↑"}
 
