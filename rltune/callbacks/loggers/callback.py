@@ -123,8 +123,11 @@ class LoggerCallback(Callback):
                 if self._thread.is_alive():
                     log.warning("waiting for %s to log the rest", self.process.name)
                 self._thread.join(2 * PATIENCE)
+                if self._thread.is_alive():
+                    name = self.process.name
+                    raise LoggerFailed(f"{name} has not logged all within {2 * PATIENCE:g} seconds")
         finally:
-            self.process.close(at_once=self._thread is None or self._failure is not None)
+            self.process.close()
         if self._failure is not None:
             raise self._failure
 
@@ -146,7 +149,8 @@ class LoggerCallback(Callback):
 
     def _with_log(self, error: Exception) -> LoggerFailed:
         """A failure that names the file with what the process has printed."""
-        self.process.close(at_once=False)
+        self.process.wait()
+        self.process.close()
         told = str(error) if isinstance(error, RltuneError) else headline(error)
         name = f"loggers/{self.process.name}.log"
         self._folder.write_text(name, self.process.printed())
@@ -177,7 +181,7 @@ def started(names: Sequence[str]) -> Iterator[list[LoggerCallback]]:
         yield callbacks
     finally:
         for callback in callbacks:
-            callback.process.close(at_once=True)
+            callback.process.close()
 
 
 def checked(callbacks: Sequence[LoggerCallback]) -> Sequence[LoggerCallback]:

@@ -19,7 +19,7 @@ from rltune.runs.json_text import dumps
 
 #: Seconds that the library may take for one message: W&B tries for 90 s to reach its server.
 PATIENCE = 120.0
-#: Seconds that the process may take to end once all is done.
+#: Seconds that the process may take to end once it has failed.
 _TO_END = 10.0
 #: Most bytes that are kept of what it has printed.
 _PRINTED = 1 << 16
@@ -38,7 +38,7 @@ class LoggerProcess:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._late = self._checked = False
+        self._late = self._checked = self._closed = False
         module = TRACKERS[name].module
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
@@ -102,15 +102,19 @@ class LoggerProcess:
     def _how(self) -> str:
         if self._late:
             return f"did not answer within {PATIENCE:g} seconds"
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_TO_END)
+        self.wait()
         return f"ended its process with exit code {self._process.returncode}"
 
-    def close(self, *, at_once: bool) -> None:
-        """Ends the process and what it has started."""
-        if not at_once:
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(_TO_END)
+    def wait(self) -> None:
+        """Lets a process end that has answered with an error, and print it."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_TO_END)
+
+    def close(self) -> None:
+        """Ends the process and what it has started, at once; does nothing the second time."""
+        if self._closed:
+            return
+        self._closed = True
         self._kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -144,7 +148,7 @@ def check_access(names: Sequence[str]) -> None:
                 process.check()
     finally:
         for process in processes:
-            process.close(at_once=True)
+            process.close()
 
 
 def _variables(name: str) -> dict[str, str]:
