@@ -31,7 +31,8 @@ def as_whole(text: str) -> int:
         raise ValueError(f"must be below 1e{_DIGITS}, got {text!r}")
     amount *= _MULTIPLES[letters]
     if amount != int(amount):
-        raise ValueError(f"must be a whole number, got {text!r}, which is {amount.normalize():f}")
+        comes_to = f", which is {amount.normalize():f}" if letters else ""
+        raise ValueError(f"must be a whole number, got {text!r}{comes_to}")
     return int(amount)
 
 

@@ -12,7 +12,7 @@ from rltune import schedulers, searchers
 from rltune.catalog.environments import told
 from rltune.catalog.presets import points_problems, points_within, untried
 from rltune.envs import places
-from rltune.errors import BadInput, keyword, unknown
+from rltune.errors import BadInput, did_you_mean, keyword, unknown
 from rltune.options import OF_FUNCTIONS, UNTIL_RETURN, Budget
 from rltune.request import capacity, secrets
 from rltune.request.algorithms import algorithm_place, changeable, check_algorithm, with_env
@@ -125,6 +125,8 @@ def place_of(function: Function) -> str:
     Raises:
         BadInput: there is none; says how to get one.
     """
+    if isinstance(function, str) and places.is_file(function):
+        raise BadInput(f"{function}: name the function in it as well, as {function}:train")
     if isinstance(function, str) and ":" not in function:
         return algorithm_place(function)
     _check_unwrapped(function)
@@ -163,6 +165,10 @@ def check_found(place: str, where: str) -> Any:
     """
     try:
         found = places.find(place)
+    except AttributeError as error:
+        if hint := _missing(place):
+            raise BadInput(hint) from error
+        raise BadInput(f"{where}: {place} cannot be imported: {told(error)}") from error
     except (Exception, SystemExit) as error:  # a module may raise anything
         raise BadInput(f"{where}: {place} cannot be imported: {told(error)}") from error
     if isinstance(found, type):
@@ -173,6 +179,16 @@ def check_found(place: str, where: str) -> Any:
         raise BadInput(f"{place} is {found!r}, neither a function nor a class")
     _check_called(place, found)
     return found
+
+
+def _missing(place: str) -> str:
+    """What is said where a module is there and lacks the name; empty where it has it."""
+    module, name = places.split(place)
+    there = vars(places.load(module))
+    if name.split(".")[0] in there:
+        return ""
+    own = [each for each, value in there.items() if callable(value) and not each.startswith("_")]
+    return f"{module} has no {name!r}.{did_you_mean(name, own)}"
 
 
 def _check_called(place: str, found: Callable[..., Any]) -> None:

@@ -49,6 +49,9 @@ from rltune.cli.app import COMMANDS, main
         ("traim dqn cartpole", "Unknown command 'traim'. Did you mean 'train'?"),
         ("cartpole", "cartpole is an environment, the algorithm comes first: rltune dqn cartpole"),
         ("cartpole ppo", "the algorithm comes first: rltune ppo cartpole"),
+        ("a2c cartpole", "rltune has no a2c. Known: dqn, ppo, sac."),
+        ("appo cartpole", "RLlib's is tuned with rltune tune APPO"),
+        ("tune my.py --metric m --space lr={log=[1,2]}", "name the function in it as well"),
         ("dqn", "dqn on what? Name an environment: rltune dqn cartpole"),
     ],
 )

@@ -168,7 +168,7 @@ def test_what_cannot_run_is_refused_at_once(tmp_path: Path) -> None:
         spec_of(tmp_path, None, environment)
     with pytest.raises(BadInput, match="metric wall_seconds"):
         spec_of(tmp_path, None, metric="wall_seconds")
-    with pytest.raises(BadInput, match=r"functions:clim cannot be imported: AttributeError"):
+    with pytest.raises(BadInput, match=r"functions has no 'clim'\. Did you mean 'climb"):
         spec_of(tmp_path, None, "functions:clim")
     with pytest.raises(BadInput, match="lr is in settings and in space"):
         spec_of(tmp_path, None, settings={"lr": 0.5})

@@ -13,13 +13,19 @@ from rltune.catalog.algorithms.base import Algorithm
 from rltune.catalog.algorithms.dqn import DQN
 from rltune.catalog.algorithms.ppo import PPO
 from rltune.catalog.algorithms.sac import SAC
-from rltune.errors import unknown
+from rltune.errors import BadInput, unknown
 from rltune.spec import RL, JobSpec, RunSpec
 
 __all__ = ["ALGORITHMS", "Algorithm", "algorithm", "request_problems", "setting_problems"]
 
 #: Every algorithm, by name.
 ALGORITHMS: dict[str, Algorithm] = {each.name: each for each in (DQN, SAC, PPO)}
+
+#: RLlib's others, which ``rltune tune`` runs, and those of other libraries: none is a misspelt one.
+_RLLIB = {"appo": "APPO", "impala": "IMPALA", "dreamerv3": "DreamerV3", "cql": "CQL", "iql": "IQL"}
+_ELSEWHERE = frozenset(
+    {"a2c", "a3c", "ddpg", "td3", "trpo", "tqc", "ars", "es", "qrdqn", "rainbow"}
+)
 
 
 def algorithm(name: str) -> Algorithm:
@@ -28,6 +34,13 @@ def algorithm(name: str) -> Algorithm:
     Raises:
         BadInput: there is none; names the nearest.
     """
+    if name.lower() in _RLLIB:
+        raise BadInput(
+            f"rltune has no {name} of its own (known: {', '.join(sorted(ALGORITHMS))}); RLlib's is "
+            f"tuned with `rltune tune {_RLLIB[name.lower()]}`"
+        )
+    if name.lower() in _ELSEWHERE:
+        raise BadInput(f"rltune has no {name}. Known: {', '.join(sorted(ALGORITHMS))}.")
     if name not in ALGORITHMS:
         raise unknown("algorithm", name, ALGORITHMS, " See `rltune list algorithms`.")
     return ALGORITHMS[name]
