@@ -97,7 +97,7 @@ def test_a_run_whose_module_is_elsewhere_is_refused_in_one_line(tmp_path: Path) 
     done = run_rltune(tmp_path, "resume", "a", variables=PATHS)
     assert done.returncode == 2
     assert f"there is no file {file}" in done.stderr
-    assert f"The run was started in {Path.cwd()}" in done.stderr
+    assert f"The run was started in {Path.cwd()}: run this there, or with PYTH" in done.stderr
     assert "Traceback" not in done.stderr
 
 
