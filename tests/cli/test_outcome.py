@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import math
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from rltune.cli.outcome import outcome
 from rltune.cli.outcome.seeds import sentence as _sentence
 from rltune.cli.outcome.words import interval_in_words
-from rltune.runs.summary_record import Comparison
+from rltune.request.resolve import make_spec
+from rltune.runs.folder import RunFolder
+from rltune.runs.summary_record import BestPolicy, Comparison, Summary
+from rltune.spec import JobSpec
 from rltune.statistics import better, interval
 
 
@@ -37,3 +44,23 @@ def test_an_interval_in_words() -> None:
     unclear = Comparison(arm="final", over="initial", probability=0.6, ci95=(0.4, 0.8))
     assert _sentence(unclear).endswith("0.60 [0.40, 0.80]: no clear difference")
     assert math.isnan(interval([1.0] * 4)[0])
+
+
+def test_the_report_is_offered_as_a_link(tmp_path: Path) -> None:
+    spec = make_spec("ppo", "cartpole", storage=tmp_path, name="made")
+    folder = RunFolder.create(spec)
+    best = BestPolicy(trial="t00", config={}, checkpoint="best/checkpoint", env_steps=3, score=1.0)
+    summary = Summary(
+        best=best, evaluation=None, env_steps=3, wall_seconds=1.0, trials=[], stop_reason="steps"
+    )
+
+    def shown() -> str:
+        screen = io.StringIO()
+        console = Console(file=screen, width=200, force_terminal=True)
+        console.print(outcome(spec, JobSpec(), summary))
+        return screen.getvalue()
+
+    assert "Report" not in shown(), "none was written"
+    page = folder.path / "report.html"
+    page.write_text("<html>")
+    assert page.as_uri() in shown(), "as an OSC 8 link"

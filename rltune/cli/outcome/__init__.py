@@ -37,6 +37,7 @@ def outcome(spec: RunSpec, job: JobSpec, summary: Summary) -> RenderableType:
         heading("Cost"),
         Text(f"{summary.env_steps:,} {steps} in {cost(spec, summary).sentence}"),
         Text(f"ended by: {summary.stop_reason}"),
+        *_report(folder),
         heading("Next"),
         *(
             Text(command, no_wrap=True, overflow="ignore")
@@ -44,6 +45,15 @@ def outcome(spec: RunSpec, job: JobSpec, summary: Summary) -> RenderableType:
         ),
         *_left_out(spec),
     )
+
+
+def _report(folder: RunFolder) -> list[RenderableType]:
+    """Where the report is, as a link in terminals that have them."""
+    path = folder.path / "report.html"
+    if not path.is_file():
+        return []
+    place = Text(f"{folder.relative}/{path.name}", style=f"link {path.as_uri()}")
+    return [heading("Report"), place]
 
 
 def _next(spec: RunSpec, job: JobSpec, folder: RunFolder, schedule: list[Segment]) -> list[str]:

@@ -48,8 +48,13 @@ def best(
         heading("Score"),
         *(_reported(spec, found) if spec.task != RL else _score(spec, summary)),
         *_sure(spec, summary),
-        *(Text(fact, style="yellow") for fact in facts(spec, summary, schedule)),
+        *_notes(facts(spec, summary, schedule)),
     ]
+
+
+def _notes(found: Sequence[str]) -> list[RenderableType]:
+    texts = [Text(fact, style="yellow") for fact in found]
+    return [heading("Note"), *texts] if texts else []
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,11 @@ def _leaderboard(spec: RunSpec, standings: Sequence[Standing]) -> list[Renderabl
     columns += [(name, [_marked(one, name) for one in shown]) for name in spec.space]
     styles = ["green" if one.is_best else None for one in shown]
     notes = ["* has the best policy"]
-    if gains:
-        notes.append("gain: over the preset's defaults after as many steps")
+    notes.append(
+        "gain: over the preset's defaults after as many steps"
+        if gains
+        else "no gains: no trial kept the preset's defaults for so long"
+    )
     if any(one.on_bounds for one in shown):
         notes.append(f"{ARROWS['lowest']} {ARROWS['highest']}: on a bound of its range")
     if len(standings) > SHOWN:
