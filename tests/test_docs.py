@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, environment
+
+from rltune.cli.spelling import typed
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 #: What a browser fetches by itself when it opens a page.
@@ -19,7 +23,8 @@ FETCHED = re.compile(r"<(?:script|img|iframe)[^>]+src=\"(.+?)\"|<link[^>]+href=\
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
+        # Not --quiet, which hides warnings from --strict as well.
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -51,3 +56,28 @@ def test_the_readme_s_links_lead_somewhere() -> None:
     for page in ("README.md", "CONTRIBUTING.md"):
         for target in re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text(encoding="utf-8")):
             assert (ROOT / target).exists(), f"{page}: {target}"
+
+
+def test_a_message_of_the_troubleshooting_page_is_one_of_rltune_s() -> None:
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^\| `(.+?)` \|", page, re.MULTILINE)
+    assert len(quoted) > 30
+    texts = [typed(text) for path in (ROOT / "rltune").rglob("*.py") for text in _texts(path)]
+    for message in quoted:
+        assert len(message) >= 14, message
+        pattern = ".*".join(re.escape(part.strip()) for part in message.split("…"))
+        assert any(re.search(pattern, text, re.DOTALL) for text in texts), message
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """The texts of a module but its docstrings, with what f-strings put in left out."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    docstrings = [node.value for node in nodes if isinstance(node, ast.Expr)]
+    for node in nodes:
+        if node in docstrings:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "…" for part in node.values]
+            yield "".join(map(str, parts))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
