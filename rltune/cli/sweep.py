@@ -50,13 +50,13 @@ def launch(spec: RunSpec, job: JobSpec, *, json: bool, quiet: bool, dry_run: boo
         console.messages.print(f"note: {spec.env_id} is out of date; {newer} has replaced it")
     if dry_run:
         RunFolder.check_free(spec)
+        check_access(spec.log)
     if dry_run and not json:
         plan.show(spec, job, [*plan.start_rows(spec, job), *plan.note_rows(spec, job)])
         return
     for note in [] if quiet else notes(spec, job):
         console.messages.print(f"note: {typed(note)}", soft_wrap=True)
     if dry_run:
-        check_access(spec.log)
         console.print_json({**spec.to_dict(), **job.to_dict()})
         return
     with watcher(json=json, quiet=quiet) as watch:

@@ -133,6 +133,7 @@ def _reaches(folder: RunFolder) -> list[str]:
     if spec.resources.address is not None:
         actions.append(f"connects to the Ray cluster {spec.resources.address}")
     actions += [f"calls {name}, a callback" for name in spec.callbacks]
+    actions += [f"sends what it reports to {name}" for name in spec.log]
     if (certificate := folder.job.certificate) is not None:
         actions.append(f"writes the certificate {certificate.get('file')}")
     return actions

@@ -19,6 +19,7 @@ from mlflow.entities import Run
 
 from rltune.callbacks.base import Callbacks, Event, StatusChanged, SweepStarted
 from rltune.callbacks.loggers import process
+from rltune.callbacks.loggers.base import Made
 from rltune.callbacks.loggers.callback import checked, started
 from rltune.callbacks.loggers.child import merged
 from rltune.callbacks.loggers.trackers import TRACKERS, Tracker, check_loggers
@@ -35,6 +36,13 @@ def tell(folder: RunFolder, names: list[str], *events: Event) -> None:
         for event in (SweepStarted(folder.spec, folder), *events):
             callbacks.notify(event)
         callbacks.close()
+
+
+def forget(folder: RunFolder, tracker: str, trial: str, after: int) -> None:
+    """As if the sweep had been killed before a tracker was sent the points past a step."""
+    made = folder.read(Made.file(tracker), Made)
+    made.logged[trial] = after
+    folder.write(Made.file(tracker), made.to_dict())
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +62,7 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         events = parts()
         huge = [report("t02", 100, reward=1e300), report("t02", 200, reward=math.inf)]
         tell(folder, ["wandb", "mlflow"], *huge, *events[:7])
+        forget(folder, "mlflow", "t02", 100)
         folder.discard_reports("t01", 200)
         done = [StatusChanged(trial, "TERMINATED") for trial in ("t00", "t01", "t02")]
         tell(folder, ["wandb", "mlflow"], *events[6:-1], *done, events[-1])
@@ -262,6 +271,14 @@ def test_huge_numbers_are_logged_and_infinite_ones_left_out(
     assert kept.curve("episode_reward_mean") == [(100, 1e300)]
     assert kept.curve("episode_len_mean") == [(100, 9), (200, 9)]
     assert runs["a/t02"].data.metrics["episode_reward_mean"] == 1e300
+
+
+def test_a_resume_logs_what_was_reported_and_not_logged(
+    offline: Path, runs: dict[str, Run]
+) -> None:
+    client = MlflowClient(f"sqlite:///{offline}/mlflow.db")
+    history = client.get_metric_history(runs["a/t02"].info.run_id, "episode_len_mean")
+    assert [point.step for point in history] == [100, 200, 200]
 
 
 def test_help_names_every_tracker_without_importing_one() -> None:

@@ -303,7 +303,8 @@ def _as_before(folder: Path) -> None:
 def test_code_and_links_that_a_resume_would_reach_are_shown_first(
     cut_off: Path, traps: Traps
 ) -> None:
-    folder = _theirs(cut_off, address="10.0.0.1:6379", certificate={"file": "/x", "preset": {}})
+    asked = {"address": "10.0.0.1:6379", "log": ["wandb"]}
+    folder = _theirs(cut_off, certificate={"file": "/x", "preset": {}}, **asked)
     for checkpoint in folder.glob("trials/*/checkpoints/*"):
         _as_before(checkpoint)
     traps.run(folder, "ppo")
@@ -313,6 +314,7 @@ def test_code_and_links_that_a_resume_would_reach_are_shown_first(
     assert done.returncode == 2
     for words in (
         "connects to the Ray cluster 10.0.0.1:6379",
+        "sends what it reports to wandb",
         "writes the certificate /x",
         "opens the pickles in trials/t00/checkpoints/checkpoint_00000",
         f"links trials/t00/progress.jsonl to {cut_off / 'mine.py'}",

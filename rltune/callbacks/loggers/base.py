@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from rltune.schema import Record
+
 #: What experiments and projects are called unless the user's own settings name one.
 PROJECT = "rltune"
 #: Name of the x axis of every curve.
@@ -33,6 +35,26 @@ class Sweep:
     name: str
     config: Mapping[str, Any]
     ids: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Made(Record):
+    """What a tracker has been told of a run, in the run folder.
+
+    Attributes:
+        ids: the tracker's own, by rltune's names.
+        open: runs of the tracker's that have not ended.
+        logged: environment steps of the last point of each run.
+    """
+
+    ids: dict[str, str]
+    open: list[str]
+    logged: dict[str, int]
+
+    @staticmethod
+    def file(tracker: str) -> str:
+        """Its name."""
+        return f"loggers/{tracker}.json"
 
 
 class Logger(ABC):

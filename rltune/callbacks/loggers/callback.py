@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from rltune.callbacks.base import Callback, StatusChanged, SweepEnded, SweepStarted, TrialReported
-from rltune.callbacks.loggers.base import Status
+from rltune.callbacks.loggers.base import Made, Status
 from rltune.callbacks.loggers.process import PATIENCE, LoggerFailed, LoggerProcess
 from rltune.callbacks.loggers.trackers import TRACKERS, check_loggers
 from rltune.callbacks.tensorboard import curves
@@ -76,13 +76,22 @@ class LoggerCallback(Callback):
         if self._failed_early is not None:
             raise self._with_log(self._failed_early)
         self._scored_before = event.folder.has("summary.json")
-        self._logged = {trial: _last(event.folder, trial) for trial in event.folder.trials()}
+        made = Made.file(self.process.name)
+        known = event.folder.has(made)
+        self._logged = dict(event.folder.read(made, Made).logged) if known else {}
         self._thread = threading.Thread(target=self._send, name=self.process.name, daemon=True)
         self._thread.start()
+        for trial in event.folder.trials():
+            for report in event.folder.reports(trial):
+                if report.env_steps > self._logged.get(trial, -1):
+                    self._report(report, None)  # it was not logged when it came
 
     def on_result(self, event: TrialReported) -> None:
         """Logs the points of a report, and the trial's settings where they are new."""
-        report, trial = event.report, event.report.trial
+        self._report(event.report, event.seconds)
+
+    def _report(self, report: Report, seconds: float | None) -> None:
+        trial = report.trial
         if trial not in self._open:
             config = {**self._spec.settings, **report.settings}
             self._call("open", trial, config)
@@ -92,7 +101,7 @@ class LoggerCallback(Callback):
         if report.env_steps <= self._logged.get(trial, -1):
             return  # made again after a kill or a failure: no tracker can take points back
         self._logged[trial] = report.env_steps
-        points = curves.curves_of(report, self._spec.space) | curves.speed(report, event.seconds)
+        points = curves.curves_of(report, self._spec.space) | curves.speed(report, seconds)
         self._call("points", trial, [_point(report.env_steps, points)])
 
     def on_status(self, event: StatusChanged) -> None:
@@ -239,12 +248,6 @@ def _row(segment: Segment) -> dict[str, Any]:
 
 def _point(step: int, values: Mapping[str, float]) -> tuple[int, dict[str, float]]:
     return step, {tag: value for tag, value in values.items() if math.isfinite(value)}
-
-
-def _last(folder: RunFolder, trial: str) -> int:
-    """The step up to which a trial was logged in an earlier part of the run."""
-    rows: list[Report] = [*folder.reports(trial), *folder.discarded(trial)]
-    return max((row.env_steps for row in rows), default=-1)
 
 
 def _config(spec: RunSpec) -> dict[str, Any]:

@@ -10,38 +10,23 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
-from rltune.callbacks.loggers.base import Logger, Status, Sweep
+from rltune.callbacks.loggers.base import Logger, Made, Status, Sweep
 from rltune.processes.tracebacks import headline
 from rltune.runs.record_files import RecordFiles
-from rltune.schema import Record
 
 #: A method of :class:`Logger`, the run that it is of, and its other arguments.
 Call = Sequence[Any]
-
-
-@dataclass(frozen=True)
-class Made(Record):
-    """What a tracker has been told of a run: ``loggers/<tracker>.json``.
-
-    Attributes:
-        ids: the tracker's own, by rltune's names.
-        open: runs of the tracker's that have not ended.
-    """
-
-    ids: dict[str, str]
-    open: list[str]
 
 
 class Child:
     """Makes a logger's calls, and keeps in the run folder what has come of them."""
 
     def __init__(self, name: str, module: str) -> None:
-        self._file = f"loggers/{name}.json"
+        self._file = Made.file(name)
         self.kind: type[Logger] = import_module(module).LOGGER
         self._logger: Logger | None = None
 
@@ -49,9 +34,10 @@ class Child:
         """Begins to log a run, or continues."""
         self._folder = RecordFiles(path)
         known = self._folder.has(self._file)
-        self._made = self._folder.read(self._file, Made) if known else Made({}, [])
-        self._left, self._open = set(self._made.open), set[str]()
-        self._logger = self.kind(Sweep(name, config, self._made.ids))
+        made = self._folder.read(self._file, Made) if known else Made({}, [], {})
+        self._ids, self._logged = made.ids, made.logged
+        self._left, self._open = set(made.open), set[str]()
+        self._logger = self.kind(Sweep(name, config, self._ids))
         self._keep()
 
     def make(self, calls: Sequence[Call]) -> None:
@@ -67,6 +53,9 @@ class Child:
                 self._logger.artifact(run, name, [Path(path) for path in paths])
             else:
                 getattr(self._logger, method)(run, *others)
+                if method == "points":
+                    self._logged[run] = others[0][-1][0]
+        self._keep()
 
     def end(self, status: Status) -> None:
         """Ends what is open."""
@@ -96,7 +85,7 @@ class Child:
         self._keep()
 
     def _keep(self) -> None:
-        made = Made(self._made.ids, sorted(self._open | self._left))
+        made = Made(self._ids, sorted(self._open | self._left), self._logged)
         self._folder.write(self._file, made.to_dict())
 
 
