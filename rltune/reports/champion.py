@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from rltune.runs.folder import RunFolder
-from rltune.runs.lineage import Segment, is_default, is_schedule, segments
+from rltune.reports.words import defaults_in_words
+from rltune.runs.lineage import Segment, is_default, is_schedule
 from rltune.runs.summary_record import Summary
 from rltune.spec import RunSpec
-
-
-def lived(folder: RunFolder, summary: Summary) -> list[Segment]:
-    """The segments of settings that trained the best policy; empty where there is none."""
-    best = summary.best
-    if best is None or not folder.reports(best.trial):
-        return []
-    return segments(folder, best.trial, best.env_steps)
 
 
 def facts(spec: RunSpec, summary: Summary, schedule: list[Segment]) -> list[str]:
     """What someone who reads "best settings" should know about them, in sentences.
 
     Args:
-        schedule: of the best policy, see :func:`lived`.
+        schedule: of the best policy, see :attr:`rltune.reports.run_view.RunView.champion`.
     """
     found = []
     ran = sum(trial.env_steps > 0 for trial in summary.trials)
@@ -28,7 +20,7 @@ def facts(spec: RunSpec, summary: Summary, schedule: list[Segment]) -> list[str]
     if ran < asked and spec.budget.seeds_per_trial == 1:
         found.append(f"{ran} of {asked} trials ran before the run ended ({summary.stop_reason})")
     if schedule and all(is_default(spec, part.settings) for part in schedule):
-        found.append("the best policy was trained at the preset's defaults: nothing was tuned")
+        found.append(f"the best trial ran at {defaults_in_words(spec)}: nothing was tuned")
     if is_schedule(schedule):
         last, total = schedule[-1], schedule[-1].last
         found.append(

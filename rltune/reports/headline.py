@@ -12,9 +12,9 @@ from rltune.reports.comparison import Entry
 from rltune.reports.confidence import confidence
 from rltune.reports.numbers import bounds, number
 from rltune.reports.run_view import RunView
-from rltune.reports.words import ARMS
+from rltune.reports.words import ARMS, sentence
 from rltune.runs.bounds import on_bounds
-from rltune.runs.summary_record import Comparison, Evaluation, SeedStatistics
+from rltune.runs.summary_record import Evaluation, SeedStatistics
 from rltune.spec import RL
 from rltune.statistics import FEWEST_VALUES, better
 
@@ -73,7 +73,7 @@ def how_sure(run: RunView) -> list[str]:
         told.append(
             "That is about policies of one training run each; of their settings, fresh seeds tell."
         )
-    return told + [sentence(one) for one in run.summary.comparisons or []]
+    return told + [f"{_capital(sentence(one))}." for one in run.summary.comparisons or []]
 
 
 def remarks(run: RunView) -> list[str]:
@@ -116,19 +116,6 @@ def interval(ends: tuple[float, float], unit: str) -> str:
     if math.isnan(ends[0]):
         return f"no interval: it takes {FEWEST_VALUES} {unit}"
     return f"95 % interval {bounds(ends)}"
-
-
-def sentence(comparison: Comparison) -> str:
-    """A comparison of two arms, the better one first."""
-    arm, over = comparison.arm, comparison.over
-    probability, (low, high) = comparison.probability, comparison.ci95
-    if probability < 0.5:
-        arm, over, probability, low, high = over, arm, 1 - probability, 1 - high, 1 - low
-    who = f"{_capital(ARMS.get(arm, arm))} beat {ARMS.get(over, over)}"
-    if math.isnan(low):
-        return f"{who} in {probability:.0%} of the pairs of seeds: too few for an interval."
-    clear = "" if low > 0.5 else " That is no clear difference."
-    return f"{who} with probability {probability:.2f} [{low:.2f}, {high:.2f}].{clear}"
 
 
 def verdict_of(compared: Runs) -> str:

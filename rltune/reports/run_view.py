@@ -54,7 +54,11 @@ class RunView:
             BadInput: it is no run folder, or its request or its summary is damaged.
         """
         folder = RunFolder.open(path)
-        spec, job, summary = folder.spec, folder.job, folder.summary
+        return cls.of(folder, folder.spec, folder.job, folder.summary)
+
+    @classmethod
+    def of(cls, folder: RunFolder, spec: RunSpec, job: JobSpec, summary: Summary | None) -> RunView:
+        """Reads what its trials and its scheduler left of a run whose request is known."""
         trials = sorted((one.name for one in folder.path.glob("trials/*/")), key=number_of)
         return cls(
             folder=folder,

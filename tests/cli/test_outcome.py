@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from rltune.cli.outcome import outcome
-from rltune.cli.outcome.seeds import sentence as _sentence
 from rltune.cli.outcome.words import interval_in_words
+from rltune.reports.words import sentence
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import BestPolicy, Comparison, Summary
@@ -33,7 +33,7 @@ def test_a_comparison_claims_no_more_than_its_seeds_show(seeds: int, told: str) 
         ("schedule", "final", (ours, theirs)),
         ("final", "schedule", (theirs, ours)),  # the better one is named first
     ):
-        said = _sentence(Comparison(arm=one, over=other, **better(*scores)))
+        said = sentence(Comparison(arm=one, over=other, **better(*scores)))
         assert said.startswith("the champion's schedule beat its final settings held constant")
         assert said.endswith(told)
 
@@ -42,7 +42,7 @@ def test_an_interval_in_words() -> None:
     assert interval_in_words(interval([1.0, 2.0]), "seeds") == "no 95 % interval (it takes 5 seeds)"
     assert interval_in_words((1.0, 2.5), "seeds") == "95 % interval [1, 2.5]"
     unclear = Comparison(arm="final", over="initial", probability=0.6, ci95=(0.4, 0.8))
-    assert _sentence(unclear).endswith("0.60 [0.40, 0.80]: no clear difference")
+    assert sentence(unclear).endswith("0.60 [0.40, 0.80]: no clear difference")
     assert math.isnan(interval([1.0] * 4)[0])
 
 

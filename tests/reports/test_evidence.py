@@ -12,13 +12,13 @@ import pytest
 
 from rltune.policies.evaluation import summarise
 from rltune.policies.preset_file import preset_toml
-from rltune.reports.champion import facts, lived
+from rltune.reports.champion import facts
 from rltune.reports.confidence import confidence
 from rltune.reports.leaderboard import leaderboard
 from rltune.reports.spent import cost
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
-from rltune.runs.lineage import Segment
+from rltune.runs.lineage import Segment, segments
 from rltune.runs.records import Decision, Report
 from rltune.runs.summary_record import (
     BestPolicy,
@@ -115,10 +115,10 @@ def test_what_never_ran_and_what_was_never_tuned_is_said(tmp_path: Path) -> None
     summary = replace(
         _summary(spec, [_trial("t00", default, 70.0, steps=200)], "t00"), stop_reason="target"
     )
-    told = facts(spec, summary, lived(folder, summary))
+    told = facts(spec, summary, segments(folder, "t00", 200))
     assert told == [
         "1 of 4 trials ran before the run ended (target)",
-        "the best policy was trained at the preset's defaults: nothing was tuned",
+        "the best trial ran at the preset's defaults: nothing was tuned",
     ]
     copied = Decision(
         kind="exploit",
@@ -132,7 +132,7 @@ def test_what_never_ran_and_what_was_never_tuned_is_said(tmp_path: Path) -> None
     folder.append_decision(copied)
     for row in _rows("t01", (160, 3e-3, 5.0)):
         folder.append_report(row)
-    schedule = lived(folder, summary)
+    schedule = segments(folder, "t00", 200)
     assert [(part.trial, part.donor, part.last) for part in schedule] == [
         ("t01", None, 160),
         ("t00", "t01", 210),

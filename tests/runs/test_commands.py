@@ -109,6 +109,9 @@ def test_commands_are_not_cut_in_a_narrow_window(spec: RunSpec) -> None:
         trials=[],
         stop_reason="the end",
     )
+    preset = Path(spec.storage) / "a/best/preset.toml"
+    preset.parent.mkdir(parents=True)
+    preset.touch()
     console = Console(width=40, record=True, file=Path("/dev/null").open("w"))  # noqa: SIM115
     console.print(outcome(asked, JobSpec(), summary), crop=False)
     console.file.close()
@@ -215,13 +218,13 @@ def test_every_command_under_next_trains_the_same_environment(
     done = run_rltune(tmp_path, "ppo", "Walk-v0", *words, *typed, cluster=cluster_address)
     assert done.returncode == 0, done.stderr
     shown = done.stdout.partition("Next\n")[2].splitlines()
-    assert [line.split()[1] for line in shown] == ["board", "evaluate", "train"]
+    assert [line.split()[1] for line in shown] == ["train", "evaluate", "play", "board"]
     spec = RunFolder.open(tmp_path / "my runs" / "a").spec
     paths = {"PYTHONPATH": import_path(tmp_path, ROOT)}
     scored = run_plainly(tmp_path, *shlex.split(shown[1])[1:], "--json")
     assert scored.returncode == 0, scored.stderr
     assert '"mean": 7.0' in scored.stdout
-    again = [*shlex.split(shown[2])[1:], "--seeds", "1", "--name", "b"]
+    again = [*shlex.split(shown[0])[1:], "--seeds", "1", "--name", "b"]
     done = run_rltune(tmp_path, *again, variables=paths, cluster=cluster_address)
     assert done.returncode == 0, done.stderr
     repeated = RunFolder.open(tmp_path / "runs" / "b")
@@ -229,8 +232,8 @@ def test_every_command_under_next_trains_the_same_environment(
     assert repeated.spec.settings == spec.settings
     assert repeated.spec.budget.steps == 512
     assert repeated.summary_contents["evaluation"]["mean"] == 7.0
-    third = done.stdout.partition("Next\n")[2].splitlines()[2]
-    checked = run_plainly(tmp_path, *shlex.split(third)[1:], "--dry-run")
+    first = done.stdout.partition("Next\n")[2].splitlines()[0]
+    checked = run_plainly(tmp_path, *shlex.split(first)[1:], "--dry-run")
     assert checked.returncode == 0, checked.stderr
     exported = run_plainly(tmp_path, "export", "my runs/a", "--preset", "best of all.toml")
     assert exported.returncode == 0, exported.stderr

@@ -8,11 +8,11 @@ from rich.text import Text
 from rltune.cli.outcome.seeds import arms_table, seeds
 from rltune.cli.outcome.sweep import best
 from rltune.cli.outcome.words import heading, interval_in_words, unscored
-from rltune.reports.champion import lived
+from rltune.reports.next_steps import next_steps
+from rltune.reports.run_view import RunView
 from rltune.reports.spent import cost
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
-from rltune.runs.lineage import Segment, is_schedule
 from rltune.runs.summary_record import Summary
 from rltune.spec import RL, JobSpec, RunSpec
 
@@ -22,13 +22,13 @@ __all__ = ["interval_in_words", "outcome", "unscored"]
 def outcome(spec: RunSpec, job: JobSpec, summary: Summary) -> RenderableType:
     """What came out, with its interval, and what to type next."""
     folder = RunFolder(f"{spec.storage}/{spec.name}")
-    schedule = lived(folder, summary)
+    run = RunView.of(folder, spec, job, summary)
     if summary.arms is not None:
         found = arms_table(summary.arms, summary.comparisons or [])
     elif summary.across_seeds is not None:
         found = seeds(spec, summary, summary.across_seeds)
     else:
-        found = best(spec, folder, summary, schedule)
+        found = best(run, summary)
     if note := unscored(summary):
         found = [*found, Text(note, style="yellow")]
     steps = "environment steps" if spec.task == RL else "steps"
@@ -39,10 +39,7 @@ def outcome(spec: RunSpec, job: JobSpec, summary: Summary) -> RenderableType:
         Text(f"ended by: {summary.stop_reason}"),
         *_report(folder),
         heading("Next"),
-        *(
-            Text(command, no_wrap=True, overflow="ignore")
-            for command in _next(spec, job, folder, schedule)
-        ),
+        *(Text(command, no_wrap=True, overflow="ignore") for command, _ in next_steps(run)),
         *_left_out(spec),
     )
 
@@ -54,25 +51,6 @@ def _report(folder: RunFolder) -> list[RenderableType]:
         return []
     place = Text(f"{folder.relative}/{path.name}", style=f"link {path.as_uri()}")
     return [heading("Report"), place]
-
-
-def _next(spec: RunSpec, job: JobSpec, folder: RunFolder, schedule: list[Segment]) -> list[str]:
-    """Commands to type next."""
-    changes = is_schedule(schedule)
-    replay = [f"rltune replay {folder.shown}"] if changes and job.job == "sweep" else []
-    if spec.task != RL:
-        return [f"rltune board {folder.shown}", *replay]
-    found = [
-        f"rltune board {folder.shown}",
-        f"rltune evaluate {folder.shown} --episodes 500",
-        *replay,
-    ]
-    if changes and job.job == "replay":
-        return found  # no preset holds a schedule
-    train = commands.with_preset(spec, f"{folder.relative}/best/preset.toml", train=True)
-    # A sweep trains each of its settings once: whether they were lucky, fresh seeds tell.
-    seed = "" if job.job == "sweep" else f" --seed {spec.seed + 1}"
-    return [*found, train + seed]
 
 
 def _left_out(spec: RunSpec) -> list[RenderableType]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from rich.console import RenderableType
@@ -11,16 +10,9 @@ from rich.text import Text
 
 from rltune.cli.outcome.words import heading, interval_in_words, optimism
 from rltune.reports.numbers import bounds, number
+from rltune.reports.words import ARMS, sentence
 from rltune.runs.summary_record import Comparison, SeedStatistics, Summary
 from rltune.spec import RunSpec
-from rltune.statistics import FEWEST_VALUES
-
-#: The arms of a replay, in words.
-ARMS = {
-    "schedule": "the champion's schedule",
-    "final": "its final settings held constant",
-    "initial": "the best initial settings",
-}
 
 
 def seeds(spec: RunSpec, summary: Summary, together: SeedStatistics) -> list[RenderableType]:
@@ -90,19 +82,3 @@ def arms_table(
         ),
         *(Text(sentence(comparison)) for comparison in comparisons),
     ]
-
-
-def sentence(comparison: Comparison) -> str:
-    """A comparison of two arms, the better one first."""
-    arm, over = comparison.arm, comparison.over
-    probability, (low, high) = comparison.probability, comparison.ci95
-    if probability < 0.5:
-        arm, over = over, arm
-        probability, low, high = 1 - probability, 1 - high, 1 - low
-    if math.isnan(low):
-        sure = f": too few seeds for an interval, it takes {FEWEST_VALUES} an arm"
-    elif low == 1:  # nothing that a bootstrap could vary
-        sure = ": in every pair of their seeds"
-    else:
-        sure = f" [{low:.2f}, {high:.2f}]" + ("" if low > 0.5 else ": no clear difference")
-    return f"{ARMS[arm]} beat {ARMS[over]} with probability {probability:.2f}{sure}"

@@ -16,8 +16,9 @@ from rltune.reports.champion import facts
 from rltune.reports.confidence import confidence
 from rltune.reports.leaderboard import Standing, leaderboard
 from rltune.reports.numbers import number, setting
+from rltune.reports.run_view import RunView
+from rltune.reports.words import defaults_in_words
 from rltune.runs.bounds import on_bounds
-from rltune.runs.folder import RunFolder
 from rltune.runs.lineage import Segment
 from rltune.runs.summary_record import BestPolicy, Evaluation, SettingOutcome, Summary
 from rltune.spec import RL, RunSpec
@@ -28,18 +29,11 @@ SHOWN = 8
 ARROWS = {"lowest": "↓", "highest": "↑"}
 
 
-def best(
-    spec: RunSpec, folder: RunFolder, summary: Summary, schedule: list[Segment]
-) -> list[RenderableType]:
-    """Everything about a sweep's winner.
-
-    Args:
-        schedule: of its policy, see :func:`rltune.reports.champion.lived`.
-    """
-    found = summary.best
+def best(run: RunView, summary: Summary) -> list[RenderableType]:
+    """Everything about a sweep's winner."""
+    spec, found, schedule = run.spec, summary.best, run.champion
     assert found is not None
-    rows = {trial: folder.reports(trial) for trial in folder.trials()}
-    standings = leaderboard(spec, summary, rows)
+    standings = leaderboard(spec, summary, run.reports)
     return [
         *_leaderboard(spec, standings),
         *_settings(spec, found),
@@ -110,9 +104,9 @@ def _leaderboard(spec: RunSpec, standings: Sequence[Standing]) -> list[Renderabl
     styles = ["green" if one.is_best else None for one in shown]
     notes = ["* has the best policy"]
     notes.append(
-        "gain: over the preset's defaults after as many steps"
+        f"gain: over {defaults_in_words(spec)} after as many steps"
         if gains
-        else "no gains: no trial kept the preset's defaults for so long"
+        else f"no gains: no trial kept {defaults_in_words(spec)} for so long"
     )
     if any(one.on_bounds for one in shown):
         notes.append(f"{ARROWS['lowest']} {ARROWS['highest']}: on a bound of its range")
