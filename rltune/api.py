@@ -195,7 +195,7 @@ def train(
         interval and the share over the threshold.
 
     Raises:
-        As :func:`sweep`.
+        RltuneError: as of :func:`sweep`.
     """
     options = {k: v for k, v in locals().items() if k not in {"algo", "env", "callbacks", "seeds"}}
     places.starts()
@@ -270,7 +270,7 @@ def tune(
         no policy to evaluate.
 
     Raises:
-        As :func:`sweep`.
+        RltuneError: as of :func:`sweep`.
     """
     options = {k: v for k, v in locals().items() if k not in {"function", "callbacks"}}
     places.starts()
@@ -305,7 +305,7 @@ def replay(
     Raises:
         BadInput: the sweep is not finished, its best policy had the same settings throughout, or
             it is another user's and would run their code, see :func:`trust`.
-        As :func:`sweep`.
+        RltuneError: as of :func:`sweep`.
     """
     places.starts()
     folder = RunFolder.open(path)
@@ -341,7 +341,7 @@ def extend(
 
     Raises:
         BadInput: the run is not finished, or cannot be extended by that; before anything changes.
-        As :func:`sweep`.
+        RltuneError: as of :func:`sweep`.
     """
     places.starts()
     folder = RunFolder.open(path)

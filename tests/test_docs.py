@@ -50,6 +50,9 @@ def test_the_reference_has_what_rltune_exports(site: Path) -> None:
     missing = [name for name in rltune.__all__ if f'id="rltune.{name}"' not in html]
     assert missing == ["__version__"]
     assert "environment steps of a trial" in html  # of a docstring's table of arguments
+    text = re.sub(r"<[^>]+>", "", html)
+    assert "&gt;&gt;&gt; run = rltune.sweep" in text  # an example stays code
+    assert ":func:" not in text
 
 
 def test_the_readme_s_links_lead_somewhere() -> None:

@@ -1,4 +1,4 @@
-"""docs/from-ray-tune.md and the examples of functions do what they say, on real Ray."""
+"""The pages for users of Ray Tune and Optuna, and the examples of functions, on real Ray."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rltune.cli import main
 from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
 
-PAGE = (ROOT / "docs/from-ray-tune.md").read_text()
+PAGE = "".join((ROOT / f"docs/from-{tool}.md").read_text() for tool in ("ray-tune", "optuna"))
 BLOCKS = re.findall(r"<!-- (\S+) -->\n```python\n(.*?)```", PAGE, re.DOTALL)
 #: Blocks that are whole scripts, by their name.
 SCRIPTS = {name: code for name, code in BLOCKS if "/" not in name and name != "ReportCallback"}
@@ -68,6 +68,7 @@ def test_every_block_is_tried() -> None:
     assert set(SCRIPTS) == {
         *("tune.run", "rltune.tune", "rltune.sweep"),
         *("tune.run.keras", "tune.report"),
+        *("my_train", "optuna"),
     }
     blocks = re.findall(r"```python", PAGE)
     assert len(blocks) == len(BLOCKS)
@@ -119,6 +120,13 @@ def test_a_function_of_tune_moves_over_as_it_is(few: Callable[[int, int], None])
     run: rltune.Run = script("tune.report").run
     assert run.best["score"] > 0.7
     assert [trial["env_steps"] for trial in run.trials] == [5, 5]
+
+
+def test_an_objective_of_optuna_moves_over(few: Callable[[int, int], None]) -> None:
+    few(2, 30)
+    Path("my_train.py").write_text(SCRIPTS["my_train"])
+    assert script("optuna").study.best_value > 0.5
+    assert script("my_train").run.best["score"] <= 1
 
 
 def tuned(example: str, *words: str) -> rltune.Run:
