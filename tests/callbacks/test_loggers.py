@@ -20,7 +20,7 @@ from mlflow.entities import Run
 from rltune.callbacks.base import Callbacks, Event, StatusChanged, SweepStarted
 from rltune.callbacks.loggers import process
 from rltune.callbacks.loggers.base import Made
-from rltune.callbacks.loggers.callback import checked, started
+from rltune.callbacks.loggers.callback import checked, started, without_secrets
 from rltune.callbacks.loggers.child import merged
 from rltune.callbacks.loggers.trackers import TRACKERS, Tracker, check_loggers
 from rltune.callbacks.run_writer import RunWriter
@@ -279,6 +279,11 @@ def test_a_resume_logs_what_was_reported_and_not_logged(
     client = MlflowClient(f"sqlite:///{offline}/mlflow.db")
     history = client.get_metric_history(runs["a/t02"].info.run_id, "episode_len_mean")
     assert [point.step for point in history] == [100, 200, 200]
+
+
+def test_settings_that_are_secrets_are_not_logged() -> None:
+    settings = {"lr": 1e-3, "max_tokens": 5, "api_key": "s3cret", "db/password": "s3cret"}
+    assert without_secrets(settings) == {"lr": 1e-3, "max_tokens": 5}
 
 
 def test_help_names_every_tracker_without_importing_one() -> None:

@@ -10,7 +10,14 @@ from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from rltune.callbacks.base import Callback, StatusChanged, SweepEnded, SweepStarted, TrialReported
+from rltune.callbacks.base import (
+    Callback,
+    Event,
+    StatusChanged,
+    SweepEnded,
+    SweepStarted,
+    TrialReported,
+)
 from rltune.callbacks.loggers.base import Made, Status
 from rltune.callbacks.loggers.process import PATIENCE, LoggerFailed, LoggerProcess
 from rltune.callbacks.loggers.trackers import TRACKERS, check_loggers
@@ -18,6 +25,7 @@ from rltune.callbacks.tensorboard import curves
 from rltune.callbacks.tensorboard.champion import lived
 from rltune.errors import BadInput, RltuneError
 from rltune.processes.tracebacks import headline
+from rltune.request.secrets import is_secret
 from rltune.runs import lineage
 from rltune.runs.folder import BEST, RunFolder
 from rltune.runs.lineage import Segment
@@ -64,7 +72,7 @@ class LoggerCallback(Callback):
 
     # Events ------------------------------------------------------------------------------------
 
-    def on_event(self, event: Any) -> None:
+    def on_event(self, event: Event) -> None:
         """Passes an event on, or raises what has gone wrong since the last one."""
         if self._failure is not None:
             raise self._failure
@@ -93,8 +101,7 @@ class LoggerCallback(Callback):
     def _report(self, report: Report, seconds: float | None) -> None:
         trial = report.trial
         if trial not in self._open:
-            config = {**self._spec.settings, **report.settings}
-            self._call("open", trial, config)
+            self._call("open", trial, without_secrets({**self._spec.settings, **report.settings}))
         elif self._open[trial] != report.settings:
             self._call("settings", trial, report.settings)
         self._open[trial] = report.settings
@@ -216,7 +223,7 @@ def champion_calls(folder: RunFolder, summary: Summary) -> Iterator[Sequence[Any
     assert best is not None
     again = len(spec.extensions)
     run = f"champion-{again + 1}" if again else "champion"  # points of the former one stay
-    yield "open", run, best.config
+    yield "open", run, without_secrets(best.config)
     segments = lineage.segments(folder, best.trial, best.env_steps)
     points = [
         _point(step, curves.curves_of(report, spec.space))
@@ -233,6 +240,11 @@ def champion_calls(folder: RunFolder, summary: Summary) -> Iterator[Sequence[Any
     if paths:
         yield "artifact", run, "best", list(map(str, paths))
     yield "close", run, "finished"
+
+
+def without_secrets(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings but for those of a function that are secrets by their names."""
+    return {name: value for name, value in settings.items() if not is_secret(name)}
 
 
 def _row(segment: Segment) -> dict[str, Any]:
