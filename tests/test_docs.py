@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, environment
 
+from rltune.catalog.algorithms import ALGORITHMS
+from rltune.catalog.aliases import names_for
 from rltune.cli.spelling import typed
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -70,6 +72,20 @@ def test_a_message_of_the_troubleshooting_page_is_one_of_rltune_s() -> None:
         assert len(message) >= 14, message
         pattern = ".*".join(re.escape(part.strip()) for part in message.split("…"))
         assert any(re.search(pattern, text, re.DOTALL) for text in texts), message
+
+
+def test_names_of_stable_baselines3_are_answered_as_the_page_says() -> None:
+    page = (ROOT / "docs/from-rl-zoo3.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"\| Stable-Baselines3 .*?\n\n", page, re.DOTALL)
+    known = {name for algo in ALGORITHMS.values() for name in algo.settings}
+    rows = re.findall(r"^\| (`.+?) \| (`.+?) \|", table, re.MULTILINE)
+    assert len(rows) > 12
+    for theirs, ours in rows:
+        names = re.findall(r"`(\w+)", ours)
+        assert set(names) <= known
+        for word in re.findall(r"`(\w+)", theirs):
+            meant = [word] if word in known else names_for(word, known)
+            assert set(meant) & set(names), word
 
 
 def _texts(path: Path) -> Iterator[str]:

@@ -66,10 +66,12 @@ OF_PAGES = list(
         for words in _commands(text)
     )
 )
-#: Commands without ``--dry-run``, which are read only; those of them that wait for a person.
+#: Commands without ``--dry-run``, whose words alone are checked.
 READ = ("board", "evaluate", "export", "list", "play", "report", "resume", "show", "watch")
 #: Commands that are not run by hand: a server, one that writes into presets/, and other machines.
 NEVER_RUN = re.compile(r"^(board|certify)|--address|--gpus-per-trial")
+#: Neither a window nor an account.
+ALONE = {"SDL_VIDEODRIVER": "dummy", "WANDB_MODE": "offline"}
 #: What those commands name.
 OWN_CODE = """
 import gymnasium as gym
@@ -132,7 +134,7 @@ def test_a_command_of_a_page_is_accepted(words: str, cli: Cli, tmp_path: Path) -
         shutil.copytree(ROOT / "tests/data/runs_0_1/finished", run)
         (run / "best/preset.toml").write_text("[settings]\nlr = 1e-3\n")
     trusted = ["--trust"] if command in ("extend", "replay") else []
-    done = cli(command, *others, "--dry-run", *trusted)
+    done = cli(command, *others, "--dry-run", *trusted, variables=ALONE)
     no_gpu = "--gpus-per-trial" in words and "this machine has no GPU" in done.stderr
     assert done.returncode == 0 or no_gpu, done.stderr
 
@@ -171,8 +173,7 @@ def test_a_command_of_a_page_runs(words: str, page: Path) -> None:
     command = words.split()[0]
     dry = command in READ or "--dry-run" in words
     short = "" if dry else SHORT.get(command, f"--time-budget 15 {FEW_EPISODES}")
-    no_window = {"SDL_VIDEODRIVER": "dummy"}
-    done = run_rltune(page, *shlex.split(f"{words} {short}"), variables=no_window)
+    done = run_rltune(page, *shlex.split(f"{words} {short}"), variables=ALONE)
     assert done.returncode == 0, done.stderr
     assert dry or "best" in done.stdout
 
