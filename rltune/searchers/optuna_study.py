@@ -10,9 +10,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from rltune.searchers.history import is_finite
+from rltune.searchers.history import History, is_finite
 from rltune.searchers.library import Cube, LibrarySearcher, Point, Tried, scores
+from rltune.searchers.random import RandomSearcher
 from rltune.spec import RunSpec
+
+#: Trials, running ones included, before a sampler proposes: Optuna's own number of random ones.
+STARTUP = 10
 
 
 class OptunaSearcher(LibrarySearcher):
@@ -29,8 +33,15 @@ class OptunaSearcher(LibrarySearcher):
     def __init__(self, spec: RunSpec, sampler: Callable[[int], BaseSampler], prunes: bool) -> None:
         super().__init__(spec)
         self._sampler, self._prunes = sampler, prunes
+        self._draws = RandomSearcher(spec)
         self._distributions = distributions(self.cube)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+    def suggest(self, number: int, history: History) -> dict[str, Any]:
+        """Random search's own draws while few trials are known, then what the sampler proposes."""
+        if len(self.tried(history)) + len(history.running) < STARTUP:
+            return self._draws.suggest(number, history)
+        return super().suggest(number, history)
 
     def propose(self, seed: int, tried: Sequence[Tried], running: Sequence[Point]) -> Point:
         """Asks a study that holds the history."""

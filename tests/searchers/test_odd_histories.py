@@ -153,3 +153,19 @@ def test_where_trials_fail_is_left(searcher: str) -> None:
         history.reported(f"t{n:02d}", 500, 1.0 - 0.1 * values["layers"])
         history.ended(f"t{n:02d}", failed=failed[-1])
     assert np.mean(failed[-8:]) < 0.4
+
+
+@pytest.mark.parametrize("searcher", ["tpe", "gp"])
+def test_the_first_trials_are_those_of_random_search(searcher: str) -> None:
+    """Two sweeps with one seed differ by what is learned, and not by the luck of their draws."""
+    spec, history = _spec(searcher, MIXED), History()
+    learner, draws = build(spec), build(_spec("random", MIXED))
+    suggested, drawn = [], []
+    for n in range(12):
+        suggested.append(learner.suggest(n, history))
+        drawn.append(draws.suggest(n, history))
+        history.started(f"t{n:02d}", suggested[-1], seed=n)
+        history.reported(f"t{n:02d}", 500, math.sin(n))
+        history.ended(f"t{n:02d}")
+    assert suggested[:10] == drawn[:10]
+    assert suggested[10:] != drawn[10:]
