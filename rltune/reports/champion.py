@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from rltune.reports.words import defaults_in_words
 from rltune.runs.lineage import Segment, is_default, is_schedule
 from rltune.runs.summary_record import Summary
 from rltune.spec import RunSpec
 
 
-def facts(spec: RunSpec, summary: Summary, schedule: list[Segment]) -> list[str]:
+def facts(
+    spec: RunSpec, summary: Summary, schedule: list[Segment], reported: Collection[str]
+) -> list[str]:
     """What someone who reads "best settings" should know about them, in sentences.
 
     Args:
         schedule: of the best policy, see :attr:`rltune.reports.run_view.RunView.champion`.
+        reported: trials whose reports the run folder holds.
     """
     found = []
+    if lost := [one.id for one in summary.trials if one.env_steps and one.id not in reported]:
+        found.append(f"the run folder lacks the reports of {', '.join(lost)}")
+    if summary.best is not None and spec.space and not schedule:
+        found.append(
+            "how the best policy came by its settings is not known: the run folder lacks reports "
+            "or decisions"
+        )
     ran = sum(trial.env_steps > 0 for trial in summary.trials)
     asked = spec.budget.trials
     if ran < asked and spec.budget.seeds_per_trial == 1:
@@ -25,6 +37,6 @@ def facts(spec: RunSpec, summary: Summary, schedule: list[Segment]) -> list[str]
         last, total = schedule[-1], schedule[-1].last
         found.append(
             f"the best settings are a schedule; best/preset.toml has those of its last "
-            f"{total - last.first:,} of {total:,} environment steps"
+            f"{total - last.first:,} of {total:,} environment steps, its donors' included"
         )
     return found

@@ -46,7 +46,8 @@ class Confidence:
         """The comparison in words."""
         rival = f"{RIVALS[self.over]} ({', '.join(self.trials)}{self._age})"
         if math.isnan(self.probability):
-            return f"against {rival}: too few {self.unit} to say, it takes {FEWEST_VALUES}"
+            known = f"{self.samples} {'selection episodes' * (self.unit == 'episodes') or 'seeds'}"
+            return f"against {rival}: {known} say too little, it takes {FEWEST_VALUES}"
         if self.difference == 0 and self.ci95 == (0.0, 0.0):
             return f"level with {rival}, {self._of}"
         interval = "" if math.isnan(self.ci95[0]) else f" {bounds(self.ci95)}"

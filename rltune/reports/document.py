@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import Any
 
@@ -72,7 +71,7 @@ def of_runs(compared: Comparison, sections: Sections) -> dict[str, Any]:
                 "score": headline.score(run),
                 "trials": len(run.reports),
                 "env_steps": run.env_steps,
-                "wall_seconds": run.wall_seconds,
+                "wall_seconds": cost(run.spec, run.outcome).seconds,
             }
             for name, run in compared.runs.items()
         ],
@@ -82,11 +81,7 @@ def of_runs(compared: Comparison, sections: Sections) -> dict[str, Any]:
 
 
 def _leaderboard(run: RunView) -> list[dict[str, Any]]:
-    standings = leaderboard(run.spec, run.outcome, run.reports)
-    if run.summary is None:  # nothing is chosen yet
-        scores = {name: run.best_score(name) for name in run.reports}
-        standings.sort(key=lambda one: -(scores.get(one.trial) or -math.inf))
-    return [asdict(one) for one in standings]
+    return [asdict(one) for one in leaderboard(run.spec, run.outcome, run.reports)]
 
 
 def _listed(sections: Sections) -> list[dict[str, Any]]:

@@ -80,7 +80,8 @@ def remarks(run: RunView) -> list[str]:
     """What a reader of the verdict should know, in sentences."""
     if run.summary is None:
         return []
-    told = [f"{_capital(fact)}." for fact in facts(run.spec, run.summary, run.champion)]
+    known = facts(run.spec, run.summary, run.champion, run.reports)
+    told = [f"{_capital(fact)}." for fact in known]
     best = run.summary.best if run.searches else None
     bounds_of = on_bounds(run.spec, best.config) if best else {}
     told += [
@@ -103,6 +104,8 @@ def score(run: RunView) -> dict[str, str]:
     if summary.evaluation is not None:
         one = summary.evaluation
         of = f"{run.goal.words} of {one.episodes} episodes on seeds no training used"
+        if summary.best is not None:
+            of += f", by the policy of {summary.best.trial} after {summary.best.env_steps:,} steps"
         return {"value": number(one.mean), "interval": interval(one.ci95, "episodes"), "of": of}
     best = summary.best
     if best is None or best.score is None:

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
+import numpy as np
+
 from rltune.metric import Metric
 from rltune.runs.bounds import on_bounds
 from rltune.runs.lineage import is_default
 from rltune.runs.records import Report
 from rltune.runs.summary_record import Summary, TrialOutcome
 from rltune.spec import RunSpec
-
-#: A gain is told of a trial whose steps the defaults have trained to this share, at least.
-COVERED = 0.9
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,8 @@ class Standing:
         status: Tune's word, or "DIVERGED".
         score: the metric in its last report that has it; None without one.
         gain: by how much that is better than the preset's defaults after as many environment
-            steps, positive for the better; None where no trial kept the defaults for so long.
+            steps, between two of their reports by interpolation, positive for the better; None
+            where no trial kept the defaults for so long.
         settings: the searched ones in its last report.
         on_bounds: "lowest" or "highest" by the name of each setting on a bound of its range.
         is_best: whether the run's best policy is of this trial.
@@ -92,10 +92,15 @@ def baseline_of(
 def _gain(
     trial: TrialOutcome, baseline: Sequence[tuple[int, float | None]], goal: Metric
 ) -> float | None:
-    if trial.score is None or not baseline or baseline[-1][0] < COVERED * trial.env_steps:
+    known = [(steps, value) for steps, value in baseline if value is not None]
+    if trial.score is None or not known:
         return None
-    before = [value for steps, value in baseline if steps <= trial.env_steps and value is not None]
-    return goal.score(trial.score - before[-1]) if before else None
+    steps, values = np.array(known, dtype=float).T
+    # Trials do not report at the same steps: half an interval beyond the last report still counts.
+    slack = float(np.median(np.diff(steps))) / 2 if len(known) > 1 else 0.0
+    if not steps[0] - slack <= trial.env_steps <= steps[-1] + slack:
+        return None
+    return goal.score(trial.score - float(np.interp(trial.env_steps, steps, values)))
 
 
 def _place(one: Standing, goal: Metric) -> tuple[bool, bool, float]:

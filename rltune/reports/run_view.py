@@ -15,7 +15,7 @@ from rltune import schedulers
 from rltune.errors import BadInput
 from rltune.metric import Metric
 from rltune.runs.folder import RunFolder
-from rltune.runs.lineage import Segment, segments
+from rltune.runs.lineage import Segment, agree, segments
 from rltune.runs.names import number_of
 from rltune.runs.records import Decision, Failure, Report
 from rltune.runs.summary_record import Summary, TrialOutcome
@@ -126,7 +126,9 @@ class RunView:
         best = self.summary.best if self.summary else None
         steps = self.reports[self.winner][-1].env_steps if best is None else best.env_steps
         with suppress(BadInput):
-            return segments(self.folder, self.winner, steps)
+            lived = segments(self.folder, self.winner, steps)
+            if best is None or not lived or agree(lived[-1].settings, best.config):
+                return lived
         return []
 
     @cached_property

@@ -25,7 +25,8 @@ class Cost:
         seconds: from its start to its score, resumed parts added up.
         phases: seconds by phase, in the order of :data:`PHASES`; empty for runs of earlier
             versions, which do not tell.
-        core_hours: cores that were reserved, times hours; None where ``phases`` are not known.
+        core_hours: cores that were reserved, times hours, scoring included; None where ``phases``
+            are not known.
     """
 
     env_steps: int
@@ -49,4 +50,4 @@ def cost(spec: RunSpec, summary: Summary) -> Cost:
     phases = {name: float(getattr(spent, name)) for name in PHASES}
     seconds = summary.wall_seconds + spent.score
     cores = spent.slots * spec.cpus_of_a_trial
-    return Cost(summary.env_steps, seconds, phases, cores * summary.wall_seconds / 3_600)
+    return Cost(summary.env_steps, seconds, phases, cores * seconds / 3_600)

@@ -44,6 +44,8 @@ class RunReport:
             BadInput: one is no run folder, or a damaged one, or they cannot be compared.
         """
         views = [RunView.read(run) for run in runs]
+        if len({view.folder.path for view in views}) < len(views):
+            raise BadInput("a run is named twice: it is compared with others")
         if len(views) > 1:
             compared = Comparison.of(views)
             sections = drawn(OF_SEVERAL_RUNS, compared, Axes(compared.goal))

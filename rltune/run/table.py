@@ -25,7 +25,8 @@ def run_table(run: RunView) -> Markup:
         return text
     standings = leaderboard(run.spec, run.summary, run.reports)
     names = list(run.spec.space)
-    titles = ["trial", "state", "steps", run.goal.name, "gain", "curve", *names]
+    curve = "curve" if run.goal.mode == "max" else "curve (up is better)"
+    titles = ["trial", "state", "steps", run.goal.name, "gain", curve, *names]
     rows = [_row(run, one, names) for one in standings[:ROWS]]
     body = Markup("").join([_cells("th", titles), *rows])
     table = Markup("<table>{}</table>").format(body)

@@ -152,6 +152,13 @@ def is_default(spec: RunSpec, settings: Mapping[str, Any]) -> bool:
     return bool(defaults) and all(_alike(settings.get(n), v) for n, v in defaults.items())
 
 
+def agree(settings: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Whether settings have the values that others give to the same names."""
+    return all(
+        name not in others or _alike(value, others[name]) for name, value in settings.items()
+    )
+
+
 def _alike(one: Any, other: Any) -> bool:
     """Whether values are the same; what acts may have gone through a float of 32 bits."""
     if is_number(one) and is_number(other):

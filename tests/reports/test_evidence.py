@@ -15,6 +15,7 @@ from rltune.policies.preset_file import preset_toml
 from rltune.reports.champion import facts
 from rltune.reports.confidence import confidence
 from rltune.reports.leaderboard import leaderboard
+from rltune.reports.run_view import RunView
 from rltune.reports.spent import cost
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
@@ -28,7 +29,7 @@ from rltune.runs.summary_record import (
     Summary,
     TrialOutcome,
 )
-from rltune.spec import RunSpec
+from rltune.spec import JobSpec, RunSpec
 
 SPACE = {"lr": {"log": [1e-4, 1e-2]}}
 
@@ -100,9 +101,42 @@ def test_defaults_that_were_overwritten_are_a_baseline_until_then(tmp_path: Path
     spec = _spec(tmp_path)
     default = spec.settings["lr"]
     changed = _rows("t00", (100, default, 5.0), (200, 9e-3, 70.0), (300, default, 80.0))
-    trials = [_trial("t00", default, 80.0, steps=300), _trial("t01", 2e-3, 9.0, steps=110)]
+    trials = [_trial("t00", default, 80.0, steps=300), _trial("t01", 2e-3, 9.0, steps=100)]
+    trials.append(_trial("t02", 2e-3, 8.0, steps=110))
     board = leaderboard(spec, _summary(spec, trials, "t00"), {"t00": changed})
-    assert [one.gain for one in board] == [None, 4.0]
+    assert [one.gain for one in board] == [None, 4.0, None]
+
+
+def test_a_gain_lies_between_two_reports_of_the_defaults(tmp_path: Path) -> None:
+    """No two trials report at the same steps: an older report would flatter every other trial."""
+    spec = _spec(tmp_path)
+    default = spec.settings["lr"]
+    curve = _rows("t00", (1_000, default, 10.0), (2_000, default, 30.0), (3_010, default, 50.0))
+    ends = {"t00": (3_010, 50.0), "t01": (1_990, 29.0), "t02": (3_400, 50.0), "t03": (3_600, 99.0)}
+    trials = [_trial(name, default, score, steps) for name, (steps, score) in ends.items()]
+    board = leaderboard(spec, _summary(spec, trials, "t00"), {"t00": curve})
+    gains = {one.trial: one.gain for one in board}
+    assert gains["t01"] == pytest.approx(29.0 - 29.8)
+    assert gains["t02"] == 0.0, "half an interval past the last report of the defaults"
+    assert gains["t03"] is None
+
+
+def test_what_a_run_folder_lacks_is_said(tmp_path: Path) -> None:
+    """Without its decisions a schedule would read as the settings that its trial began with."""
+    spec = _spec(tmp_path, name="made")
+    folder = RunFolder.create(spec)
+    default = spec.settings["lr"]
+    for row in _rows("t00", (100, default, 5.0), (200, 7e-3, 70.0)):
+        folder.append_report(row)
+    trials = [_trial("t00", 7e-3, 70.0, steps=200), _trial("t01", 2e-3, 9.0, steps=200)]
+    summary = _summary(spec, trials, "t00")
+    run = RunView.of(folder, spec, JobSpec(), summary)
+    assert run.champion == []
+    assert facts(spec, summary, run.champion, run.reports)[:2] == [
+        "the run folder lacks the reports of t01",
+        "how the best policy came by its settings is not known: the run folder lacks reports or "
+        "decisions",
+    ]
 
 
 @pytest.mark.fault(90)
@@ -115,7 +149,7 @@ def test_what_never_ran_and_what_was_never_tuned_is_said(tmp_path: Path) -> None
     summary = replace(
         _summary(spec, [_trial("t00", default, 70.0, steps=200)], "t00"), stop_reason="target"
     )
-    told = facts(spec, summary, segments(folder, "t00", 200))
+    told = facts(spec, summary, segments(folder, "t00", 200), ["t00"])
     assert told == [
         "1 of 4 trials ran before the run ended (target)",
         "the best trial ran at the preset's defaults: nothing was tuned",
@@ -137,9 +171,9 @@ def test_what_never_ran_and_what_was_never_tuned_is_said(tmp_path: Path) -> None
         ("t01", None, 160),
         ("t00", "t01", 210),
     ]
-    assert facts(spec, summary, schedule)[1:] == [
+    assert facts(spec, summary, schedule, ["t00"])[1:] == [
         "the best settings are a schedule; best/preset.toml has those of its last 50 of 210 "
-        "environment steps"
+        "environment steps, its donors' included"
     ]
 
 
@@ -175,7 +209,7 @@ def test_a_winner_is_as_sure_as_its_episodes(tmp_path: Path) -> None:
     few = told([1.0, 2.0], [1, 2])
     assert math.isnan(few.probability)
     assert few.sentence == (
-        "against the runner-up (t01, 1,000 steps): too few episodes to say, it takes 5"
+        "against the runner-up (t01, 1,000 steps): 2 selection episodes say too little, it takes 5"
     )
     mixed = told([9.0, 13.0, 11.0, 12.0, 9.5], [1, 2, 3, 4, 5])
     assert 0.05 < mixed.probability < 0.95
@@ -203,7 +237,7 @@ def test_the_time_adds_up(tmp_path: Path) -> None:
     summary = _summary(spec, [_trial("t00", 1e-3, 10.0)], "t00", spent=spent)
     found = cost(spec, summary)
     assert found.seconds == sum(found.phases.values()) == 66.0
-    assert found.core_hours == pytest.approx(2 * spec.cpus_of_a_trial * 60 / 3_600)
+    assert found.core_hours == pytest.approx(2 * spec.cpus_of_a_trial * 66 / 3_600)
     assert found.sentence.endswith("start 0:10, train 0:40, wait 0:10, score 0:06")
     earlier = cost(spec, replace(summary, spent=None))
     assert (earlier.phases, earlier.sentence) == ({}, "1:00")

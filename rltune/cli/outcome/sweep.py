@@ -42,7 +42,7 @@ def best(run: RunView, summary: Summary) -> list[RenderableType]:
         heading("Score"),
         *(_reported(spec, found) if spec.task != RL else _score(spec, summary)),
         *_sure(spec, summary),
-        *_notes(facts(spec, summary, schedule)),
+        *_notes(facts(spec, summary, schedule, run.reports)),
     ]
 
 
@@ -138,7 +138,8 @@ def _settings(spec: RunSpec, found: BestPolicy) -> list[RenderableType]:
     for name in spec.space:
         mark = f"{marks[name]} of its range" if name in marks else ""
         table.add_row(name, setting(found.config.get(name)), mark)
-    return [heading(f"Best settings ({found.trial})"), table, *_advice(list(marks))]
+    title = f"Best settings ({found.trial} after {found.env_steps:,} steps)"
+    return [heading(title), table, *_advice(list(marks))]
 
 
 def _advice(names: Sequence[str]) -> list[RenderableType]:
