@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
+from browser import chromium  # noqa: F401  one browser for all modules of a process
 
 ROOT = Path(__file__).resolve().parents[1]
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]

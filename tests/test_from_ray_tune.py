@@ -124,6 +124,7 @@ def test_a_function_of_tune_moves_over_as_it_is(few: Callable[[int, int], None])
 
 def test_an_objective_of_optuna_moves_over(few: Callable[[int, int], None]) -> None:
     few(2, 30)
+    sys.modules.pop("my_train", None)  # of another test, from another folder
     Path("my_train.py").write_text(SCRIPTS["my_train"])
     assert script("optuna").study.best_value > 0.5
     assert script("my_train").run.best["score"] <= 1

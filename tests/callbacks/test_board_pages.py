@@ -14,7 +14,6 @@ from urllib.request import Request, urlopen
 
 import functions
 import pytest
-from browser import chromium  # noqa: F401  a fixture
 from conftest import environment
 from drawn import FIRST, SECOND, exploit, made, parts, report, tell
 
@@ -124,7 +123,7 @@ def test_curves_have_environment_steps_on_their_x_axis(board: Board) -> None:
     ]
 
 
-def test_the_pages_show_curve_champion_and_row(board: Board, chromium: Any) -> None:  # noqa: F811
+def test_the_pages_show_curve_champion_and_row(board: Board, chromium: Any) -> None:
     page = chromium.new_page(viewport={"width": 1400, "height": 1000})
     errors: list[str] = []
     page.on("console", lambda told: errors.append(told.text) if told.type == "error" else None)

@@ -57,6 +57,7 @@ def test_the_plan_of_a_training_run_and_of_a_race(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault(94)
+@pytest.mark.usefixtures("no_ray_session")
 def test_a_dry_run_checks_what_a_start_checks(said: Said, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "taken").mkdir()

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import simulated_runs
-from browser import chromium  # noqa: F401  a fixture
 
 from rltune.reports.write import RunReport, write_report
 from rltune.simulator import simulate
@@ -55,7 +54,7 @@ def problems() -> list[str]:
 
 
 @pytest.fixture
-def opened(chromium: Any, problems: list[str]) -> Iterator[Any]:  # noqa: F811
+def opened(chromium: Any, problems: list[str]) -> Iterator[Any]:
     """Opens a file in a browser without a network, and waits for its plots."""
     contexts = []
 
