@@ -74,12 +74,14 @@ def standing(folder: RunFolder) -> tuple[str, str]:
 
 
 def started(folder: RunFolder) -> str:
-    """The minute in which a run was started, UTC; of earlier versions, that of its request."""
+    """The minute in which a run was started, UTC; "-" of earlier versions, which do not tell."""
     try:
         phases = folder.phases()
     except BadInput:
         phases = []
-    seconds = phases[0].time if phases else (folder.path / "run.json").stat().st_mtime
+    if not phases:
+        return "-"  # the time of a file would be that of a copy
+    seconds = phases[0].time
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
 
 

@@ -77,7 +77,7 @@ def _show_run(folder: RunFolder, json: bool) -> None:
         request = {**spec.to_dict(), **job.to_dict()}
         console.print_json({"state": state, "request": request, "summary": folder.summary_contents})
         return
-    rows = [("stored in", str(folder.path)), ("started", f"{started(folder)} UTC")]
+    rows = [("stored in", str(folder.path)), ("started (UTC)", started(folder))]
     rows += [("command", " ".join(spec.command))] if spec.command else []
     rows.append(("state", state))
     if summary is not None and summary.best is not None:

@@ -121,7 +121,9 @@ def as_loggers(value: str | Sequence[str]) -> tuple[str, ...]:
     """
     words = as_names([value] if isinstance(value, str) else value)
     names = [name.strip() for word in words for name in word.split(",")]
-    return tuple(dict.fromkeys(name for name in names if name not in ("", "tensorboard")))
+    if "" in names:
+        raise ValueError(f"holds an empty name, got {value!r}")
+    return tuple(dict.fromkeys(name for name in names if name != "tensorboard"))
 
 
 def as_paths(value: str | Path | Sequence[str | Path]) -> tuple[str | Path, ...]:

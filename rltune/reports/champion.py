@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from rltune.reports.words import defaults_in_words
+from rltune.reports.words import clock_in_words, defaults_in_words, outcome_in_words
 from rltune.runs.lineage import Segment, is_default, is_schedule
 from rltune.runs.summary_record import Summary
 from rltune.spec import RunSpec
@@ -24,8 +24,8 @@ def facts(
         found.append(f"the run folder lacks the reports of {', '.join(lost)}")
     if summary.best is not None and spec.space and not schedule:
         found.append(
-            "how the best policy came by its settings is not known: the run folder lacks reports "
-            "or decisions"
+            f"how the best {outcome_in_words(spec)} came by its settings is not known: the run "
+            "folder lacks reports or decisions"
         )
     ran = sum(trial.env_steps > 0 for trial in summary.trials)
     asked = spec.budget.trials
@@ -37,6 +37,6 @@ def facts(
         last, total = schedule[-1], schedule[-1].last
         found.append(
             f"the best settings are a schedule; best/preset.toml has those of its last "
-            f"{total - last.first:,} of {total:,} environment steps, its donors' included"
+            f"{total - last.first:,} of {total:,} {clock_in_words(spec)}, its donors' included"
         )
     return found

@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import Any
 
 from rltune.errors import BadInput, unknown
-from rltune.reports.plots.axes import Axes
 from rltune.reports.plots.base import Plot
 from rltune.reports.plots.table import OF_A_RUN
 from rltune.reports.run_view import RunView
@@ -36,7 +35,7 @@ def figure(run: RunView, name: str, facet: str | None = None) -> Any:
     if not rows:
         reason = plot.missing(run) or f"it has nothing to show of {run.folder.shown}"
         raise BadInput(f"plot {name}: {reason}")
-    figures = plot.figures(plot.thin(rows), Axes(run.goal, run.spec.space))
+    figures = plot.figures(plot.thin(rows), run.axes)
     facet = next(iter(figures)) if facet is None else facet
     if facet not in figures:
         raise unknown(f"part of the plot {name}", facet, map(str, figures))

@@ -14,6 +14,8 @@ from typing import Any
 from rltune import schedulers
 from rltune.errors import BadInput
 from rltune.metric import Metric
+from rltune.reports.plots.axes import Axes
+from rltune.reports.words import clock_in_words
 from rltune.runs.folder import RunFolder
 from rltune.runs.lineage import Segment, agree, segments
 from rltune.runs.names import number_of
@@ -75,6 +77,11 @@ class RunView:
     def goal(self) -> Metric:
         """What was tuned."""
         return self.spec.goal
+
+    @property
+    def axes(self) -> Axes:
+        """What its figures need to know beside their rows."""
+        return Axes(self.goal, self.spec.space, clock_in_words(self.spec))
 
     @property
     def searches(self) -> bool:

@@ -5,13 +5,23 @@ from __future__ import annotations
 import math
 
 from rltune.runs.summary_record import Comparison
-from rltune.spec import RL, RunSpec
+from rltune.spec import FUNCTION, RL, RunSpec
 from rltune.statistics import FEWEST_VALUES
 
 
 def defaults_in_words(spec: RunSpec) -> str:
     """Where the defaults of what is searched come from: only algorithms have presets."""
     return f"the {'preset' if spec.task == RL else 'space'}'s defaults"
+
+
+def clock_in_words(spec: RunSpec) -> str:
+    """What a trial's clock counts: a function says itself what its steps are."""
+    return "steps" if spec.task == FUNCTION else "environment steps"
+
+
+def outcome_in_words(spec: RunSpec) -> str:
+    """What the best trial leaves behind: rltune knows policies of its own algorithms alone."""
+    return "policy" if spec.task == RL else "checkpoint"
 
 
 #: The arms of a replay, in words.

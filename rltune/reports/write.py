@@ -51,7 +51,7 @@ class RunReport:
             sections = drawn(OF_SEVERAL_RUNS, compared, Axes(compared.goal))
             return cls(document.of_runs(compared, sections), sections)
         (view,) = views
-        sections = drawn(OF_A_RUN, view, Axes(view.goal, view.spec.space))
+        sections = drawn(OF_A_RUN, view, view.axes)
         return cls(document.of_run(view, sections), sections)
 
     def write(self, path: Path) -> Path:

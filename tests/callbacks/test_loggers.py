@@ -242,6 +242,8 @@ def test_a_logger_that_is_unknown_or_not_installed_is_refused(
 def test_names_of_loggers_are_read_as_people_write_them() -> None:
     assert as_loggers("wandb, mlflow") == as_loggers(["wandb", "tensorboard,mlflow"])
     assert as_loggers(["tensorboard"]) == ()
+    with pytest.raises(ValueError, match="an empty name, got 'wandb,'"):
+        as_loggers("wandb,")
     with pytest.raises(ValueError, match="must be a list of names"):
         as_loggers([1])  # type: ignore[list-item]
 

@@ -13,6 +13,7 @@ from rltune.catalog.algorithms import ALGORITHMS
 from rltune.cli.list_ import KINDS
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
+from rltune.runs.records import Phase
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "presets dqn", "settings dqn", "settings sac"])
@@ -86,6 +87,7 @@ def test_runs_say_when_they_started_how_they_stand_and_what_is_next(
     shutil.copytree(tmp_path / "killed", tmp_path / "broken")
     (tmp_path / "broken/run.json").write_text("{")
     working = RunFolder.create(make_spec("ppo", "cartpole", storage=tmp_path, name="working"))
+    working.append_phase(Phase("starting", 1795808220.0, 0, 0, 0.0))
     try:
         rows = json.loads(said(f"list runs --storage {tmp_path} --json")[1])["runs"]
     finally:
@@ -97,5 +99,7 @@ def test_runs_say_when_they_started_how_they_stand_and_what_is_next(
         "broken": ("damaged", None),
         "working": ("running", "watch"),
     }
-    assert all(len(row["started"]) == len("2026-11-27 19:37") for row in rows)
+    told = {Path(row["run"]).name: row["started"] for row in rows}
+    assert told["working"] == "2026-11-27 19:37"
+    assert told["finished"] == told["killed"] == "-", "the time of a file would be that of a copy"
     assert "no runs in" in said(f"list runs --storage {tmp_path}/none")[1]

@@ -55,9 +55,10 @@ def earlier() -> RunView:
 
 
 def test_the_best_so_far_only_rises_and_ends_with_all_that_was_spent(search: RunView) -> None:
-    for against, total in ((best_so_far.STEPS, search.env_steps), (best_so_far.SECONDS, None)):
+    for against, total in (("steps of all trials", search.env_steps), (best_so_far.SECONDS, None)):
         rows = [row for row in best_so_far.rows(search) if row["against"] == against]
         values = [row["value"] for row in rows]
+        assert values
         assert values == sorted(values)
         assert values[-1] == max(
             report.measured["score"] for of in search.reports.values() for report in of

@@ -30,7 +30,7 @@ def decision_text(decision: Decision, before: Mapping[str, Any] | None) -> str:
 
 
 def failure_text(failure: Failure, continues_from: int | None) -> str:
-    """A failure as Markdown, and whether the trial goes on."""
+    """A failure as Markdown, and whether the trial continues."""
     after = "given up" if continues_from is None else f"tried again from step {continues_from:,}"
     return f"failed, {after}: {failure.error}"
 

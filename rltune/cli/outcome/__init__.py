@@ -11,10 +11,11 @@ from rltune.cli.outcome.words import heading, interval_in_words, unscored
 from rltune.reports.next_steps import next_steps
 from rltune.reports.run_view import RunView
 from rltune.reports.spent import cost
+from rltune.reports.words import clock_in_words
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import Summary
-from rltune.spec import RL, JobSpec, RunSpec
+from rltune.spec import JobSpec, RunSpec
 
 __all__ = ["interval_in_words", "outcome", "unscored"]
 
@@ -31,11 +32,10 @@ def outcome(spec: RunSpec, job: JobSpec, summary: Summary) -> RenderableType:
         found = best(run, summary)
     if note := unscored(summary):
         found = [*found, Text(note, style="yellow")]
-    steps = "environment steps" if spec.task == RL else "steps"
     return Group(
         *found,
         heading("Cost"),
-        Text(f"{summary.env_steps:,} {steps} in {cost(spec, summary).sentence}"),
+        Text(f"{summary.env_steps:,} {clock_in_words(spec)} in {cost(spec, summary).sentence}"),
         Text(f"ended by: {summary.stop_reason}"),
         *_report(folder),
         heading("Next"),

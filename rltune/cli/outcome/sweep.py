@@ -17,7 +17,7 @@ from rltune.reports.confidence import confidence
 from rltune.reports.leaderboard import Standing, leaderboard
 from rltune.reports.numbers import number, setting
 from rltune.reports.run_view import RunView
-from rltune.reports.words import defaults_in_words
+from rltune.reports.words import defaults_in_words, outcome_in_words
 from rltune.runs.bounds import on_bounds
 from rltune.runs.lineage import Segment
 from rltune.runs.summary_record import BestPolicy, Evaluation, SettingOutcome, Summary
@@ -102,7 +102,7 @@ def _leaderboard(spec: RunSpec, standings: Sequence[Standing]) -> list[Renderabl
     fixed = len(columns)
     columns += [(name, [_marked(one, name) for one in shown]) for name in spec.space]
     styles = ["green" if one.is_best else None for one in shown]
-    notes = ["* has the best policy"]
+    notes = [f"* has the best {outcome_in_words(spec)}"]
     notes.append(
         f"gain: over {defaults_in_words(spec)} after as many steps"
         if gains
@@ -172,7 +172,7 @@ def _schedule(spec: RunSpec, schedule: Sequence[Segment]) -> list[RenderableType
     names.sort(key=lambda name: not any(name in part.change for part in schedule))
     columns += [(name, [setting(part.settings.get(name)) for part in shown]) for name in names]
     rows: list[RenderableType] = [
-        heading("How the best policy was trained"),
+        heading(f"How the best {outcome_in_words(spec)} was trained"),
         Fitted(columns, 2, [None] * len(shown)),
     ]
     if len(schedule) > SHOWN:

@@ -23,10 +23,12 @@ class Axes:
     Attributes:
         goal: the metric that was tuned.
         space: what was searched.
+        clock: what a trial's steps are, in words.
     """
 
     goal: Metric = RETURN
     space: Mapping[str, Parameter] = field(default_factory=dict)
+    clock: str = "environment steps"
 
     def of(self, name: str) -> dict[str, Any]:
         """The axis of a setting's :func:`position`, with its values at the ticks."""

@@ -10,7 +10,7 @@ from rltune.reports.plots.ink import GREY, figure, line
 from rltune.reports.run_view import RunView
 
 #: What is spent, in the words of the axis.
-STEPS, SECONDS = "environment steps of all trials", "seconds"
+SECONDS = "seconds"
 
 
 def rows(run: RunView) -> list[Row]:
@@ -35,7 +35,10 @@ def rows(run: RunView) -> list[Row]:
     by_time = [(at, score, trial) for _, at, score, trial in found]
     return [
         {"against": against, "kind": kind, "spent": at, "value": value, "trial": trial}
-        for against, path in ((STEPS, by_steps), (SECONDS, by_time))
+        for against, path in (
+            (run.axes.clock + " of all trials", by_steps),
+            (SECONDS, by_time),
+        )
         for kind, at, value, trial in [
             *(("training", at, run.goal.score(score), trial) for at, score, trial in path),
             *_fresh(run, (0, path[-1][0])),

@@ -101,7 +101,7 @@ def ink(rows: list[Row], axes: Axes) -> Figure:
         traces.append(
             line(x, y, "the winner's line of descent", BLUE, 7, text=text, hover=hover, opacity=0.3)
         )
-    return figure(traces, "environment steps of the trial", axes.goal.name)
+    return figure(traces, f"{axes.clock} of the trial", axes.goal.name)
 
 
 def _curve(curve: list[Row], name: str, colour: str, hover: str) -> dict[str, object]:

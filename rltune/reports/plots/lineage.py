@@ -101,7 +101,7 @@ def ink(rows: list[Row], axes: Axes) -> Figure:
     size = max(220, 90 + 26 * min(len(names), 30))
     return figure(
         [trace for trace in traces if trace["x"]],
-        "environment steps of the trial",
+        f"{axes.clock} of the trial",
         "",
         yaxis=axis,
         height=size,

@@ -69,7 +69,7 @@ def ink(rows: list[Row], axes: Axes) -> Figure:
     x, y = column(copied, "env_steps"), column(copied, "position")
     traces.append(dots(x, y, "exploit", ORANGE, text=words, hover=hover, marker={"size": 5}))
     drawn = [trace for trace in traces if trace["x"]]
-    return figure(drawn, "environment steps", "", yaxis=axes.of(name), height=230, showlegend=False)
+    return figure(drawn, axes.clock, "", yaxis=axes.of(name), height=230, showlegend=False)
 
 
 def _words(row: Row) -> str:
