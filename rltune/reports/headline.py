@@ -170,8 +170,11 @@ def _unfinished(run: RunView) -> str:
 
 def _of_arms(run: RunView, arms: Mapping[str, SeedStatistics]) -> str:
     ranked = sorted(arms, key=lambda name: run.goal.score(arms[name].iqm), reverse=True)
-    first, second = ranked[0], ranked[1]
-    told = f"{_capital(ARMS.get(first, first))} came to {number(arms[first].iqm)}, the most"
+    first, *others = ranked
+    told = f"{_capital(ARMS.get(first, first))} came to {number(arms[first].iqm)}"
+    if not others:
+        return f"{told}; no other schedule has a score."
+    told, second = f"{told}, the most", others[0]
     pairs = run.summary.comparisons if run.summary else None
     pair = next((one for one in pairs or [] if {one.arm, one.over} == {first, second}), None)
     low = math.nan

@@ -45,4 +45,5 @@ def sentence(comparison: Comparison) -> str:
         sure = ": in every pair of their seeds"
     else:
         sure = f" [{low:.2f}, {high:.2f}]" + ("" if low > 0.5 else ": no clear difference")
-    return f"{ARMS[arm]} beat {ARMS[over]} with probability {probability:.2f}{sure}"
+    arm, over = ARMS.get(arm, arm), ARMS.get(over, over)
+    return f"{arm} beat {over} with probability {probability:.2f}{sure}"

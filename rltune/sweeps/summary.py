@@ -28,6 +28,7 @@ def finish(
     reason: str,
     wall_seconds: float,
     slots: int | None = None,
+    scored: float = 0.0,
 ) -> None:
     """Evaluates the best checkpoint and writes what came out.
 
@@ -38,6 +39,7 @@ def finish(
         statuses: of each trial, by its id.
         reason: why the sweep ended.
         slots: trials at a time; None where that is not known.
+        scored: seconds that an earlier try to score took.
 
     Raises:
         NothingUsable: no trial left a checkpoint, or not every seed, or no score is finite; the
@@ -73,7 +75,7 @@ def finish(
         why = None if error.unscored else _why_nothing(summary.trials, job.task)
         nothing = NothingUsable(why or str(error), error.unscored)
     if slots is not None:
-        spent = _spent(rows, wall_seconds, slots, time.monotonic() - scoring)
+        spent = _spent(rows, wall_seconds, slots, scored + time.monotonic() - scoring)
         summary = replace(summary, spent=spent)
     callbacks.notify(SweepEnded(summary))
     if nothing is not None:
@@ -89,8 +91,11 @@ def score_again(job: Job, folder: RunFolder, callbacks: Callbacks) -> None:
     summary = folder.summary
     assert summary is not None
     statuses = {trial.id: trial.status for trial in summary.trials}
-    slots = None if summary.spent is None else summary.spent.slots
-    finish(job, folder, callbacks, statuses, summary.stop_reason, summary.wall_seconds, slots)
+    slots, scored = None, 0.0
+    if summary.spent is not None:
+        slots, scored = summary.spent.slots, summary.spent.score
+    seconds, reason = summary.wall_seconds, summary.stop_reason
+    finish(job, folder, callbacks, statuses, reason, seconds, slots, scored)
 
 
 def _spent(

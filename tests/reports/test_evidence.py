@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import tomllib
 from dataclasses import replace
@@ -9,21 +10,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from rltune.cli.outcome import outcome
 from rltune.policies.evaluation import summarise
 from rltune.policies.preset_file import preset_toml
 from rltune.reports.champion import facts
 from rltune.reports.confidence import confidence
+from rltune.reports.headline import verdict
 from rltune.reports.leaderboard import leaderboard
 from rltune.reports.run_view import RunView
 from rltune.reports.spent import cost
+from rltune.reports.words import sentence
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
 from rltune.runs.lineage import Segment, segments
 from rltune.runs.records import Decision, Report
 from rltune.runs.summary_record import (
     BestPolicy,
+    Comparison,
     Rival,
+    SeedStatistics,
     SettingOutcome,
     Spent,
     Summary,
@@ -254,3 +261,31 @@ def test_a_preset_says_which_part_of_a_schedule_it_is(tmp_path: Path) -> None:
     assert "the last 400 of 1,000 environment steps" in text
     assert tomllib.loads(text)["settings"]["lr"] == 2e-3
     assert "steps of the policy" not in preset_toml(spec, spec.settings, None, schedule=parts[:1])
+
+
+def test_a_replay_of_which_one_schedule_was_scored_is_told(tmp_path: Path) -> None:
+    """Its other seeds have no score; and arms of a later version have other names."""
+    spec = _spec(tmp_path, name="made")
+    folder = RunFolder.create(spec)
+    scores = [200.0, 210.0, 190.0]
+    statistics = SeedStatistics(
+        seeds=3,
+        episodes=5,
+        scores=scores,
+        iqm=200.0,
+        ci95=(math.nan, math.nan),
+        threshold=475.0,
+        share_over_threshold=0.0,
+        env_steps=1_000,
+        optimism_gap=0.0,
+    )
+    for name, told in (("schedule", "The champion's schedule"), ("other", "Other")):
+        arms = {name: statistics}
+        summary = _summary(spec, [_trial("t00", 1e-3, 200.0)], "t00", arms=arms, comparisons=[])
+        run = RunView.of(folder, spec, JobSpec("replay", {name: [(0, {"lr": 1e-3})]}), summary)
+        assert verdict(run) == f"{told} came to 200; no other schedule has a score."
+        screen = io.StringIO()
+        Console(file=screen, width=200).print(outcome(spec, run.job, summary))
+        assert "over 3 fresh seeds an arm" in screen.getvalue()
+    beaten = Comparison(arm="other", over="schedule", probability=0.9, ci95=(0.6, 1.0))
+    assert sentence(beaten).startswith("other beat the champion's schedule")

@@ -67,7 +67,7 @@ def arms_table(
     for name in ("arm", "IQM", "95 % interval"):
         table.add_column(name, justify="left" if name == "arm" else "right")
     for name, arm in arms.items():
-        table.add_row(ARMS[name], number(arm.iqm), bounds(arm.ci95))
+        table.add_row(ARMS.get(name, name), number(arm.iqm), bounds(arm.ci95))
     any_arm = next(iter(arms.values()))
     return [
         heading("Schedule or luck"),
