@@ -66,13 +66,7 @@ TASKS = {
 CERTIFIED = {"cartpole": 495.0, "acrobot": -83.5}
 #: Environment steps of a trial; most trials of a sweep.
 STEPS, MOST = {"cartpole": 100_000, "acrobot": 150_000}, 40
-#: Scheduler, searcher, and the age of a trial at which it is first compared, as a share of its
-#: steps; None for the preset's.
-METHODS: dict[str, tuple[str, str, float | None]] = {
-    "random": ("fifo", "random", None),
-    "tpe + asha": ("asha", "tpe", None),
-    "tpe + asha, late": ("asha", "tpe", 1 / 3),
-}
+METHODS = {"random": ("fifo", "random"), "tpe + asha": ("asha", "tpe")}
 
 #: Environment steps of a trial without entropy bonus; settings of each side; seeds of a verdict,
 #: and the mean returns under which one has failed, and under which it has learned little.
@@ -122,8 +116,7 @@ def _outcome(folder: RunFolder, task: str, side: str, seed: int) -> Outcome:
 def steps(task: str, side: str, seed: int, storage: str) -> Outcome:
     """A sweep of a method until a trial reaches the score."""
     env, bodies = TASKS[task]
-    scheduler, searcher, first = METHODS[side]
-    population = {} if first is None else {"perturb_every": round(STEPS[env] * first)}
+    scheduler, searcher = METHODS[side]
     first = space_of(bodies).space.sample(np.random.default_rng(seed))
     space = {name: {**body, "default": first[name]} for name, body in bodies.items()}
     folder = _sweep(
@@ -135,7 +128,6 @@ def steps(task: str, side: str, seed: int, storage: str) -> Outcome:
         trials=MOST,
         steps=STEPS[env],
         target=CERTIFIED[env],
-        population=population,
         episodes=2,
         selection_episodes=1,
         storage=storage,
