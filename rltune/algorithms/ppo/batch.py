@@ -1,0 +1,104 @@
+"""PPO's members as a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import torch
+from ray.rllib.core.models.torch.heads import TorchFreeLogStdMLPHead
+
+from rltune.algorithms.batches import Source, encoder, plain, reader, scheduled
+from rltune.engine.population.distributions import Categorical, Gaussian
+from rltune.engine.population.layers import NotStackable, Stack, stack
+from rltune.engine.population.learner import Members
+from rltune.engine.population.ppo import PPO, ActorCritic, PPOShape
+
+SOURCES: dict[str, Source] = {
+    "lr": scheduled("lr"),
+    "gamma": plain("gamma"),
+    "lambda_": plain("lambda_"),
+    "clip_param": plain("clip_param"),
+    "entropy_coeff": scheduled("entropy_coeff"),
+    "vf_loss_coeff": plain("vf_loss_coeff"),
+    "vf_clip_param": plain("vf_clip_param"),
+    "kl_target": plain("kl_target"),
+    "grad_clip": plain("grad_clip"),
+    "noise_correlation": plain("noise_correlation"),
+}
+
+
+def networks(net: Any) -> ActorCritic:
+    """PPO's networks, from RLlib's module.
+
+    Raises:
+        NotStackable: a layer or the distribution of actions is of no known kind.
+    """
+    if hasattr(net.encoder, "actor_encoder"):
+        shared = Stack(())
+        policy = encoder(net, "encoder.actor_encoder")
+        value = encoder(net, "encoder.critic_encoder")
+    else:
+        shared, policy, value = encoder(net, "encoder.encoder"), Stack(()), Stack(())
+    free = isinstance(net.pi, TorchFreeLogStdMLPHead)
+    return ActorCritic(
+        shared,
+        policy + stack(net, "pi.net.mlp"),
+        value + stack(net, "vf.net.mlp"),
+        _family(net.action_space),
+        tuple(name for name, _ in net.named_parameters()),
+        "pi.log_std" if free else None,
+        float(net.pi.log_std_clip_param) if net.pi.clip_log_std else None,
+    )
+
+
+def _family(space: gym.Space[Any]) -> Categorical | Gaussian:
+    if isinstance(space, gym.spaces.Discrete):
+        return Categorical(int(space.n))
+    if isinstance(space, gym.spaces.Box) and len(space.shape) == 1:
+        return Gaussian(space.shape[0])
+    raise NotStackable(f"no batch of members acts in {space}")
+
+
+def shape_of(config: Any) -> PPOShape:
+    """What members must have in common to be in one batch."""
+    copies = config.num_envs_per_env_runner
+    return PPOShape(
+        copies,
+        -(-config.train_batch_size // copies),
+        config.minibatch_size,
+        config.num_epochs,
+        config.use_kl_loss,
+        config.use_critic,
+        config.normalize_rewards,
+    )
+
+
+def learner(
+    config: Any,
+    nets: Sequence[Any],
+    seeds: Sequence[int],
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> PPO:
+    """A batch of members.
+
+    Args:
+        config: of any of them: what they have in common is read from it.
+        nets: RLlib's module of each member.
+        seeds: of each member's random numbers.
+    """
+    first = nets[0]
+    space = first.observation_space
+    batch = PPO(
+        Members([net.state_dict() for net in nets], seeds, device, dtype),
+        networks(first),
+        shape_of(config),
+        reader(first, len(nets), device, dtype),
+        space.shape,
+        torch.uint8 if space.dtype == "uint8" else dtype,
+        config.grad_clip_by,
+    )
+    batch.kl_coeff.fill_(config.kl_coeff)
+    return batch
