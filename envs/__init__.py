@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.vector import VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 from rltune.envs import arguments, places, pool
 from rltune.envs.closing import close, make_all
 from rltune.envs.coded import Copies, DecodeActions, EncodeObservations, MaskBeside, OwnArrays
@@ -28,6 +28,7 @@ from rltune.envs.construct import (
     own_creator,
     reveal,
 )
+from rltune.envs.draws import SEEDED, OwnDraws
 from rltune.envs.frames import JoinFrames, joined
 from rltune.envs.info import EnvInfo, bare
 
@@ -52,6 +53,7 @@ __all__ = [
     "joined",
     "known",
     "make",
+    "make_batch",
     "make_vec",
     "own_creator",
     "places",
@@ -158,16 +160,56 @@ def make_vec(
         codec = action_codec(like.action_space)
         return pool.Pooled(gym_id(name), num_envs, like, codec)
     if frame_stack == 1 and num_envs >= VECTORISED_FROM and _has_vectorised(gym_id(name)):
-        env = gym.make_vec(
-            bare(gym_id(name)),
-            num_envs=num_envs,
-            vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
-            **reveal(env_args or {}),
-        )
-        codec = action_codec(env.single_action_space)
-        if codec.is_identity and ObservationCodec(env.single_observation_space, form).is_identity:
+        env = _vectorised(name, num_envs, env_args, form)
+        if env is not None:
             return env
-        close(env)
+    return _copies(name, num_envs, env_args, frame_stack, form)
+
+
+def make_batch(
+    name: str,
+    num_envs: int,
+    env_args: Mapping[str, Any] | None = None,
+    frame_stack: int = 1,
+    form: str = "auto",
+) -> VectorEnv:
+    """Makes the copies of all members of a batch, which step together with NEXT_STEP autoreset.
+
+    What a copy does depends on its own seed and actions alone: ``reset`` takes a list of seeds, one
+    a copy. Arguments are those of :func:`make_vec`.
+    """
+    if frame_stack == 1 and num_envs >= VECTORISED_FROM and bare(gym_id(name)) in SEEDED:
+        env = _vectorised(name, num_envs, env_args, form)
+        if env is not None:
+            return OwnDraws(env)
+    return _copies(name, num_envs, env_args, frame_stack, form, AutoresetMode.NEXT_STEP)
+
+
+def _vectorised(
+    name: str, num_envs: int, env_args: Mapping[str, Any] | None, form: str
+) -> VectorEnv | None:
+    """An environment's own vectorised version; None where the codec would change anything."""
+    env = gym.make_vec(
+        bare(gym_id(name)),
+        num_envs=num_envs,
+        vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
+        **reveal(env_args or {}),
+    )
+    codec = action_codec(env.single_action_space)
+    if codec.is_identity and ObservationCodec(env.single_observation_space, form).is_identity:
+        return env
+    close(env)
+    return None
+
+
+def _copies(
+    name: str,
+    num_envs: int,
+    env_args: Mapping[str, Any] | None,
+    frame_stack: int,
+    form: str,
+    autoreset: AutoresetMode = AutoresetMode.SAME_STEP,
+) -> Copies:
     first = authored(name, env_args)
     codec = action_codec(first.action_space)
     made = [first]  # made already, for its action space
@@ -178,7 +220,7 @@ def make_vec(
 
     copies = make_all(copy, num_envs)
     _check_alike(copies)
-    return Copies([partial(_same, one) for one in copies], codec)
+    return Copies([partial(_same, one) for one in copies], codec, autoreset)
 
 
 def _check_alike(copies: Sequence[gym.Env[Any, Any]]) -> None:

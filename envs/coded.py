@@ -80,7 +80,7 @@ class DecodeActions(gym.ActionWrapper, RecordConstructorArgs):  # type: ignore[m
 
 
 class Copies(SyncVectorEnv):  # type: ignore[misc]
-    """Steps copies of an environment one after the other, with SAME_STEP autoreset.
+    """Steps copies of an environment one after the other.
 
     Gymnasium's SyncVectorEnv merges every ``info`` into arrays, and fails on entries that authors
     do put there (a string after a number, arrays of changing length). This class keeps only the
@@ -91,12 +91,17 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
     Args:
         makers: one function per copy, which makes it with the policy's observations.
         codec: converts the policy's actions.
+        autoreset: SAME_STEP, or NEXT_STEP, whose final observations are the step's own.
     """
 
     def __init__(
-        self, makers: Sequence[Callable[[], gym.Env[Any, Any]]], codec: ActionCodec
+        self,
+        makers: Sequence[Callable[[], gym.Env[Any, Any]]],
+        codec: ActionCodec,
+        autoreset: AutoresetMode = AutoresetMode.SAME_STEP,
     ) -> None:
-        super().__init__(makers, autoreset_mode=AutoresetMode.SAME_STEP)
+        super().__init__(makers, autoreset_mode=autoreset)
+        self._at_once = autoreset == AutoresetMode.SAME_STEP
         self._codec = codec
         self.single_action_space = codec.ours
         self.action_space = gym.vector.utils.batch_space(codec.ours, self.num_envs)
@@ -130,18 +135,25 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
     def step(
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Steps every copy, and resets those whose episode has ended."""
+        """Steps every copy, and resets those whose episode has ended, now or with the next step."""
         final_obs: list[Any] = [None] * self.num_envs
         final_info: list[Any] = [None] * self.num_envs
         over = False
+        over_before = self._terminations | self._truncations
         for i, (env, action) in enumerate(zip(self.envs, self._codec.split(actions), strict=True)):
+            if over_before[i] and not self._at_once:
+                self._env_obs[i] = np.array(env.reset()[0])
+                self._rewards[i] = 0.0
+                self._terminations[i] = self._truncations[i] = False
+                continue
             obs, self._rewards[i], terminated, truncated, info = env.step(action)
             self._env_obs[i] = np.array(obs)
             self._terminations[i], self._truncations[i] = terminated, truncated
             if self._terminations[i] or self._truncations[i]:
                 over = True
                 final_obs[i], final_info[i] = self._env_obs[i], numbers(info)
-                self._env_obs[i] = np.array(env.reset()[0])
+                if self._at_once:
+                    self._env_obs[i] = np.array(env.reset()[0])
         return (
             self._seen(),
             self._rewards.copy(),

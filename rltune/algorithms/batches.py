@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,6 @@ from torch import nn
 from rltune.algorithms.image_encoder import ImageEncoder
 from rltune.engine.population.layers import NotStackable, Stack, stack
 from rltune.engine.population.normalisation import Moments, Reader
-
-#: What a hyperparameter is in a config, at a member's environment steps.
-Source = Callable[[Any, int], float]
 
 
 def encoder(net: nn.Module, path: str) -> Stack:
@@ -40,36 +37,31 @@ def reader(net: Any, members: int, device: torch.device, dtype: torch.dtype) -> 
     return Reader(net.divisor, moments, net.masked, len(shape) == 3, dtype)
 
 
-def plain(name: str) -> Source:
-    """A setting that is a number, infinity where it is None."""
+class Table:
+    """The hyperparameters of every member, by its clock.
 
-    def read(config: Any, _: int) -> float:
-        value = getattr(config, name)
-        return math.inf if value is None else float(value)
+    Args:
+        names: of the hyperparameters, which are attributes of the configs. A number, None for
+            infinity, or a schedule in RLlib's form, ``[[env_steps, value], ...]``.
+        configs: one a member.
+    """
 
-    return read
+    def __init__(self, names: Sequence[str], configs: Sequence[Any]) -> None:
+        self._values = np.empty((len(names), len(configs)))
+        self._schedules: dict[tuple[int, int], Any] = {}
+        for row, name in enumerate(names):
+            for member, config in enumerate(configs):
+                value = getattr(config, name)
+                if isinstance(value, list | tuple):
+                    self._schedules[row, member] = np.array(value, dtype=float).T
+                else:
+                    self._values[row, member] = math.inf if value is None else value
 
-
-def scheduled(name: str) -> Source:
-    """A setting that may be a schedule in RLlib's form, ``[[step, value], ...]``."""
-
-    def read(config: Any, env_steps: int) -> float:
-        value = getattr(config, name)
-        if isinstance(value, int | float):
-            return float(value)
-        steps, values = zip(*value, strict=True)
-        return float(np.interp(env_steps, steps, values))
-
-    return read
-
-
-def table(
-    sources: Mapping[str, Source], configs: Sequence[Any], env_steps: Sequence[int]
-) -> np.ndarray:
-    """Every hyperparameter of every member at its environment steps, shape (names, M)."""
-    return np.array(
-        [
-            [read(config, clock) for config, clock in zip(configs, env_steps, strict=True)]
-            for read in sources.values()
-        ]
-    )
+    def at(self, env_steps: np.ndarray) -> np.ndarray:
+        """What each is at the members' environment steps (M,), shape (names, M)."""
+        if not self._schedules:
+            return self._values
+        found = self._values.copy()
+        for (row, member), (steps, values) in self._schedules.items():
+            found[row, member] = np.interp(env_steps[member], steps, values)
+        return found

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from test_losses import CASES, Pair, _close, _stock_update
 
-from rltune.algorithms.batches import table
+from rltune.algorithms.batches import Table
 from rltune.algorithms.ppo import batch as ppo
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -39,7 +40,7 @@ def test_loss_gradients_and_update_of_ppo_are_rllibs(case: str) -> None:
     own = [pair.ours.net for pair in pairs]
     batch = ppo.learner(pairs[0].ours.config, own, range(MEMBERS), torch.device("cpu"))
     configs = [pair.ours.config for pair in pairs]
-    batch.hyper.write(table(ppo.SOURCES, configs, [400] * MEMBERS))
+    batch.hyper.write(Table(batch.HYPERPARAMETERS, configs).at(np.full(MEMBERS, 400)))
     rows = {
         ours: torch.stack([each[theirs] for each in batches]) for theirs, ours in COLUMNS.items()
     }

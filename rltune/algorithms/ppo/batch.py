@@ -9,24 +9,11 @@ import gymnasium as gym
 import torch
 from ray.rllib.core.models.torch.heads import TorchFreeLogStdMLPHead
 
-from rltune.algorithms.batches import Source, encoder, plain, reader, scheduled
+from rltune.algorithms.batches import encoder, reader
 from rltune.engine.population.distributions import Categorical, Gaussian
 from rltune.engine.population.layers import NotStackable, Stack, stack
 from rltune.engine.population.learner import Members
 from rltune.engine.population.ppo import PPO, ActorCritic, PPOShape
-
-SOURCES: dict[str, Source] = {
-    "lr": scheduled("lr"),
-    "gamma": plain("gamma"),
-    "lambda_": plain("lambda_"),
-    "clip_param": plain("clip_param"),
-    "entropy_coeff": scheduled("entropy_coeff"),
-    "vf_loss_coeff": plain("vf_loss_coeff"),
-    "vf_clip_param": plain("vf_clip_param"),
-    "kl_target": plain("kl_target"),
-    "grad_clip": plain("grad_clip"),
-    "noise_correlation": plain("noise_correlation"),
-}
 
 
 def networks(net: Any) -> ActorCritic:

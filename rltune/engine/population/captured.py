@@ -16,7 +16,7 @@ class Captured:
     """A function without arguments that reads and writes tensors which stay where they are.
 
     On a GPU its first call captures it in a CUDA graph, and later ones replay that. The calls which
-    warm it up are undone: their effects are restored from ``state``.
+    warm it up are undone: ``state`` is as it was before each.
 
     Args:
         function: reads nothing back and allocates nothing that it needs in a later call.
@@ -57,10 +57,10 @@ class Captured:
         with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
                 self._function()
+                with torch.no_grad():
+                    for tensor, before in zip(state, kept, strict=True):
+                        tensor.copy_(before)
         torch.cuda.current_stream(self._device).wait_stream(stream)
-        with torch.no_grad():
-            for tensor, before in zip(state, kept, strict=True):
-                tensor.copy_(before)
         del kept
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):

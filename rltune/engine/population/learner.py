@@ -170,8 +170,12 @@ class BatchLearner(ABC):
         table = torch.stack(list(self.numbers.values())).double().cpu().numpy()
         return dict(zip(self.numbers, table, strict=True))
 
+    def stop(self, members: Sequence[int]) -> None:
+        """Excludes members from every later update."""
+        self.alive[torch.tensor(members, device=self.device)] = False
+
     @torch.no_grad()
-    def copy_member(self, donors: Sequence[int], clones: Sequence[int]) -> None:
+    def copy_members(self, donors: Sequence[int], clones: Sequence[int]) -> None:
         """Makes members copies of others; a clone's own stream of random numbers goes on."""
         source = torch.tensor(donors, device=self.device)
         target = torch.tensor(clones, device=self.device)

@@ -1,0 +1,72 @@
+"""Gives each copy of a vectorised environment random numbers of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+
+#: Vectorised environments that draw from ``np_random.uniform`` in a reset and nowhere else.
+SEEDED = frozenset({"CartPole-v0", "CartPole-v1"})
+
+
+class _Draws:
+    """Stands in for a generator: the columns of what it draws are the copies in ``turn``."""
+
+    def __init__(self, generators: Sequence[np.random.Generator]) -> None:
+        self._generators = generators
+        self.turn = np.arange(len(generators))
+
+    def uniform(self, low: float, high: float, size: tuple[int, int]) -> np.ndarray:
+        """Draws (n, copies) numbers, each column from its copy's own generator."""
+        rows, copies = size
+        if copies != len(self.turn):
+            raise RuntimeError(f"{copies} copies were reset, {len(self.turn)} had to be")
+        drawn = np.empty(size)
+        for column, copy in enumerate(self.turn.tolist()):
+            drawn[:, column] = self._generators[copy].uniform(low, high, rows)
+        return drawn
+
+
+class OwnDraws(VectorWrapper):  # type: ignore[misc]
+    """A vectorised environment whose copies do not depend on each other's resets.
+
+    Args:
+        env: one of :data:`SEEDED`, with NEXT_STEP autoreset.
+
+    Raises:
+        ValueError: it restarts episodes in another way.
+    """
+
+    def __init__(self, env: VectorEnv) -> None:
+        super().__init__(env)
+        if env.metadata["autoreset_mode"] != AutoresetMode.NEXT_STEP:
+            raise ValueError(f"{env} does not restart episodes with the next step")
+        self._over = np.zeros(env.num_envs, dtype=bool)
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Starts an episode in every copy; a single seed belongs to the first copy."""
+        if seed is not None:
+            seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
+            self._draws = _Draws([np.random.default_rng(one) for one in seeds])
+            self.env.unwrapped._np_random = self._draws
+        self._draws.turn = np.arange(self.num_envs)
+        self._over[:] = False
+        found: tuple[np.ndarray, dict[str, Any]] = self.env.reset(options=options)
+        return found
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Steps every copy; resets those whose episode ended in the previous step."""
+        self._draws.turn = np.flatnonzero(self._over)
+        obs, rewards, terminated, truncated, infos = self.env.step(actions)
+        self._over = terminated | truncated
+        return obs, rewards, terminated, truncated, infos

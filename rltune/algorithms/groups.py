@@ -1,0 +1,62 @@
+"""Makes groups of members from the configs of single ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+
+from rltune import envs
+from rltune.algorithms.batches import Table
+from rltune.algorithms.ppo import batch as ppo
+from rltune.engine.population.group import Group
+from rltune.engine.population.sampler import Sampler
+from rltune.engine.torch_settings import TorchSettingsGuard
+
+#: How the members of each algorithm become a batch.
+BATCHES: dict[str, Any] = {"ppo": ppo}
+
+
+def make_group(
+    configs: Sequence[Any],
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    watch: AbstractContextManager[Any] | None = None,
+) -> Group:
+    """A group of members, one a config, each drawn from its config's seed.
+
+    Args:
+        configs: validated, alike in all that a batch has in common.
+        watch: a context around every call of the environments.
+
+    Raises:
+        NotStackable: their network cannot be in a batch.
+    """
+    first = configs[0]
+    batch = BATCHES[first.algorithm]
+    env = envs.make_batch(
+        first.env,
+        len(configs) * first.num_envs_per_env_runner,
+        first.env_config,
+        first.frame_stack,
+        first.observation_form,
+    )
+    spaces = {DEFAULT_MODULE_ID: (env.single_observation_space, env.single_action_space)}
+    nets = []
+    for config in configs:
+        torch.manual_seed(config.seed)
+        nets.append(config.get_rl_module_spec(spaces=spaces, inference_only=False).build())
+    seeds = [config.seed for config in configs]
+    learner = batch.learner(first, nets, seeds, device, dtype)
+    sampler = Sampler(env, seeds, TorchSettingsGuard(watch or nullcontext()))
+
+    return Group(
+        learner,
+        sampler,
+        batch.shape_of(first).steps,
+        Table(learner.HYPERPARAMETERS, configs).at,
+        first.metrics_num_episodes_for_smoothing,
+    )

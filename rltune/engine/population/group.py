@@ -1,0 +1,89 @@
+"""A group of members on one device: they sample and learn together, and report one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from rltune.engine.divergence import Divergence
+from rltune.engine.episodes import Window
+from rltune.engine.population.learner import BatchLearner
+from rltune.engine.population.sampler import Sampler
+
+
+class Group:
+    """Members that train in step with each other.
+
+    Args:
+        learner: of all members.
+        sampler: of their environments.
+        steps: each copy takes between two calls of the learner, T.
+        hyperparameters: every member's at its environment steps (M,), shape (names, M).
+        window: episodes in a reported mean.
+
+    Attributes:
+        windows: each member's newest episodes.
+    """
+
+    def __init__(
+        self,
+        learner: BatchLearner,
+        sampler: Sampler,
+        steps: int,
+        hyperparameters: Callable[[np.ndarray], np.ndarray],
+        window: int,
+    ) -> None:
+        self.learner = learner
+        self.sampler = sampler
+        self.windows = [Window(window) for _ in range(len(learner))]
+        self._hyperparameters = hyperparameters
+        self._outcomes = np.zeros((4, steps, *sampler.obs.shape[:2]), dtype=np.float32)
+        self._steps = steps
+        self._written: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.learner)
+
+    @property
+    def env_steps(self) -> np.ndarray:
+        """Each member's clock, shape (M,)."""
+        return self.sampler.env_steps
+
+    def round(self) -> None:
+        """``steps`` steps of every copy, and what is learned from them."""
+        sampler, learner = self.sampler, self.learner
+        self._write_hyperparameters()
+        for t in range(self._steps):
+            sampler.step(learner.act(sampler.obs), self._outcomes[:, t])
+        if sampler.diverged:
+            learner.stop(list(sampler.diverged))
+        learner.learn(sampler.obs, self._outcomes, sampler.env_steps)
+
+    def train(self, env_steps: int) -> None:
+        """Rounds until every member that has not diverged has taken ``env_steps`` more steps."""
+        until = self.env_steps + env_steps
+        while True:
+            self.round()
+            if np.all(self.env_steps >= until):
+                break
+        for window, episodes in zip(self.windows, self.sampler.take_episodes(), strict=True):
+            window.add(episodes)
+
+    def _write_hyperparameters(self) -> None:
+        values = self._hyperparameters(self.env_steps)
+        if self._written is None or not np.array_equal(values, self._written):
+            self.learner.hyper.write(values)
+            self._written = values
+
+    def diverged(self) -> dict[int, Divergence]:
+        """What was not finite, by member."""
+        found = dict(self.sampler.diverged)
+        alive = self.learner.alive[:, 0].cpu().numpy()
+        if not alive.all():
+            faults = self.learner.faults.double().cpu().numpy()
+            for member in np.flatnonzero(~alive).tolist():
+                loss, norm = faults[member].tolist()
+                what, value = ("gradient", norm) if np.isfinite(loss) else ("loss", loss)
+                found.setdefault(member, Divergence(what, value, int(self.env_steps[member])))
+        return found

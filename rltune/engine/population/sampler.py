@@ -1,0 +1,119 @@
+"""Steps the environments of all members together, and counts each member's episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from rltune.engine.divergence import Divergence
+from rltune.engine.episodes import Episode, final_infos, numbers
+
+
+class Sampler:
+    """``M`` members times ``E`` copies of an environment.
+
+    Args:
+        env: of M * E copies, member by member, with NEXT_STEP autoreset.
+        seeds: of each member; its copies get that and the numbers after it.
+        guard: a context around every call of the environments.
+
+    Attributes:
+        obs: newest observations, shape (M, E, ...).
+        env_steps: steps taken by each member's copies, without those that a reset took, shape (M,).
+        diverged: by member, the first reward or observation that was not finite.
+    """
+
+    def __init__(
+        self, env: VectorEnv, seeds: Sequence[int], guard: AbstractContextManager[Any]
+    ) -> None:
+        if env.metadata["autoreset_mode"] != AutoresetMode.NEXT_STEP:
+            raise ValueError("a batch's environments restart episodes with the next step")
+        self.env = env
+        self._guard = guard
+        members = len(seeds)
+        self._shape = (members, env.num_envs // members)
+        self.env_steps = np.zeros(members, dtype=np.int64)
+        self.diverged: dict[int, Divergence] = {}
+        self._clock = 0
+        self._episodes: list[list[Episode]] = [[] for _ in seeds]
+        self._reset(seeds)
+
+    def _reset(self, seeds: Sequence[int]) -> None:
+        copies = self._shape[1]
+        with self._guard:
+            obs, _ = self.env.reset(seed=[seed + i for seed in seeds for i in range(copies)])
+        self._keep(obs)
+        self._fresh = np.zeros(self.env.num_envs, dtype=bool)  # the next step is spent on a reset
+        self._returns = np.zeros(self.env.num_envs)
+        self._lengths = np.zeros(self.env.num_envs, dtype=np.int64)
+
+    def _keep(self, obs: np.ndarray) -> None:
+        self.obs = obs.reshape(*self._shape, *obs.shape[1:])
+
+    def step(self, actions: np.ndarray, outcomes: np.ndarray) -> None:
+        """One step of every copy.
+
+        Args:
+            actions: shape (M, E, ...).
+            outcomes: is given rewards, and whether the task ended, the episode ended and the row is
+                experience, shape (4, M, E).
+        """
+        actions = actions.reshape(-1, *actions.shape[2:])
+        if actions.dtype.kind == "f" and not np.isfinite(actions).all():
+            self._blame("action", actions)
+            actions = np.nan_to_num(actions, posinf=0.0, neginf=0.0)
+        with self._guard:
+            obs, rewards, terminated, truncated, infos = self.env.step(actions)
+        done = terminated | truncated
+        counted = ~self._fresh
+        self._keep(obs)
+        for place, values in zip(outcomes, (rewards, terminated, done, counted), strict=True):
+            place[:] = np.asarray(values).reshape(self._shape)
+        self._check(rewards, obs)
+        self.env_steps += counted.reshape(self._shape).sum(1)
+        self._clock += 1
+        self._returns += rewards
+        self._lengths += counted
+        if done.any():
+            self._end(done, infos)
+        self._fresh = done
+
+    def _end(self, done: np.ndarray, infos: dict[str, Any]) -> None:
+        """Counts the episodes that ended in this step."""
+        last = [numbers(info) for info in final_infos(infos, done)] if infos else None
+        ended = np.flatnonzero(done)
+        for i, copy in enumerate(ended.tolist()):
+            length = int(self._lengths[copy])
+            info = last[i] if last else {}
+            episode = Episode(float(self._returns[copy]), length, info, self._clock - length)
+            self._episodes[copy // self._shape[1]].append(episode)
+        self._returns[ended] = 0.0
+        self._lengths[ended] = 0
+
+    def _check(self, rewards: np.ndarray, obs: np.ndarray) -> None:
+        if not np.isfinite(rewards).all():
+            self._blame("reward", rewards)
+        if obs.dtype.kind == "f" and not np.isfinite(obs).all():
+            self._blame("observation", obs)
+
+    def _blame(self, what: str, values: np.ndarray) -> None:
+        """Notes for each member the first number that was not finite."""
+        by_member = values.reshape(self._shape[0], -1)
+        for member in np.flatnonzero(~np.isfinite(by_member).all(1)).tolist():
+            found = by_member[member]
+            bad = float(found[~np.isfinite(found)][0])
+            self.diverged.setdefault(member, Divergence(what, bad, int(self.env_steps[member])))
+
+    def take_episodes(self) -> list[list[Episode]]:
+        """Each member's episodes that ended since the last call."""
+        taken, self._episodes = self._episodes, [[] for _ in self._episodes]
+        return taken
+
+    @property
+    def running(self) -> np.ndarray:
+        """Steps so far of the running episode of each copy, shape (M, E)."""
+        return self._lengths.reshape(self._shape)

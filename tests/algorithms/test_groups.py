@@ -1,0 +1,104 @@
+"""Groups of members that train as one batch, on real environments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from quick import GPUS
+
+from rltune import algorithms
+from rltune.algorithms.groups import make_group
+from rltune.engine.population.group import Group
+
+DEVICE = torch.device("cuda" if GPUS else "cpu")
+SETTINGS: dict[str, dict[str, Any]] = {
+    "ppo": {
+        "num_envs_per_env_runner": 4,
+        "train_batch_size": 64,
+        "minibatch_size": 32,
+        "num_epochs": 10,
+        "observation_filter": "MeanStdFilter",
+        "normalize_rewards": True,
+    },
+}
+ENVS = {"ppo": ("cartpole", "pendulum")}
+CASES = [(algo, env) for algo, of in ENVS.items() for env in of]
+
+
+def _config(algo: str, env: str, seed: int) -> Any:
+    config = getattr(algorithms, algo.upper()).get_default_config()
+    settings = {
+        "env": env,
+        "seed": seed,
+        "lr": 1e-3 * (1 + seed % 3),
+        "fcnet_hiddens": [16, 16],
+        **SETTINGS[algo],
+    }
+    config.update_from_dict(settings)
+    config.validate()
+    return config
+
+
+def _group(algo: str, env: str, seeds: Sequence[int], dtype: torch.dtype = torch.float32) -> Group:
+    return make_group([_config(algo, env, seed) for seed in seeds], DEVICE, dtype)
+
+
+@pytest.mark.skipif(GPUS > 0, reason="float64 on a CPU")
+@pytest.mark.parametrize(("algo", "env"), CASES)
+def test_a_member_of_a_batch_is_the_member_alone(algo: str, env: str) -> None:
+    seeds = [3, 14, 15, 92, 65]
+    batch = _group(algo, env, seeds, torch.float64)
+    alone = _group(algo, env, seeds[2:3], torch.float64)
+    for _ in range(25):  # of 20 updates each
+        batch.round()
+        alone.round()
+    assert batch.env_steps[2] == alone.env_steps[0]
+    for name, rows in alone.learner.tensors().items():
+        torch.testing.assert_close(
+            batch.learner.tensors()[name][2].double(), rows[0].double(), rtol=0, atol=1e-9, msg=name
+        )
+    assert batch.sampler.take_episodes()[2] == alone.sampler.take_episodes()[0]
+
+
+@pytest.mark.parametrize(("algo", "env"), CASES)
+def test_a_member_that_diverges_leaves_the_others_as_they_were(algo: str, env: str) -> None:
+    whole, broken = (_group(algo, env, range(4)) for _ in range(2))
+    for number in range(6):
+        if number == 2:
+            broken.learner.weights.flat[1, 0] = torch.nan
+        if number == 4:
+            broken.sampler.obs[2] = np.inf  # as if its environments had said so
+            broken.sampler.diverged = {2: RuntimeError()}  # type: ignore[dict-item]
+        whole.round()
+        broken.round()
+    assert set(broken.diverged()) == {1, 2}
+    assert whole.diverged() == {}
+    for name, rows in whole.learner.tensors().items():
+        others = broken.learner.tensors()[name]
+        assert torch.equal(rows[0], others[0]), name
+        assert torch.equal(rows[3], others[3]), name
+    kept = broken.learner.weights.flat[1, 1:].clone()
+    broken.round()
+    assert torch.equal(broken.learner.weights.flat[1, 1:], kept)
+
+
+@pytest.mark.parametrize(("algo", "env"), CASES)
+def test_a_clone_has_its_donors_numbers_and_its_own_noise(algo: str, env: str) -> None:
+    group = _group(algo, env, range(4))
+    for _ in range(3):
+        group.round()
+    before = {name: rows.clone() for name, rows in group.learner.tensors().items()}
+    group.learner.copy_members([3, 3], [0, 1])
+    for name, rows in group.learner.tensors().items():
+        donor = before[name][3]
+        for clone in (0, 1):
+            kept = before[name][clone] if name == "streams" else donor
+            assert torch.equal(rows[clone], kept), name
+        assert torch.equal(rows[2:], before[name][2:]), name
+    group.round()
+    weights = group.learner.weights.flat
+    assert not torch.equal(weights[0], weights[1])
