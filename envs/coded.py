@@ -102,6 +102,7 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
     ) -> None:
         super().__init__(makers, autoreset_mode=autoreset)
         self._at_once = autoreset == AutoresetMode.SAME_STEP
+        self._next_seeds: dict[int, int] = {}
         self._codec = codec
         self.single_action_space = codec.ours
         self.action_space = gym.vector.utils.batch_space(codec.ours, self.num_envs)
@@ -125,6 +126,14 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
             self._env_obs[i] = np.array(env.reset(seed=its, options=options)[0])
         return self._seen(), {}
 
+    def restart(self, copies: Sequence[int], seeds: Sequence[int]) -> None:
+        """Begins new episodes in some copies with the next step, from seeds of their own.
+
+        With NEXT_STEP autoreset alone.
+        """
+        self._terminations[list(copies)] = True
+        self._next_seeds |= zip(copies, seeds, strict=True)
+
     def _seeds(self, first: int | None) -> Sequence[int | None]:
         return [None if first is None else first + i for i in range(self.num_envs)]
 
@@ -142,7 +151,7 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
         over_before = self._terminations | self._truncations
         for i, (env, action) in enumerate(zip(self.envs, self._codec.split(actions), strict=True)):
             if over_before[i] and not self._at_once:
-                self._env_obs[i] = np.array(env.reset()[0])
+                self._env_obs[i] = np.array(env.reset(seed=self._next_seeds.pop(i, None))[0])
                 self._rewards[i] = 0.0
                 self._terminations[i] = self._truncations[i] = False
                 continue

@@ -8,16 +8,22 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
-#: Vectorised environments that draw from ``np_random.uniform`` in a reset and nowhere else.
+#: Vectorised environments that draw from ``np_random.uniform`` in a reset and nowhere else, and
+#: reset copies whose ``prev_done`` is set.
 SEEDED = frozenset({"CartPole-v0", "CartPole-v1"})
 
 
 class _Draws:
     """Stands in for a generator: the columns of what it draws are the copies in ``turn``."""
 
-    def __init__(self, generators: Sequence[np.random.Generator]) -> None:
-        self._generators = generators
-        self.turn = np.arange(len(generators))
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._generators = [np.random.default_rng(seed) for seed in seeds]
+        self.turn = np.arange(len(seeds))
+
+    def reseed(self, copies: Sequence[int], seeds: Sequence[int]) -> None:
+        """Gives some copies new generators."""
+        for copy, seed in zip(copies, seeds, strict=True):
+            self._generators[copy] = np.random.default_rng(seed)
 
     def uniform(self, low: float, high: float, size: tuple[int, int]) -> np.ndarray:
         """Draws (n, copies) numbers, each column from its copy's own generator."""
@@ -55,12 +61,18 @@ class OwnDraws(VectorWrapper):  # type: ignore[misc]
         """Starts an episode in every copy; a single seed belongs to the first copy."""
         if seed is not None:
             seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
-            self._draws = _Draws([np.random.default_rng(one) for one in seeds])
+            self._draws = _Draws(seeds)
             self.env.unwrapped._np_random = self._draws
         self._draws.turn = np.arange(self.num_envs)
         self._over[:] = False
         found: tuple[np.ndarray, dict[str, Any]] = self.env.reset(options=options)
         return found
+
+    def restart(self, copies: Sequence[int], seeds: Sequence[int]) -> None:
+        """Begins new episodes in some copies with the next step, from seeds of their own."""
+        self._draws.reseed(copies, seeds)
+        self._over[list(copies)] = True
+        self.env.unwrapped.prev_done[list(copies)] = True
 
     def step(
         self, actions: np.ndarray

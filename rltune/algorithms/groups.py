@@ -25,12 +25,15 @@ def make_group(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     watch: AbstractContextManager[Any] | None = None,
-) -> Group:
+) -> tuple[Group, Any]:
     """A group of members, one a config, each drawn from its config's seed.
 
     Args:
         configs: validated, alike in all that a batch has in common.
         watch: a context around every call of the environments.
+
+    Returns:
+        The group, and RLlib's specification of a member's network.
 
     Raises:
         NotStackable: their network cannot be in a batch.
@@ -45,18 +48,20 @@ def make_group(
         first.observation_form,
     )
     spaces = {DEFAULT_MODULE_ID: (env.single_observation_space, env.single_action_space)}
+    network = first.get_rl_module_spec(spaces=spaces, inference_only=False)
     nets = []
     for config in configs:
         torch.manual_seed(config.seed)
-        nets.append(config.get_rl_module_spec(spaces=spaces, inference_only=False).build())
+        nets.append(network.build())
     seeds = [config.seed for config in configs]
     learner = batch.learner(first, nets, seeds, device, dtype)
     sampler = Sampler(env, seeds, TorchSettingsGuard(watch or nullcontext()))
 
-    return Group(
+    group = Group(
         learner,
         sampler,
         batch.shape_of(first).steps,
         Table(learner.HYPERPARAMETERS, configs).at,
         first.metrics_num_episodes_for_smoothing,
     )
+    return group, network

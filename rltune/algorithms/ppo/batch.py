@@ -62,6 +62,16 @@ def shape_of(config: Any) -> PPOShape:
     )
 
 
+def forgotten(batch: PPO, member: int) -> dict[str, torch.Tensor]:
+    """What acts in a member's loss and is in no network, by the name in its checkpoints."""
+    return {"kl_coeff": batch.kl_coeff[member, 0]}
+
+
+def begin(batch: PPO, member: int, config: Any) -> None:
+    """Sets what a member that has never been updated starts with, beside its network."""
+    batch.kl_coeff[member] = config.kl_coeff
+
+
 def learner(
     config: Any,
     nets: Sequence[Any],

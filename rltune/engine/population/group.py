@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import torch
 
 from rltune.engine.divergence import Divergence
 from rltune.engine.episodes import Window
@@ -53,24 +54,56 @@ class Group:
     def round(self) -> None:
         """``steps`` steps of every copy, and what is learned from them."""
         sampler, learner = self.sampler, self.learner
-        self._write_hyperparameters()
+        self.write_hyperparameters()
         for t in range(self._steps):
             sampler.step(learner.act(sampler.obs), self._outcomes[:, t])
         if sampler.diverged:
             learner.stop(list(sampler.diverged))
         learner.learn(sampler.obs, self._outcomes, sampler.env_steps)
 
-    def train(self, env_steps: int) -> None:
-        """Rounds until every member that has not diverged has taken ``env_steps`` more steps."""
+    def train(self, env_steps: int, members: Sequence[int] | None = None) -> None:
+        """Rounds until members, or all, have each taken ``env_steps`` more steps, or diverged."""
         until = self.env_steps + env_steps
+        waited = np.ones(len(self), dtype=bool)
+        if members is not None:
+            waited[:] = False
+            waited[list(members)] = True
         while True:
             self.round()
-            if np.all(self.env_steps >= until):
+            waited[list(self.sampler.diverged)] = False
+            if np.all(self.env_steps[waited] >= until[waited]):
                 break
         for window, episodes in zip(self.windows, self.sampler.take_episodes(), strict=True):
             window.add(episodes)
 
-    def _write_hyperparameters(self) -> None:
+    def set_hyperparameters(self, of: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Replaces what the hyperparameters come from; they are written before the next round."""
+        self._hyperparameters, self._written = of, None
+
+    def settle(
+        self, member: int, network: Mapping[str, torch.Tensor], seed: int, env_steps: int
+    ) -> None:
+        """Makes a member a new one, with a network that has never been updated.
+
+        Args:
+            network: as ``state_dict()`` returns it.
+            seed: of its random numbers and environments.
+            env_steps: its clock.
+        """
+        with torch.no_grad():
+            for name, rows in self.learner.network().items():
+                rows[member] = network[name]
+        self.learner.reset_member(member)
+        self.windows[member].clear()
+        self.restart(member, seed, env_steps)
+
+    def restart(self, member: int, seed: int, env_steps: int) -> None:
+        """Begins new episodes and new random numbers for a member, from a seed."""
+        self.learner.streams.reseed(member, seed)
+        self.sampler.restart(member, seed, env_steps)
+
+    def write_hyperparameters(self) -> None:
+        """Brings every hyperparameter to its value at the members' clocks."""
         values = self._hyperparameters(self.env_steps)
         if self._written is None or not np.array_equal(values, self._written):
             self.learner.hyper.write(values)

@@ -170,9 +170,25 @@ class BatchLearner(ABC):
         table = torch.stack(list(self.numbers.values())).double().cpu().numpy()
         return dict(zip(self.numbers, table, strict=True))
 
+    def network(self) -> dict[str, torch.Tensor]:
+        """What makes up the members' networks, by the name in ``state_dict()``: (M, ...) each."""
+        return dict(self.weights.views)
+
+    def reset_member(self, member: int) -> None:
+        """Makes a member one that has never been updated, but for its network."""
+        for optimizer in self.optimizers.values():
+            for rows in optimizer.tensors.values():
+                rows[member] = 0
+
+    def start(self, members: Sequence[int]) -> None:
+        """Lets members take part in updates again."""
+        at = torch.tensor(members, device=self.device, dtype=torch.int64)
+        self.alive[at] = True
+        self.faults[at] = 0
+
     def stop(self, members: Sequence[int]) -> None:
-        """Excludes members from every later update."""
-        self.alive[torch.tensor(members, device=self.device)] = False
+        """Excludes members from every later update: all that they continue from stays as it is."""
+        self.alive[torch.tensor(members, device=self.device, dtype=torch.int64)] = False
 
     @torch.no_grad()
     def copy_members(self, donors: Sequence[int], clones: Sequence[int]) -> None:

@@ -119,7 +119,9 @@ class PPO(BatchLearner):
         obs_dtype: torch.dtype = torch.float32,
         clip_by: str = "global_norm",
     ) -> None:
-        super().__init__(members, [Part("default", "lr", net.weights)], clip_by, epsilon=1e-8)
+        super().__init__(
+            members, [Part("default_optimizer", "lr", net.weights)], clip_by, epsilon=1e-8
+        )
         self.net, self.shape, self.reader = net, shape, reader
         self.kl_coeff = torch.zeros(len(self), 1, device=self.device, dtype=self.dtype)
         self.scale = (
@@ -228,6 +230,7 @@ class PPO(BatchLearner):
         steps, copies, rows = shape.steps, shape.copies, shape.steps * shape.copies
         self.obs[steps].copy_(self._now)
         rewards, terminated, done, valid = self.outcomes
+        valid.mul_(self.alive)  # nothing of a member that takes no part may change
         if self.scale is not None:
             gamma = self.hyper["gamma"]
             rewards = self.scale.scaled(rewards, done.bool(), valid.bool(), gamma)
@@ -340,7 +343,7 @@ class PPO(BatchLearner):
         if self.shape.use_kl:
             moved, target = self.numbers["kl"].unsqueeze(1), self.hyper["kl_target"]
             factor = torch.where(moved > 2 * target, 1.5, torch.where(moved < 0.5 * target, 0.5, 1))
-            self.kl_coeff.mul_(factor)
+            self.kl_coeff.mul_(torch.where(self.alive, factor, 1))
         # Not before: the actions were chosen by the filter as it was.
         steps, members = self.shape.steps, len(self)
         if self.reader.moments is not None:
@@ -355,15 +358,23 @@ class PPO(BatchLearner):
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """See :class:`BatchLearner`."""
-        found = {**self.shared_tensors(), "kl_coeff": self.kl_coeff}
+        return {**self.shared_tensors(), **self._moments(), "kl_coeff": self.kl_coeff}
+
+    def network(self) -> dict[str, torch.Tensor]:
+        """The moments too, which are in RLlib's networks."""
+        return {**super().network(), **self._moments()}
+
+    def _moments(self) -> dict[str, torch.Tensor]:
         moments: dict[str, Moments | None] = {
             "observation_filter": self.reader.moments,
             "reward_scale": None if self.scale is None else self.scale.moments,
         }
-        for name, held in moments.items():
-            if held is not None:
-                found |= {f"{name}/{key}": value for key, value in held.tensors.items()}
-        return found
+        return {
+            f"{name}.{key}": value
+            for name, held in moments.items()
+            if held is not None
+            for key, value in held.tensors.items()
+        }
 
 
 def _standard(advantages: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:

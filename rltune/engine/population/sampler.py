@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode
 
 from rltune.engine.divergence import Divergence
 from rltune.engine.episodes import Episode, final_infos, numbers
@@ -17,7 +17,7 @@ class Sampler:
     """``M`` members times ``E`` copies of an environment.
 
     Args:
-        env: of M * E copies, member by member, with NEXT_STEP autoreset.
+        env: of M * E copies, member by member, see :func:`rltune.envs.make_batch`.
         seeds: of each member; its copies get that and the numbers after it.
         guard: a context around every call of the environments.
 
@@ -27,9 +27,7 @@ class Sampler:
         diverged: by member, the first reward or observation that was not finite.
     """
 
-    def __init__(
-        self, env: VectorEnv, seeds: Sequence[int], guard: AbstractContextManager[Any]
-    ) -> None:
+    def __init__(self, env: Any, seeds: Sequence[int], guard: AbstractContextManager[Any]) -> None:
         if env.metadata["autoreset_mode"] != AutoresetMode.NEXT_STEP:
             raise ValueError("a batch's environments restart episodes with the next step")
         self.env = env
@@ -81,6 +79,23 @@ class Sampler:
         if done.any():
             self._end(done, infos)
         self._fresh = done
+
+    def restart(self, member: int, seed: int, env_steps: int = 0) -> None:
+        """Begins new episodes in a member's copies, with their next step, which is no experience.
+
+        Args:
+            env_steps: the member's clock from here.
+        """
+        copies = self._shape[1]
+        own = slice(member * copies, (member + 1) * copies)
+        with self._guard:
+            self.env.restart(range(own.start, own.stop), [seed + i for i in range(copies)])
+        self._fresh[own] = True
+        self._returns[own] = 0.0
+        self._lengths[own] = 0
+        self._episodes[member] = []
+        self.env_steps[member] = env_steps
+        self.diverged.pop(member, None)
 
     def _end(self, done: np.ndarray, infos: dict[str, Any]) -> None:
         """Counts the episodes that ended in this step."""

@@ -41,6 +41,11 @@ class Streams:
         self.keys = _mixed(torch.tensor([_signed(seed) for seed in seeds])).to(device)
         self.counts = torch.zeros_like(self.keys)
 
+    def reseed(self, member: int, seed: int) -> None:
+        """Begins a member's stream anew, from another seed."""
+        self.keys[member] = _mixed(torch.tensor([_signed(seed)])).to(self.keys.device)[0]
+        self.counts[member] = 0
+
     def uniform(self, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Draws numbers within (0, 1), both ends excluded, of shape (M, *shape)."""
         size = math.prod(shape)

@@ -1,0 +1,297 @@
+"""A group of trials that train as one batch in one process, each with checkpoints of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rltune import algorithms
+from rltune.algorithms.audit import Reading, mismatches, requested_settings
+from rltune.algorithms.batches import Table
+from rltune.algorithms.groups import BATCHES, make_group
+from rltune.algorithms.member_files import read_member, write_member
+from rltune.algorithms.rl_trainable import no_denormals
+from rltune.catalog.algorithms import algorithm
+from rltune.engine.metric_names import LEARNER
+from rltune.engine.population.group import Group
+from rltune.errors import AuditError
+from rltune.processes.watchdog import watchdog
+from rltune.runs.checkpoints import seal, verify
+from rltune.runs.records import CheckpointRecord, Diverged, Exploit
+from rltune.spec import moved_seed
+
+
+class MemberConfig:
+    """A validated config with the settings of one member in place of its own.
+
+    Args:
+        base: RLlib's config.
+        values: the member's.
+    """
+
+    def __init__(self, base: Any, values: Mapping[str, Any]) -> None:
+        self._base = base
+        self.values = values
+
+    def __getattr__(self, name: str) -> Any:
+        values = self.__dict__["values"]
+        return values[name] if name in values else getattr(self.__dict__["_base"], name)
+
+
+@dataclass
+class Seat:
+    """A trial in a group.
+
+    Attributes:
+        config: its whole configuration.
+        iteration: reports so far.
+        seconds: spent on it.
+        restored: what its next report says of a restore.
+        diverged: what was not finite; it trains no more.
+        env_steps: its clock at its last report.
+    """
+
+    trial: str
+    config: Mapping[str, Any]
+    iteration: int = 0
+    seconds: float = 0.0
+    restored: dict[str, Any] | None = None
+    diverged: dict[str, Any] | None = None
+    env_steps: int = 0
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What takes a seat before the next training.
+
+    Attributes:
+        seat: its number.
+        trial: its id.
+        config: its whole configuration.
+        checkpoint: what it continues from; None for a start from nothing.
+        copied_from: the seat of this group that holds what the checkpoint holds, or None.
+    """
+
+    seat: int
+    trial: str
+    config: Mapping[str, Any]
+    checkpoint: str | None = None
+    copied_from: int | None = None
+
+
+class MemberGroup:
+    """Trains trials that have their network's shape in common.
+
+    Args:
+        algo: name of the algorithm.
+        seats: trials that fit.
+        crash_folder: where the process leaves a report if an environment hangs.
+    """
+
+    def __init__(self, algo: str, seats: int, crash_folder: str | None = None) -> None:
+        self.algo = algo
+        self._trainable = getattr(algorithms, algorithm(algo).class_name)
+        self._batch = BATCHES[algo]
+        self._size = seats
+        self._seats: dict[int, Seat] = {}
+        self._group: Group | None = None
+        self._crash_folder = crash_folder
+
+    def train(self, arrivals: Sequence[Arrival], leavers: Sequence[int]) -> dict[int, Any]:
+        """One report of every seated trial, by seat, after seats have changed."""
+        self._leave(leavers)
+        if arrivals:
+            self._arrive(arrivals)
+        group = self._made
+        began = time.perf_counter()
+        open_ = [number for number, seat in self._seats.items() if seat.diverged is None]
+        if open_:
+            with no_denormals():
+                group.train(self._base.min_sample_timesteps_per_iteration or 1, open_)
+        seconds = time.perf_counter() - began
+        diverged = group.diverged()
+        numbers = group.learner.read()
+        held = dict(zip(group.learner.hyper.names, group.learner.hyper.read(), strict=True))
+        found = {}
+        for number in sorted(self._seats):
+            seat = self._seats[number]
+            seat.seconds += seconds
+            seat.iteration += 1
+            if number in diverged and seat.diverged is None:
+                seat.diverged = diverged[number].record(int(group.env_steps[number]))
+            result = self._result(number, seat, numbers, held)
+            result["time_this_iter_s"] = seconds
+            found[number] = result
+        return found
+
+    def _result(
+        self, number: int, seat: Seat, numbers: Mapping[str, Any], held: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        group = self._made
+        clock = int(group.env_steps[number])
+        result: dict[str, Any] = dict(group.windows[number].means())
+        told = {
+            name: float(f"{rows[number]:.6g}")
+            for name, rows in numbers.items()
+            if name != "total_loss"
+        }
+        result |= {
+            LEARNER: told,
+            "env_steps": clock,
+            "timesteps_total": clock,
+            "env_steps_this_iter": clock - seat.env_steps,
+            "settings": {r.name: r.value for r in self._readings(number, held)},
+            "training_iteration": seat.iteration,
+            "time_total_s": seat.seconds,
+        }
+        result |= {
+            name: value
+            for name, value in {"restored": seat.restored, "diverged": seat.diverged}.items()
+            if value
+        }
+        seat.restored, seat.env_steps = None, clock
+        return result
+
+    @property
+    def _made(self) -> Group:
+        assert self._group is not None
+        return self._group
+
+    def _config(self, number: int) -> MemberConfig:
+        return MemberConfig(self._base, self._seats[number].config)
+
+    # Seats -------------------------------------------------------------------------------------
+
+    def _leave(self, leavers: Sequence[int]) -> None:
+        """Frees seats. What they hold stays as it is, for others to copy."""
+        for number in leavers:
+            del self._seats[number]
+        if leavers:
+            self._made.learner.stop(leavers)
+
+    def _arrive(self, arrivals: Sequence[Arrival]) -> None:
+        if self._group is None:
+            self._make(arrivals[0])
+        # Rows that several copy from are overwritten last: copies first, all at once.
+        copied = [each for each in arrivals if each.copied_from not in (None, each.seat)]
+        if copied:
+            self._made.learner.copy_members(
+                [each.copied_from for each in copied if each.copied_from is not None],
+                [each.seat for each in copied],
+            )
+        for each in arrivals:
+            self._seats[each.seat] = Seat(each.trial, each.config)
+        configs = [
+            MemberConfig(self._base, self._seats[n].config if n in self._seats else {})
+            for n in range(self._size)
+        ]
+        self._made.set_hyperparameters(Table(self._made.learner.HYPERPARAMETERS, configs).at)
+        for each in arrivals:
+            self._settle(each)
+        idle = [n for n in range(self._size) if n not in self._seats]
+        self._made.learner.stop([*idle, *(n for n, seat in self._seats.items() if seat.diverged)])
+
+    def _make(self, first: Arrival) -> None:
+        config = self._trainable.get_default_config().update_from_dict(
+            {name: value for name, value in first.config.items() if name != "__trial_info__"}
+        )
+        config.validate()
+        self._base = config
+        cuda = config.num_gpus_per_learner > 0 and torch.cuda.is_available()
+        watch: AbstractContextManager[Any] = watchdog(
+            config.env_timeout, Path(self._crash_folder) if self._crash_folder else None
+        )
+        torch.set_num_threads(config.threads or 1)
+        self._group, self._network = make_group(
+            [config] * self._size, torch.device("cuda" if cuda else "cpu"), watch=watch
+        )
+        self._template = self._network.build().state_dict()
+
+    def _settle(self, arrival: Arrival) -> None:
+        """Brings a seat to where its trial starts."""
+        group, seat, number = self._made, self._seats[arrival.seat], arrival.seat
+        seed = int(arrival.config["seed"])
+        if arrival.checkpoint is None:
+            torch.manual_seed(seed)
+            net = self._network.build()
+            group.settle(number, net.state_dict(), seed, 0)
+            group.learner.start([number])
+            self._batch.begin(group.learner, number, self._config(number))
+            return
+        folder = Path(arrival.checkpoint)
+        verify(folder, self.algo)
+        record = CheckpointRecord.read(folder)
+        if arrival.copied_from is None:
+            read_member(group.learner, self._batch, number, folder)
+        given = arrival.config.get("exploit")
+        exploit = Exploit.from_dict(given) if given else None
+        donor = exploit.donor if exploit and record.trial_id != arrival.trial else None
+        seat.env_steps = exploit.env_steps if exploit and donor else record.env_steps
+        seat.iteration = record.training_iteration if not donor else 0
+        seat.diverged = record.diverged.to_dict() if record.diverged else None
+        group.learner.start([number])
+        group.restart(number, moved_seed(seed, seat.env_steps), seat.env_steps)
+        group.windows[number].clear()
+        group.windows[number].load(record.episodes)
+        group.write_hyperparameters()
+        seat.restored = {
+            "kind": "exploit" if donor else "restore",
+            "env_steps": seat.env_steps,
+            "donor": donor,
+            **self._audit(number, donor),
+            "memory": {},
+        }
+
+    # Reading back --------------------------------------------------------------------------------
+
+    def _readings(self, number: int, held: Mapping[str, Any]) -> list[Reading]:
+        """The settings as the batch's tensors hold them, beside those of the trial's config."""
+        config = self._config(number)
+        asked = requested_settings(self.algo, {**vars(self._base), **config.values})
+        found = [Reading(name, "trial's config", value) for name, value in asked.items()]
+        for name, rows in held.items():
+            if name in asked:
+                found.append(Reading(name, "batch", float(rows[number])))
+        return found
+
+    def _audit(self, number: int, donor: str | None) -> dict[str, Any]:
+        """Settings requested and effective. Raises AuditError where they differ."""
+        learner, seat = self._made.learner, self._seats[number]
+        held = dict(zip(learner.hyper.names, learner.hyper.read(), strict=True))
+        asked = requested_settings(self.algo, {**vars(self._base), **seat.config})
+        readings = self._readings(number, held)
+        if wrong := mismatches(self.algo, asked, readings, seat.env_steps):
+            event = f"the exploit of {donor}" if donor else "a restore"
+            raise AuditError(f"{seat.trial}: {'; '.join(wrong)} (after {event})")
+        return {"requested": asked, "effective": {r.name: r.value for r in readings}}
+
+    # Saving ------------------------------------------------------------------------------------
+
+    def save(self, places: Mapping[int, str]) -> None:
+        """Writes whole checkpoints of trials into folders, by seat."""
+        learner = self._made.learner
+        held = dict(zip(learner.hyper.names, learner.hyper.read(), strict=True))
+        for number, place in places.items():
+            seat, window = self._seats[number], self._made.windows[number]
+            folder = Path(place)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_member(learner, self._batch, number, folder, self._template)
+            record = CheckpointRecord(
+                trial_id=seat.trial,
+                env_steps=seat.env_steps,
+                diverged=Diverged.from_dict(seat.diverged) if seat.diverged else None,
+                training_iteration=seat.iteration,
+                window=window.size,
+                episode_returns=window.returns,
+                episode_lengths=[episode.length for episode in window.episodes],
+                episode_infos=[episode.info for episode in window.episodes],
+                settings={r.name: r.value for r in self._readings(number, held)},
+            )
+            record.write(folder)
+            seal(folder, self.algo)
