@@ -12,6 +12,7 @@ from rltune.engine.population.captured import Captured, Transfer
 from rltune.engine.population.distributions import Categorical, Gaussian
 from rltune.engine.population.layers import Stack
 from rltune.engine.population.learner import BatchLearner, Members, Part
+from rltune.engine.population.noise import CorrelatedNoise
 from rltune.engine.population.normalisation import Moments, Reader, RewardScale
 from rltune.engine.population.weights import Views
 
@@ -144,8 +145,9 @@ class PPO(BatchLearner):
 
         self._now = zeros(members, copies, *obs_shape, dtype=obs_dtype)
         self._chosen = zeros(members, copies, *family.action_shape, dtype=family.action_dtype)
-        self._noise = zeros(members, copies, *family.action_shape)
-        self._noisy = zeros(1, dtype=torch.bool)
+        self._noise = CorrelatedNoise(
+            members, copies, *family.action_shape, device=self.device, dtype=self.dtype
+        )
         self._t = zeros(1, dtype=torch.int64)
         self.obs = zeros(steps + 1, members, copies, *obs_shape, dtype=obs_dtype)
         self.actions = zeros(
@@ -190,7 +192,8 @@ class PPO(BatchLearner):
             actions = net.family.sample(outputs, self.streams)
         else:
             mean, log_std = outputs.chunk(2, -1)
-            actions = mean + log_std.exp() * self._next_noise()
+            noise = self._noise.draw(self.streams, self.hyper["noise_correlation"])
+            actions = mean + log_std.exp() * noise
         self._chosen.copy_(actions)
         for place, value in (
             (self.obs, self._now),
@@ -201,16 +204,8 @@ class PPO(BatchLearner):
             place.index_copy_(0, self._t, value.unsqueeze(0).to(place.dtype))
         self._t.add_(1)
 
-    def _next_noise(self) -> torch.Tensor:
-        """Correlated over time, see :class:`rltune.engine.exploration_noise.CorrelatedNoise`."""
-        fresh = self.streams.normal(*self._noise.shape[1:], dtype=self.dtype)
-        rho = self.hyper["noise_correlation"].unsqueeze(-1) * self._noisy
-        self._noise.mul_(rho).add_(fresh * (1 - rho.square()).sqrt())
-        self._noisy.fill_(True)
-        return self._noise
-
     def _acting_state(self) -> list[torch.Tensor]:
-        return [self.streams.counts, self._t, self._noise, self._noisy]
+        return [self.streams.counts, self._t, *self._noise.state]
 
     # Updating ----------------------------------------------------------------------------------
 
