@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -34,7 +35,7 @@ from rltune.callbacks.loggers.callback import LoggerCallback
 from rltune.callbacks.loggers.trackers import TRACKERS
 from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
-from rltune.cli.live import LiveWatcher
+from rltune.cli.live import LiveWatcher, Watcher
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
@@ -49,21 +50,19 @@ class Side:
         tensorboard: whether TensorBoard's files are written.
         log_all: whether they hold every number of a result.
         log: trackers that the sweep is logged with, on this machine.
-        others: makes further callbacks.
+        others: makes further callbacks, which are entered around the sweep.
     """
 
     tensorboard: bool = True
     log_all: bool = False
     log: tuple[str, ...] = ()
-    others: Callable[[], Sequence[Callback]] = tuple
+    others: Callable[[], Sequence[Watcher]] = tuple
 
 
-def live_table() -> Sequence[Callback]:
+def live_table() -> Sequence[Watcher]:
     """The live table, in a terminal that nobody looks at."""
     screen = Path(os.devnull).open("w")  # noqa: SIM115
-    watch = LiveWatcher(Console(file=screen, force_terminal=True, width=120, height=40))
-    watch.__enter__()
-    return [watch]
+    return [LiveWatcher(Console(file=screen, force_terminal=True, width=120, height=40))]
 
 
 SIDES = {
@@ -145,7 +144,9 @@ def one(side: Side, steps: int) -> None:
             storage=storage,
             name="a",
         )
-        runner.run(spec, [wrapped(callback) for callback in side.others()])
+        with ExitStack() as stack:  # a table that is not closed takes what is printed
+            entered = [stack.enter_context(watch) for watch in side.others()]
+            runner.run(spec, [wrapped(watch) for watch in entered])
     writer = timed["RunWriter"]
     wall = max(each.last for each in timed.values()) - writer.first
     print(
