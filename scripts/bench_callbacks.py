@@ -178,6 +178,11 @@ def row(name: str, found: Sequence[dict[str, Any]]) -> str:
     a_report = [
         1_000 * seconds / each["reports"] for seconds, each in zip(spent, found, strict=True)
     ]
+    ends = [each["at_end"] for each in found]
+    others = [
+        100 * (seconds - end) / each["wall"]
+        for seconds, end, each in zip(spent, ends, found, strict=True)
+    ]
     parts = ", ".join(
         f"{callback} {median(1_000 * e['callbacks'][callback] / e['reports'] for e in found):.2f}"
         for callback in found[0]["callbacks"]
@@ -186,7 +191,8 @@ def row(name: str, found: Sequence[dict[str, Any]]) -> str:
         f"| {name} | {median(each['wall'] for each in found):.1f} | "
         f"{median(each['cpu'] for each in found):.1f} | "
         f"{median(each['elsewhere'] for each in found):.1f} | {median(a_report):.2f} ({parts}) | "
-        f"{median(shares):.2f} % ({min(shares):.2f} to {max(shares):.2f}) |"
+        f"{median(shares):.2f} % ({min(shares):.2f} to {max(shares):.2f}) | "
+        f"{median(ends):.1f} | {median(others):.1f} % |"
     )
 
 
@@ -211,9 +217,9 @@ def main() -> None:
                     file.write(json.dumps({"side": name, **found[name][-1]}) + "\n")
     print(
         "| on | seconds | the driver's processor | the trackers' processors | ms a report | "
-        "share of the time |"
+        "share of the time | at the end | share without that |"
     )
-    print("|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|")
     for name in options.sides:
         print(row(name, found[name]))
 
