@@ -31,7 +31,7 @@ from rltune.cli.options import (
     flag,
     takes,
 )
-from rltune.cli.usage import Command, MainJob, UsageError
+from rltune.cli.usage import Command, MainJob, UsageError, check_words
 from rltune.errors import RltuneError
 from rltune.options import OPTIONS, RUN
 
@@ -467,6 +467,7 @@ def main(argv: list[str] | None = None) -> None:
     if words and words[0] not in (*COMMANDS, MAIN_JOB, "--help", "-h", "--version"):
         words = [MAIN_JOB, *words]
     try:
+        check_words(words)
         code = app(args=words, prog_name="rltune", standalone_mode=False)
     except (RltuneError, UsageError) as error:
         code = import_module("rltune.cli.mistyped").show(error)

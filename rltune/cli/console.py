@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
@@ -16,6 +18,8 @@ from rltune.errors import Interrupted, RltuneError
 from rltune.runs.json_text import dumps
 
 PIPE_WIDTH = 200
+#: Columns that tables are made for, at least: in fewer, numbers would be cut or folded.
+NARROWEST = 40
 
 #: Words are printed as they are: in ``rltune[ax]``, rich would take a part for its own markup.
 PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
@@ -24,13 +28,32 @@ PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
 messages = Console(stderr=True, **PLAIN)
 
 
-def output(json: bool = False) -> Console:
+#: What stands for a sign where the encoding of stdout lacks it.
+_STANDS_FOR = {"★": "*", "↓": "v", "↑": "^", "→": ">"}
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    """An error handler of :mod:`codecs`: a run must not fail on its last words."""
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end]
+    return "".join(_STANDS_FOR.get(sign, "?") for sign in lacking), error.end
+
+
+codecs.register_error("rltune", _replace)
+
+
+def output(json: bool = False, narrowest: int = NARROWEST) -> Console:
     """Where a command's own output goes; to stderr where stdout is kept for JSON.
 
     A pipe or a file has no width that words would have to be folded to.
     """
+    with suppress(AttributeError):  # a stream that is none of Python's own
+        sys.stdout.reconfigure(errors="rltune")  # type: ignore[union-attr]
     to_terminal = (sys.stderr if json else sys.stdout).isatty() or "COLUMNS" in os.environ
-    return Console(stderr=json, width=None if to_terminal else PIPE_WIDTH, **PLAIN)
+    console = Console(stderr=json, width=None if to_terminal else PIPE_WIDTH, **PLAIN)
+    if console.width < narrowest:
+        console.width = narrowest
+    return console
 
 
 def print_json(values: Mapping[str, Any]) -> None:

@@ -259,7 +259,7 @@ def watcher(*, json: bool, quiet: bool) -> Iterator[Watcher]:
     Raises:
         Interrupted: by Ctrl-C, with the command that continues the run where there is one.
     """
-    console = output(json)
+    console = output(json, narrowest=0)  # what is drawn in place must not be folded
     watch: Watcher
     if quiet:
         watch = Watcher(Console(quiet=True))

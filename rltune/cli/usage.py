@@ -5,14 +5,32 @@ Nothing here takes time to import.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperOption
 
+from rltune.errors import BadInput
+
 #: A command line that is not as a command is written; typer shows no other name of its class.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Checks that no word is empty: as a path, that would be the current folder.
+
+    Raises:
+        BadInput: one is, as where a shell's variable is not set.
+    """
+    for before, word in pairwise(["rltune", *words]):
+        name, equals, value = word.partition("=")
+        if not word or (name.startswith("--") and equals and not value):
+            place = name or before
+            what = f"{place} ''" if place.startswith("-") else f"the word after {place!r}"
+            raise BadInput(f"{what} is empty: give a value, or leave it out")
 
 
 class Command(TyperCommand):

@@ -31,7 +31,7 @@ def run(*, run_path: Path) -> None:
         Interrupted: no process works on the run, which has not ended.
     """
     folder = RunFolder.open(run_path)
-    reader, console = RunReader(folder), output()
+    reader, console = RunReader(folder), output(narrowest=0)
     reader.read()
 
     def lines(width: int, height: int) -> list[Text]:

@@ -70,6 +70,8 @@ class Option:
     def wanted_type(self, value: Any) -> str | None:
         """The type that a value should have; None if it does. An int is a float, a bool neither."""
         kind = self.types[0]
+        if value == "":
+            return "more than an empty text"
         if kind not in _TYPES:
             return None  # tables, lists and paths are checked where they are read
         good = isinstance(value, _TYPES[kind]) and (kind is bool or not isinstance(value, bool))

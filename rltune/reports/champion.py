@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 
 from rltune.reports.words import clock_in_words, defaults_in_words, outcome_in_words
 from rltune.runs.lineage import Segment, is_default, is_schedule
+from rltune.runs.records import Report
 from rltune.runs.summary_record import Summary
 from rltune.spec import RunSpec
 
+#: Differences that are named.
+SHOWN = 3
+
 
 def facts(
-    spec: RunSpec, summary: Summary, schedule: list[Segment], reported: Collection[str]
+    spec: RunSpec,
+    summary: Summary,
+    schedule: list[Segment],
+    reported: Mapping[str, Sequence[Report]],
 ) -> list[str]:
     """What someone who reads "best settings" should know about them, in sentences.
 
     Args:
         schedule: of the best policy, see :attr:`rltune.reports.run_view.RunView.champion`.
-        reported: trials whose reports the run folder holds.
+        reported: reports that the run folder holds, by trial.
     """
-    found = []
+    found = _unfit(spec, summary, reported)
     if lost := [one.id for one in summary.trials if one.env_steps and one.id not in reported]:
         found.append(f"the run folder lacks the reports of {', '.join(lost)}")
     if summary.best is not None and spec.space and not schedule:
@@ -40,3 +47,18 @@ def facts(
             f"{total - last.first:,} of {total:,} {clock_in_words(spec)}, its donors' included"
         )
     return found
+
+
+def _unfit(spec: RunSpec, summary: Summary, reported: Mapping[str, Sequence[Report]]) -> list[str]:
+    """What tells that a summary is of another run."""
+    wrong = []
+    if (summary.metric, summary.mode) != (spec.metric, spec.mode):
+        wrong.append(f"it is of {summary.metric} ({summary.mode})")
+    for trial in summary.trials:
+        rows = reported.get(trial.id)
+        if rows and rows[-1].env_steps != trial.env_steps:
+            last = f"{rows[-1].env_steps:,} in its reports"
+            wrong.append(f"{trial.id} ends at {trial.env_steps:,} {clock_in_words(spec)}, {last}")
+    more = [f"and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
+    told = "; ".join([*wrong[:SHOWN], *more])
+    return [f"summary.json does not fit, as if it were another run's: {told}"] if wrong else []

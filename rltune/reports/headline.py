@@ -14,7 +14,7 @@ from rltune.reports.numbers import bounds, number
 from rltune.reports.run_view import RunView
 from rltune.reports.words import ARMS, sentence
 from rltune.runs.bounds import on_bounds
-from rltune.runs.summary_record import Evaluation, SeedStatistics
+from rltune.runs.summary_record import Evaluation, SeedStatistics, Summary
 from rltune.spec import RL
 from rltune.statistics import FEWEST_VALUES, better
 
@@ -64,16 +64,38 @@ def verdict(run: RunView) -> str:
 
 
 def how_sure(run: RunView) -> list[str]:
-    """What is known about how sure the verdict is, in sentences."""
+    """What is known about how sure the verdict is, in sentences; why nothing is, in one."""
     if run.summary is None:
-        return []
+        return ["Nothing is compared before the run has ended."]
     rivals = confidence(run.spec, run.summary)
     told = [f"{_capital(one.sentence)}." for one in rivals]
     if any(one.unit == "episodes" for one in rivals):
         told.append(
             "That is about policies of one training run each; of their settings, fresh seeds tell."
         )
-    return told + [f"{_capital(sentence(one))}." for one in run.summary.comparisons or []]
+    told += [f"{_capital(sentence(one))}." for one in run.summary.comparisons or []]
+    return told or [_why_unsure(run, run.summary)]
+
+
+def _why_unsure(run: RunView, summary: Summary) -> str:
+    """Why the winner of a finished run is compared with nothing."""
+    if summary.arms is not None:
+        return "One schedule alone has a score: there is nothing to compare it with."
+    if summary.across_seeds is not None:
+        return "All seeds trained with the same settings: the interval says how far they agree."
+    if summary.best is None:
+        return "There is no winner."
+    if len(run.reports) < 2:
+        return "No other trial has reported: there is nothing to compare the winner with."
+    if summary.settings is not None:
+        return "Fewer than two settings were trained on all of their seeds."
+    if run.spec.task != RL:
+        return "A function's reports are its score: nothing is played again to compare trials by."
+    if summary.evaluation is None:
+        return "The winner has no score yet, so that no other policy is compared with it."
+    if summary.rivals is None:
+        return "The run is of an earlier version, which scored no policy but the winner's."
+    return "No policy of another trial could be scored on the winner's episodes."
 
 
 def remarks(run: RunView) -> list[str]:

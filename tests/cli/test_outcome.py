@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 from pathlib import Path
 
 import pytest
+import simulated_runs
 from rich.console import Console
 
+from rltune.cli.console import output
 from rltune.cli.outcome import outcome
 from rltune.cli.outcome.words import interval_in_words
 from rltune.reports.words import sentence
@@ -64,3 +67,24 @@ def test_the_report_is_offered_as_a_link(tmp_path: Path) -> None:
     page = folder.path / "report.html"
     page.write_text("<html>")
     assert page.as_uri() in shown(), "as an OSC 8 link"
+
+
+def test_signs_that_stdout_cannot_encode_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    output().print("★ lr 0.1↓ 学习率")
+    stdout.seek(0)
+    assert stdout.read() == "* lr 0.1v ???\n"
+
+
+def test_numbers_are_whole_in_a_window_of_any_width(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    run = simulated_runs.search(tmp_path)
+    assert run.summary is not None
+    output().print(outcome(run.spec, run.job, run.summary), crop=False)
+    printed = capsys.readouterr().out
+    best = run.summary.trials[0]
+    assert f"{best.id} ★  done   {best.env_steps:,}" in printed
+    assert "…" not in printed

@@ -146,6 +146,18 @@ def test_what_a_run_folder_lacks_is_said(tmp_path: Path) -> None:
     ]
 
 
+def test_a_summary_of_another_run_is_said_not_to_fit(tmp_path: Path) -> None:
+    spec = _spec(tmp_path, name="made")
+    default = spec.settings["lr"]
+    trials = [_trial("t00", default, 70.0, steps=300)]
+    summary = replace(_summary(spec, trials, "t00"), metric="score")
+    reports = {"t00": _rows("t00", (100, default, 5.0), (200, default, 70.0))}
+    assert facts(spec, summary, [], reports)[0] == (
+        "summary.json does not fit, as if it were another run's: it is of score (max); t00 ends at "
+        "300 environment steps, 200 in its reports"
+    )
+
+
 @pytest.mark.fault(90)
 def test_what_never_ran_and_what_was_never_tuned_is_said(tmp_path: Path) -> None:
     spec = _spec(tmp_path, name="made")
@@ -156,7 +168,7 @@ def test_what_never_ran_and_what_was_never_tuned_is_said(tmp_path: Path) -> None
     summary = replace(
         _summary(spec, [_trial("t00", default, 70.0, steps=200)], "t00"), stop_reason="target"
     )
-    told = facts(spec, summary, segments(folder, "t00", 200), ["t00"])
+    told = facts(spec, summary, segments(folder, "t00", 200), {"t00": []})
     assert told == [
         "1 of 4 trials ran before the run ended (target)",
         "the best trial ran at the preset's defaults: nothing was tuned",
@@ -178,7 +190,7 @@ def test_what_never_ran_and_what_was_never_tuned_is_said(tmp_path: Path) -> None
         ("t01", None, 160),
         ("t00", "t01", 210),
     ]
-    assert facts(spec, summary, schedule, ["t00"])[1:] == [
+    assert facts(spec, summary, schedule, {"t00": []})[1:] == [
         "the best settings are a schedule; best/preset.toml has those of its last 50 of 210 "
         "environment steps, its donors' included"
     ]

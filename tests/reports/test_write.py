@@ -69,6 +69,19 @@ def test_a_run_without_a_policy_has_no_winner_and_nothing_to_replay(runs: Path) 
     assert made["schedule"] == made["facts"] == []
 
 
+def test_a_winner_that_is_compared_with_nothing_has_a_reason(runs: Path, tmp_path: Path) -> None:
+    of_functions = simulated_runs.search(tmp_path, trials=4).path
+    alone = simulated_runs.search(tmp_path, "alone", trials=1, scheduler="fifo").path
+    for run, reason in (
+        (runs / "finished", "of an earlier version, which scored no policy but the winner's"),
+        (runs / "killed", "Nothing is compared before the run has ended"),
+        (of_functions, "nothing is played again to compare trials by"),
+        (alone, "No other trial has reported"),
+    ):
+        (sentence,) = RunReport.of(run).content["sure"]
+        assert reason in sentence
+
+
 def test_failures_are_told_with_their_cause(tmp_path: Path) -> None:
     folder = simulated_runs.population(tmp_path)
     text = rltune.load(folder.path).report().read_text()

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from rltune.cli.outcome.words import heading, interval_in_words, optimism, verdict
 from rltune.live.progress import STATES
+from rltune.live.text import UTF8
 from rltune.reports.champion import facts
 from rltune.reports.confidence import confidence
 from rltune.reports.leaderboard import Standing, leaderboard
@@ -27,6 +28,8 @@ from rltune.spec import RL, RunSpec
 SHOWN = 8
 #: Signs of a bound, after the value that lies on it.
 ARROWS = {"lowest": "↓", "highest": "↑"}
+#: Marks the trial with the best policy, as in the live table and in the report.
+STAR = UTF8.best
 
 
 def best(run: RunView, summary: Summary) -> list[RenderableType]:
@@ -80,7 +83,7 @@ class Fitted:
             table.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
         for place, style in enumerate(self.styles):
             table.add_row(*(cells[place] for _, cells in self.columns[:count]), style=style)
-        yield table
+        yield from console.render(table, options.update(width=max(options.max_width, sum(widths))))
         if left := len(self.columns) - count:
             yield Text(f"and {left} more {self.what}, see summary.json", style="dim")
 
@@ -92,7 +95,7 @@ def _leaderboard(spec: RunSpec, standings: Sequence[Standing]) -> list[Renderabl
     shown = standings[:SHOWN]
     gains = any(one.gain is not None for one in standings)
     columns = [
-        ("trial", [one.trial + " *" * one.is_best for one in shown]),
+        ("trial", [one.trial + f" {STAR}" * one.is_best for one in shown]),
         ("state", [STATES.get(one.status, one.status.lower()) for one in shown]),
         ("steps", [f"{one.env_steps:,}" for one in shown]),
         (spec.goal.words.removeprefix("mean "), [number(one.score) for one in shown]),
@@ -102,7 +105,7 @@ def _leaderboard(spec: RunSpec, standings: Sequence[Standing]) -> list[Renderabl
     fixed = len(columns)
     columns += [(name, [_marked(one, name) for one in shown]) for name in spec.space]
     styles = ["green" if one.is_best else None for one in shown]
-    notes = [f"* has the best {outcome_in_words(spec)}"]
+    notes = [f"{STAR} has the best {outcome_in_words(spec)}"]
     notes.append(
         f"gain: over {defaults_in_words(spec)} after as many steps"
         if gains
