@@ -44,6 +44,7 @@ def sweep(
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float = 0.0,
     memory_per_trial: int | str = 0,
+    batch: int | str = "auto",
     max_failures: int = 2,
     env_timeout: float = ENV_TIMEOUT,
     env_copies: int | None = None,
@@ -96,6 +97,8 @@ def sweep(
         cpus_per_trial: CPUs reserved for a trial.
         gpus_per_trial: GPUs reserved for a trial; fractions too.
         memory_per_trial: memory reserved for a trial, like "2GiB", or in bytes.
+        batch: trials that train as one batch, in one process: a number, "off", or "auto" for all
+            where a GPU is asked for.
         max_failures: retries of a trial that fails, from its last checkpoint.
         env_timeout: seconds that one call of a trial's environments may take; inf for no limit.
             All their copies are stepped in one call. After it the trial's process is ended, and
@@ -162,6 +165,7 @@ def train(
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float = 0.0,
     memory_per_trial: int | str = 0,
+    batch: int | str = "auto",
     max_failures: int = 2,
     env_timeout: float = ENV_TIMEOUT,
     env_copies: int | None = None,
@@ -222,6 +226,7 @@ def tune(
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float = 0.0,
     memory_per_trial: int | str = 0,
+    batch: int | str = "auto",
     max_failures: int = 2,
     seed: int = 0,
     population: Mapping[str, Any] | None = None,

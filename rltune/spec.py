@@ -279,7 +279,7 @@ _ORDER = (
     *("seed", "env_args", "points", "concurrent", "cpus_per_trial"),
     *("gpus_per_trial", "memory_per_trial", "max_failures", "env_timeout", "env_copies"),
     *("evaluation", "simulator", "metric", "mode", "address", "imports", "callbacks"),
-    *("log", "log_all", "report", "command", "started_in"),
+    *("batch", "log", "log_all", "report", "command", "started_in"),
     *("versions", "reading"),
 )
 

@@ -107,7 +107,7 @@ OF_TRAINING = tuple(name for name, option in OPTIONS.items() if not option.searc
 #: Options of a run whose settings are given.
 OF_REPLAYS = (
     *("seed", "storage", "name", "callbacks", "log", "log_all", "report"),
-    *("concurrent", "cpus_per_trial", "gpus_per_trial", "address"),
+    *("concurrent", "cpus_per_trial", "gpus_per_trial", "batch", "address"),
 )
 
 #: What a finished run is extended by.

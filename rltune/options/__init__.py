@@ -15,7 +15,15 @@ from typing import Any
 from rltune.engine.metric_names import REWARD
 from rltune.errors import BadInput
 from rltune.options.base import Group, Option, option, options_of, problems
-from rltune.options.readers import as_bytes, as_loggers, as_names, as_paths, as_points, as_table
+from rltune.options.readers import (
+    as_batch,
+    as_bytes,
+    as_loggers,
+    as_names,
+    as_paths,
+    as_points,
+    as_table,
+)
 from rltune.processes.watchdog import ENV_TIMEOUT
 
 __all__ = [
@@ -289,6 +297,13 @@ class Resources(Group):
     )
     memory_per_trial: int = option(
         0, "Memory reserved for a trial, like 2GiB.", least=0, placeholder="SIZE", read=as_bytes
+    )
+    batch: str = option(
+        "auto",
+        "Trials that train as one batch, in one process: a number, off, or auto for all where a "
+        "GPU is asked for.",
+        placeholder="N",
+        read=as_batch,
     )
     max_failures: int = option(
         2, "Retries of a trial that fails, from its last checkpoint.", least=0

@@ -91,6 +91,18 @@ def as_bytes(size: int | str) -> int:
     return int(amount * (1024 if found[3] else 1000) ** " KMGT".index(found[2].upper() or " "))
 
 
+def as_batch(batch: int | str) -> str:
+    """``auto``, ``off`` or a whole number from 1, as a text.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = str(batch)
+    if found in ("auto", "off") or (found.isdecimal() and int(found) >= 1):
+        return found
+    raise ValueError(f"{batch!r} must be auto, off or a whole number from 1")
+
+
 def as_table(value: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """A dict as it is; an empty one for None.
 

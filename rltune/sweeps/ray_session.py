@@ -13,7 +13,7 @@ from ray.util.client import ray as ray_client
 
 from rltune.errors import BadInput, MachineError
 from rltune.processes import descendants, machine
-from rltune.request import capacity
+from rltune.request import batches, capacity
 from rltune.spec import RunSpec
 from rltune.sweeps.ray_adapter import driver
 from rltune.sweeps.surroundings import (
@@ -177,12 +177,20 @@ def cpus_of_a_process(task: Task) -> float:
     return max(asked.cpus_per_trial, cluster_cpus() / asked.concurrent - others)
 
 
-def _slots(task: Task) -> int:
-    """Trials that run at a time."""
-    spec = task.spec
+def processes(task: Task) -> int:
+    """Processes of a trial, or of a batch, that the Ray which is running has room for."""
     has = ray.cluster_resources()
     fit = min(int(has.get(resource, 0) / amount) for resource, amount in task.needs().items())
-    return max(1, min(fit, spec.resources.concurrent or fit, spec.budget.trials))
+    return max(1, fit)
+
+
+def _slots(task: Task) -> int:
+    """Trials that run at a time."""
+    spec, fit = task.spec, processes(task)
+    if batches.is_batched(spec):
+        groups, seats = batches.size(spec, fit)
+        return min(groups * seats, spec.resources.concurrent or groups * seats)
+    return min(fit, spec.resources.concurrent or fit, spec.budget.trials)
 
 
 def check_fits(task: Task) -> None:

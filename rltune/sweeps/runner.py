@@ -17,15 +17,18 @@ from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
 from rltune.errors import BadInput, Interrupted
 from rltune.processes.watchdog import collect
+from rltune.request import batches
 from rltune.runs.folder import RunFolder, is_finished
 from rltune.runs.records import Decision
 from rltune.schedulers.base import SchedulerContext
 from rltune.spec import JobSpec, RunSpec
 from rltune.sweeps import ray_session
 from rltune.sweeps.extension import extended, reopen
+from rltune.sweeps.groups import run_groups
 from rltune.sweeps.jobs import job_in, job_of
 from rltune.sweeps.jobs.base import Job
 from rltune.sweeps.open_decisions import OpenDecisions
+from rltune.sweeps.ray_adapter.batch_controller import BatchScheduler
 from rltune.sweeps.ray_adapter.console import Quiet
 from rltune.sweeps.ray_adapter.scheduler import TuneScheduler
 from rltune.sweeps.signals import Signals
@@ -241,14 +244,26 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
             events = TrialEvents(
                 job.task, folder, callbacks, clock, stopper, scheduler, trials, decisions, state
             )
-            _run_tune(
-                job,
-                folder,
-                source,
-                TuneScheduler(scheduler, slots, decided),
-                stopper,
-                [events, TakeOver(signals), Quiet()],
-            )
+            if batches.is_batched(spec):
+                run_groups(
+                    job,
+                    folder,
+                    source,
+                    BatchScheduler(scheduler, slots, decided),
+                    stopper,
+                    events,
+                    signals,
+                )
+            else:
+                _run_tune(
+                    job,
+                    folder,
+                    source,
+                    TuneScheduler(scheduler, slots, decided),
+                    stopper,
+                    [events, TakeOver(signals), Quiet()],
+                )
+            collect_reports(folder)
     if signals.interrupted:
         raise Interrupted(f"continue with: rltune resume {folder.shown}")
     if stopper.fatal is not None:
@@ -287,8 +302,12 @@ def _run_tune(
     )
     for file in folder.path.glob("trials/*.*"):
         file.unlink()  # Tune's own state: nothing reads it
+
+
+def collect_reports(folder: RunFolder) -> None:
+    """Takes in what processes that were ended have left."""
     for trial in folder.trials():
-        collect(folder.path / "trials" / trial)  # processes that were ended leave reports
+        collect(folder.path / "trials" / trial)
 
 
 class TakeOver(tune.Callback):

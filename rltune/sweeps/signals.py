@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -41,10 +42,15 @@ class Signals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def take_over(self) -> None:
-        """Takes SIGINT back from Tune and SIGTERM from Ray, which have put their own in place."""
+    def take_over(self, end: Callable[..., Any] | None = None) -> None:
+        """Takes SIGINT back from Tune and SIGTERM from Ray, which have put their own in place.
+
+        Args:
+            end: called to end the sweep; None for what Tune has put in place.
+        """
         if self._main:
-            self._tune = signal.signal(signal.SIGINT, self._handle)
+            before = signal.signal(signal.SIGINT, self._handle)
+            self._tune = end or before
             signal.signal(signal.SIGTERM, self._handle)
 
     def check(self) -> None:

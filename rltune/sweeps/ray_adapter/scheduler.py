@@ -64,9 +64,12 @@ class TuneScheduler(TrialScheduler):
         if action is Action.STOP:
             self._decided([_stop(trial.trial_id, result)])
         elif action is Action.SAVE:
-            tune_controller._schedule_trial_save(trial, result)
+            self._save(tune_controller, trial, result)
         answer: str = ANSWERS[action]
         return answer
+
+    def _save(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        tune_controller._schedule_trial_save(trial, result)
 
     def on_trial_complete(
         self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]

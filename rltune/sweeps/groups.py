@@ -1,0 +1,56 @@
+"""Runs the trials of a sweep as batches, each in one process of Ray's."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import ray
+from ray import tune
+
+from rltune.algorithms.member_group import MemberGroup
+from rltune.request import batches
+from rltune.runs.folder import RunFolder
+from rltune.sweeps import ray_session
+from rltune.sweeps.jobs.base import Job
+from rltune.sweeps.ray_adapter.batch_controller import BatchController, BatchScheduler
+from rltune.sweeps.signals import Signals
+from rltune.sweeps.stopping import SweepStopper
+from rltune.sweeps.trial_events import TrialEvents
+from rltune.sweeps.trial_source import TrialSource
+
+
+def run_groups(
+    job: Job,
+    folder: RunFolder,
+    source: TrialSource,
+    scheduler: BatchScheduler,
+    stopper: SweepStopper,
+    events: TrialEvents,
+    signals: Signals,
+) -> None:
+    """What Tune does with trials of a process each, for trials that train as batches."""
+    spec, task = job.spec, job.task
+    groups, seats = batches.size(spec, ray_session.processes(task))
+    experiment = tune.Experiment(
+        "trials",
+        run=task.trainable,
+        config=task.config(job.pauses(), spec.resources.cpus_per_trial),
+        storage_path=str(folder.path),
+        checkpoint_config=tune.CheckpointConfig(
+            checkpoint_frequency=task.checkpoint_frequency(), checkpoint_at_end=True
+        ),
+        max_failures=spec.resources.max_failures,
+    )
+    needs = task.needs()
+    process = ray.remote(MemberGroup).options(
+        num_cpus=needs.get("CPU", 0),
+        num_gpus=needs.get("GPU", 0),
+        **({"memory": needs["memory"]} if "memory" in needs else {}),
+    )
+    start: Any = partial(process.remote, spec.algo, seats)
+    controller = BatchController(
+        experiment, source, scheduler, stopper, [events], start, groups, seats
+    )
+    signals.take_over(controller.interrupt)
+    controller.run()

@@ -1,0 +1,323 @@
+"""Plays the part of Tune's controller for trials that train in groups, each group one process.
+
+Tune gives every trial a process of its own. Here a trial is Tune's as ever, to the searcher, the
+scheduler and the callbacks of a sweep, and has a seat in a group (see
+:class:`rltune.algorithms.member_group.MemberGroup`), which trains all that sit in it as one batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+from ray.train._internal.checkpoint_manager import _TrainingResult
+from ray.tune import Callback, Checkpoint, Stopper
+from ray.tune.experiment import Experiment, Trial
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search.search_algorithm import SearchAlgorithm
+from ray.tune.utils.util import flatten_dict
+
+from rltune.algorithms.member_group import Arrival
+from rltune.sweeps.ray_adapter.scheduler import WAITS, TuneScheduler
+from rltune.sweeps.ray_adapter.trials import last_saved
+
+#: Seconds that a step waits for a group.
+PATIENCE = 0.1
+
+
+@dataclass
+class Group:
+    """A process and who sits in it.
+
+    Attributes:
+        seats: trials by their seat.
+        arrivals, leavers: what its process is told with the next training.
+        held: the checkpoint that each free or paused seat's numbers are those of.
+        training: what its process works on; None while it is idle.
+    """
+
+    process: Any = None
+    seats: dict[int, Trial] = field(default_factory=dict)
+    arrivals: list[Arrival] = field(default_factory=list)
+    leavers: list[int] = field(default_factory=list)
+    held: dict[int, str] = field(default_factory=dict)
+    training: Any = None
+
+
+class BatchScheduler(TuneScheduler):
+    """Drives a scheduler of ours from a :class:`BatchController`."""
+
+    def _keep_processes(self, tune_controller: Any, trial: Trial) -> None:
+        """Groups keep theirs."""
+
+    def _save(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        tune_controller.save_after(trial)
+
+    def _waiting(self, controller: Any) -> list[str]:
+        trials: list[Trial] = controller.trials
+        if sum(trial.status == Trial.RUNNING for trial in trials) >= self._slots:
+            return []
+        return [trial.trial_id for trial in trials if trial.status in WAITS]
+
+
+class BatchController:
+    """Runs the trials of a sweep in groups.
+
+    Args:
+        experiment: as Tune describes what runs.
+        source: of the trials.
+        scheduler: decides about them.
+        stopper: ends trials and the sweep.
+        callbacks: notified as Tune notifies them.
+        start: makes a group's process.
+        groups: their number.
+        size: seats in each.
+
+    Attributes:
+        trials: all that were ever made, or made again after a resume.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        source: SearchAlgorithm,
+        scheduler: BatchScheduler,
+        stopper: Stopper,
+        callbacks: Sequence[Callback],
+        start: Callable[[], Any],
+        groups: int,
+        size: int,
+    ) -> None:
+        source.add_configurations([experiment])
+        self._source = source
+        self._scheduler = scheduler
+        self._stopper = stopper
+        self._callbacks = callbacks
+        self._start = start
+        self._size = size
+        self._groups = [Group() for _ in range(groups)]
+        self._place: dict[str, tuple[Group, int]] = {}
+        self._to_save: set[str] = set()
+        self._iteration = 0
+        self._interrupted = False
+        self.trials: list[Trial] = []
+
+    def interrupt(self, *_: Any) -> None:
+        """Ends :meth:`run` after the step it is in."""
+        self._interrupted = True
+
+    def run(self) -> None:
+        """Runs every trial to its end, or until the stopper or an interrupt ends all."""
+        try:
+            while not (self._interrupted or self._is_finished()):
+                self._step()
+                if self._stopper.stop_all():
+                    self._source.set_finished()
+                    break
+        finally:
+            for group in self._groups:
+                if group.process is not None:
+                    ray.kill(group.process)
+        if not self._interrupted:
+            for trial in self._live():
+                trial.set_status(Trial.TERMINATED)
+            self._notify("on_step_end")
+
+    def _step(self) -> None:
+        self._take_new()
+        self._seat_waiting()
+        for group in self._groups:
+            if group.seats and group.training is None:
+                self._train(group)
+        self._collect()
+        self._iteration += 1
+        self._notify("on_step_end")
+
+    def _is_finished(self) -> bool:
+        return bool(self._source.is_finished()) and not self._live()
+
+    def _live(self) -> list[Trial]:
+        return [t for t in self.trials if t.status not in (Trial.TERMINATED, Trial.ERROR)]
+
+    def _notify(self, event: str, **what: Any) -> None:
+        for callback in self._callbacks:
+            getattr(callback, event)(iteration=self._iteration, trials=self.trials, **what)
+
+    # Seats -------------------------------------------------------------------------------------
+
+    def _take_new(self) -> None:
+        waiting = sum(trial.status in WAITS for trial in self.trials)
+        free = sum(self._size - len(group.seats) for group in self._groups)
+        while waiting <= free:
+            trial = self._source.next_trial()
+            if trial is None:
+                return
+            self.trials.append(trial)
+            waiting += trial.status in WAITS
+            self._scheduler.on_trial_add(self, trial)
+
+    def _seat_waiting(self) -> None:
+        while True:
+            trial = self._scheduler.choose_trial_to_run(self)
+            if trial is None:
+                return
+            self._seat(trial)
+
+    def _seat(self, trial: Trial) -> None:
+        saved = last_saved(trial)
+        wanted = None if saved is None else str(saved.path)
+        group, number = self._free_seat(trial, wanted)
+        source = next((seat for seat, held in group.held.items() if held == wanted), None)
+        if number in group.leavers:
+            group.leavers.remove(number)
+        group.arrivals.append(Arrival(number, trial.trial_id, trial.config, wanted, source))
+        group.seats[number] = trial
+        self._place[trial.trial_id] = (group, number)
+        trial.set_status(Trial.RUNNING)
+
+    def _free_seat(self, trial: Trial, wanted: str | None) -> tuple[Group, int]:
+        """The seat a trial had, or else one of a group that holds what it starts from."""
+        idle = [group for group in self._groups if group.training is None]
+        free = [
+            (group, number)
+            for group in idle
+            for number in range(self._size)
+            if number not in group.seats
+        ]
+        before = self._place.get(trial.trial_id)
+        if before in free:
+            return before
+        near = [place for place in free if wanted in place[0].held.values()]
+        return (near or sorted(free, key=lambda place: len(place[0].seats)))[0]
+
+    def _leave(self, trial: Trial) -> None:
+        group, number = self._place[trial.trial_id]
+        if group.seats.get(number) is trial:
+            del group.seats[number]
+            group.leavers.append(number)
+
+    # Training ----------------------------------------------------------------------------------
+
+    def _train(self, group: Group) -> None:
+        if group.process is None:
+            group.process = self._start()
+        # What those hold who train is no checkpoint's any more.
+        group.held = {n: path for n, path in group.held.items() if n not in group.seats}
+        group.training = group.process.train.remote(group.arrivals, group.leavers)
+        group.arrivals, group.leavers = [], []
+
+    def _collect(self) -> None:
+        working = {group.training: group for group in self._groups if group.training is not None}
+        if not working:
+            time.sleep(PATIENCE / 10)
+            return
+        done, _ = ray.wait(list(working), num_returns=1, timeout=PATIENCE)
+        for reference in done:
+            group = working[reference]
+            group.training = None
+            try:
+                results = ray.get(reference)
+                self._process(group, results)
+            except (RayActorError, RayTaskError) as error:
+                self._fail(group, error)
+
+    def _process(self, group: Group, results: Mapping[int, dict[str, Any]]) -> None:
+        trials = dict(group.seats)
+        decisions = {
+            number: self._report(trials[number], result) for number, result in results.items()
+        }
+        saved = {
+            number: trials[number]
+            for number, decision in decisions.items()
+            if decision != TrialScheduler.CONTINUE
+            or trials[number].should_checkpoint()
+            or trials[number].trial_id in self._to_save
+        }
+        self._to_save.clear()
+        if saved:
+            self._save(group, saved)
+        for number, decision in decisions.items():
+            if decision == TrialScheduler.STOP:
+                self._complete(trials[number])
+            elif decision == TrialScheduler.PAUSE:
+                self._leave(trials[number])
+                trials[number].set_status(Trial.PAUSED)
+
+    def _report(self, trial: Trial, result: dict[str, Any]) -> str:
+        """What Tune's ``_process_trial_result`` does with a report. Returns the decision."""
+        result |= {"trial_id": trial.trial_id, "done": False}
+        flat = flatten_dict(result)
+        if self._stopper(trial.trial_id, result):
+            decision: str = TrialScheduler.STOP
+        else:
+            decision = self._scheduler.on_trial_result(self, trial, flat)
+        if decision == TrialScheduler.STOP:
+            result["done"] = True
+        else:
+            self._source.on_trial_result(trial.trial_id, flat)
+        self._notify("on_trial_result", trial=trial, result=result)
+        trial.run_metadata.last_result = result
+        return decision
+
+    def save_after(self, trial: Trial) -> None:
+        """Has a trial saved once its report has been processed."""
+        self._to_save.add(trial.trial_id)
+
+    def _save(self, group: Group, trials: Mapping[int, Trial]) -> None:
+        places = {}
+        for number, trial in trials.items():
+            index = trial.storage.current_checkpoint_index + 1
+            folder = Path(trial.storage.trial_fs_path) / "checkpoints" / f"checkpoint_{index:06d}"
+            places[number] = str(folder)
+        ray.get(group.process.save.remote(places))
+        for number, trial in trials.items():
+            checkpoint = Checkpoint.from_directory(places[number])
+            self._notify("on_checkpoint", trial=trial, checkpoint=checkpoint)
+            result = _TrainingResult(checkpoint=checkpoint, metrics=dict(trial.last_result))
+            trial.on_checkpoint(result)
+            self._notify("on_trial_save", trial=trial)
+            group.held[number] = places[number]
+
+    def _complete(self, trial: Trial) -> None:
+        flat = flatten_dict(trial.last_result)
+        self._scheduler.on_trial_complete(self, trial, flat)
+        self._source.on_trial_complete(trial.trial_id, result=flat)
+        self._notify("on_trial_complete", trial=trial)
+        self._leave(trial)
+        trial.set_status(Trial.TERMINATED)
+
+    def stop_trial(self, trial: Trial) -> None:
+        """Ends a trial that waits."""
+        self._scheduler.on_trial_remove(self, trial)
+        self._source.on_trial_complete(trial.trial_id)
+        self._notify("on_trial_complete", trial=trial)
+        trial.set_status(Trial.TERMINATED)
+
+    # Failures ----------------------------------------------------------------------------------
+
+    def _fail(self, group: Group, error: Exception) -> None:
+        """A group's process has failed, and with it every trial in it; they are tried again."""
+        ray.kill(group.process)
+        trials = list(group.seats.values())
+        group.process = None
+        for kept in (group.seats, group.arrivals, group.leavers, group.held):
+            kept.clear()
+        for trial in trials:
+            Path(trial.local_path).mkdir(parents=True, exist_ok=True)
+            trial.handle_error(error)
+            self._scheduler.on_trial_error(self, trial)
+            if trial.should_recover():
+                trial.set_status(Trial.PENDING)
+                self.trials.remove(trial)
+                self.trials.append(trial)
+                self._scheduler.on_trial_add(self, trial)
+                self._notify("on_trial_recover", trial=trial)
+                continue
+            self._source.on_trial_complete(trial.trial_id, error=True)
+            trial.set_status(Trial.ERROR)
+            self._notify("on_trial_error", trial=trial)
