@@ -1,4 +1,4 @@
-"""Statistics of a few runs: interquartile mean, bootstrap intervals, probability of improvement.
+"""Statistics of a few runs: interquartile mean, worst tenth, intervals, improvement.
 
 After Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice"
 (arXiv 2108.13264).
@@ -19,6 +19,8 @@ BOOTSTRAP_RESAMPLES = 10_000
 #: which holds their median with a probability of 1 - 2 ** (1 - n): 50 % of two values, 75 % of
 #: three, 94 % of five.
 FEWEST_VALUES = 5
+#: Fewest values with a worst tenth: one of them.
+FEWEST_OF_TENTH = 10
 Interval = tuple[float, float]
 
 
@@ -29,6 +31,32 @@ def iqm(values: Any, axis: int = -1) -> Any:
     15.0
     """
     return stats.trim_mean(values, 0.25, axis=axis)
+
+
+def worst_tenth(values: Any, axis: int = -1) -> Any:
+    """Computes the mean of the smallest tenth along an axis: the conditional value at risk.
+
+    A value that a tenth holds in part counts in part (Rockafellar and Uryasev 2002, "Conditional
+    value-at-risk for general loss distributions").
+
+    >>> float(worst_tenth(range(20))), float(worst_tenth(range(15)))
+    (0.5, 0.3333333333333333)
+    """
+    ordered = np.sort(np.asarray(values, dtype=float), axis=axis)
+    tenth = ordered.shape[axis] / 10
+    weights = np.clip(tenth - np.arange(ordered.shape[axis]), 0, 1) / tenth
+    return np.moveaxis(ordered, axis, -1) @ weights
+
+
+def share_interval(successes: int, of: int) -> Interval:
+    """Computes the 95 % interval of a share after Wilson (1927), (low, high).
+
+    >>> low, high = share_interval(1, 100)
+    >>> round(low, 4), round(high, 4)
+    (0.0018, 0.0545)
+    """
+    found = stats.binomtest(successes, of).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def interval(*samples: ArrayLike, of: Callable[..., Any] = np.mean) -> Interval:

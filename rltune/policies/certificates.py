@@ -40,6 +40,8 @@ class Certificate:
         seconds_to_threshold: the same in seconds of training.
         env_steps: median of the environment steps per seed.
         train_seconds: the same in seconds.
+        failure_rate, failure_rate_ci95, worst_tenth, worst_tenth_ci95: see
+            :class:`rltune.runs.summary_record.SeedStatistics`; earlier certificates lack them.
         optimism_gap: mean selection score minus mean score: the bias of a choice by few episodes.
         versions: versions of rltune and its dependencies.
         preset_hash: hash of ``preset``.
@@ -68,6 +70,10 @@ class Certificate:
     preset_hash: str
     preset: Mapping[str, Any]
     seed: int = 0
+    failure_rate: float | None = None
+    failure_rate_ci95: Sequence[float] | None = None
+    worst_tenth: float | None = None
+    worst_tenth_ci95: Sequence[float] | None = None
 
     def stale(self, preset: Preset) -> bool:
         """Whether the preset has changed since.

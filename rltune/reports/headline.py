@@ -12,7 +12,7 @@ from rltune.reports.comparison import Entry
 from rltune.reports.confidence import confidence
 from rltune.reports.numbers import bounds, number
 from rltune.reports.run_view import RunView
-from rltune.reports.words import ARMS, sentence
+from rltune.reports.words import ARMS, sentence, tail_in_words
 from rltune.runs.bounds import on_bounds
 from rltune.runs.summary_record import Evaluation, SeedStatistics, Summary
 from rltune.spec import RL
@@ -106,6 +106,8 @@ def remarks(run: RunView) -> list[str]:
     told = [f"{_capital(fact)}." for fact in known]
     best = run.summary.best if run.searches else None
     bounds_of = on_bounds(run.spec, best.config) if best else {}
+    if run.summary.across_seeds is not None:
+        told.append(f"{_capital(tail_in_words(run.summary.across_seeds))}.")
     told += [
         f"The best {name} is the {word} of its range: better values may lie outside, widen it."
         for name, word in bounds_of.items()

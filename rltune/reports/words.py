@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from rltune.runs.summary_record import Comparison
+from rltune.reports.numbers import bounds, number
+from rltune.runs.summary_record import Comparison, SeedStatistics
 from rltune.spec import FUNCTION, RL, RunSpec
-from rltune.statistics import FEWEST_VALUES
+from rltune.statistics import FEWEST_OF_TENTH, FEWEST_VALUES
 
 
 def defaults_in_words(spec: RunSpec) -> str:
@@ -47,3 +48,17 @@ def sentence(comparison: Comparison) -> str:
         sure = f" [{low:.2f}, {high:.2f}]" + ("" if low > 0.5 else ": no clear difference")
     arm, over = ARMS.get(arm, arm), ARMS.get(over, over)
     return f"{arm} beat {over} with probability {probability:.2f}{sure}"
+
+
+def tail_in_words(together: SeedStatistics) -> str:
+    """How bad the bad seeds are: the failure rate, and the worst tenth of the scores."""
+    if together.worst_tenth is None or together.worst_tenth_ci95 is None:
+        few = f"it takes {FEWEST_OF_TENTH} seeds, here are {together.seeds}"
+        return f"failure rate and mean of the worst tenth are not told: {few}"
+    worst = f"mean of the worst tenth of the seeds {number(together.worst_tenth)}"
+    told = f"{worst}, 95 % interval {bounds(together.worst_tenth_ci95)}"
+    if together.failure_rate is None or together.failure_rate_ci95 is None:
+        return told
+    low, high = (100 * end for end in together.failure_rate_ci95)
+    failed = f"failure rate {100 * together.failure_rate:.3g} %"
+    return f"{failed}, 95 % interval [{low:.1f} %, {high:.1f} %]; {told}"

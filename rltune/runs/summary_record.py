@@ -169,6 +169,11 @@ class SeedStatistics(Record):
     Attributes:
         schedule: of an arm of a replay, the settings that its seeds were trained with.
         episodes: of each seed; 0 where its last report is its score.
+        failure_rate: share of the seeds whose score is below the threshold; None of fewer than
+            :data:`rltune.statistics.FEWEST_OF_TENTH` seeds, or without a threshold.
+        failure_rate_ci95: its Wilson interval.
+        worst_tenth: mean score of the worst tenth of the seeds; None of fewer seeds than that.
+        worst_tenth_ci95: its bootstrap interval.
     """
 
     schedule: Omitted[Sequence[Sequence[Any]] | None] = None
@@ -185,6 +190,10 @@ class SeedStatistics(Record):
     env_steps: int
     train_seconds: float = math.nan
     optimism_gap: NullableFloat
+    failure_rate: Omitted[float | None] = None
+    failure_rate_ci95: Omitted[Interval | None] = None
+    worst_tenth: Omitted[float | None] = None
+    worst_tenth_ci95: Omitted[Interval | None] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from rltune.cli.outcome.words import heading, interval_in_words, optimism
 from rltune.reports.numbers import bounds, number
-from rltune.reports.words import ARMS, sentence
+from rltune.reports.words import ARMS, sentence, tail_in_words
 from rltune.runs.summary_record import Comparison, SeedStatistics, Summary
 from rltune.spec import RunSpec
 
@@ -53,6 +53,7 @@ def seeds(spec: RunSpec, summary: Summary, together: SeedStatistics) -> list[Ren
                 f"{number(together.threshold)}"
             )
         )
+    shown.append(Text(tail_in_words(together)))
     shown += optimism(together.optimism_gap, together.mean, together.ci95)
     if summary.certificate:
         shown.append(Text(f"written to {summary.certificate}"))

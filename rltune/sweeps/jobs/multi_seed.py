@@ -14,6 +14,7 @@ import numpy as np
 from rltune import catalog
 from rltune.callbacks.base import Callbacks
 from rltune.errors import NothingUsable
+from rltune.metric import Metric
 from rltune.policies import certificates, evaluation
 from rltune.policies.certificates import Certificate
 from rltune.policies.evaluation import Candidate, Chosen
@@ -22,7 +23,7 @@ from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import SeedOutcome, SeedStatistics, Summary
 from rltune.searchers.seeds import Start
 from rltune.spec import FIRST_FRESH_SEED, RL, RunSpec
-from rltune.statistics import interval, iqm
+from rltune.statistics import FEWEST_OF_TENTH, interval, iqm, share_interval, worst_tenth
 from rltune.sweeps.jobs.base import Job
 from rltune.tasks.base import Evaluated, not_watched
 
@@ -222,7 +223,28 @@ def across(spec: RunSpec, found: Sequence[SeedOutcome]) -> SeedStatistics:
         env_steps=int(np.median([seed.env_steps for seed in found])),
         train_seconds=float(np.median([seed.train_seconds for seed in found])),
         optimism_gap=spec.goal.score(gap),
+        **tail(spec.goal, scores, wanted),
     )
+
+
+def tail(goal: Metric, scores: Sequence[float], wanted: float | None) -> dict[str, Any]:
+    """How bad the bad seeds are, see :class:`SeedStatistics`; nothing of too few seeds.
+
+    Args:
+        wanted: the environment's threshold.
+    """
+    if len(scores) < FEWEST_OF_TENTH:
+        return {}
+    ends = interval(goal.scores(scores), of=worst_tenth)
+    found: dict[str, Any] = {
+        "worst_tenth": goal.score(float(worst_tenth(goal.scores(scores)))),
+        "worst_tenth_ci95": tuple(sorted(goal.scores(ends))),
+    }
+    if wanted is not None:
+        failed = sum(score < wanted for score in scores)
+        found["failure_rate"] = failed / len(scores)
+        found["failure_rate_ci95"] = share_interval(failed, len(scores))
+    return found
 
 
 def _median(values: list[float | None]) -> float | None:
