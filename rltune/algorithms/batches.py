@@ -65,3 +65,32 @@ class Table:
         for (row, member), (steps, values) in self._schedules.items():
             found[row, member] = np.interp(env_steps[member], steps, values)
         return found
+
+
+def off_policy(config: Any) -> dict[str, Any]:
+    """Fields of :class:`rltune.engine.population.off_policy.OffPolicyShape`.
+
+    Raises:
+        NotStackable: priorities are asked for in RLlib's form.
+    """
+    priorities = config.priorities
+    if priorities and None in (config.prioritized_replay_alpha, config.prioritized_replay_beta):
+        raise NotStackable(
+            "a batch of members has no priorities in RLlib's form: use "
+            "prioritized_replay_alpha and prioritized_replay_beta"
+        )
+    copies, steps = config.num_envs_per_env_runner, config.get_rollout_fragment_length()
+    size = config.train_batch_size
+    sampled = copies * steps
+    return {
+        "copies": copies,
+        "steps": steps,
+        "minibatch": size,
+        "capacity": config.replay_buffer_config["capacity"],
+        # Members with other n_step are in the same batch where that costs little.
+        "n_step": 1 << (config.n_step - 1).bit_length(),
+        "clip_rewards": config.clip_rewards,
+        "frame_stack": config.frame_stack,
+        "prioritized": priorities is not None,
+        "at_once": math.ceil((config.training_intensity or size / sampled) * sampled / size),
+    }

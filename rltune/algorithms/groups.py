@@ -11,13 +11,14 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 
 from rltune import envs
 from rltune.algorithms.batches import Table
+from rltune.algorithms.dqn import batch as dqn
 from rltune.algorithms.ppo import batch as ppo
 from rltune.engine.population.group import Group
 from rltune.engine.population.sampler import Sampler
 from rltune.engine.torch_settings import TorchSettingsGuard
 
 #: How the members of each algorithm become a batch.
-BATCHES: dict[str, Any] = {"ppo": ppo}
+BATCHES: dict[str, Any] = {"ppo": ppo, "dqn": dqn}
 
 
 def make_group(

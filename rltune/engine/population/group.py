@@ -99,7 +99,7 @@ class Group:
 
     def restart(self, member: int, seed: int, env_steps: int) -> None:
         """Begins new episodes and new random numbers for a member, from a seed."""
-        self.learner.streams.reseed(member, seed)
+        self.learner.restart_member(member, seed, env_steps)
         self.sampler.restart(member, seed, env_steps)
 
     def write_hyperparameters(self) -> None:

@@ -17,6 +17,7 @@ class Hyperparameters:
 
     Attributes:
         table: shape (names, M, 1).
+        given: what was written, on the host, each of shape (M,).
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class Hyperparameters:
     ) -> None:
         self.names = tuple(names)
         self.table = torch.zeros(len(self.names), members, 1, device=device, dtype=dtype)
+        self.given = dict(zip(self.names, np.zeros((len(self.names), members)), strict=True))
         self._rows: dict[str, torch.Tensor] = dict(zip(self.names, self.table, strict=True))
 
     def __getitem__(self, name: str) -> torch.Tensor:
@@ -37,6 +39,7 @@ class Hyperparameters:
     def write(self, values: np.ndarray) -> None:
         """Sets all of them, from an array of shape (names, M)."""
         self.table.copy_(torch.from_numpy(values).unsqueeze(-1))
+        self.given = dict(zip(self.names, values.copy(), strict=True))
 
     def read(self) -> np.ndarray:
         """What the device holds, shape (names, M)."""

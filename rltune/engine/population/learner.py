@@ -180,6 +180,10 @@ class BatchLearner(ABC):
             for rows in optimizer.tensors.values():
                 rows[member] = 0
 
+    def restart_member(self, member: int, seed: int, env_steps: int) -> None:
+        """Begins a member's random numbers anew: its environments were reset, at this clock."""
+        self.streams.reseed(member, seed)
+
     def start(self, members: Sequence[int]) -> None:
         """Lets members take part in updates again."""
         at = torch.tensor(members, device=self.device, dtype=torch.int64)
@@ -196,7 +200,7 @@ class BatchLearner(ABC):
         source = torch.tensor(donors, device=self.device)
         target = torch.tensor(clones, device=self.device)
         for name, rows in self.tensors().items():
-            if name != "streams":
+            if not name.startswith("streams"):
                 rows.index_copy_(0, target, rows.index_select(0, source))
         self.alive[target] = self.alive[source]
         self.faults[target] = self.faults[source]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -45,6 +46,13 @@ class Streams:
         """Begins a member's stream anew, from another seed."""
         self.keys[member] = _mixed(torch.tensor([_signed(seed)])).to(self.keys.device)[0]
         self.counts[member] = 0
+
+    @contextmanager
+    def only(self, members: torch.Tensor) -> Iterator[None]:
+        """Within it draws move on the streams of some members alone: ``members``, bool (M,)."""
+        before = self.counts.clone()
+        yield
+        self.counts.copy_(torch.where(members, self.counts, before))
 
     def uniform(self, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Draws numbers within (0, 1), both ends excluded, of shape (M, *shape)."""

@@ -1,0 +1,87 @@
+"""DQN's members as a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from rltune.algorithms.batches import encoder, off_policy, reader
+from rltune.engine.noisy_linear import NoisyLinear
+from rltune.engine.population.dqn import DQN, DQNShape, QNetwork
+from rltune.engine.population.layers import NotStackable, stack
+from rltune.engine.population.learner import Members
+
+
+def network(net: Any) -> QNetwork:
+    """DQN's network, from RLlib's module.
+
+    Raises:
+        NotStackable: a layer is of no known kind.
+    """
+    parts = ("encoder", "af", "vf") if net.uses_dueling else ("encoder", "af")
+    weights = tuple(
+        f"{part}.{name}" for part in parts for name, _ in getattr(net, part).named_parameters()
+    )
+    spread = {"v_min": net.v_min, "v_max": net.v_max} if net.num_atoms > 1 else {}
+    return QNetwork(
+        encoder(net, "encoder"),
+        stack(net, "af.net.mlp"),
+        stack(net, "vf.net.mlp") if net.uses_dueling else None,
+        int(net.action_space.n),
+        weights,
+        {name: f"_target_{name}" for name in weights},
+        net.num_atoms,
+        noisy=any(isinstance(layer, NoisyLinear) for layer in net.af.modules()),
+        **spread,
+    )
+
+
+def shape_of(config: Any) -> DQNShape:
+    """What members must have in common to be in one batch.
+
+    Raises:
+        NotStackable: epsilon or the buffer are asked for in RLlib's form.
+    """
+    if config.final_epsilon is None:
+        raise NotStackable("a batch of members has no epsilon in RLlib's form: use final_epsilon")
+    return DQNShape(
+        **off_policy(config), double=config.double_q, squared=config.td_error_loss_fn == "mse"
+    )
+
+
+def forgotten(batch: DQN, member: int) -> dict[str, torch.Tensor]:
+    """What acts in a member's loss and is in no network: nothing."""
+    return {}
+
+
+def begin(batch: DQN, member: int, config: Any) -> None:
+    """Sets what a member that has never been updated starts with, beside its network."""
+
+
+def learner(
+    config: Any,
+    nets: Sequence[Any],
+    seeds: Sequence[int],
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> DQN:
+    """A batch of members.
+
+    Args:
+        config: of any of them: what they have in common is read from it.
+        nets: RLlib's module of each member.
+        seeds: of each member's random numbers.
+    """
+    first = nets[0]
+    space, shape = first.observation_space, shape_of(config)
+    obs_dtype = torch.uint8 if space.dtype == "uint8" else dtype
+    return DQN(
+        Members([net.state_dict() for net in nets], seeds, device, dtype),
+        network(first),
+        shape,
+        shape.layout(space.shape, obs_dtype, (), torch.int64),
+        reader(first, len(nets), device, dtype),
+        config.grad_clip_by,
+    )

@@ -1,0 +1,97 @@
+"""DQN's members of a batch beside RLlib's learners, on the same batches and weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_losses import CASES, Pair, _close, _stock_update
+
+from rltune.algorithms.batches import Table
+from rltune.algorithms.dqn import batch as dqn
+from rltune.engine.population.layers import NotStackable
+from rltune.engine.population.off_policy import Batch
+
+pytestmark = pytest.mark.usefixtures("ray_session")
+
+MEMBERS = 3
+#: What a batch is asked for in rltune's form.
+FLAT = {
+    "initial_epsilon": 1.0,
+    "final_epsilon": 0.1,
+    "epsilon_timesteps": 1000,
+    "prioritized_replay": False,
+}
+
+
+def _moved(net: Any, by: float) -> None:
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.add_(by * torch.randn_like(weight))
+
+
+def _batch(drawn: list[dict[str, torch.Tensor]], gammas: list[float]) -> Batch:
+    columns = {name: torch.stack([each[name] for each in drawn]) for name in drawn[0]}
+    gamma = torch.tensor(gammas, device=columns["obs"].device).unsqueeze(1)
+    return Batch(
+        columns["obs"],
+        columns["new_obs"],
+        columns["actions"],
+        columns["rewards"],
+        gamma ** columns["n_step"] * (1 - columns["terminateds"].float()),
+        columns["weights"],
+    )
+
+
+@pytest.mark.parametrize("case", [name for name in CASES if name.startswith("dqn")])
+def test_loss_gradients_and_update_of_dqn_are_rllibs(case: str) -> None:
+    algo, env, changes = CASES[case]
+    pairs, gammas = [], [0.9 + 0.03 * member for member in range(MEMBERS)]
+    for member, gamma in enumerate(gammas):
+        own = {"gamma": gamma, "grad_clip": 0.2 * 10**member, **FLAT}
+        pairs.append(Pair(algo, env, {**own, **changes}))
+        _moved(pairs[-1].stock.module["default_policy"], 0.05)  # and its target network
+        pairs[-1].ours.net.load_state_dict(
+            pairs[-1].stock.module["default_policy"].state_dict(), strict=False
+        )
+    drawn = [pair.batch(algo) for pair in pairs]
+    for member, each in enumerate(drawn):
+        each["rewards"] *= member + 1
+    configs = [pair.ours.config for pair in pairs]
+    nets = [pair.ours.net for pair in pairs]
+    device = drawn[0]["obs"].device
+    learner = dqn.learner(configs[0], nets, range(MEMBERS), device)
+    learner.hyper.write(Table(learner.HYPERPARAMETERS, configs).at(np.full(MEMBERS, 400)))
+    batch = _batch(drawn, gammas)
+    found = torch.zeros_like(learner.weights.flat)
+    learner.weights.gradient(learner.losses(batch)[0].sum(), found)
+    gradients = learner.weights.layout.views(found)
+    losses, errors = learner.losses(batch)
+    learner.apply(losses)
+    for member, pair in enumerate(pairs):
+        wanted, theirs = _stock_update(pair.stock, dict(drawn[member]))
+        assert float(losses[member].detach()) == pytest.approx(wanted, rel=1e-5)
+        distances = pair.stock.metrics.peek(("default_policy", "td_error"))
+        _close(errors[member], torch.as_tensor(distances, device=device)[0])
+        length = torch.cat([each.flatten() for each in theirs.values()]).norm()
+        weights, compared = learner.weights.member(member), 0
+        for name, param in pair.stock.module["default_policy"].named_parameters():
+            gradient = theirs.get(pair.stock.get_param_ref(param))
+            if gradient is None:
+                continue
+            compared += 1
+            # RLlib's dueling head of values shifts all logits alike: its gradient is rounding.
+            if gradient.norm() < 1e-6 * length:
+                assert gradients[name][member].norm() < 1e-6 * length
+                continue
+            _close(gradients[name][member], gradient)
+            _close(weights[name].to(device), param.detach())
+        assert compared == len([name for name in weights if "sigma" not in name])
+
+
+def test_epsilon_in_rllibs_form_is_not_for_a_batch() -> None:
+    pair = Pair("dqn", "cartpole", {})
+    with pytest.raises(NotStackable, match="final_epsilon"):
+        dqn.shape_of(pair.ours.config)

@@ -1,0 +1,184 @@
+"""The replay buffer of a batch of members, beside the buffer of a single one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from quick import GPUS
+
+from rltune.engine.population.replay import Replay, ReplayLayout
+from rltune.engine.population.streams import Streams
+from rltune.engine.replay_buffer import Layout, ReplayBuffer
+from rltune.engine.rollout import Rollout
+
+DEVICE = torch.device("cuda" if GPUS else "cpu")
+MEMBERS, COPIES, STEPS, ROUNDS = 2, 3, 4, 20
+N_STEPS, GAMMAS = (3, 2), (0.9, 0.8)
+
+
+def _steps(frames: int) -> dict[str, np.ndarray]:
+    """Random episodes with NEXT_STEP autoreset, each of shape (time, M, E, ...)."""
+    rng = np.random.default_rng(3)
+    shape = (ROUNDS * STEPS, MEMBERS, COPIES)
+    done = rng.random(shape) < 0.25
+    done[-1] = False
+    valid = np.ones(shape, dtype=bool)
+    obs = np.zeros((shape[0] + 1, *shape[1:], 2, frames), dtype=np.float32)
+    fresh = np.ones(shape[1:], dtype=bool)
+    for t in range(shape[0] + 1):
+        newest = rng.normal(size=(*shape[1:], 2, 1))
+        obs[t] = np.concatenate([obs[t - 1][..., 1:], newest], -1)
+        obs[t][fresh] = np.broadcast_to(newest, obs[t].shape)[fresh]
+        if t == shape[0]:
+            break
+        if t:
+            valid[t] = ~done[t - 1]
+            done[t] &= valid[t]
+        fresh = ~valid[t]
+    return {
+        "obs": obs,
+        "rewards": rng.normal(size=shape).astype(np.float32) * 2,
+        "terminated": done & (rng.random(shape) < 0.5),
+        "done": done,
+        "valid": valid,
+        "actions": np.arange(np.prod(shape)).reshape(shape),
+    }
+
+
+def _filled(frames: int, capacity: int, prioritized: bool = False) -> tuple[Replay, Any]:
+    layout = ReplayLayout(
+        capacity, COPIES, (2, frames), frame_stack=frames, prioritized=prioritized
+    )
+    replay, steps = Replay(MEMBERS, layout, STEPS, DEVICE), _steps(frames)
+    for start in range(0, ROUNDS * STEPS, STEPS):
+        for t in range(start, start + STEPS):
+            obs, actions = (torch.tensor(steps[name][t]).to(DEVICE) for name in ("obs", "actions"))
+            replay.put(obs, actions)
+        columns = ("rewards", "terminated", "done", "valid")
+        outcomes = np.stack([steps[name][start : start + STEPS] for name in columns])
+        now = torch.tensor(steps["obs"][start + STEPS])
+        replay.write(torch.tensor(outcomes, dtype=torch.float32).to(DEVICE), now.to(DEVICE))
+    return replay, steps
+
+
+def _single(steps: dict[str, np.ndarray], member: int, frames: int, capacity: int) -> ReplayBuffer:
+    space = gym.spaces.Box(-np.inf, np.inf, (2, frames), np.float32)
+    layout = Layout(space, gym.spaces.Discrete(9), capacity, COPIES, frames)
+    buffer = ReplayBuffer(layout)
+    own = {name: column[:, member] for name, column in steps.items()}
+    for start in range(0, ROUNDS * STEPS, STEPS):
+        part = slice(start, start + STEPS)
+        rollout = Rollout(
+            obs=own["obs"][part],
+            next_obs=own["obs"][start + 1 : start + STEPS + 1],
+            actions=own["actions"][part],
+            rewards=own["rewards"][part],
+            terminated=own["terminated"][part],
+            truncated=(own["done"] & ~own["terminated"])[part],
+            valid=own["valid"][part],
+            continues=True,
+        )
+        buffer.add([rollout])
+    return buffer
+
+
+@pytest.mark.parametrize("clip", [False, True, 0.5])
+@pytest.mark.parametrize(("frames", "capacity"), [(1, 1000), (1, 90), (3, 90)])
+def test_transitions_sums_and_stacks_are_a_single_buffers(
+    frames: int, capacity: int, clip: bool | float
+) -> None:
+    replay, steps = _filled(frames, capacity)
+    size = replay.layout.rows * COPIES
+    places = torch.arange(size, device=DEVICE).expand(1, MEMBERS, -1)
+    n_step, gamma = (
+        torch.tensor(each, device=DEVICE).unsqueeze(1).float() for each in (N_STEPS, GAMMAS)
+    )
+    sums, discounts, following = replay.look_ahead(places, 4, n_step, gamma, clip)
+    columns = [
+        each[0].cpu().numpy()
+        for each in (
+            replay.valid(places),
+            replay.read_actions(places),
+            sums,
+            discounts,
+            replay.read_obs(places),
+            replay.read_obs(following),
+        )
+    ]
+    for member in range(MEMBERS):
+        usable, actions, *ours = (column[member] for column in columns)
+        order = np.flatnonzero(usable)[np.argsort(actions[usable])]
+        buffer = _single(steps, member, frames, capacity)
+        slots = np.flatnonzero(buffer._columns["live"])
+        slots = slots[np.argsort(buffer._columns["actions"][slots])]
+        assert actions[order].tolist() == buffer._columns["actions"][slots].tolist()
+        assert len(slots) == int(replay.transitions[member])
+        rewards, last, counts = buffer._look_ahead(slots, N_STEPS[member], GAMMAS[member], clip)
+        continued = GAMMAS[member] ** counts * ~buffer._columns["terminated"][last]
+        following_obs = buffer._stack(buffer._after(last))
+        wanted = (rewards, continued, buffer._stack(slots), following_obs)
+        for mine, theirs in zip(ours, wanted, strict=True):
+            np.testing.assert_allclose(mine[order], theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_draws_reach_every_transition_and_nothing_else() -> None:
+    replay, _ = _filled(1, 90)
+    streams = Streams([1, 2], DEVICE)
+    places, weights = replay.draw(streams, 20, 200)
+    assert bool(((weights > 0) == replay.valid(places)).all())
+    assert float(weights.mean()) == pytest.approx(1.0)
+    for member in range(MEMBERS):
+        drawn = places[:, member][weights[:, member] > 0]
+        assert len(drawn.unique()) == int(replay.transitions[member])
+    replay.empty(torch.tensor([1], device=DEVICE))
+    _, weights = replay.draw(streams, 1, 50)
+    assert float(weights[0, 0].mean()) == pytest.approx(1.0)
+    assert float(weights[0, 1].abs().max()) == 0.0
+
+
+def test_priorities_decide_how_often_transitions_are_drawn() -> None:
+    replay, _ = _filled(1, 90, prioritized=True)
+    streams = Streams([1, 2], DEVICE)
+    alpha, beta = (torch.tensor([[0.5], [each]], device=DEVICE) for each in (1.0, 0.4))
+    places, weights = replay.draw_by_priority(streams, 2000, beta)
+    for member in range(MEMBERS):
+        assert len(places[0, member].unique()) == int(replay.transitions[member])
+    assert bool((weights == 1).all())  # all are new
+    errors = 0.1 + (places[0] % 7).float()
+    due = torch.tensor([[False], [True]], device=DEVICE)
+    replay.set_priorities(places[0], errors, alpha, due)
+    places, weights = replay.draw_by_priority(streams, 20_000, beta)
+    assert bool((weights[0, 0] == 1).all())
+    drawn, count = places[0, 1].unique(return_counts=True)
+    wanted = 0.1 + (drawn % 7).double()
+    shares = wanted / wanted.sum()
+    assert float((count / count.sum() - shares).abs().max()) < 2e-4
+    found = weights[0, 1][places[0, 1].argsort()][count.cumsum(0) - 1].double()
+    torch.testing.assert_close(found, (shares / shares.min()) ** -0.4, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("prioritized", [False, True])
+def test_a_clone_takes_its_donors_transitions(prioritized: bool) -> None:
+    replay, _ = _filled(1, 90, prioritized)
+    donor, clone = torch.tensor([0], device=DEVICE), torch.tensor([1], device=DEVICE)
+    kept = replay.transitions[0]
+    last = replay.valid(replay.recent())[0, -COPIES:].sum()
+    replay.copy(donor, clone)
+    assert int(replay.transitions[0]) == int(kept)
+    # The observation after the donor's last step is overwritten by the clone's own.
+    assert int(replay.transitions[1]) == int(kept - last)
+    if replay.trees is not None:
+        assert float(replay.trees.total[1]) == int(kept - last)
+
+
+def test_memory_is_known_before_it_is_allocated() -> None:
+    layout = ReplayLayout(90, COPIES, (8, 8, 4), torch.uint8, frame_stack=4)
+    replay = Replay(MEMBERS, layout, STEPS)
+    tensors = (replay.obs, replay.actions, replay.outcomes, replay.ages)
+    assert layout.nbytes(MEMBERS) == sum(t.nbytes for t in tensors if t is not None)
+    with pytest.raises(ValueError, match="raise it"):
+        Replay(1, ReplayLayout(12, COPIES, (2,)), STEPS)
