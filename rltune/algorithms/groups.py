@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.rl_module.apis import TargetNetworkAPI
 
 from rltune import envs
 from rltune.algorithms.batches import Table
@@ -19,6 +20,14 @@ from rltune.engine.torch_settings import TorchSettingsGuard
 
 #: How the members of each algorithm become a batch.
 BATCHES: dict[str, Any] = {"ppo": ppo, "dqn": dqn}
+
+
+def build(network: Any) -> Any:
+    """A network of RLlib's specification, with target networks where the algorithm has them."""
+    net = network.build()
+    if isinstance(net, TargetNetworkAPI):
+        net.make_target_networks()
+    return net
 
 
 def make_group(
@@ -53,7 +62,7 @@ def make_group(
     nets = []
     for config in configs:
         torch.manual_seed(config.seed)
-        nets.append(network.build())
+        nets.append(build(network))
     seeds = [config.seed for config in configs]
     learner = batch.learner(first, nets, seeds, device, dtype)
     sampler = Sampler(env, seeds, TorchSettingsGuard(watch or nullcontext()))

@@ -14,7 +14,7 @@ import torch
 from rltune import algorithms
 from rltune.algorithms.audit import Reading, mismatches, requested_settings
 from rltune.algorithms.batches import Table
-from rltune.algorithms.groups import BATCHES, make_group
+from rltune.algorithms.groups import BATCHES, build, make_group
 from rltune.algorithms.member_files import read_member, write_member
 from rltune.algorithms.rl_trainable import no_denormals
 from rltune.catalog.algorithms import algorithm
@@ -211,7 +211,7 @@ class MemberGroup:
         self._group, self._network = make_group(
             [config] * self._size, torch.device("cuda" if cuda else "cpu"), watch=watch
         )
-        self._template = self._network.build().state_dict()
+        self._template = build(self._network).state_dict()
 
     def _settle(self, arrival: Arrival) -> None:
         """Brings a seat to where its trial starts."""
@@ -219,7 +219,7 @@ class MemberGroup:
         seed = int(arrival.config["seed"])
         if arrival.checkpoint is None:
             torch.manual_seed(seed)
-            net = self._network.build()
+            net = build(self._network)
             group.settle(number, net.state_dict(), seed, 0)
             group.learner.start([number])
             self._batch.begin(group.learner, number, self._config(number))
