@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import forked_workers
 import psutil
 import pytest
 from browser import chromium  # noqa: F401  one browser for all modules of a process
@@ -137,10 +138,10 @@ def known_environments_are_tried_once() -> Iterator[None]:
         yield
 
 
-#: Three members, four intervals, on two cores; scores of few episodes.
+#: Three members, three intervals, on two cores; scores of few episodes.
 SHORT = """\
 [budget]
-steps = 8_000
+steps = 6_000
 trials = 3
 perturb_every = 2_000
 target = inf
@@ -170,26 +171,39 @@ def cluster_address() -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = f"start --head --block --num-cpus 2 --include-dashboard false --port {port}".split()
-    paths = import_path(ROOT, Path(__file__).parent)
-    head = subprocess.Popen(
-        [str(Path(sys.executable).with_name("ray")), *words, "--disable-usage-stats"],
-        env={**environment(), **CLUSTER, "PYTHONPATH": paths},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            break
-        time.sleep(0.2)
-    yield f"127.0.0.1:{port}"
-    if ray := sys.modules.get("ray"):
-        ray.shutdown()
-    processes = [*psutil.Process(head.pid).children(recursive=True), psutil.Process(head.pid)]
-    head.terminate()
-    for process in psutil.wait_procs(processes, timeout=10)[1]:
-        process.kill()
-    head.wait()
+    with tempfile.TemporaryDirectory() as short:
+        around = {
+            **environment(),
+            **CLUSTER,
+            "PYTHONPATH": import_path(ROOT, Path(__file__).parent),
+            forked_workers.SOCKET: f"{short}/workers",
+        }
+        commands = (["serve"], ["head", *words, "--disable-usage-stats"])
+        started = [
+            subprocess.Popen(
+                [sys.executable, forked_workers.__file__, *command],
+                env=around,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            for command in commands
+        ]
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.2)
+        yield f"127.0.0.1:{port}"
+        if ray := sys.modules.get("ray"):
+            ray.shutdown()
+        processes = [psutil.Process(each.pid) for each in started]
+        processes += [child for each in processes for child in each.children(recursive=True)]
+        for each in started:
+            each.terminate()
+        for process in psutil.wait_procs(processes, timeout=10)[1]:
+            process.kill()
+        for each in started:
+            each.wait()
 
 
 @pytest.fixture(scope="module")
