@@ -23,10 +23,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["wheel", "editable"])
-def python(request: pytest.FixtureRequest, wheel: Path, tmp_path: Path) -> str:
+@pytest.fixture(scope="module", params=["wheel", "editable"])
+def python(
+    request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> str:
     """The interpreter of a fresh virtual environment that has rltune installed."""
-    home = tmp_path / "venv"
+    home = tmp_path_factory.mktemp(request.param)
     _run(sys.executable, "-m", "venv", str(home))
     python = str(home / "bin" / "python")
     # The dependencies come from the environment under test: only rltune itself is installed again.
@@ -57,16 +59,21 @@ def test_the_wheel_holds_code_environments_and_presets(wheel: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"rltune"}
 
 
-def test_it_works_from_another_folder_and_inside_ray_workers(python: str, tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    assert "cartpole" in _run(python, "-m", "rltune", "list", "presets", cwd=elsewhere)
+def test_it_works_from_another_folder(python: str, tmp_path: Path) -> None:
+    assert "cartpole" in _run(python, "-m", "rltune", "list", "presets", cwd=tmp_path)
     script = str(Path(python).with_name("rltune"))
-    assert "log = [0.0003, 0.003]" in _run(script, "show", "dqn", "cartpole", cwd=elsewhere)
-    words = "ppo cartpole --scheduler fifo --trials 1 --steps 2000 --json --name small"
-    assert '"status": "TERMINATED"' in _run(script, *words.split(), cwd=elsewhere)
-    where = _run(python, "-c", "import rltune.envs as e; print(e.__file__)", cwd=elsewhere)
+    assert "log = [0.0003, 0.003]" in _run(script, "show", "dqn", "cartpole", cwd=tmp_path)
+    where = _run(python, "-c", "import rltune.envs as e; print(e.__file__)", cwd=tmp_path)
     assert ("site-packages" in where) != (str(ROOT) in where)
+
+
+@pytest.mark.parametrize(
+    "python", ["wheel", pytest.param("editable", marks=pytest.mark.by_hand)], indirect=True
+)
+def test_it_works_inside_ray_workers(python: str, tmp_path: Path) -> None:
+    script = str(Path(python).with_name("rltune"))
+    words = "ppo cartpole --scheduler fifo --trials 1 --steps 1000 --episodes 5 --json --name small"
+    assert '"status": "TERMINATED"' in _run(script, *words.split(), cwd=tmp_path)
 
 
 def test_it_works_uninstalled_from_the_root() -> None:

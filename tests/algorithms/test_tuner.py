@@ -40,7 +40,7 @@ SCRIPTS: dict[str, tuple[dict[str, Any], str]] = {
             "env": "Pendulum-v1",
             "num_steps_sampled_before_learning_starts": 100,
             "training_intensity": 16.0,
-            "min_sample_timesteps_per_iteration": 400,
+            "min_sample_timesteps_per_iteration": 200,
         },
         "critic_lr",
     ),

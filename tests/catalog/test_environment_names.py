@@ -163,7 +163,7 @@ class Mine(Plain):
         self.length = length
 
 gym.register("Script-v0", Mine, kwargs={"length": 6}, max_episode_steps=50)
-options = dict(trials=1, steps=512, scheduler="fifo", target=float("inf"), settings={
+options = dict(trials=1, steps=512, scheduler="fifo", target=float("inf"), episodes=10, settings={
     "train_batch_size": 256, "minibatch_size": 64, "num_envs_per_env_runner": 2})
 options["address"] = sys.argv[-1]
 """

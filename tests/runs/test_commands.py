@@ -233,10 +233,10 @@ def test_every_command_under_next_trains_the_same_environment(
     assert repeated.spec.budget.steps == 512
     assert repeated.summary_contents["evaluation"]["mean"] == 7.0
     first = done.stdout.partition("Next\n")[2].splitlines()[0]
-    checked = run_plainly(tmp_path, *shlex.split(first)[1:], "--dry-run")
+    checked = run_rltune(tmp_path, *shlex.split(first)[1:], "--dry-run")
     assert checked.returncode == 0, checked.stderr
-    exported = run_plainly(tmp_path, "export", "my runs/a", "--preset", "best of all.toml")
+    exported = run_rltune(tmp_path, "export", "my runs/a", "--preset", "best of all.toml")
     assert exported.returncode == 0, exported.stderr
     command = exported.stdout.partition(": ")[2]
-    checked = run_plainly(tmp_path, *shlex.split(command)[1:], "--dry-run")
+    checked = run_rltune(tmp_path, *shlex.split(command)[1:], "--dry-run")
     assert checked.returncode == 0, checked.stderr

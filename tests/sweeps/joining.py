@@ -40,7 +40,7 @@ def surroundings() -> list[Any]:
 
 def sweep(env: str, name: str, **options: Any) -> str:
     """A short one; returns the status of its trial."""
-    short = {"trials": 1, "steps": 2_048, "scheduler": "fifo", "target": math.inf}
+    short = {"trials": 1, "steps": 2_048, "scheduler": "fifo", "target": math.inf, "episodes": 10}
     run = rltune.sweep("ppo", env, name=name, storage="runs", **short, **options)
     return str(run.trials[0]["status"])
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 #: Enough for a signal to come in the middle.
-STEPS = 12_000
+STEPS = 8_000
 
 
 class Interrupted:

@@ -1,10 +1,11 @@
-"""A replay of a real sweep: every arm trains under the settings that it should."""
+"""A real sweep once more: by its seed, and as a replay whose arms train as they should."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import short
@@ -19,12 +20,42 @@ from rltune.sweeps.jobs.schedule_replay import ScheduleReplay
 pytestmark = pytest.mark.slow
 
 
+WORDS = ("--scheduler", "pbt", "--concurrent", "1", "--quiet")
+
+
 @pytest.fixture(scope="module")
-def replayed(folder: Path, cluster_address: str) -> RunFolder:
-    """Of a sweep whose champion is a clone: the one that copied last."""
-    words = ("--steps", "6000", "--scheduler", "pbt", "--seed", "3", "--concurrent", "1")
-    short.run(folder, "source", *words, cluster=cluster_address)
-    source = RunFolder.open(folder / "runs/source")
+def source(folder: Path, cluster_address: str) -> RunFolder:
+    """The sweep, one trial at a time."""
+    short.run(folder, "source", *WORDS, "--seed", "3", cluster=cluster_address)
+    return RunFolder.open(folder / "runs/source")
+
+
+def _progress(folder: RunFolder) -> list[dict[str, Any]]:
+    rows = [row.to_dict() for trial in folder.trials() for row in folder.reports(trial)]
+    clocks = ("wall_seconds", "train_seconds")
+    return [{key: v for key, v in row.items() if key not in clocks} for row in rows]
+
+
+@pytest.mark.fault(34)
+def test_one_seed_fixes_a_sweep(source: RunFolder, folder: Path, cluster_address: str) -> None:
+    brief = ("--steps", "1000", "--trials", "1")
+    for name, seed, more in (("again", "3", ()), ("other", "8", brief)):
+        short.run(folder, name, *WORDS, "--seed", seed, *more, cluster=cluster_address)
+    again, other = (RunFolder.open(folder / "runs" / name) for name in ("again", "other"))
+    assert _progress(source) == _progress(again)
+    assert _progress(source)[0] != _progress(other)[0]
+    assert source.decisions() == again.decisions()
+    assert any(line.kind == "exploit" for line in source.decisions())
+    assert source.summary is not None
+    assert again.summary is not None
+    assert source.summary.evaluation == again.summary.evaluation
+    rows = [row for trial in source.trials() for row in source.reports(trial)]
+    assert len({row.wall_seconds for row in rows}) == len(rows), "one trial at a time"
+
+
+@pytest.fixture(scope="module")
+def replayed(source: RunFolder, folder: Path, cluster_address: str) -> RunFolder:
+    """Of the sweep with another champion: a clone, the one that copied last."""
     exploits = [line for line in source.decisions() if line.kind == "exploit"]
     clone = exploits[-1].trial
     rows = source.reports(clone)

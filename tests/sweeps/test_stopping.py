@@ -1,9 +1,8 @@
-"""How sweeps on a cluster end, and what fixes what comes out: seeds, targets, budgets, Python."""
+"""How sweeps on a cluster end: targets, budgets; and a sweep from Python."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from short import run as run_short
@@ -16,32 +15,6 @@ from rltune.runs.json_text import loads
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_ray_session")]
 
 
-def _progress(path: Path) -> list[dict[str, Any]]:
-    folder = RunFolder.open(path)
-    rows = [row.to_dict() for trial in folder.trials() for row in folder.reports(trial)]
-    clocks = ("wall_seconds", "train_seconds")
-    return [{key: v for key, v in row.items() if key not in clocks} for row in rows]
-
-
-@pytest.mark.fault(34)
-def test_one_seed_fixes_a_sweep(folder: Path, cluster_address: str) -> None:
-    brief = ("--steps", "1000", "--trials", "1")
-    for name, seed, more in (("same-1", "7", ()), ("same-2", "7", ()), ("other", "8", brief)):
-        words = ("--steps", "6000", "--seed", seed, "--scheduler", "pbt", "--concurrent", "1")
-        run_short(folder, name, *words, "--quiet", *more, cluster=cluster_address)
-    runs = {name: folder / "runs" / name for name in ("same-1", "same-2", "other")}
-    assert _progress(runs["same-1"]) == _progress(runs["same-2"])
-    assert _progress(runs["same-1"])[0] != _progress(runs["other"])[0]
-    first, second = (RunFolder.open(runs[n]) for n in ("same-1", "same-2"))
-    assert first.decisions() == second.decisions()
-    assert any(line.kind == "exploit" for line in first.decisions())
-    assert first.summary is not None
-    assert second.summary is not None
-    assert first.summary.evaluation == second.summary.evaluation
-    rows = [row for trial in first.trials() for row in first.reports(trial)]
-    assert len({row.wall_seconds for row in rows}) == len(rows), "one trial at a time"
-
-
 def test_a_target_ends_the_sweep_and_keeps_the_policy_that_reached_it(
     folder: Path, cluster_address: str
 ) -> None:
@@ -49,7 +22,7 @@ def test_a_target_ends_the_sweep_and_keeps_the_policy_that_reached_it(
     done = run_short(folder, "target", *words, cluster=cluster_address)
     summary = loads(done.stdout)
     assert summary["stop_reason"] == "target"
-    assert summary["env_steps"] < 3 * 8_000
+    assert summary["env_steps"] < 3 * 6_000
     # The policy that got there was kept, so it was among those that played for being the best.
     run = RunFolder.open(folder / "runs" / "target")
     records = [run.record(checkpoint).episode_returns for checkpoint in run.checkpoints()]

@@ -113,7 +113,7 @@ class TestPopulation:
         for trial in pb2.run.folder.trials():
             steps = [row.env_steps for row in pb2.run.folder.reports(trial)]
             assert steps == sorted(steps), "an exploit does not turn the clock back"
-            assert 8_000 <= steps[-1] < 10_000
+            assert 6_000 <= steps[-1] < 8_000
         assert all(trial["status"] == "TERMINATED" for trial in pb2.run.trials)
 
     def test_members_take_turns(self, pb2: Population) -> None:
@@ -229,7 +229,12 @@ class TestPopulation:
 @pytest.mark.parametrize(
     ("scheduler", "searcher"),
     # The others are driven over functions: tests/sweeps/test_every_scheduler.py.
-    [("pb2", "random"), ("pbt", "sobol"), ("asha", "tpe"), ("hyperband", "random")],
+    [
+        ("pb2", "random"),
+        ("pbt", "sobol"),
+        pytest.param("asha", "tpe", marks=pytest.mark.by_hand),
+        pytest.param("hyperband", "random", marks=pytest.mark.by_hand),
+    ],
 )
 def test_every_scheduler_and_searcher_takes_every_kind_of_parameter(
     folder: Path, scheduler: str, searcher: str, cluster_address: str
@@ -240,7 +245,7 @@ def test_every_scheduler_and_searcher_takes_every_kind_of_parameter(
     bodies = [f"{setting}={written(body)}" for setting, body in searched.items()]
     space = [word for body in bodies for word in ("--space", body)]
     chosen = ("--scheduler", scheduler, "--searcher", searcher, "--concurrent", "1")
-    more = ("--steps", "6000", *chosen, *space, "--json")
+    more = ("--steps", "4000", *chosen, *space, "--json")
     done = run_short(folder, name, *more, cluster=cluster_address)
     summary = loads(done.stdout)
     assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
@@ -261,7 +266,7 @@ def test_an_off_policy_population_exploits(
 ) -> None:
     (folder / "brief.toml").write_text(
         "[budget]\nsteps = 2_400\ntrials = 3\nperturb_every = 800\ntarget = inf\n"
-        "[evaluation]\nselection_episodes = 5\n"
+        "[evaluation]\nepisodes = 20\nselection_episodes = 5\n"
         "[settings]\nmin_sample_timesteps_per_iteration = 400\ntraining_intensity = 8.0\n"
         "num_steps_sampled_before_learning_starts = 200\n"
     )
@@ -271,6 +276,6 @@ def test_an_off_policy_population_exploits(
     assert "replay buffer takes" in done.stderr
     summary = loads(done.stdout)
     assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 3
-    assert summary["evaluation"]["episodes"] == 100
+    assert summary["evaluation"]["episodes"] == 20
     for decision in RunFolder.open(folder / "runs" / algo).decisions():
         assert decision.effective == pytest.approx(decision.requested)
