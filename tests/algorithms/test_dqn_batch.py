@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from test_losses import CASES, Pair, _close, _stock_update
+from test_losses import CASES, SETTINGS, Pair, _close, _stock_update
 
+from rltune import algorithms
 from rltune.algorithms.batches import Table
 from rltune.algorithms.dqn import batch as dqn
+from rltune.engine.codec import ObservationCodec
 from rltune.engine.population.layers import NotStackable
 from rltune.engine.population.off_policy import Batch
 
@@ -95,3 +98,67 @@ def test_epsilon_in_rllibs_form_is_not_for_a_batch() -> None:
     pair = Pair("dqn", "cartpole", {})
     with pytest.raises(NotStackable, match="final_epsilon"):
         dqn.shape_of(pair.ours.config)
+
+
+def _space(kind: str) -> gym.Space[Any]:
+    if kind == "images":
+        return gym.spaces.Box(0, 255, (36, 36, 2), np.uint8)
+    seen, mask = gym.spaces.Box(-1, 1, (4,)), gym.spaces.MultiBinary(3)
+    both = gym.spaces.Dict(observations=seen, action_mask=mask)
+    return ObservationCodec(both, choices=3).ours
+
+
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_images_and_masks_are_read_as_by_the_engine_of_single_trials(kind: str) -> None:
+    config = algorithms.DQN.get_default_config()
+    config.update_from_dict(
+        {**SETTINGS["dqn"], **FLAT, "env": "cartpole", "double_q": True, "grad_clip": 10.0}
+    )
+    config.validate()
+    space, actions = _space(kind), gym.spaces.Discrete(3)
+    singles = [
+        config.copy().build_learner(spaces={"default_policy": (space, actions)}) for _ in range(2)
+    ]
+    for number, single in enumerate(singles):
+        single.build()
+        _moved(single.net, 0.02 * (number + 1))
+    rng = np.random.default_rng(0)
+
+    def obs() -> torch.Tensor:
+        if kind == "images":
+            return torch.tensor(rng.integers(0, 256, (2, 8, *space.shape), dtype=np.uint8))
+        seen = torch.randn(2, 8, *space.shape)
+        seen[..., -3:] = torch.tensor(rng.random((2, 8, 3)) < 0.5).float()
+        return seen
+
+    drawn = [
+        {
+            "actions": torch.tensor(rng.integers(0, 3, 8)),
+            "rewards": torch.randn(8),
+            "terminateds": torch.tensor(rng.random(8) < 0.2),
+            "weights": torch.rand(8),
+            "n_step": torch.ones(8),
+            "obs": now,
+            "new_obs": following,
+        }
+        for now, following in zip(obs(), obs(), strict=True)
+    ]
+    learner = dqn.learner(config, [each.net for each in singles], [0, 1], torch.device("cpu"))
+    learner.hyper.write(Table(learner.HYPERPARAMETERS, [config, config]).at(np.zeros(2)))
+    losses, _ = learner.losses(_batch(drawn, [config.gamma] * 2))
+    found = torch.zeros_like(learner.weights.flat)
+    learner.weights.gradient(losses.sum(), found)
+    gradients = learner.weights.layout.views(found)
+    for member, single in enumerate(singles):
+        wanted = single.loss(dict(drawn[member]))
+        assert float(losses[member].detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
+        wanted.backward()
+        for name, param in single.net.named_parameters():
+            if param.grad is not None:
+                _close(gradients[name][member], param.grad)
+    if kind == "masks":
+        learner.clock.fill_(0)  # every action is drawn at random
+        seen = torch.stack([each["obs"] for each in drawn])
+        allowed = seen[..., -3:] > 0
+        chosen = allowed.gather(-1, learner.explore(seen).unsqueeze(-1)).squeeze(-1)
+        assert bool((chosen | ~allowed.any(-1)).all())
