@@ -41,8 +41,8 @@ class Table:
     """The hyperparameters of every member, by its clock.
 
     Args:
-        names: of the hyperparameters, which are attributes of the configs. A number, None for
-            infinity, or a schedule in RLlib's form, ``[[env_steps, value], ...]``.
+        names: of the hyperparameters, which are attributes of the configs. A number, None or
+            "auto" for infinity, or a schedule in RLlib's form, ``[[env_steps, value], ...]``.
         configs: one a member.
     """
 
@@ -55,7 +55,7 @@ class Table:
                 if isinstance(value, list | tuple):
                     self._schedules[row, member] = np.array(value, dtype=float).T
                 else:
-                    self._values[row, member] = math.inf if value is None else value
+                    self._values[row, member] = math.inf if value in (None, "auto") else value
 
     def at(self, env_steps: np.ndarray) -> np.ndarray:
         """What each is at the members' environment steps (M,), shape (names, M)."""

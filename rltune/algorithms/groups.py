@@ -14,12 +14,13 @@ from rltune import envs
 from rltune.algorithms.batches import Table
 from rltune.algorithms.dqn import batch as dqn
 from rltune.algorithms.ppo import batch as ppo
+from rltune.algorithms.sac import batch as sac
 from rltune.engine.population.group import Group
 from rltune.engine.population.sampler import Sampler
 from rltune.engine.torch_settings import TorchSettingsGuard
 
 #: How the members of each algorithm become a batch.
-BATCHES: dict[str, Any] = {"ppo": ppo, "dqn": dqn}
+BATCHES: dict[str, Any] = {"ppo": ppo, "dqn": dqn, "sac": sac}
 
 
 def build(network: Any) -> Any:
@@ -65,6 +66,8 @@ def make_group(
         nets.append(build(network))
     seeds = [config.seed for config in configs]
     learner = batch.learner(first, nets, seeds, device, dtype)
+    for member, config in enumerate(configs):
+        batch.begin(learner, member, config)
     sampler = Sampler(env, seeds, TorchSettingsGuard(watch or nullcontext()))
 
     group = Group(

@@ -15,13 +15,19 @@ from rltune.runs.records import CheckpointRecord
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
-ALGOS = ("ppo",)
+ALGOS = ("ppo", "sac")
 EXTRA: dict[str, dict[str, Any]] = {
     "ppo": {
         "observation_filter": "MeanStdFilter",
         "normalize_rewards": True,
         "use_kl_loss": True,
         "lr": [[0, 1e-3], [10_000, 0.0]],
+    },
+    "sac": {
+        "observation_filter": "MeanStdFilter",
+        "fcnet_hiddens": [32, 32],
+        "train_batch_size": 32,
+        "critic_lr": [[0, 1e-3], [10_000, 0.0]],
     },
 }
 

@@ -252,7 +252,9 @@ class OffPolicyLearner(BatchLearner):
         self.replay.write(self._outcomes, self._now)
         if self.reader.moments is not None:
             places = self.replay.recent()
-            self.reader.update(self.replay.read_obs(places), self.replay.valid(places))
+            # Nothing of a member that takes no part may change.
+            counted = self.replay.valid(places) & self.alive
+            self.reader.update(self.replay.read_obs(places), counted)
         self._turn.zero_()
 
     def _writing_state(self) -> list[torch.Tensor]:
