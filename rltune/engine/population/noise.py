@@ -19,7 +19,7 @@ class CorrelatedNoise:
         self, *shape: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
     ) -> None:
         self._last = torch.zeros(*shape, device=device, dtype=dtype)
-        self._drawn = torch.zeros(1, device=device, dtype=torch.bool)
+        self._drawn = torch.zeros(len(self._last), 1, 1, device=device, dtype=torch.bool)
 
     def draw(self, streams: Streams, rho: torch.Tensor) -> torch.Tensor:
         """The next noise, valid until the next call.
@@ -32,6 +32,10 @@ class CorrelatedNoise:
         self._last.mul_(rho).add_(fresh * (1 - rho.square()).sqrt())
         self._drawn.fill_(True)
         return self._last
+
+    def restart(self, member: int) -> None:
+        """Makes a member's next draw independent of those before it."""
+        self._drawn[member] = False
 
     @property
     def state(self) -> list[torch.Tensor]:

@@ -154,6 +154,11 @@ class SAC(OffPolicyLearner):
         del found[LOG_ALPHA]
         return found
 
+    def restart_member(self, member: int, seed: int, env_steps: int) -> None:
+        """See :class:`OffPolicyLearner`. Its noise starts again too."""
+        super().restart_member(member, seed, env_steps)
+        self._noise.restart(member)
+
     def explore(self, obs: torch.Tensor) -> torch.Tensor:
         """See :class:`OffPolicyLearner`."""
         noise = self._noise.draw(self.streams, self.hyper["noise_correlation"])

@@ -20,3 +20,16 @@ def test_each_member_has_a_correlation_of_its_own() -> None:
         z = draws[:, member].flatten(1)
         assert float(z.std()) == pytest.approx(1.0, abs=0.1)
         assert float((z[1:] * z[:-1]).mean() / z.square().mean()) == pytest.approx(wanted, abs=0.05)
+
+
+def test_a_member_that_restarts_draws_as_at_the_start() -> None:
+    noise = CorrelatedNoise(2, 4, 3, device=DEVICE)
+    streams, again = Streams([1, 2], DEVICE), Streams([1, 2], DEVICE)
+    rho = torch.full((2, 1), 0.9, device=DEVICE)
+    for _ in range(2):
+        noise.draw(streams, rho)
+        again.normal(4, 3)
+    noise.restart(1)
+    drawn, fresh = noise.draw(streams, rho), again.normal(4, 3)
+    assert torch.equal(drawn[1], fresh[1])
+    assert not torch.equal(drawn[0], fresh[0])
