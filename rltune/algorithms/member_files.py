@@ -35,7 +35,7 @@ def write_member(
     """
     held = learner.network()
     network = {
-        name: held[name][member].detach().cpu().to(like.dtype) if name in held else like
+        name: _own(held[name][member]).to(like.dtype) if name in held else like
         for name, like in template.items()
     }
     tensors.write(folder / POLICY_FILE, network)
@@ -44,7 +44,7 @@ def write_member(
         for part in learner.parts
     }
     forgotten = {
-        name: value.detach().cpu().clone()
+        name: _own(value)
         for name, value in batch.forgotten(learner, member).items()
     }
     tensors.write(folder / LEARNER_FILE, {"optimizers": optimizers, "forgotten": forgotten})
@@ -78,6 +78,11 @@ def read_member(learner: BatchLearner, batch: Any, member: int, folder: Path) ->
             value.copy_(forgotten[name].view(value.shape))
 
 
+def _own(row: torch.Tensor) -> torch.Tensor:
+    """A row in memory of its own on the CPU: torch would write all that a view is of."""
+    return row.detach().to("cpu", copy=True)
+
+
 def _name(part: Part) -> str:
     return f"{DEFAULT_MODULE_ID}_{part.name}"
 
@@ -90,7 +95,7 @@ def _packed(
     if not steps.item():  # as torch's own, which has no state before the first update
         return {"weights": torch.zeros(0, dtype=torch.int64)}
     moments = {
-        theirs: optimizer.tensors[ours][member].cpu().float() for theirs, ours in _MOMENTS.items()
+        theirs: _own(optimizer.tensors[ours][member]).float() for theirs, ours in _MOMENTS.items()
     }
     return {"weights": torch.arange(count), "step": steps.expand(count).clone(), **moments}
 

@@ -82,6 +82,8 @@ def test_a_checkpoint_is_that_of_a_single_trial_and_back(algo: str, tmp_path: Pa
         assert single.step()["restored"]["kind"] == "restore"
         places[1].mkdir()
         single.save_checkpoint(str(places[1]))
+        for file in places[1].iterdir():
+            assert (places[0] / file.name).stat().st_size < 1.1 * file.stat().st_size + 500
 
         again = MemberGroup(algo, 1)
         resumed = Arrival(0, "t01", _config(algo, "t01", 6, gamma=0.96), str(places[1]))
