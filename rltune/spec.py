@@ -249,7 +249,8 @@ class RunSpec:
             raise BadInput(problems)
         constraints = tuple(Constraint.parse(text) for text in values.pop("constraints"))
         space = {name: parse_parameter(name, body) for name, body in values.pop("space").items()}
-        values.setdefault("simulator", "gymnasium")  # what there was before there was a choice
+        # What there was before there was a choice.
+        values = {"simulator": "gymnasium", "batch": "off", **values}
         groups: dict[str, Any] = {
             name: kind(**_taken(values, kind)) for name, kind in _FLAT.items()
         }

@@ -59,11 +59,14 @@ def make_group(
         first.observation_form,
     )
     spaces = {DEFAULT_MODULE_ID: (env.single_observation_space, env.single_action_space)}
+    made: dict[int, Any] = {}
     network = first.get_rl_module_spec(spaces=spaces, inference_only=False)
     nets = []
     for config in configs:
-        torch.manual_seed(config.seed)
-        nets.append(build(network))
+        if id(config) not in made:  # one config may stand for many members
+            torch.manual_seed(config.seed)
+            made[id(config)] = build(network)
+        nets.append(made[id(config)])
     seeds = [config.seed for config in configs]
     learner = batch.learner(first, nets, seeds, device, dtype)
     for member, config in enumerate(configs):

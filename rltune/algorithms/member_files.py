@@ -43,10 +43,7 @@ def write_member(
         _name(part): _packed(learner, learner.optimizers[part.name], part, member)
         for part in learner.parts
     }
-    forgotten = {
-        name: _own(value)
-        for name, value in batch.forgotten(learner, member).items()
-    }
+    forgotten = {name: _own(value) for name, value in batch.forgotten(learner, member).items()}
     tensors.write(folder / LEARNER_FILE, {"optimizers": optimizers, "forgotten": forgotten})
 
 

@@ -13,7 +13,7 @@ from rltune.cli.spelling import spelling, typed
 from rltune.options import UNTIL_RETURN
 from rltune.processes import machine
 from rltune.reports.numbers import clock, number, setting
-from rltune.request import capacity
+from rltune.request import batches, capacity
 from rltune.request.notes import longest_episode, notes, scored_episodes, scoring_cost
 from rltune.spec import RL, JobSpec, RunSpec
 
@@ -54,6 +54,10 @@ def start_rows(spec: RunSpec, job: JobSpec) -> Rows:
         slots = capacity.slots_here(spec)
         here = f"{machine.cores().amount} CPU here"
         where = f"{slots} {_s('trial', slots)} at a time ({here}); {each}"
+        if batches.is_batched(spec):
+            groups, seats = batches.size(spec, capacity.processes_here(spec))
+            each = each.removeprefix("a trial has ")
+            where = f"{groups} {'batch' if groups == 1 else 'batches'} of {seats} trials ({here}); each has {each}"
     found = [("machine", where)]
     layout = capacity.replay_layout(spec)
     if layout is not None:

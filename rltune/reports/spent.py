@@ -49,5 +49,5 @@ def cost(spec: RunSpec, summary: Summary) -> Cost:
         return Cost(summary.env_steps, summary.wall_seconds, {}, None)
     phases = {name: float(getattr(spent, name)) for name in PHASES}
     seconds = summary.wall_seconds + spent.score
-    cores = spent.slots * spec.cpus_of_a_trial
+    cores = (spent.processes or spent.slots) * spec.cpus_of_a_trial
     return Cost(summary.env_steps, seconds, phases, cores * seconds / 3_600)

@@ -1,13 +1,18 @@
-"""Whether the trials of a run can train as batches, and how many to a batch."""
+"""Whether the trials of a run train as batches, and how many to a batch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
+import gymnasium as gym
+
+from rltune.catalog.probe import Probe
+from rltune.errors import BadInput
 from rltune.spec import RL, RunSpec
 
-#: Settings of each algorithm that members of one batch may differ in: any other one that is
+#: Settings of each algorithm that members of one batch may differ in. Any other one that is
 #: searched would need networks or steps of another shape.
 MEMBERS_OWN: Mapping[str, frozenset[str]] = {
     "ppo": frozenset(
@@ -19,34 +24,61 @@ MEMBERS_OWN: Mapping[str, frozenset[str]] = {
 }
 
 
-def problems(spec: RunSpec) -> list[str]:
-    """Why the trials of a run cannot train as a batch; empty where they can."""
-    if spec.task != RL:
-        return ["a batch trains policies of rltune's own algorithms"]
-    if spec.algo not in MEMBERS_OWN:
-        return [f"{spec.algo} does not train as a batch: {', '.join(MEMBERS_OWN)} do"]
-    found = []
-    if shapes := sorted({*spec.space} - MEMBERS_OWN[spec.algo]):
-        found.append(f"members of a batch have {', '.join(shapes)} in common: search without")
-    if spec.settings.get("num_env_runners"):
-        found.append("a batch steps its environments itself: num_env_runners must be 0")
-    if spec.env_options.simulator != "gymnasium":
-        found.append("a batch steps gymnasium's environments: leave out the simulator")
-    return found
+def resolved(spec: RunSpec, probe: Probe) -> RunSpec:
+    """A request whose ``batch`` says what happens: "off", a number, or "auto" for all trials.
 
+    ``auto`` is off where no GPU is asked for, a trial trains alone, or something is in the way.
 
-def is_batched(spec: RunSpec) -> bool:
-    """Whether the trials of a run train as batches.
-
-    ``auto`` is where a GPU is asked for, there are several trials, and nothing is in the way.
+    Raises:
+        BadInput: a number is asked for, and something is in the way.
     """
     asked = spec.resources.batch
     if asked == "off":
-        return False
-    if asked != "auto":
-        return True
-    wanted = spec.resources.gpus_per_trial > 0 and spec.budget.most_trials > 1
-    return wanted and not problems(spec)
+        return spec
+    found = problems(spec, probe)
+    if asked == "auto":
+        wanted = spec.resources.gpus_per_trial > 0 and spec.budget.most_trials > 1
+        if wanted and not found:
+            return spec
+        return replace(spec, resources=replace(spec.resources, batch="off"))
+    if found:
+        raise BadInput([f"batch {asked}: {problem}" for problem in found])
+    return spec
+
+
+def problems(spec: RunSpec, probe: Probe) -> list[str]:
+    """Why the trials of a run cannot train as a batch; empty where they can."""
+    if spec.algo not in MEMBERS_OWN:
+        others = ", ".join(MEMBERS_OWN)
+        return [f"{spec.algo} does not train as a batch, {others} does: leave it out"]
+    found = []
+    if shapes := sorted({*spec.space} - MEMBERS_OWN[spec.algo]):
+        found.append(
+            f"members of a batch have {', '.join(shapes)} in common: search other settings alone"
+        )
+    if spec.settings["num_env_runners"]:
+        found.append("a batch steps its environments itself: num_env_runners must be 0")
+    if spec.env_options.simulator != "gymnasium":
+        found.append("a batch steps gymnasium's environments: leave out the simulator")
+    _, actions = probe.spaces(spec.settings)
+    one_axis = isinstance(actions, gym.spaces.Box) and len(actions.shape) == 1
+    if not (one_axis or isinstance(actions, gym.spaces.Discrete)):
+        found.append(f"no batch acts in {type(actions).__name__}: leave it out")
+    return found
+
+
+def is_likely(batch: str, gpus_per_trial: float, algo: str) -> bool:
+    """Whether trials will train as batches where nothing else is in the way.
+
+    Args:
+        batch: as it was asked for.
+    """
+    return algo in MEMBERS_OWN and batch != "off" and (batch != "auto" or gpus_per_trial > 0)
+
+
+def is_batched(spec: RunSpec) -> bool:
+    """Whether the trials of a resolved run train as batches."""
+    return spec.task == RL and spec.resources.batch != "off"
 
 
 def size(spec: RunSpec, fit: int) -> tuple[int, int]:

@@ -7,9 +7,9 @@ import sys
 from rltune.catalog.probe import Probe, probe_of
 from rltune.engine.replay_buffer import Layout
 from rltune.errors import BadInput
-from rltune.options import Resources
 from rltune.processes import machine
 from rltune.processes.machine import Grant
+from rltune.request import batches
 from rltune.spec import RL, RunSpec
 
 
@@ -46,23 +46,34 @@ def check_fits_here(spec: RunSpec, probe: Probe | None = None) -> None:
         )
     if problems:
         raise BadInput(problems)
-    at_a_time = trials_at_a_time(spec.resources, spec.cpus_of_a_trial)
-    _check_buffers(spec, probe, min(spec.budget.trials, at_a_time))
+    processes = at_a_time(spec, spec.cpus_of_a_trial)
+    seats = batches.size(spec, processes)[1] if batches.is_batched(spec) else 1
+    _check_buffers(spec, probe, min(spec.budget.trials, processes * seats))
 
 
-def trials_at_a_time(asked: Resources, cpus: float) -> int:
-    """Trials that a Ray of our own runs side by side.
+def at_a_time(spec: RunSpec, cpus: float) -> int:
+    """Processes, of a trial or of a batch, that a Ray of our own runs side by side.
 
     Args:
-        cpus: CPUs of one trial, those of its own helper processes included.
+        cpus: CPUs of one, those of its own helper processes included.
     """
-    return asked.concurrent or max(1, int(machine.cores().amount / cpus))
+    fit = max(1, int(machine.cores().amount / cpus))
+    return fit if batches.is_batched(spec) else spec.resources.concurrent or fit
 
 
 def slots_here(spec: RunSpec) -> int:
     """Trials of a run that this machine runs side by side, in a Ray of our own."""
+    fit = processes_here(spec)
+    if batches.is_batched(spec):
+        groups, seats = batches.size(spec, fit)
+        fit = min(groups * seats, spec.resources.concurrent or groups * seats)
+    return min(fit, spec.budget.trials)
+
+
+def processes_here(spec: RunSpec) -> int:
+    """Processes of a trial, or of a batch, that this machine has room for."""
     asked = spec.resources
-    slots = [trials_at_a_time(asked, spec.cpus_of_a_trial), spec.budget.trials]
+    slots = [at_a_time(spec, spec.cpus_of_a_trial)]
     if asked.memory_per_trial:
         slots.append(machine.free_memory().amount // asked.memory_per_trial)
     if asked.gpus_per_trial and (gpus := machine.gpus()) is not None:
@@ -100,11 +111,11 @@ def replay_layout(spec: RunSpec, probe: Probe | None = None) -> Layout | None:
     )
 
 
-def _check_buffers(spec: RunSpec, probe: Probe | None, at_a_time: int) -> None:
+def _check_buffers(spec: RunSpec, probe: Probe | None, trials: int) -> None:
     """Refuses replay buffers that will not fit: they would fill up hours later."""
     layout = replay_layout(spec, probe)
     try:
         if layout is not None:
-            layout.check_memory(at_a_time)
+            layout.check_memory(trials)
     except MemoryError as error:
         raise BadInput(str(error)) from error

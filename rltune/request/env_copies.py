@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 from rltune.errors import BadInput, keyword
-from rltune.request import capacity
+from rltune.request import batches, capacity
 from rltune.spec import Preset, RunSpec, largest
 
 log = logging.getLogger("rltune")
@@ -64,10 +64,16 @@ def fewer_at_a_time(spec: RunSpec) -> RunSpec:
     allowed = spec.env_options.env_copies // spec.copies_of_a_trial
     fits = spec.resources.concurrent
     if fits is None and spec.resources.address is None:
-        fits = capacity.trials_at_a_time(spec.resources, spec.cpus_of_a_trial)
+        fits = _at_a_time(spec)
     if fits is not None and fits <= allowed:
         return spec
     return replace(spec, resources=replace(spec.resources, concurrent=allowed))
+
+
+def _at_a_time(spec: RunSpec) -> int:
+    if batches.is_batched(spec):
+        return capacity.slots_here(spec)
+    return capacity.at_a_time(spec, spec.cpus_of_a_trial)
 
 
 def note(spec: RunSpec) -> str | None:
@@ -75,8 +81,7 @@ def note(spec: RunSpec) -> str | None:
     copies = spec.env_options.env_copies
     if copies is None:
         return None
-    at_a_time = capacity.trials_at_a_time(spec.resources, spec.cpus_of_a_trial)
     return (
-        f"env_copies {copies}: {at_a_time} trials at a time, each with at most "
+        f"env_copies {copies}: {_at_a_time(spec)} trials at a time, each with at most "
         f"{spec.copies_of_a_trial} copies of the environment"
     )

@@ -22,7 +22,7 @@ from rltune.engine.metric_names import LEARNER, LENGTH, PREFIX, REWARD
 from rltune.envs import EnvInfo, pool
 from rltune.errors import BadInput, keyword
 from rltune.policies import certificates
-from rltune.request import capacity, preflight, secrets
+from rltune.request import batches, capacity, preflight, secrets
 from rltune.request.asked import Request
 from rltune.request.env_copies import fewer_at_a_time, within
 from rltune.request.former import with_former
@@ -75,6 +75,7 @@ def make_request(
         reading=probe.told(resolved.settings),
     )
     _check_noise(spec, probe)
+    spec = batches.resolved(spec, probe)
     spec = with_former(fewer_at_a_time(spec), asked.start.former)
     capacity.check_fits_here(spec, probe)
     if job == "sweep":
@@ -97,7 +98,11 @@ def _run_spec(
         title: what the default name of the run begins with.
         env_args: encoded, without secrets.
     """
-    simulator = simulator_of(asked.env_options.simulator, env, preset.settings, env_args)
+    stepped_by = asked.env_options.simulator
+    wanted = asked.resources.batch, asked.resources.gpus_per_trial, preset.algo
+    if stepped_by == "auto" and batches.is_likely(*wanted):
+        stepped_by = "gymnasium"
+    simulator = simulator_of(stepped_by, env, preset.settings, env_args)
     _check(preset)
     storage = Path(asked.place.storage).expanduser().resolve()
     return RunSpec(

@@ -220,6 +220,7 @@ class Spent(Record):
 
     Attributes:
         slots: trials at a time.
+        processes: that held them, where they trained as batches; else one a trial.
         start: until the first trial began to train.
         train: in which trials sampled and trained.
         wait: the rest until the last trial ended: starts of other trials, checkpoints, waiting for
@@ -228,6 +229,7 @@ class Spent(Record):
     """
 
     slots: int
+    processes: Omitted[int | None] = None
     start: float
     train: float
     wait: float

@@ -28,8 +28,12 @@ def run_groups(
     stopper: SweepStopper,
     events: TrialEvents,
     signals: Signals,
-) -> None:
-    """What Tune does with trials of a process each, for trials that train as batches."""
+) -> int:
+    """What Tune does with trials of a process each, for trials that train as batches.
+
+    Returns:
+        The number of processes.
+    """
     spec, task = job.spec, job.task
     groups, seats = batches.size(spec, ray_session.processes(task))
     experiment = tune.Experiment(
@@ -54,3 +58,4 @@ def run_groups(
     )
     signals.take_over(controller.interrupt)
     controller.run()
+    return groups

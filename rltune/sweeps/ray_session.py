@@ -135,9 +135,8 @@ def _start(task: Task) -> None:
 
 
 def _cpus_here(task: Task) -> int:
-    """CPUs of a Ray of our own: as many as the trials that shall run at a time need."""
-    at_a_time = capacity.trials_at_a_time(task.spec.resources, task.cpus)
-    return max(1, math.ceil(at_a_time * task.cpus))
+    """CPUs of a Ray of our own: as many as the processes that shall run at a time need."""
+    return max(1, math.ceil(capacity.at_a_time(task.spec, task.cpus) * task.cpus))
 
 
 def _memory_here() -> int | None:

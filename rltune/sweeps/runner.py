@@ -176,6 +176,7 @@ def _sweep(job: Job, folder: RunFolder, callbacks: Callbacks) -> None:
         trained.reason,
         trained.wall_seconds,
         trained.slots,
+        processes=trained.processes,
     )
 
 
@@ -187,12 +188,14 @@ class Trained:
         statuses: of every trial by its id.
         reason: why it ended.
         slots: trials at a time.
+        processes: that held them, where they trained as batches.
     """
 
     statuses: dict[str, str]
     reason: str
     wall_seconds: float
     slots: int
+    processes: int | None = None
 
 
 def train(job: Job, folder: RunFolder, callbacks: Callbacks) -> Trained:
@@ -229,6 +232,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
         state.restore()
         job.history.read_scores(folder)
         source = TrialSource(spec, job, trials, slots)
+        processes = None
 
         def decided(new: Sequence[Decision]) -> None:
             decisions.add(new)
@@ -245,7 +249,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
                 job.task, folder, callbacks, clock, stopper, scheduler, trials, decisions, state
             )
             if batches.is_batched(spec):
-                run_groups(
+                processes = run_groups(
                     job,
                     folder,
                     source,
@@ -269,7 +273,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
     if stopper.fatal is not None:
         raise stopper.fatal
     reason = "target" if job.reached_target else stopper.reason
-    return Trained(trials.statuses, reason, clock.seconds, slots)
+    return Trained(trials.statuses, reason, clock.seconds, slots, processes)
 
 
 def _run_tune(

@@ -29,6 +29,7 @@ def finish(
     wall_seconds: float,
     slots: int | None = None,
     scored: float = 0.0,
+    processes: int | None = None,
 ) -> None:
     """Evaluates the best checkpoint and writes what came out.
 
@@ -40,6 +41,7 @@ def finish(
         reason: why the sweep ended.
         slots: trials at a time; None where that is not known.
         scored: seconds that an earlier try to score took.
+        processes: that held the trials, where they trained as batches.
 
     Raises:
         NothingUsable: no trial left a checkpoint, or not every seed, or no score is finite; the
@@ -76,6 +78,7 @@ def finish(
         nothing = NothingUsable(why or str(error), error.unscored)
     if slots is not None:
         spent = _spent(rows, wall_seconds, slots, scored + time.monotonic() - scoring)
+        spent = replace(spent, processes=processes)
         summary = replace(summary, spent=spent)
     callbacks.notify(SweepEnded(summary))
     if nothing is not None:
@@ -91,11 +94,12 @@ def score_again(job: Job, folder: RunFolder, callbacks: Callbacks) -> None:
     summary = folder.summary
     assert summary is not None
     statuses = {trial.id: trial.status for trial in summary.trials}
-    slots, scored = None, 0.0
+    slots, scored, processes = None, 0.0, None
     if summary.spent is not None:
         slots, scored = summary.spent.slots, summary.spent.score
+        processes = summary.spent.processes
     seconds, reason = summary.wall_seconds, summary.stop_reason
-    finish(job, folder, callbacks, statuses, reason, seconds, slots, scored)
+    finish(job, folder, callbacks, statuses, reason, seconds, slots, scored, processes)
 
 
 def _spent(
