@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from rltune import algorithms
@@ -55,6 +56,7 @@ class Seat:
         restored: what its next report says of a restore.
         diverged: what was not finite; it trains no more.
         env_steps: its clock at its last report.
+        told: ``seconds`` at that time.
     """
 
     trial: str
@@ -64,6 +66,7 @@ class Seat:
     restored: dict[str, Any] | None = None
     diverged: dict[str, Any] | None = None
     env_steps: int = 0
+    told: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Arrival:
         trial: its id.
         config: its whole configuration.
         checkpoint: what it continues from; None for a start from nothing.
+        iteration: reports of the trial so far.
         copied_from: the seat of this group that holds what the checkpoint holds, or None.
     """
 
@@ -82,6 +86,7 @@ class Arrival:
     trial: str
     config: Mapping[str, Any]
     checkpoint: str | None = None
+    iteration: int = 0
     copied_from: int | None = None
 
 
@@ -104,29 +109,30 @@ class MemberGroup:
         self._crash_folder = crash_folder
 
     def train(self, arrivals: Sequence[Arrival], leavers: Sequence[int]) -> dict[int, Any]:
-        """One report of every seated trial, by seat, after seats have changed."""
+        """Reports of those trials that are due next, by seat, after seats have changed."""
         self._leave(leavers)
         if arrivals:
             self._arrive(arrivals)
         group = self._made
         began = time.perf_counter()
-        open_ = [number for number, seat in self._seats.items() if seat.diverged is None]
-        if open_:
+        training = [number for number, seat in self._seats.items() if seat.diverged is None]
+        due = [number for number, seat in self._seats.items() if seat.diverged is not None]
+        if training:
             with no_denormals():
-                group.train(self._base.min_sample_timesteps_per_iteration or 1, open_)
+                due += group.train(self._base.min_sample_timesteps_per_iteration or 1, training)
         seconds = time.perf_counter() - began
+        for number in training:
+            self._seats[number].seconds += seconds
         diverged = group.diverged()
         numbers = group.learner.read()
-        held = dict(zip(group.learner.hyper.names, group.learner.hyper.read(), strict=True))
+        held = self._held()
         found = {}
-        for number in sorted(self._seats):
+        for number in sorted({*due, *(n for n in diverged if n in training)}):
             seat = self._seats[number]
-            seat.seconds += seconds
             seat.iteration += 1
             if number in diverged and seat.diverged is None:
                 seat.diverged = diverged[number].record(int(group.env_steps[number]))
             result = self._result(number, seat, numbers, held)
-            result["time_this_iter_s"] = seconds
             found[number] = result
         return found
 
@@ -149,13 +155,14 @@ class MemberGroup:
             "settings": {r.name: r.value for r in self._readings(number, held)},
             "training_iteration": seat.iteration,
             "time_total_s": seat.seconds,
+            "time_this_iter_s": seat.seconds - seat.told,
         }
         result |= {
             name: value
             for name, value in {"restored": seat.restored, "diverged": seat.diverged}.items()
             if value
         }
-        seat.restored, seat.env_steps = None, clock
+        seat.restored, seat.env_steps, seat.told = None, clock, seat.seconds
         return result
 
     @property
@@ -233,7 +240,7 @@ class MemberGroup:
         exploit = Exploit.from_dict(given) if given else None
         donor = exploit.donor if exploit and record.trial_id != arrival.trial else None
         seat.env_steps = exploit.env_steps if exploit and donor else record.env_steps
-        seat.iteration = record.training_iteration if not donor else 0
+        seat.iteration = arrival.iteration
         seat.diverged = record.diverged.to_dict() if record.diverged else None
         group.learner.start([number])
         group.restart(number, moved_seed(seed, seat.env_steps), seat.env_steps)
@@ -248,6 +255,11 @@ class MemberGroup:
             "memory": {},
         }
 
+    def _held(self) -> dict[str, np.ndarray]:
+        """The hyperparameters as the device holds them, each of shape (M,)."""
+        hyper = self._made.learner.hyper
+        return dict(zip(hyper.names, hyper.read(), strict=True))
+
     # Reading back --------------------------------------------------------------------------------
 
     def _readings(self, number: int, held: Mapping[str, Any]) -> list[Reading]:
@@ -257,13 +269,13 @@ class MemberGroup:
         found = [Reading(name, "trial's config", value) for name, value in asked.items()]
         for name, rows in held.items():
             if name in asked:
-                found.append(Reading(name, "batch", float(rows[number])))
+                found.append(Reading(name, "batch", _read_back(asked[name], rows[number])))
         return found
 
     def _audit(self, number: int, donor: str | None) -> dict[str, Any]:
         """Settings requested and effective. Raises AuditError where they differ."""
-        learner, seat = self._made.learner, self._seats[number]
-        held = dict(zip(learner.hyper.names, learner.hyper.read(), strict=True))
+        seat = self._seats[number]
+        held = self._held()
         asked = requested_settings(self.algo, {**vars(self._base), **seat.config})
         readings = self._readings(number, held)
         if wrong := mismatches(self.algo, asked, readings, seat.env_steps):
@@ -275,8 +287,7 @@ class MemberGroup:
 
     def save(self, places: Mapping[int, str]) -> None:
         """Writes whole checkpoints of trials into folders, by seat."""
-        learner = self._made.learner
-        held = dict(zip(learner.hyper.names, learner.hyper.read(), strict=True))
+        learner, held = self._made.learner, self._held()
         for number, place in places.items():
             seat, window = self._seats[number], self._made.windows[number]
             folder = Path(place)
@@ -295,3 +306,9 @@ class MemberGroup:
             )
             record.write(folder)
             seal(folder, self.algo)
+
+
+def _read_back(asked: Any, held: np.float64) -> float:
+    """What a batch holds of a setting: what was asked for where single precision tells no other."""
+    same = isinstance(asked, int | float) and np.float32(asked) == np.float32(held)
+    return asked if same else float(held)

@@ -57,7 +57,8 @@ def start_rows(spec: RunSpec, job: JobSpec) -> Rows:
         if batches.is_batched(spec):
             groups, seats = batches.size(spec, capacity.processes_here(spec))
             each = each.removeprefix("a trial has ")
-            where = f"{groups} {'batch' if groups == 1 else 'batches'} of {seats} trials ({here}); each has {each}"
+            of = "batch" if groups == 1 else "batches"
+            where = f"{groups} {of} of {seats} trials ({here}); each has {each}"
     found = [("machine", where)]
     layout = capacity.replay_layout(spec)
     if layout is not None:

@@ -86,7 +86,7 @@ def test_a_checkpoint_is_that_of_a_single_trial_and_back(algo: str, tmp_path: Pa
             assert (places[0] / file.name).stat().st_size < 1.1 * file.stat().st_size + 500
 
         again = MemberGroup(algo, 1)
-        resumed = Arrival(0, "t01", _config(algo, "t01", 6, gamma=0.96), str(places[1]))
+        resumed = Arrival(0, "t01", _config(algo, "t01", 6, gamma=0.96), str(places[1]), 2)
         again._arrive([resumed])  # what a training would begin with
         again.save({0: str(places[2])})
         held = optimiser(single)

@@ -42,6 +42,7 @@ class Group:
         self._outcomes = np.zeros((4, steps, *sampler.obs.shape[:2]), dtype=np.float32)
         self._steps = steps
         self._written: np.ndarray | None = None
+        self._reported_at = sampler.env_steps.copy()
 
     def __len__(self) -> int:
         return len(self.learner)
@@ -61,20 +62,27 @@ class Group:
             learner.stop(list(sampler.diverged))
         learner.learn(sampler.obs, self._outcomes, sampler.env_steps)
 
-    def train(self, env_steps: int, members: Sequence[int] | None = None) -> None:
-        """Rounds until members, or all, have each taken ``env_steps`` more steps, or diverged."""
-        until = self.env_steps + env_steps
-        waited = np.ones(len(self), dtype=bool)
-        if members is not None:
-            waited[:] = False
-            waited[list(members)] = True
+    def train(self, env_steps: int, members: Sequence[int]) -> list[int]:
+        """Rounds until the first of some members is due for a report, or has diverged.
+
+        A member is due once it has taken ``env_steps`` steps since it was last: what it does
+        between two reports does not depend on the others.
+
+        Returns:
+            Those that are due.
+        """
         while True:
             self.round()
-            waited[list(self.sampler.diverged)] = False
-            if np.all(self.env_steps[waited] >= until[waited]):
+            ended = [m for m in members if m in self.sampler.diverged]
+            since = self.env_steps - self._reported_at
+            due = [m for m in members if since[m] >= env_steps]
+            if due or ended:
                 break
         for window, episodes in zip(self.windows, self.sampler.take_episodes(), strict=True):
             window.add(episodes)
+        found = sorted({*due, *ended})
+        self._reported_at[found] = self.env_steps[found]
+        return found
 
     def set_hyperparameters(self, of: Callable[[np.ndarray], np.ndarray]) -> None:
         """Replaces what the hyperparameters come from; they are written before the next round."""
@@ -101,6 +109,7 @@ class Group:
         """Begins new episodes and new random numbers for a member, from a seed."""
         self.learner.restart_member(member, seed, env_steps)
         self.sampler.restart(member, seed, env_steps)
+        self._reported_at[member] = env_steps
 
     def write_hyperparameters(self) -> None:
         """Brings every hyperparameter to its value at the members' clocks."""

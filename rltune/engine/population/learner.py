@@ -110,6 +110,14 @@ class BatchLearner(ABC):
         """
 
     @abstractmethod
+    def play(self, obs: np.ndarray) -> np.ndarray:
+        """The same as :meth:`act`, of steps that nobody learns from."""
+
+    @abstractmethod
+    def acting(self) -> list[torch.Tensor]:
+        """What acting changes of a member, each (M, ...): it belongs to its episodes."""
+
+    @abstractmethod
     def tensors(self) -> dict[str, torch.Tensor]:
         """Everything that a member continues from, by name: the first axis is the members."""
 

@@ -19,7 +19,8 @@ class CorrelatedNoise:
         self, *shape: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
     ) -> None:
         self._last = torch.zeros(*shape, device=device, dtype=dtype)
-        self._drawn = torch.zeros(len(self._last), 1, 1, device=device, dtype=torch.bool)
+        members, *one = shape
+        self._drawn = torch.zeros(members, *(1 for _ in one), device=device, dtype=torch.bool)
 
     def draw(self, streams: Streams, rho: torch.Tensor) -> torch.Tensor:
         """The next noise, valid until the next call.

@@ -196,6 +196,17 @@ class OffPolicyLearner(BatchLearner):
         self._act()
         return self._acted.receive()
 
+    def play(self, obs: np.ndarray) -> np.ndarray:
+        """See :class:`BatchLearner`."""
+        before = self.replay.at_head()
+        found = self.act(obs)
+        self.replay.unwind(before)
+        return found
+
+    def acting(self) -> list[torch.Tensor]:
+        """The streams."""
+        return [self.streams.counts]
+
     @torch.no_grad()
     def _act_once(self) -> None:
         self._chosen.copy_(self.explore(self._now))

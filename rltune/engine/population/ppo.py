@@ -183,6 +183,23 @@ class PPO(BatchLearner):
         self._act()
         return self._acted.receive()
 
+    def play(self, obs: np.ndarray) -> np.ndarray:
+        """See :class:`BatchLearner`."""
+        found = self.act(obs)
+        self._t.zero_()
+        return found
+
+    def acting(self) -> list[torch.Tensor]:
+        """The streams and the noise."""
+        return [self.streams.counts, *self._noise.state]
+
+    def restart_member(self, member: int, seed: int, env_steps: int) -> None:
+        """See :class:`BatchLearner`. Noise and the sums of rewards begin anew."""
+        super().restart_member(member, seed, env_steps)
+        self._noise.restart(member)
+        if self.scale is not None:
+            self.scale.running[member] = 0.0
+
     @torch.no_grad()
     def _act_once(self) -> None:
         net, weights = self.net, self.weights.views
@@ -205,7 +222,7 @@ class PPO(BatchLearner):
         self._t.add_(1)
 
     def _acting_state(self) -> list[torch.Tensor]:
-        return [self.streams.counts, self._t, *self._noise.state]
+        return [*self.acting(), self._t]
 
     def restart_member(self, member: int, seed: int, env_steps: int) -> None:
         """See :class:`BatchLearner`. Its noise starts again too."""

@@ -145,6 +145,19 @@ class Replay:
         self.actions.index_copy_(1, self.head, actions.unsqueeze(1))
         self.head.add_(1).remainder_(self.layout.rows)
 
+    def unwind(self, obs: torch.Tensor) -> None:
+        """Takes back the last :meth:`put`.
+
+        Args:
+            obs: what the head held before it, see :meth:`at_head`.
+        """
+        self.head.sub_(1).remainder_(self.layout.rows)
+        self.obs.index_copy_(1, self.head, obs)
+
+    def at_head(self) -> torch.Tensor:
+        """The frames (M, 1, E, ...) that the next :meth:`put` overwrites."""
+        return self.obs.index_select(1, self.head)
+
     def _put_obs(self, obs: torch.Tensor) -> None:
         if self.layout.frame_stack > 1:
             obs = obs[..., -self.layout.frame[-1] :]

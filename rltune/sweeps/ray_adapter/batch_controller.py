@@ -175,7 +175,10 @@ class BatchController:
         source = next((seat for seat, held in group.held.items() if held == wanted), None)
         if number in group.leavers:
             group.leavers.remove(number)
-        group.arrivals.append(Arrival(number, trial.trial_id, trial.config, wanted, source))
+        iteration = 0 if saved is None else int(saved.report["training_iteration"])
+        group.arrivals.append(
+            Arrival(number, trial.trial_id, trial.config, wanted, iteration, source)
+        )
         group.seats[number] = trial
         self._place[trial.trial_id] = (group, number)
         trial.set_status(Trial.RUNNING)

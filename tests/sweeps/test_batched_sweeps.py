@@ -1,0 +1,110 @@
+"""Sweeps whose trials train as batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import killed
+import pytest
+
+from rltune.request.resolve import make_spec
+from rltune.runs.folder import RunFolder
+from rltune.spec import RunSpec
+
+ENVS = {"ppo": "cartpole"}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "ppo": {"train_batch_size": 128, "minibatch_size": 128, "num_epochs": 4},
+}
+
+
+def _spec(storage: Path, algo: str, address: str, **options: Any) -> RunSpec:
+    return make_spec(
+        algo,
+        ENVS[algo],
+        **{
+            "settings": {
+                "fcnet_hiddens": [16, 16],
+                "min_sample_timesteps_per_iteration": 500,
+                **SETTINGS[algo],
+            },
+            "scheduler": "pb2",
+            "trials": 4,
+            "batch": 4,
+            "steps": 4_000,
+            "perturb_every": 1_000,
+            "target": float("inf"),
+            "episodes": 3,
+            "selection_episodes": 1,
+            "storage": storage,
+            "name": "whole",
+            "address": address,
+            "report": False,
+            **options,
+        },
+    )
+
+
+@pytest.fixture(scope="module", params=list(ENVS))
+def whole(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, cluster_address: str
+) -> RunFolder:
+    """A population in one process, copied at the write of a state and continued there."""
+    storage = tmp_path_factory.mktemp(request.param)
+    return killed.start(_spec(storage, request.param, cluster_address), cut=7)
+
+
+def test_each_member_is_a_trial(whole: RunFolder) -> None:
+    assert whole.trials() == ["t00", "t01", "t02", "t03"]
+    exploits = [line for line in whole.decisions() if line.kind == "exploit"]
+    assert exploits
+    for line in exploits:
+        assert line.donor in whole.trials()
+        assert line.effective == line.requested
+    for name in whole.trials():
+        rows = whole.reports(name)
+        assert rows[-1].env_steps >= 4_000
+        assert [row.training_iteration for row in rows] == list(range(1, len(rows) + 1))
+        assert all(row.env_steps_this_iter >= 500 for row in rows)
+    summary = whole.summary
+    assert summary is not None
+    assert summary.spent is not None
+    assert summary.spent.processes == 1
+    assert summary.spent.slots == 4
+    assert summary.evaluation is not None
+    assert len(summary.evaluation.returns) == 3  # played by the policy of a single trial
+
+
+def test_a_killed_sweep_continues_from_its_checkpoints(whole: RunFolder) -> None:
+    again = killed.cut_of(whole)
+    restores = {line.trial: line for line in again.decisions() if line.kind == "restore"}
+    assert restores
+    for line in restores.values():
+        assert line.effective == line.requested
+    for name in again.trials():
+        rows, before = again.reports(name), whole.reports(name)
+        at = restores[name].env_steps if name in restores else 0
+        kept = [(row.env_steps, row.measured) for row in rows if row.env_steps <= at]
+        assert kept == [(row.env_steps, row.measured) for row in before if row.env_steps <= at]
+        assert rows[-1].env_steps >= 4_000
+        steps = [row.env_steps for row in rows]
+        assert steps == sorted(set(steps))
+
+
+def test_a_member_does_the_same_in_another_batch(
+    whole: RunFolder, tmp_path: Path, cluster_address: str
+) -> None:
+    """Two seats at a time, where all four sat together: the same reports of each trial."""
+    algo = whole.spec.algo
+    together, apart = (
+        killed.start(
+            _spec(tmp_path, algo, cluster_address, scheduler="fifo", name=name, batch=batch)
+        )
+        for name, batch in (("together", 4), ("apart", 2))
+    )
+    for name in whole.trials():
+        rows, others = (
+            [(row.env_steps, row.measured) for row in folder.reports(name)]
+            for folder in (together, apart)
+        )
+        assert rows == others
