@@ -224,11 +224,6 @@ class PPO(BatchLearner):
     def _acting_state(self) -> list[torch.Tensor]:
         return [*self.acting(), self._t]
 
-    def restart_member(self, member: int, seed: int, env_steps: int) -> None:
-        """See :class:`BatchLearner`. Its noise starts again too."""
-        super().restart_member(member, seed, env_steps)
-        self._noise.restart(member)
-
     # Updating ----------------------------------------------------------------------------------
 
     def learn(self, obs: np.ndarray, outcomes: np.ndarray, env_steps: np.ndarray) -> None:

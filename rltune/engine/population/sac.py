@@ -164,6 +164,10 @@ class SAC(OffPolicyLearner):
         noise = self._noise.draw(self.streams, self.hyper["noise_correlation"])
         return self.net.sample(self.reader(obs), self.weights.views, noise)[0]
 
+    def acting(self) -> list[torch.Tensor]:
+        """The noise too."""
+        return [*super().acting(), *self._noise.state]
+
     def _acting_state(self) -> list[torch.Tensor]:
         return [*super()._acting_state(), *self._noise.state]
 
