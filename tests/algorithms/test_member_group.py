@@ -43,17 +43,24 @@ def _group(algo: str, count: int = 3) -> tuple[MemberGroup, dict[int, Any]]:
         Arrival(n, trial, _config(algo, trial, 5 + n, gamma=0.95 + 0.01 * n))
         for n, trial in enumerate(trials)
     ]
-    return group, group.train(arrivals, [])
+    return group, _reports(group, count, group.train(arrivals, []))
+
+
+def _reports(group: MemberGroup, count: int, found: dict[int, Any]) -> dict[int, Any]:
+    """The next report of every trial: each is due by its own clock."""
+    while len(found) < count:
+        found = group.train([], []) | found
+    return found
 
 
 @pytest.mark.parametrize("algo", ALGOS)
 def test_every_trial_reports_for_itself(algo: str) -> None:
     group, first = _group(algo)
-    second = group.train([], [])
+    second = _reports(group, 3, group.train([], []))
     assert set(first) == set(second) == {0, 1, 2}
     for number, report in second.items():
-        assert report["training_iteration"] == 2
-        assert report["env_steps"] == first[number]["env_steps"] + report["env_steps_this_iter"]
+        assert report["training_iteration"] >= 2
+        assert report["env_steps"] >= first[number]["env_steps"] + report["env_steps_this_iter"]
         assert report["env_steps_this_iter"] >= 500
         assert report["settings"]["gamma"] == pytest.approx(0.95 + 0.01 * number)
         assert set(report["learner"]) >= {"gradient_norm"}
@@ -124,7 +131,7 @@ def test_a_clone_continues_from_its_donor(algo: str, in_batch: bool, tmp_path: P
     group._arrive([clone])
     for name, rows in group._made.learner.network().items():
         assert torch.equal(rows[0], donor[name]), name
-    report = group.train([], [])[0]
+    report = _reports(group, 3, group.train([], []))[0]
     assert report["restored"]["kind"] == "exploit"
     assert report["restored"]["donor"] == "t02"
     assert report["restored"]["effective"]["gamma"] == pytest.approx(0.9)
