@@ -28,7 +28,7 @@ from rltune.envs.construct import (
     own_creator,
     reveal,
 )
-from rltune.envs.draws import SEEDED, OwnDraws
+from rltune.envs.draws import ENTRY_POINT, SEEDED, OwnDraws
 from rltune.envs.frames import JoinFrames, joined
 from rltune.envs.info import EnvInfo, bare
 
@@ -50,6 +50,7 @@ __all__ = [
     "construct",
     "family",
     "gym_id",
+    "in_lockstep",
     "joined",
     "known",
     "make",
@@ -183,6 +184,15 @@ def make_batch(
         if env is not None:
             return OwnDraws(env)
     return _copies(name, num_envs, env_args, frame_stack, form, AutoresetMode.NEXT_STEP)
+
+
+def in_lockstep(name: str, frame_stack: int = 1) -> bool:
+    """Whether :func:`make_batch` steps copies at once, and each plays exactly as one of
+    :func:`make` does with the same seed and actions."""
+    registered = gym.registry.get(gym_id(name)) if isinstance(name, str) else None
+    if registered is None or registered.id not in SEEDED or frame_stack > 1:
+        return False
+    return registered.entry_point == ENTRY_POINT and not registered.additional_wrappers
 
 
 def _vectorised(

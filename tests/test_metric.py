@@ -19,9 +19,10 @@ from rltune.callbacks.base import SweepStarted, TrialReported
 from rltune.cli.live import LineWatcher
 from rltune.errors import BadInput
 from rltune.metric import RETURN, Metric
+from rltune.policies.episodes import play
 from rltune.policies.evaluation import Candidate, evaluated, ranked
 from rltune.policies.preset_file import preset_toml
-from rltune.policies.scoring import Score, play
+from rltune.policies.scoring import Score
 from rltune.request.resolve import make_spec
 from rltune.runs import commands, lineage
 from rltune.runs.folder import RunFolder

@@ -72,7 +72,7 @@ class MeanStdFilter(RunningMoments):
     def forward(self, obs: torch.Tensor) -> torch.Tensor:
         """Scales observations of shape (N, ...), clipped to +-10."""
         scaled: torch.Tensor = (obs - self.mean) * (self.var + EPSILON).rsqrt()
-        scaled.clamp_(-CLIP, CLIP)
+        scaled = scaled.clamp(-CLIP, CLIP)
         if self._masked:
             scaled[..., -self._masked :] = obs[..., -self._masked :]
         return scaled

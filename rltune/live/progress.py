@@ -292,7 +292,7 @@ class Progress:
         return member.ended or member.last.env_steps >= self.spec.budget.steps
 
     def _evaluation_end(self) -> float | None:
-        """At the speed of the episodes so far; every seed of a training run is scored by itself."""
+        """At the speed of the episodes so far; of a training run, every seed has a score."""
         place = max(at for at, phase in enumerate(self.phases) if phase.name not in EVALUATION)
         phases = self.phases[place + 1 :]
         ends = [
@@ -300,11 +300,9 @@ class Progress:
             for phase, after in zip(phases, [*phases[1:], None], strict=True)
             if after is None or not after.done
         ]
-        choosing = [phase.of for phase in ends if phase.name == "choosing"]
-        seeds = 0 if self.job.job == "sweep" else len(self.seen) - len(choosing)
-        episodes = self.spec.evaluation.episodes
-        left = seeds * (max(choosing, default=0) + episodes) + ends[-1].of - ends[-1].done
-        left += episodes if ends[-1].name == "choosing" else 0
+        scored = 1 if self.job.job == "sweep" else len(self.seen)
+        left = ends[-1].of - ends[-1].done
+        left += scored * self.spec.evaluation.episodes if ends[-1].name == "choosing" else 0
         return prediction.evaluation_end(
             self.seconds(phases[0].time),
             self.seconds(phases[-1].time),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -107,7 +108,7 @@ def score_of(
     Raises:
         BadInput, BadCheckpoint: it cannot be read.
     """
-    (score,) = scores(folder, [checkpoint], seeds, played)
+    (score,) = scores(folder, [(checkpoint, seeds)], played)
     if score.broken is not None:
         raise score.broken
     return score
@@ -206,7 +207,7 @@ def _all_returns(
 
     If the run tunes another metric, omits episodes without it.
     """
-    results = scores(folder, checkpoints, seeds)
+    results = scores(folder, [(checkpoint, seeds) for checkpoint in checkpoints])
     for score in results:
         if score.broken is not None:
             raise score.broken
@@ -236,14 +237,25 @@ def score_checkpoints(
     seeds: Sequence[int],
     played: Played = lambda done, of: None,
 ) -> list[Candidate]:
-    """Scores the policies of checkpoints on the same seeds, without exploration.
+    """Scores the policies of checkpoints on the same seeds, without exploration."""
+    return score_each(folder, [(checkpoints, seeds)], played)[0]
+
+
+def score_each(
+    folder: RunFolder,
+    asked: Sequence[tuple[Sequence[Path], Sequence[int]]],
+    played: Played = lambda done, of: None,
+) -> list[list[Candidate]]:
+    """Scores sets of checkpoints, each set on its own seeds, without exploration.
 
     The training record of a trial lags behind its weights: its episodes were played while the
     weights were still changing.
     """
+    every = [(one, seeds) for checkpoints, seeds in asked for one in checkpoints]
+    played_all = iter(scores(folder, every, played))
     return [
-        Candidate(score.checkpoint, folder.record(score.checkpoint).env_steps, score)
-        for score in scores(folder, checkpoints, seeds, played)
+        [Candidate(one, folder.record(one).env_steps, next(played_all)) for one in checkpoints]
+        for checkpoints, _ in asked
     ]
 
 
@@ -306,10 +318,29 @@ def choose(
     played: Played = lambda done, of: None,
 ) -> Chosen:
     """Chooses and evaluates the best candidate; skips one whose returns are not finite."""
-    lost = [body for one in candidates for body in unscored(folder, "selection", one.played)]
-    for candidate in ranked(folder, candidates):
-        score = score_of(folder, candidate.checkpoint, seeds, played)
-        lost += unscored(folder, "evaluation", score)
-        if not score.final:
-            return Chosen(candidate, evaluated(score, seeds, folder.spec.metric), lost)
-    return Chosen(None, None, lost)
+    return choose_each(folder, [(candidates, seeds)], played)[0]
+
+
+def choose_each(
+    folder: RunFolder,
+    asked: Sequence[tuple[Sequence[Candidate], Sequence[int]]],
+    played: Played = lambda done, of: None,
+) -> list[Chosen]:
+    """What :func:`choose` does, for sets of candidates, each with its own seeds."""
+    lost = [
+        [body for one in candidates for body in unscored(folder, "selection", one.played)]
+        for candidates, _ in asked
+    ]
+    waiting = {n: deque(ranked(folder, candidates)) for n, (candidates, _) in enumerate(asked)}
+    chosen: dict[int, Chosen] = {}
+    while left := [n for n, ranks in waiting.items() if ranks and n not in chosen]:
+        tried = [waiting[n].popleft() for n in left]
+        plays = [(one.checkpoint, asked[n][1]) for n, one in zip(left, tried, strict=True)]
+        for n, one, score in zip(left, tried, scores(folder, plays, played), strict=True):
+            if score.broken is not None:
+                raise score.broken
+            lost[n] += unscored(folder, "evaluation", score)
+            if not score.final:
+                result = evaluated(score, asked[n][1], folder.spec.metric)
+                chosen[n] = Chosen(one, result, lost[n])
+    return [chosen.get(n, Chosen(None, None, lost[n])) for n in range(len(asked))]

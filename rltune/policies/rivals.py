@@ -33,7 +33,8 @@ def rivals(
         "defaults": _at_the_defaults(folder, best, every),
     }
     paths = list(dict.fromkeys(path for path in found.values() if path is not None))
-    scores = dict(zip(paths, scoring.scores(folder, paths, seeds), strict=True))
+    played = scoring.scores(folder, [(path, seeds) for path in paths])
+    scores = dict(zip(paths, played, strict=True))
     rivals = []
     for role, path in found.items():
         result = path and evaluation.evaluated(scores[path], seeds, folder.spec.metric)

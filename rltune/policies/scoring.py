@@ -3,63 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
 
-import gymnasium as gym
 import numpy as np
 
 from rltune import envs
 from rltune.algorithms.policy import load_policy
-from rltune.engine.episodes import Episode, numbers
-from rltune.engine.torch_settings import TorchSettingsGuard
 from rltune.errors import BadCheckpoint, BadInput, ProcessEnded, RltuneError, described
-from rltune.metric import Metric
+from rltune.policies.episodes import TOGETHER, Lost, play
+from rltune.policies.lockstep import alike, play_in_lockstep
 from rltune.processes import machine
 from rltune.processes.subprocess_guard import Guard, each_isolated
-from rltune.processes.watchdog import where
 from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
 
-#: Number of episodes that a process plays together.
-TOGETHER = 20
-
+#: Seconds that a process plays for, where episodes are short: it takes a third of one to start.
+SHIFT = 10.0
+#: Parts that a process plays at most: the progress is told after each process.
+MOST_PARTS = 50
 #: Called with the number of episodes that have been played, and of all that will be.
 Played = Callable[[int, int], None]
-
-
-class ActingPolicy(Protocol):
-    """A policy that acts greedily.
-
-    Attributes:
-        frame_stack: number of observations joined into its input.
-        form: how it reads observations.
-    """
-
-    frame_stack: int
-    form: str
-
-    def act(self, obs: np.ndarray) -> np.ndarray:
-        """Returns actions for observations (N, ...), both as in :func:`rltune.envs.make`."""
-
-
-@dataclass(frozen=True)
-class Lost:
-    """An episode without a return.
-
-    Attributes:
-        error: what happened.
-        final: whether a retry would fail in the same way: a reward or an observation is not finite,
-            or the policy cannot be loaded. The policy then has no score.
-    """
-
-    error: str
-    final: bool = False
 
 
 @dataclass
@@ -120,8 +87,7 @@ class _Part:
 
 def scores(
     folder: RunFolder,
-    checkpoints: Sequence[Path],
-    seeds: Sequence[int],
+    asked: Sequence[tuple[Path, Sequence[int]]],
     played: Played = lambda done, of: None,
 ) -> list[Score]:
     """Plays one episode per seed with the policy of each of a run's checkpoints.
@@ -133,42 +99,84 @@ def scores(
     may take a minute.
 
     Args:
+        asked: checkpoints, and the seeds of the episodes of each.
         played: called before the first episode and whenever a process has played its episodes.
     """
-    spec = folder.spec
-    results = [Score(checkpoint) for checkpoint in checkpoints]
+    results = [Score(checkpoint) for checkpoint, _ in asked]
     parts = [
         _Part(place, seeds[first : first + TOGETHER])
-        for place in range(len(checkpoints))
+        for place, (_, seeds) in enumerate(asked)
         for first in range(0, len(seeds), TOGETHER)
     ]
-    processes, copies = side_by_side(spec)
-    count = _Count(len(checkpoints) * len(seeds), played)
+    crew = _Crew(folder, results, _Count(sum(len(seeds) for _, seeds in asked), played))
+    parts = crew.play_all(parts)
     while parts:
-        alone = parts[0].tries > 0 and not any(score.returns for score in results)
+        alone = not any(score.returns for score in results)
         now, parts = (parts[:1], parts[1:]) if alone else (parts, [])
-        works = [
-            partial(_work, folder, spec, checkpoints[part.place], part.seeds, copies)
-            for part in now
-        ]
-        sizes = [len(part.seeds) if part.tries == 0 else 0 for part in now]
-        timeout = spec.env_options.env_timeout
-        answers = each_isolated(works, timeout, processes, partial(count.add, sizes))
-        again = [
-            rest
-            for part, answer in zip(now, answers, strict=True)
-            for rest in _take(results[part.place], part, answer)
-            if rest.tries <= max(1, spec.resources.max_failures)
-        ]
+        again = crew.play([[part] for part in now])
         if alone and not again and not any(score.returns for score in results):
             break
         parts = again + parts
     for score in results:
         if score.returns and all(map(math.isnan, score.returns.values())):
-            none = Lost(f"no episode had {spec.metric} in its last info", final=True)
+            none = Lost(f"no episode had {folder.spec.metric} in its last info", final=True)
             score.lost |= dict.fromkeys(score.returns, none)
             score.returns.clear()
     return results
+
+
+class _Crew:
+    """Processes that play parts.
+
+    Args:
+        results: of each policy; what its parts come to is added.
+    """
+
+    def __init__(self, folder: RunFolder, results: Sequence[Score], count: _Count) -> None:
+        self._folder, self._results, self._count = folder, results, count
+        self._processes, self._copies = side_by_side(folder.spec)
+
+    def play_all(self, parts: Sequence[_Part]) -> list[_Part]:
+        """Plays parts for the first time, several to a process where they take little time.
+
+        Returns the parts to retry.
+        """
+        if _at_once(self._folder.spec):
+            return self.play(self._loads(parts, MOST_PARTS))
+        began = time.monotonic()
+        again = self.play([[part] for part in parts[: self._processes]])
+        fit = 1 if again else int(SHIFT / (time.monotonic() - began))
+        return again + self.play(self._loads(parts[self._processes :], fit))
+
+    def _loads(self, parts: Sequence[_Part], most: int) -> list[Sequence[_Part]]:
+        share = -(-len(parts) // self._processes)
+        size = max(1, min(most, share, MOST_PARTS))
+        return [parts[at : at + size] for at in range(0, len(parts), size)]
+
+    def play(self, loads: Sequence[Sequence[_Part]]) -> list[_Part]:
+        """Plays each load in a process. Returns the parts to retry."""
+        spec = self._folder.spec
+        works = [
+            partial(
+                _work,
+                self._folder,
+                [(self._results[part.place].checkpoint, part.seeds) for part in load],
+                self._copies,
+                load[0].tries == 0,
+            )
+            for load in loads
+        ]
+        sizes = [sum(len(part.seeds) for part in load if part.tries == 0) for load in loads]
+        answers = each_isolated(
+            works, spec.env_options.env_timeout, self._processes, partial(self._count.add, sizes)
+        )
+        again = []
+        for load, answer in zip(loads, answers, strict=True):
+            # Of several parts of a process that ended, each is retried as if it had been alone.
+            outcomes = [answer] * len(load) if isinstance(answer, Exception) else answer
+            for part, outcome in zip(load, outcomes, strict=True):
+                again += _take(self._results[part.place], part, outcome)
+        return [rest for rest in again if rest.tries <= max(1, spec.resources.max_failures)]
 
 
 class _Count:
@@ -195,13 +203,47 @@ def side_by_side(spec: RunSpec) -> tuple[int, int]:
 
 def _work(
     folder: RunFolder,
-    spec: RunSpec,
-    checkpoint: Path,
-    seeds: Sequence[int],
+    parts: Sequence[tuple[Path, Sequence[int]]],
     copies: int,
+    first_try: bool,
     guard: Guard,
-) -> list[float | Lost]:
-    return play(load_policy(spec, folder, checkpoint), spec, seeds, guard, copies)
+) -> list[list[float | Lost] | Exception]:
+    """Returns the outcomes of each part, or the error that prevented loading its policy."""
+    spec = folder.spec
+    together = _in_lockstep(folder, parts, guard) if first_try and _at_once(spec) else None
+    if together is not None:
+        return together
+    answers: list[list[float | Lost] | Exception] = []
+    for checkpoint, seeds in parts:
+        try:
+            policy = load_policy(spec, folder, checkpoint)
+        except (BadInput, BadCheckpoint) as error:
+            answers.append(error)
+            continue
+        answers.append(play(policy, spec, seeds, guard, copies))
+    return answers
+
+
+def _at_once(spec: RunSpec) -> bool:
+    """Whether the episodes of several policies can be played at once."""
+    return envs.in_lockstep(spec.env_id) and spec.env_options.env_copies is None
+
+
+def _in_lockstep(
+    folder: RunFolder, parts: Sequence[tuple[Path, Sequence[int]]], guard: Guard
+) -> list[list[float | Lost] | Exception] | None:
+    """Plays all parts at once; None where their policies do not fit together."""
+    spec = folder.spec
+    try:
+        policies = [load_policy(spec, folder, checkpoint) for checkpoint, _ in parts]
+    except (BadInput, BadCheckpoint):
+        return None
+    if policies[0].frame_stack > 1 or not alike(policies):
+        return None
+    longest = max(len(seeds) for _, seeds in parts)
+    filled = [[*seeds, *[seeds[-1]] * (longest - len(seeds))] for _, seeds in parts]
+    values = play_in_lockstep(policies, spec, filled, guard)
+    return [list(row[: len(seeds)]) for row, (_, seeds) in zip(values, parts, strict=True)]
 
 
 def _take(score: Score, part: _Part, answer: list[float | Lost] | Exception) -> list[_Part]:
@@ -222,128 +264,3 @@ def _take(score: Score, part: _Part, answer: list[float | Lost] | Exception) -> 
             score.returns[seed] = outcome
     rest = [seed for seed in part.seeds if seed in score.lost]
     return part.again(rest, TOGETHER) if rest and not score.final else []
-
-
-# --- episodes ---------------------------------------------------------------------------------
-
-
-def play(
-    policy: ActingPolicy,
-    spec: RunSpec,
-    seeds: Sequence[int],
-    guard: Guard | None = None,
-    copies: int = TOGETHER,
-) -> list[float | Lost]:
-    """Returns the undiscounted return of one episode per seed, some of them in parallel.
-
-    If the run tunes another metric, returns its values, NaN for an episode without it.
-
-    Each episode has its own copy of the environment, which is closed before the next one is made.
-    An episode should depend on ``reset(seed)`` alone; if an environment carries over state to the
-    next episode, the score must not depend on which episodes shared a process.
-
-    Args:
-        guard: context around each call of an environment.
-        copies: greatest number of copies of the environment at any time.
-    """
-    stage = _Stage(policy, spec, TorchSettingsGuard(guard or nullcontext()))
-    waiting = deque(enumerate(seeds))
-    while waiting or stage.running:
-        while waiting and len(stage.running) < copies:
-            stage.begin(*waiting.popleft())
-        stage.step()
-    return [stage.outcomes[number] for number in range(len(seeds))]
-
-
-class _NotFinite(Exception):
-    """A reward or an observation is NaN or infinite."""
-
-
-class _Episode:
-    """One copy of the environment, from a reset to the end of the episode."""
-
-    env: gym.Env[Any, Any] | None = None
-
-    def __init__(self) -> None:
-        self.total, self.steps = 0.0, 0
-
-    def begin(self, make: Callable[[], gym.Env[Any, Any]], seed: int) -> None:
-        """Makes the copy and resets it."""
-        self.env = make()
-        self.obs, _ = self.env.reset(seed=seed)
-
-    def step(self, action: Any) -> bool:
-        """Takes an action. Returns whether the episode is over."""
-        assert self.env is not None
-        self.obs, reward, terminated, truncated, self.info = self.env.step(action)
-        self.steps += 1
-        self.total += float(reward)
-        if not math.isfinite(self.total):
-            raise _NotFinite(f"the reward is {float(reward)} at step {self.steps} of an episode")
-        return bool(terminated or truncated)
-
-    def value(self, goal: Metric) -> float:
-        """Returns the metric of a finished episode; NaN if it lacks it."""
-        ended = Episode(self.total, self.steps, numbers(self.info))
-        return ended.measured.get(goal.name, math.nan)
-
-
-class _Stage:
-    """Plays episodes in parallel, with one batch of actions per step.
-
-    Attributes:
-        running: running episodes by number.
-        outcomes: outcomes of the finished episodes by number.
-    """
-
-    def __init__(self, policy: ActingPolicy, spec: RunSpec, guard: Guard) -> None:
-        self._policy = policy
-        env_args = spec.env_options.env_args
-        self._make = partial(envs.make, spec.env_id, env_args, policy.frame_stack, policy.form)
-        self._guard = guard
-        self._goal = spec.goal
-        self.running: dict[int, _Episode] = {}
-        self.outcomes: dict[int, float | Lost] = {}
-
-    def begin(self, number: int, seed: int) -> None:
-        """Begins an episode."""
-        episode = self.running[number] = _Episode()
-        self._attempt(number, partial(episode.begin, self._make, seed))
-
-    def step(self) -> None:
-        """Takes one step in every running episode."""
-        if not self.running:
-            return
-        obs = np.stack([episode.obs for episode in self.running.values()])
-        if obs.dtype.kind == "f" and not np.isfinite(obs).all():
-            self._end_blind()
-            return
-        actions = self._policy.act(obs)
-        for (number, episode), action in zip(list(self.running.items()), actions, strict=True):
-            if self._attempt(number, partial(episode.step, action)):
-                self._end(number, episode.value(self._goal))
-
-    def _attempt(self, number: int, call: Callable[[], bool | None]) -> bool:
-        """Calls the environment and returns its result; an episode in which it raises is lost."""
-        try:
-            with self._guard:
-                return bool(call())
-        except _NotFinite as error:
-            self._end(number, Lost(str(error), final=True))
-        except Exception as error:  # an environment may raise anything
-            self._end(number, Lost(f"{described(error)} in {where(error)}"))
-        return False
-
-    def _end_blind(self) -> None:
-        """Ends the episodes whose observation is not finite."""
-        for number, episode in list(self.running.items()):
-            if not np.isfinite(episode.obs).all():
-                told = f"an observation is not finite after step {episode.steps} of an episode"
-                self._end(number, Lost(told, final=True))
-
-    def _end(self, number: int, outcome: float | Lost) -> None:
-        env = self.running.pop(number).env
-        self.outcomes[number] = outcome
-        if env is not None:
-            with self._guard:
-                envs.close(env)

@@ -20,7 +20,7 @@ from rltune.errors import EnvironmentFailed
 from rltune.metric import RETURN
 from rltune.options import EnvOptions
 from rltune.policies import export
-from rltune.policies.scoring import play
+from rltune.policies.episodes import play
 from rltune.request.resolve import make_spec
 
 pytestmark = pytest.mark.usefixtures("ray_session")

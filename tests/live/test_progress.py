@@ -122,9 +122,13 @@ def test_an_evaluation_has_a_likely_end(folder: RunFolder) -> None:
 def test_every_seed_of_a_training_run_is_scored(folder: RunFolder) -> None:
     progress = RunReader(folder).read()
     progress.job = JobSpec(job="train")
-    for second, name, done in ((20, "choosing", 0), (21, "choosing", 40), (21, "scoring", 0)):
-        progress.entered(Phase(name, SECONDS + second, done, 40 if name == "choosing" else 100))
-    assert progress.outlook().likely == pytest.approx(21.0 + (100 + 140) / 40)
+    assert len(progress.seen) == 2
+    for second, name, done in ((20, "choosing", 0), (21, "choosing", 40), (22, "choosing", 80)):
+        progress.entered(Phase(name, SECONDS + second, done, 80))
+        if done == 40:
+            assert progress.outlook().likely == pytest.approx(21.0 + (40 + 200) / 40)
+    progress.entered(Phase("scoring", SECONDS + 22, 0, 200))
+    assert progress.outlook().likely == pytest.approx(22.0 + 200 / 40)
 
 
 def test_a_folder_says_whether_it_is_held(folder: RunFolder) -> None:

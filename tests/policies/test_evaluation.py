@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from trained import trained
 
+from rltune.policies.episodes import play
 from rltune.policies.evaluation import evaluate, evaluation_seeds, selection_seeds, summarise
-from rltune.policies.scoring import play
 from rltune.request.resolve import make_spec
 from rltune.searchers import build, starting_point
 from rltune.searchers.history import History

@@ -18,8 +18,8 @@ from warm import run_rltune
 from rltune.errors import EnvironmentExit, EnvironmentFailed, NothingUsable
 from rltune.options import EnvOptions
 from rltune.policies import evaluation, video
+from rltune.policies.episodes import Lost, play
 from rltune.policies.evaluation import best_policy, evaluate, evaluation_seeds
-from rltune.policies.scoring import Lost, play
 from rltune.request.trust import adopt
 from rltune.runs.folder import RunFolder, is_finished
 from rltune.runs.records import Report

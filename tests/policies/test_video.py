@@ -17,8 +17,8 @@ from images import SHADE
 from trained import trained
 
 from rltune.errors import BadInput, MachineError
+from rltune.policies.episodes import play
 from rltune.policies.evaluation import best_policy, evaluation_seeds, summarise
-from rltune.policies.scoring import play
 from rltune.policies.video import record, video_file, watch
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder

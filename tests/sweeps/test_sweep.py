@@ -24,7 +24,7 @@ from rltune.algorithms.policy import load_policy
 from rltune.catalog.presets import preset as load_preset
 from rltune.catalog.toml import written
 from rltune.policies import evaluation
-from rltune.policies.scoring import play
+from rltune.policies.episodes import play
 from rltune.runs.folder import RunFolder
 from rltune.runs.json_text import loads
 from rltune.schedulers import row

@@ -58,15 +58,13 @@ class MultiSeed(Job):
             return self._conclude_reports(folder, summary)
         spec = self.spec
         trials = [trial.id for trial in summary.trials]
-        found, every = [], []
-        for index, trial in enumerate(trials):
-            callbacks.notice(f"scoring the policies of {trial}, {index + 1} of {len(trials)}")
-            chosen = choose(folder, self.number(index), trial, callbacks.evaluated)
-            if chosen is None:
-                raise NothingUsable(f"{trial} left no policy behind")
-            every.append(chosen)
-            if chosen.evaluation is not None:
-                found.append(score(folder, self.seed(index), trial, chosen))
+        numbers = [self.number(index) for index in range(len(trials))]
+        every = choose(folder, dict(zip(trials, numbers, strict=True)), callbacks.evaluated)
+        found = [
+            score(folder, self.seed(index), trial, chosen)
+            for index, (trial, chosen) in enumerate(zip(trials, every, strict=True))
+            if chosen.evaluation is not None
+        ]
         check_any_score(*every)
         scored = [seed.trial for seed in found]
         summary = replace(
@@ -122,23 +120,43 @@ class ChosenOfSeed(Chosen):
 
 
 def choose(
-    folder: RunFolder, number: int, trial: str, evaluated: Evaluated = not_watched
-) -> ChosenOfSeed | None:
-    """The best policy of seed number ``number``, evaluated; None where it has left none.
+    folder: RunFolder, numbers: Mapping[str, int], evaluated: Evaluated = not_watched
+) -> list[ChosenOfSeed]:
+    """The best policy of each trial, evaluated, the policies of all trials side by side.
 
-    Each of its checkpoints plays on selection seeds; the best of them is scored on seeds of its
-    own. A trial that diverged is scored as it was last saved: leaving it out would flatter.
+    Each checkpoint of a trial plays on the selection seeds of its trial; the best of them is scored
+    on other seeds. A trial that diverged is scored as it was last saved: leaving it out would
+    flatter.
+
+    Args:
+        numbers: of the run's seeds, by the trial that trained on it.
+
+    Raises:
+        NothingUsable: a trial left no policy.
     """
-    spec = folder.spec
-    chosen_on = evaluation.selection_seeds(spec.seed, spec.evaluation.selection_episodes, number)
-    curve = evaluation.score_checkpoints(
-        folder, folder.checkpoints_of(trial), chosen_on, partial(evaluated, "choosing")
+    spec, scoring = folder.spec, folder.spec.evaluation
+    kept = {trial: folder.checkpoints_of(trial) for trial in numbers}
+    if without := [trial for trial, checkpoints in kept.items() if not checkpoints]:
+        raise NothingUsable(f"{without[0]} left no policy behind")
+    curves = evaluation.score_each(
+        folder,
+        [
+            (kept[trial], evaluation.selection_seeds(spec.seed, scoring.selection_episodes, number))
+            for trial, number in numbers.items()
+        ],
+        partial(evaluated, "choosing"),
     )
-    if not curve:
-        return None
-    seeds = evaluation.evaluation_seeds(spec.seed, spec.evaluation.episodes, number)
-    chosen = evaluation.choose(folder, curve, seeds, partial(evaluated, "scoring"))
-    return ChosenOfSeed(chosen.candidate, chosen.evaluation, chosen.unscored, curve)
+    seeds = [
+        evaluation.evaluation_seeds(spec.seed, scoring.episodes, number)
+        for number in numbers.values()
+    ]
+    chosen = evaluation.choose_each(
+        folder, list(zip(curves, seeds, strict=True)), partial(evaluated, "scoring")
+    )
+    return [
+        ChosenOfSeed(one.candidate, one.evaluation, one.unscored, curve)
+        for one, curve in zip(chosen, curves, strict=True)
+    ]
 
 
 def score(folder: RunFolder, seed: int, trial: str, chosen: ChosenOfSeed) -> SeedOutcome:
