@@ -72,16 +72,25 @@ class JobSpec:
 
     Attributes:
         job: "sweep"; "train": every trial trains the same settings on a fresh seed of its own; or
-            "replay": the same for each of several schedules.
+            "replay": the same for each of several schedules; or "landscape": settings all over the
+            space, each on several seeds.
         arms: of a replay, schedules by name: the searched settings by the environment step they
             hold from, ``[[env_steps, settings], ...]``, the first from 0 on.
         certificate: where a training run's evidence goes, ``{"file", "preset"}``, the latter as
             :func:`rltune.policies.certificates.contents` has it; None for nowhere.
+        seeds: of a landscape, those that each of its settings trains on: the budget's trials are
+            settings times seeds.
     """
 
-    job: Literal["sweep", "train", "replay"] = "sweep"
+    job: Literal["sweep", "train", "replay", "landscape"] = "sweep"
     arms: Mapping[str, Sequence[Sequence[Any]]] = field(default_factory=dict)
     certificate: Mapping[str, Any] | None = None
+    seeds: int = 1
+
+    @property
+    def searches(self) -> bool:
+        """Whether trials differ in their settings: else these were given."""
+        return self.job in ("sweep", "landscape")
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""

@@ -15,6 +15,7 @@ from rltune.cli.modules import find_here
 from rltune.cli.options import (
     EXTENDED,
     OF_FUNCTIONS,
+    OF_LANDSCAPES,
     OF_REPLAYS,
     OF_TRAINING,
     AlgoArgument,
@@ -134,6 +135,37 @@ def train(
         algo=algo,
         env=env,
         trials=seeds,
+        json=json,
+        quiet=quiet,
+        dry_run=dry_run,
+        **options,
+    )
+
+
+@app.command()
+@takes(OF_LANDSCAPES)
+def landscape(
+    algo: AlgoArgument,
+    env: EnvArgument,
+    number_of_settings: Annotated[
+        int,
+        count("number_of_settings", "Settings, of a Sobol sequence.", least=2, rich_help_panel=RUN),
+    ] = 64,
+    seeds: Annotated[
+        int, count("seeds", "Training runs of each of them.", least=1, rich_help_panel=RUN)
+    ] = 4,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    dry_run: DryRunOption = False,
+    **options: Any,
+) -> None:
+    """Trains settings all over a preset's space, on several seeds each, and writes their curves."""
+    _call(
+        "landscape",
+        algo=algo,
+        env=env,
+        trials=number_of_settings,
+        seeds=seeds,
         json=json,
         quiet=quiet,
         dry_run=dry_run,

@@ -48,7 +48,7 @@ def reading(name: str, read: Reader, least: int | None = None) -> Reader:
 def count(name: str, help: str, *, least: int, **rules: Any) -> Any:
     """A whole number that single commands take."""
     shown = {"metavar": "N", "help": help, **rules}
-    return typer.Option(parser=reading(name, as_whole, least), **shown)
+    return typer.Option(*declared(name), parser=reading(name, as_whole, least), **shown)
 
 
 def flag(name: str, help: str) -> Any:
@@ -103,6 +103,9 @@ SpaceOption = Annotated[
 
 #: Options of a training run: all but those of a search, whose number of trials is its seeds.
 OF_TRAINING = tuple(name for name, option in OPTIONS.items() if not option.searches)
+
+#: Options of a landscape: every trial trains to its end.
+OF_LANDSCAPES = (*(name for name in OF_TRAINING if name != "target"), "space")
 
 #: Options of a run whose settings are given.
 OF_REPLAYS = (

@@ -84,6 +84,9 @@ def _what(spec: RunSpec, job: JobSpec) -> str:
     if job.job == "train":
         of = f"one preset on {budget.trials} training {_s('seed', budget.trials)}"
         return f"{on}: trains {of}, {number(budget.steps)} environment steps each"
+    if job.job == "landscape":
+        each = f"{budget.trials // job.seeds} settings on {job.seeds} {_s('seed', job.seeds)} each"
+        return f"{on}: {each}, {_trials(spec)}"
     if job.job == "replay":
         return f"{on}: replays {', '.join(job.arms)}; {_trials(spec)}"
     return f"{on}: {_trials(spec)}"
@@ -102,7 +105,7 @@ def _trials(spec: RunSpec) -> str:
 
 
 def _search(spec: RunSpec, job: JobSpec) -> Rows:
-    if job.job != "sweep":
+    if not job.searches:
         return []
     budget, scheduler = spec.budget, schedulers.row(spec.budget.scheduler)
     decides = "" if budget.scheduler == "fifo" else f", every {number(budget.perturb_every)} steps"

@@ -13,6 +13,7 @@ from rltune.options import OPTIONS
 #: Options that are spelled differently from their Python keyword.
 _SPELLED = {
     "settings": "--set",
+    "number_of_settings": "--settings",
     "points": "--point/--points",
     "former": "--from",
     "env_args": "--env-arg",

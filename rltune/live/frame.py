@@ -122,7 +122,7 @@ def _doing(progress: Progress) -> str:
         most = f" of at most {progress.total:,}" if progress.total else ""
         return f"{what}: {progress.done:,}{most} steps"
     if phase.name in EVALUATION:
-        sweep = progress.job.job == "sweep"
+        sweep = progress.job.searches
         words = EVALUATED[phase.name] if sweep else f"{phase.name} policies"
         return f"{words}: {phase.done} of {phase.of} episodes"
     return progress.notice if phase.name == "starting" and progress.notice else phase.name

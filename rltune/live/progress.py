@@ -300,7 +300,7 @@ class Progress:
             for phase, after in zip(phases, [*phases[1:], None], strict=True)
             if after is None or not after.done
         ]
-        scored = 1 if self.job.job == "sweep" else len(self.seen)
+        scored = 1 if self.job.searches else len(self.seen)
         left = ends[-1].of - ends[-1].done
         left += scored * self.spec.evaluation.episodes if ends[-1].name == "choosing" else 0
         return prediction.evaluation_end(

@@ -12,7 +12,7 @@ from rltune.reports.comparison import Entry
 from rltune.reports.confidence import confidence
 from rltune.reports.numbers import bounds, number
 from rltune.reports.run_view import RunView
-from rltune.reports.words import ARMS, sentence, tail_in_words
+from rltune.reports.words import ARMS, landscape_in_words, sentence, tail_in_words
 from rltune.runs.bounds import on_bounds
 from rltune.runs.summary_record import Evaluation, SeedStatistics, Summary
 from rltune.spec import RL
@@ -25,6 +25,8 @@ def question(run: RunView) -> str:
     what = f"{spec.algo.upper()} on {spec.env_id}" if spec.task == RL else spec.env_id or spec.env
     if run.job.job == "replay":
         return f"{what}: was it the schedule of settings, or luck?"
+    if run.job.job == "landscape":
+        return f"{what}: how do settings all over the space do?"
     if run.job.job == "train":
         return f"{what}: what do these settings reach on fresh seeds?"
     most = "highest" if goal.mode == "max" else "lowest"
@@ -36,6 +38,9 @@ def search_in_words(run: RunView) -> str:
     """How the answer was looked for, in a sentence."""
     spec, budget = run.spec, run.spec.budget
     trials = f"{budget.trials} trials" if budget.trials > 1 else "1 trial"
+    if run.job.job == "landscape":
+        settings = budget.trials // run.job.seeds
+        return f"{settings} settings of a Sobol sequence, each trained on {run.job.seeds} seeds."
     if run.job.job != "sweep":
         return f"{len(run.reports)} training runs with given settings, each on a seed of its own."
     steps = "" if budget.steps >= 1 << 53 else f" of {budget.steps:,} steps"
@@ -54,6 +59,8 @@ def verdict(run: RunView) -> str:
         return _of_arms(run, summary.arms)
     if summary.across_seeds is not None:
         return _of_seeds(run, summary.across_seeds)
+    if summary.landscape is not None:
+        return f"{_capital(landscape_in_words(summary.landscape))}."
     if summary.best is None:
         return "Nothing usable came out: no trial left a policy with a score."
     if summary.evaluation is not None:

@@ -27,7 +27,7 @@ def next_steps(run: RunView) -> list[tuple[str, str]]:
     preset = f"{folder.relative}/best/preset.toml"
     # No preset holds the schedule of a replay.
     if folder.has("best/preset.toml") and not (changes and run.job.job == "replay"):
-        seed = "" if run.job.job == "sweep" else f" --seed {spec.seed + 1}"
+        seed = "" if run.job.searches else f" --seed {spec.seed + 1}"
         train = commands.with_preset(spec, preset, train=True) + seed
         found.append((train, "were the settings lucky? Fresh seeds tell"))
     if folder.has(f"{BEST}/{RECORD_FILE}"):

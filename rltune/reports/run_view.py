@@ -86,7 +86,7 @@ class RunView:
     @property
     def searches(self) -> bool:
         """Whether settings were searched: else they were given."""
-        return self.job.job == "sweep" and bool(self.spec.space)
+        return self.job.searches and bool(self.spec.space)
 
     @property
     def is_population(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from rltune.reports.numbers import bounds, number
-from rltune.runs.summary_record import Comparison, SeedStatistics
+from rltune.runs.summary_record import Comparison, LandscapeOutcome, SeedStatistics
 from rltune.spec import FUNCTION, RL, RunSpec
 from rltune.statistics import FEWEST_OF_TENTH, FEWEST_VALUES
 
@@ -62,3 +62,11 @@ def tail_in_words(together: SeedStatistics) -> str:
     low, high = (100 * end for end in together.failure_rate_ci95)
     failed = f"failure rate {100 * together.failure_rate:.3g} %"
     return f"{failed}, 95 % interval [{low:.1f} %, {high:.1f} %]; {told}"
+
+
+def landscape_in_words(found: LandscapeOutcome) -> str:
+    """How good the best settings of a landscape are, and how many are nearly as good."""
+    return (
+        f"the best median over {found.seeds} seeds is {number(found.best)}; "
+        f"{100 * found.near_best:.3g} % of the {found.settings} settings are within 5 % of it"
+    )

@@ -48,7 +48,7 @@ def scored_episodes(spec: RunSpec, job: JobSpec) -> int:
     if spec.task != RL:
         return 0
     budget, scored = spec.budget, spec.evaluation
-    if job.job == "sweep":
+    if job.searches:
         return CANDIDATES * scored.selection_episodes + scored.episodes
     each = min(CHECKPOINTS, max(1, budget.steps // budget.perturb_every))
     return budget.trials * (each * scored.selection_episodes + scored.episodes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -39,7 +40,8 @@ def make_request(
     algo: str,
     env: EnvLike,
     *,
-    job: Literal["sweep", "train"] = "sweep",
+    job: Literal["sweep", "train", "landscape"] = "sweep",
+    seeds: int = 1,
     certify: bool = False,
     command: Sequence[str] = (),
     **options: Any,
@@ -47,7 +49,8 @@ def make_request(
     """A whole request, resolved and checked.
 
     Args:
-        job: "sweep" or "train"; see :class:`rltune.spec.JobSpec`.
+        job: "sweep", "train" or "landscape"; see :class:`rltune.spec.JobSpec`.
+        seeds: of each setting of a landscape.
         certify: whether a training run writes the certificate of its preset.
         command: the command line that it comes from.
         options: by name, see :mod:`rltune.options` and :func:`rltune.sweep`.
@@ -67,6 +70,8 @@ def make_request(
     base, resolved = _presets(algo, env_info, asked, probe)
     if job == "train":
         resolved = without_search(resolved)
+    if job == "landscape":
+        resolved = as_landscape(resolved, seeds)
     resolved = within(resolved, asked.env_options.env_copies)
     title = algo if job == "sweep" else f"{job}-{algo}"
     spec = replace(
@@ -78,10 +83,26 @@ def make_request(
     spec = batches.resolved(spec, probe)
     spec = with_former(fewer_at_a_time(spec), asked.start.former)
     capacity.check_fits_here(spec, probe)
-    if job == "sweep":
+    if job != "train":
         searchers.build(spec)
     certificate = _certificate(base, asked.start.preset) if certify else None
-    return spec, JobSpec(job, certificate=certificate)
+    return spec, JobSpec(job, certificate=certificate, seeds=seeds)
+
+
+def landscape_request(
+    algo: str, env: EnvLike, *, trials: int, seeds: int, **options: Any
+) -> tuple[RunSpec, JobSpec]:
+    """The request of a landscape.
+
+    Args:
+        trials: number of settings, of a Sobol sequence.
+        seeds: of each of them.
+        options: as of :func:`make_request`.
+    """
+    search = {"scheduler": "fifo", "searcher": "sobol", "seeds_per_trial": 1}
+    return make_request(
+        algo, env, job="landscape", trials=trials, seeds=seeds, **{**options, **search}
+    )
 
 
 def make_spec(algo: str, env: EnvLike, **options: Any) -> RunSpec:
@@ -214,6 +235,21 @@ def without_search(preset: Preset) -> Preset:
     )
     space = Space({}, preset.space.constraints)
     return replace(preset, space=space, budget=budget, points=())
+
+
+def as_landscape(preset: Preset, seeds: int) -> Preset:
+    """A preset whose trials are settings times seeds; each trains to its end.
+
+    Raises:
+        BadInput: there is nothing to search.
+    """
+    if not preset.space:
+        raise BadInput("space: a landscape is of searched settings, and there are none")
+    budget = preset.budget
+    budget = replace(
+        budget, trials=budget.trials * seeds, target=math.inf, perturb_every=budget.steps
+    )
+    return replace(preset, budget=budget)
 
 
 def _check(preset: Preset) -> None:

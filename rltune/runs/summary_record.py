@@ -134,6 +134,24 @@ class SettingOutcome(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LandscapeOutcome(Record):
+    """What settings all over the space came to, by the median of their seeds' last reports.
+
+    Attributes:
+        table: the file with every report, in the run folder.
+        settings: that were trained on all ``seeds``.
+        best: the best median.
+        near_best: share of the settings whose median is within 5 % of the best.
+    """
+
+    table: str
+    settings: int
+    seeds: int
+    best: float
+    near_best: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class SeedOutcome(Record):
     """What a seed came to whose best policy has a score.
 
@@ -268,7 +286,11 @@ class Summary(Record):
         spent: where the time went; ``wall_seconds`` are those until the last trial ended.
 
     Attributes of a sweep whose settings are judged on several seeds, None for any other:
-        settings: each of them, in the order in which they were suggested.
+        settings: each of them, in the order in which they were suggested; of a landscape the best
+            one first.
+
+    Attributes of a landscape:
+        landscape: what the space is like.
 
     Attributes of a run that trains settings on several seeds, None for any other:
         seeds: of each that has a score; unscored_seeds: ids of the other trials.
@@ -298,6 +320,7 @@ class Summary(Record):
     arms: Omitted[Mapping[str, SeedStatistics] | None] = None
     comparisons: Omitted[list[Comparison] | None] = None
     settings: Omitted[list[SettingOutcome] | None] = None
+    landscape: Omitted[LandscapeOutcome | None] = None
 
     @property
     def can_be_finished(self) -> bool:

@@ -15,6 +15,8 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from rltune.errors import BadInput
+from rltune.runs.folder import RunFolder
+from rltune.runs.landscape import TABLE
 from rltune.space import Choice, Space
 from rltune.space.values import is_number
 
@@ -109,6 +111,20 @@ class Table:
         except OSError as error:
             raise BadInput(f"table {path}: {error}") from error
         return cls(rows, space, **options)
+
+    @classmethod
+    def from_run(cls, path: str | Path, **options: Any) -> Self:
+        """The table that `rltune landscape` has written into a run folder.
+
+        Args:
+            options: of the class.
+
+        Raises:
+            BadInput: the folder is no run, or has no such table.
+        """
+        folder = RunFolder.open(path)
+        spec = folder.spec
+        return cls.from_csv(folder.path / TABLE, spec.space, score=spec.metric, **options)
 
     def __len__(self) -> int:
         """How many different settings it has."""

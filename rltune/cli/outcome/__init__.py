@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from rltune.cli.outcome.landscape import landscape
 from rltune.cli.outcome.seeds import arms_table, seeds
 from rltune.cli.outcome.sweep import best
 from rltune.cli.outcome.words import heading, interval_in_words, unscored
@@ -28,6 +29,8 @@ def outcome(spec: RunSpec, job: JobSpec, summary: Summary) -> RenderableType:
         found = arms_table(summary.arms, summary.comparisons or [])
     elif summary.across_seeds is not None:
         found = seeds(spec, summary, summary.across_seeds)
+    elif summary.landscape is not None:
+        found = landscape(spec, summary, summary.landscape)
     else:
         found = best(run, summary)
     if note := unscored(summary):
