@@ -98,7 +98,7 @@ def sweep(
         gpus_per_trial: GPUs reserved for a trial; fractions too.
         memory_per_trial: memory reserved for a trial, like "2GiB", or in bytes.
         batch: trials that train as one batch, in one process: a number, "off", or "auto" for all
-            where a GPU is asked for.
+            where a GPU is asked for, and for many seeds where it is faster.
         max_failures: retries of a trial that fails, from its last checkpoint.
         env_timeout: seconds that one call of a trial's environments may take; inf for no limit.
             All their copies are stepped in one call. After it the trial's process is ended, and

@@ -1,0 +1,39 @@
+"""Many seeds train as batches by themselves where that is faster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rltune.processes import machine
+from rltune.processes.machine import Grant
+from rltune.request.resolve import landscape_request, make_request
+
+
+def _batch(algo: str, env: str, job: Any = "train", **options: Any) -> str:
+    return make_request(algo, env, job=job, **options)[0].resources.batch
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: Grant(2, "cores"))
+
+
+def test_many_seeds_train_as_batches() -> None:
+    assert _batch("ppo", "cartpole", trials=8) == "4"
+    assert _batch("ppo", "cartpole", trials=100) == "16"
+    spec, _ = landscape_request("ppo", "cartpole", trials=8, seeds=4)
+    assert spec.resources.batch == "16"
+
+
+def test_what_is_asked_for_stays() -> None:
+    assert _batch("ppo", "cartpole", trials=100, batch="off") == "off"
+    assert _batch("ppo", "cartpole", trials=100, batch=8) == "8"
+    assert _batch("ppo", "cartpole", trials=100, concurrent=2) == "off"
+
+
+def test_other_runs_are_left_alone() -> None:
+    assert _batch("ppo", "cartpole", trials=5) == "off"
+    assert _batch("ppo", "cartpole", job="sweep", trials=100) == "off"
+    assert _batch("ppo", "acrobot", trials=100) == "off"
