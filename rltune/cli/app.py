@@ -216,7 +216,7 @@ def tune(
 
 
 @app.command()
-@takes(("preset", "simulator", "imports", *OF_REPLAYS))
+@takes(("preset", "simulator", "imports", *OF_REPLAYS, "batch"))
 def certify(
     algo: AlgoArgument,
     env: EnvArgument,

@@ -110,7 +110,7 @@ OF_LANDSCAPES = (*(name for name in OF_TRAINING if name != "target"), "space")
 #: Options of a run whose settings are given.
 OF_REPLAYS = (
     *("seed", "storage", "name", "callbacks", "log", "log_all", "report"),
-    *("concurrent", "cpus_per_trial", "gpus_per_trial", "batch", "address"),
+    *("concurrent", "cpus_per_trial", "gpus_per_trial", "address"),
 )
 
 #: What a finished run is extended by.
