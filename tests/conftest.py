@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shlex
 import socket
 import subprocess
@@ -28,6 +29,8 @@ Said = Callable[..., tuple[int, str, str]]
 #: What a client of a cluster needs, and what starts it; Ray reads some of it when it is imported.
 CLUSTER = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
 os.environ.update(CLUSTER)
+# Ray would look for one in a file, which a new machine has not.
+os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def import_path(*folders: Path) -> str:
