@@ -103,6 +103,7 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
         super().__init__(makers, autoreset_mode=autoreset)
         self._at_once = autoreset == AutoresetMode.SAME_STEP
         self._next_seeds: dict[int, int] = {}
+        self._chosen: np.ndarray | None = None
         self._codec = codec
         self.single_action_space = codec.ours
         self.action_space = gym.vector.utils.batch_space(codec.ours, self.num_envs)
@@ -126,13 +127,23 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
             self._env_obs[i] = np.array(env.reset(seed=its, options=options)[0])
         return self._seen(), {}
 
-    def restart(self, copies: Sequence[int], seeds: Sequence[int]) -> None:
-        """Begins new episodes in some copies with the next step, from seeds of their own.
+    def restart(self, copies: Sequence[int], seeds: Sequence[int] | None = None) -> None:
+        """Begins new episodes in some copies with the next step, from seeds of their own if given.
 
         With NEXT_STEP autoreset alone.
         """
         self._terminations[list(copies)] = True
-        self._next_seeds |= zip(copies, seeds, strict=True)
+        self._next_seeds |= zip(copies, seeds or (), strict=seeds is not None)
+
+    def step_some(
+        self, actions: np.ndarray, chosen: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Steps copies that are ``chosen``, bool (N,), and leaves all others as they are."""
+        self._chosen = chosen
+        try:
+            return self.step(actions)
+        finally:
+            self._chosen = None
 
     def _seeds(self, first: int | None) -> Sequence[int | None]:
         return [None if first is None else first + i for i in range(self.num_envs)]
@@ -150,6 +161,8 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
         over = False
         over_before = self._terminations | self._truncations
         for i, (env, action) in enumerate(zip(self.envs, self._codec.split(actions), strict=True)):
+            if self._chosen is not None and not self._chosen[i]:
+                continue
             if over_before[i] and not self._at_once:
                 self._env_obs[i] = np.array(env.reset(seed=self._next_seeds.pop(i, None))[0])
                 self._rewards[i] = 0.0

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 #: Vectorised environments that draw from ``np_random.uniform`` in a reset and nowhere else, and
-#: reset copies whose ``prev_done`` is set.
+#: reset copies whose ``prev_done`` is set. A copy is its ``state``, ``steps`` and ``prev_done``.
 SEEDED = frozenset({"CartPole-v0", "CartPole-v1"})
 #: What gymnasium registers them with; a user may register the names again.
 ENTRY_POINT = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
@@ -70,9 +70,10 @@ class OwnDraws(VectorWrapper):  # type: ignore[misc]
         found: tuple[np.ndarray, dict[str, Any]] = self.env.reset(options=options)
         return found
 
-    def restart(self, copies: Sequence[int], seeds: Sequence[int]) -> None:
-        """Begins new episodes in some copies with the next step, from seeds of their own."""
-        self._draws.reseed(copies, seeds)
+    def restart(self, copies: Sequence[int], seeds: Sequence[int] | None = None) -> None:
+        """Begins new episodes in some copies with the next step, from own seeds if given."""
+        if seeds is not None:
+            self._draws.reseed(copies, seeds)
         self._over[list(copies)] = True
         self.env.unwrapped.prev_done[list(copies)] = True
 
@@ -84,3 +85,16 @@ class OwnDraws(VectorWrapper):  # type: ignore[misc]
         obs, rewards, terminated, truncated, infos = self.env.step(actions)
         self._over = terminated | truncated
         return obs, rewards, terminated, truncated, infos
+
+    def step_some(
+        self, actions: np.ndarray, chosen: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Steps copies that are ``chosen``, bool (N,), and leaves all others as they are."""
+        env, others = self.env.unwrapped, ~chosen
+        over, states = self._over.copy(), env.state.copy()
+        steps, prev_done = env.steps.copy(), env.prev_done.copy()
+        self._over[others] = env.prev_done[others] = False
+        result = self.step(actions)
+        env.state[:, others], env.steps[others] = states[:, others], steps[others]
+        env.prev_done[others], self._over[others] = prev_done[others], over[others]
+        return result

@@ -57,6 +57,7 @@ class Seat:
         diverged: what was not finite; it trains no more.
         env_steps: its clock at its last report.
         told: ``seconds`` at that time.
+        extra: steps since then that nobody learned from.
     """
 
     trial: str
@@ -67,6 +68,7 @@ class Seat:
     diverged: dict[str, Any] | None = None
     env_steps: int = 0
     told: float = 0.0
+    extra: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,16 @@ class MemberGroup:
             self._arrive(arrivals)
         group = self._made
         began = time.perf_counter()
+        extra: dict[int, int] = {}
         training = [number for number, seat in self._seats.items() if seat.diverged is None]
         due = [number for number, seat in self._seats.items() if seat.diverged is not None]
         if training:
             with no_denormals():
                 due += group.train(self._base.min_sample_timesteps_per_iteration or 1, training)
+                finished = [n for n in due if n in training and n not in group.sampler.diverged]
+                extra = group.finish_episodes([n for n in finished if self._may_pause(n)])
+        for number, steps in extra.items():
+            self._seats[number].extra = steps
         seconds = time.perf_counter() - began
         for number in training:
             self._seats[number].seconds += seconds
@@ -151,7 +158,7 @@ class MemberGroup:
             LEARNER: told,
             "env_steps": clock,
             "timesteps_total": clock,
-            "env_steps_this_iter": clock - seat.env_steps,
+            "env_steps_this_iter": clock - seat.env_steps + seat.extra,
             "settings": {r.name: r.value for r in self._readings(number, held)},
             "training_iteration": seat.iteration,
             "time_total_s": seat.seconds,
@@ -162,8 +169,13 @@ class MemberGroup:
             for name, value in {"restored": seat.restored, "diverged": seat.diverged}.items()
             if value
         }
-        seat.restored, seat.env_steps, seat.told = None, clock, seat.seconds
+        seat.restored, seat.env_steps, seat.told, seat.extra = None, clock, seat.seconds, 0
         return result
+
+    def _may_pause(self, number: int) -> bool:
+        """Whether a trial's report is one at which its scheduler may pause it."""
+        seat, clock = self._seats[number], int(self._made.env_steps[number])
+        return any(seat.env_steps < at <= clock for at in self._base.pauses)
 
     @property
     def _made(self) -> Group:

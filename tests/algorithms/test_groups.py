@@ -104,6 +104,31 @@ def test_a_member_that_diverges_leaves_the_others_as_they_were(algo: str, env: s
 
 
 @pytest.mark.parametrize(("algo", "env"), CASES)
+def test_a_member_that_ends_its_episodes_leaves_the_others_as_they_were(
+    algo: str, env: str
+) -> None:
+    whole, paused = (_group(algo, env, range(3)) for _ in range(2))
+    for group in (whole, paused):
+        group.train(1, [0, 1, 2])
+    before, running = list(paused.windows[1].episodes), paused.sampler.running[1].copy()
+    clock = paused.env_steps[1]
+    paused._ended[1] = []  # an interval in which no episode has ended
+    steps = paused.finish_episodes([1])[1]
+    finished = [each for each in paused.windows[1].episodes if each not in before]
+    assert len(finished) == (running > 0).sum()
+    assert sum(episode.length for episode in finished) == steps + running.sum()
+    assert paused.env_steps[1] == clock
+    assert not paused.sampler.running[1].any()
+    for _ in range(3):
+        whole.round()
+        paused.round()
+    for name, rows in whole.learner.tensors().items():
+        for other in (0, 2):
+            assert torch.equal(rows[other], paused.learner.tensors()[name][other]), name
+    assert whole.env_steps[[0, 2]].tolist() == paused.env_steps[[0, 2]].tolist()
+
+
+@pytest.mark.parametrize(("algo", "env"), CASES)
 def test_a_clone_has_its_donors_numbers_and_its_own_noise(algo: str, env: str) -> None:
     group = _group(algo, env, range(4))
     for _ in range(3):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from rltune.engine.divergence import Divergence
-from rltune.engine.episodes import Window
+from rltune.engine.episodes import Window, pause_matters
 from rltune.engine.population.learner import BatchLearner
 from rltune.engine.population.sampler import Sampler
 
@@ -43,6 +43,8 @@ class Group:
         self._steps = steps
         self._written: np.ndarray | None = None
         self._reported_at = sampler.env_steps.copy()
+        #: Lengths of each member's episodes that have ended since its last pause.
+        self._ended: list[list[int]] = [[] for _ in range(len(learner))]
 
     def __len__(self) -> int:
         return len(self.learner)
@@ -78,11 +80,43 @@ class Group:
             due = [m for m in members if since[m] >= env_steps]
             if due or ended:
                 break
-        for window, episodes in zip(self.windows, self.sampler.take_episodes(), strict=True):
+        for window, own, episodes in zip(
+            self.windows, self._ended, self.sampler.take_episodes(), strict=True
+        ):
             window.add(episodes)
+            own += [episode.length for episode in episodes]
         found = sorted({*due, *ended})
         self._reported_at[found] = self.env_steps[found]
         return found
+
+    def finish_episodes(self, members: Sequence[int]) -> dict[int, int]:
+        """Ends an interval of members with whole episodes where their means would else be biased.
+
+        See :func:`rltune.engine.episodes.pause_matters`: a pause would end every running episode.
+        Nobody learns from these steps, and they are on no clock.
+
+        Returns:
+            The steps that it took, by member.
+        """
+        running = self.sampler.running
+        chosen = [
+            m
+            for m in members
+            if pause_matters(self._ended[m], running[m].tolist(), self.windows[m].size)
+        ]
+        for m in members:
+            self._ended[m] = []
+        if not chosen:
+            return {}
+        others = torch.tensor([m for m in range(len(self)) if m not in chosen], dtype=torch.int64)
+        kept = [rows[others].clone() for rows in self.learner.acting()]
+        finished = self.sampler.finish(chosen, self.learner.play)
+        for rows, before in zip(self.learner.acting(), kept, strict=True):
+            rows[others] = before
+        for m, each in finished.items():
+            self.learner.leave_episodes(m)
+            self.windows[m].add(each.episodes, late=True)
+        return {m: each.env_steps for m, each in finished.items()}
 
     def set_hyperparameters(self, of: Callable[[np.ndarray], np.ndarray]) -> None:
         """Replaces what the hyperparameters come from; they are written before the next round."""
@@ -110,6 +144,7 @@ class Group:
         self.learner.restart_member(member, seed, env_steps)
         self.sampler.restart(member, seed, env_steps)
         self._reported_at[member] = env_steps
+        self._ended[member] = []
 
     def write_hyperparameters(self) -> None:
         """Brings every hyperparameter to its value at the members' clocks."""

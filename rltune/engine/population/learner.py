@@ -191,6 +191,10 @@ class BatchLearner(ABC):
     def restart_member(self, member: int, seed: int, env_steps: int) -> None:
         """Begins a member's random numbers anew: its environments were reset, at this clock."""
         self.streams.reseed(member, seed)
+        self.leave_episodes(member)
+
+    def leave_episodes(self, member: int) -> None:  # noqa: B027
+        """New episodes begin in a member's environments, before those that ran have ended."""
 
     def start(self, members: Sequence[int]) -> None:
         """Lets members take part in updates again."""

@@ -361,6 +361,9 @@ class OffPolicyLearner(BatchLearner):
         super().restart_member(member, seed, env_steps)
         self.draws.reseed(member, seed + DRAWS)
         self.clock[member] = self.moved[member] = env_steps
+
+    def leave_episodes(self, member: int) -> None:
+        """What follows in the buffer is no continuation."""
         self.replay.leave(torch.tensor([member], device=self.device))
 
     @torch.no_grad()

@@ -193,9 +193,8 @@ class PPO(BatchLearner):
         """The streams and the noise."""
         return [self.streams.counts, *self._noise.state]
 
-    def restart_member(self, member: int, seed: int, env_steps: int) -> None:
-        """See :class:`BatchLearner`. Noise and the sums of rewards begin anew."""
-        super().restart_member(member, seed, env_steps)
+    def leave_episodes(self, member: int) -> None:
+        """Noise and the sums of rewards begin anew."""
         self._noise.restart(member)
         if self.scale is not None:
             self.scale.running[member] = 0.0

@@ -154,9 +154,9 @@ class SAC(OffPolicyLearner):
         del found[LOG_ALPHA]
         return found
 
-    def restart_member(self, member: int, seed: int, env_steps: int) -> None:
-        """See :class:`OffPolicyLearner`. Its noise starts again too."""
-        super().restart_member(member, seed, env_steps)
+    def leave_episodes(self, member: int) -> None:
+        """Its noise starts again too."""
+        super().leave_episodes(member)
         self._noise.restart(member)
 
     def explore(self, obs: torch.Tensor) -> torch.Tensor:

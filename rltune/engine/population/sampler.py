@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode
 
 from rltune.engine.divergence import Divergence
 from rltune.engine.episodes import Episode, final_infos, numbers
+from rltune.engine.rollout import Finished
 
 
 class Sampler:
@@ -87,23 +88,71 @@ class Sampler:
             env_steps: the member's clock from here.
         """
         copies = self._shape[1]
-        own = slice(member * copies, (member + 1) * copies)
-        with self._guard:
-            self.env.restart(range(own.start, own.stop), [seed + i for i in range(copies)])
-        self._fresh[own] = True
-        self._returns[own] = 0.0
-        self._lengths[own] = 0
+        own = range(member * copies, (member + 1) * copies)
+        self._begin(own, [seed + i for i in range(copies)])
         self._episodes[member] = []
         self.env_steps[member] = env_steps
         self.diverged.pop(member, None)
 
+    def finish(
+        self, members: Sequence[int], play: Callable[[np.ndarray], np.ndarray]
+    ) -> dict[int, Finished]:
+        """Plays the running episodes of some members to their end; nobody learns from that.
+
+        Their copies begin new episodes with the next step. All other members stay as they are.
+
+        Args:
+            play: chooses actions (M, E, ...) for observations (M, E, ...).
+        """
+        copies = self._shape[1]
+        own = np.zeros(self._shape, dtype=bool)
+        own[list(members)] = True
+        own = own.ravel()
+        waiting = own & (self._lengths > 0)
+        found = {member: Finished([], 0, []) for member in members}
+        while waiting.any():
+            actions = play(self.obs)
+            actions = np.nan_to_num(actions.reshape(-1, *actions.shape[2:]))
+            with self._guard:
+                obs, rewards, terminated, truncated, infos = self.env.step_some(actions, waiting)
+            flat = self.obs.reshape(-1, *self.obs.shape[2:]).copy()
+            flat[waiting] = obs[waiting]
+            self._keep(flat)
+            self._returns[waiting] += rewards[waiting]
+            self._lengths[waiting] += 1
+            for copy in np.flatnonzero(waiting).tolist():
+                found[copy // copies].env_steps += 1
+            done = (terminated | truncated) & waiting
+            for copy, info in zip(
+                np.flatnonzero(done).tolist(), self._last_infos(infos, done), strict=True
+            ):
+                length = int(self._lengths[copy])
+                episode = Episode(float(self._returns[copy]), length, info, self._clock - length)
+                found[copy // copies].episodes.append(episode)
+            waiting &= ~done
+        self._begin(np.flatnonzero(own).tolist())
+        return found
+
+    def _begin(self, copies: Sequence[int], seeds: Sequence[int] | None = None) -> None:
+        """New episodes begin in some copies with the next step, which is no experience."""
+        with self._guard:
+            self.env.restart(copies, seeds)
+        self._fresh[list(copies)] = True
+        self._returns[list(copies)] = 0.0
+        self._lengths[list(copies)] = 0
+
+    @staticmethod
+    def _last_infos(infos: dict[str, Any], done: np.ndarray) -> list[Mapping[str, float]]:
+        """Numbers in the last ``info`` of each copy whose episode has ended."""
+        if not infos:
+            return [{}] * int(done.sum())
+        return [numbers(info) for info in final_infos(infos, done)]
+
     def _end(self, done: np.ndarray, infos: dict[str, Any]) -> None:
         """Counts the episodes that ended in this step."""
-        last = [numbers(info) for info in final_infos(infos, done)] if infos else None
         ended = np.flatnonzero(done)
-        for i, copy in enumerate(ended.tolist()):
+        for copy, info in zip(ended.tolist(), self._last_infos(infos, done), strict=True):
             length = int(self._lengths[copy])
-            info = last[i] if last else {}
             episode = Episode(float(self._returns[copy]), length, info, self._clock - length)
             self._episodes[copy // self._shape[1]].append(episode)
         self._returns[ended] = 0.0
