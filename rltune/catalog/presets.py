@@ -92,6 +92,16 @@ def shipped_path(algo: str, name: str) -> Path:
     return Path(str(files("rltune.presets") / algo / f"{name}.toml"))
 
 
+def landscapes() -> list[tuple[str, str]]:
+    """(algorithm, environment) of every landscape that ships, see rltune.runs.landscape."""
+    return [(algo, env) for algo, env in preset_names() if landscape_path(algo, env).is_file()]
+
+
+def landscape_path(algo: str, name: str) -> Path:
+    """The table of a landscape that ships, beside its preset."""
+    return shipped_path(algo, name).with_suffix(".landscape.csv.gz")
+
+
 def _shipped(algo: str, name: str) -> TomlFile:
     return TomlFile.read(shipped_path(algo, name), f"presets/{algo}/{name}.toml", "preset")
 

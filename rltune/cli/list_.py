@@ -76,7 +76,7 @@ def _certified(row: Row) -> Row | None:
         "score": number(body["iqm"]),
         "threshold": number(body["threshold"]),
         "steps": number(body["env_steps_to_threshold"]),
-        "time": _time(body["seconds_to_threshold"]),
+        "time": _time(body["seconds_to_threshold"]) + "+" * (body["batch"] != "off"),
     }
 
 
@@ -92,6 +92,8 @@ def _presets_note(asked: Asked, rows: Rows) -> str:
         "their interquartile mean, of 100 fresh episodes each; steps, time: of training, median "
         "over the seeds, until a policy is over the threshold (-: half of them never were)"
     ]
+    if any((row["certificate"] or {}).get("batch", "off") != "off" for row in rows):
+        paragraphs.append("+: of a batch of seeds, one alone takes less")
     if any((row["certificate"] or {}).get("stale") for row in rows):
         paragraphs.append("*: the preset has changed since")
     for algo in sorted(ALGORITHMS):

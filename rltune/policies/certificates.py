@@ -42,6 +42,7 @@ class Certificate:
         train_seconds: the same in seconds.
         failure_rate, failure_rate_ci95, worst_tenth, worst_tenth_ci95: see
             :class:`rltune.runs.summary_record.SeedStatistics`; earlier certificates lack them.
+        batch: seeds that trained as one batch, whose seconds are the batch's; "off" for none.
         optimism_gap: mean selection score minus mean score: the bias of a choice by few episodes.
         versions: versions of rltune and its dependencies.
         preset_hash: hash of ``preset``.
@@ -74,6 +75,7 @@ class Certificate:
     failure_rate_ci95: Sequence[float] | None = None
     worst_tenth: float | None = None
     worst_tenth_ci95: Sequence[float] | None = None
+    batch: str = "off"
 
     def stale(self, preset: Preset) -> bool:
         """Whether the preset has changed since.

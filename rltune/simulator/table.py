@@ -14,6 +14,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from rltune import catalog
+from rltune.engine.metric_names import REWARD
 from rltune.errors import BadInput
 from rltune.runs.folder import RunFolder
 from rltune.runs.landscape import TABLE
@@ -125,6 +127,29 @@ class Table:
         folder = RunFolder.open(path)
         spec = folder.spec
         return cls.from_csv(folder.path / TABLE, spec.space, score=spec.metric, **options)
+
+    @classmethod
+    def shipped(cls, algo: str, env: str, **options: Any) -> Self:
+        """A table that ships with rltune: the space of a preset, measured.
+
+        >>> table = Table.shipped("ppo", "cartpole")
+        >>> len(table), table({"lr": 2e-3, "gamma": 0.98, "clip_param": 0.2}, 50_000) > 400
+        (64, True)
+
+        Args:
+            options: of the class.
+
+        Raises:
+            BadInput: there is none for them.
+        """
+        if (algo, env) not in catalog.landscapes():
+            there = ", ".join(" on ".join(one) for one in catalog.landscapes())
+            raise BadInput(
+                f"table: none ships for {algo} on {env}, but for {there}. Measure one with: "
+                f"rltune landscape {algo} {env}"
+            )
+        space = catalog.preset(algo, catalog.environment(env)).space
+        return cls.from_csv(catalog.landscape_path(algo, env), space, score=REWARD, **options)
 
     def __len__(self) -> int:
         """How many different settings it has."""

@@ -110,3 +110,20 @@ def test_a_sweep_runs_on_a_table(file: Path) -> None:
     assert found.best is not None
     assert found.best.score in (9.0, 12.0)
     assert found.seconds in (4.0 + 2.0 + 3.0 + 4.0, 4.0 + 2.0 + 3.0 + 3.0)
+
+
+def test_a_table_ships_with_a_preset() -> None:
+    table = Table.shipped("ppo", "cartpole")
+    assert len(table) == 64
+    lrs = (4e-4, 1e-3, 2e-3, 4e-3, 6e-3)
+    scores = [
+        table({"lr": lr, "gamma": 0.98, "clip_param": 0.2, "seed": seed}, 50_000)
+        for lr in lrs
+        for seed in range(4)
+    ]
+    assert min(scores) < 400 < 490 < max(scores)
+    found = rltune.simulate(table, table.space, scheduler="asha", trials=16, steps=50_000, seed=1)
+    assert found.best is not None
+    assert found.best.score > 450
+    with pytest.raises(BadInput, match=r"none ships for sac on pendulum, but for ppo on cartpole"):
+        Table.shipped("sac", "pendulum")

@@ -82,6 +82,7 @@ def test_failing_seeds_and_the_worst_tenth_are_told(tmp_path: Path) -> None:
     certify(spec, {"preset": {}, "file": str(path)}, found)
     written = certificates.read(path)
     assert written is not None
+    assert written.batch == "off"
     assert (written.failure_rate, written.worst_tenth) == (0.1, 200.0)
 
 
@@ -91,6 +92,20 @@ def test_the_worst_of_what_is_minimised_is_the_largest(tmp_path: Path) -> None:
     assert (found.worst_tenth, found.failure_rate) == (9.0, None)
     low, high = found.worst_tenth_ci95 or (0.0, 0.0)
     assert low <= high == 9.0
+
+
+def test_seconds_of_a_batch_are_told(tmp_path: Path) -> None:
+    """They are those of all seeds in it: a certificate of single seeds has fewer."""
+    spec = _spec(tmp_path, batch=8)
+    found = across(spec, _found([500.0] * 9))
+    assert "in batches of up to 8 seeds: seconds are those of the batch" in _shown(
+        spec, _summary(found)
+    )
+    path = tmp_path / "made.json"
+    certify(spec, {"preset": {}, "file": str(path)}, found)
+    written = certificates.read(path)
+    assert written is not None
+    assert written.batch == "8"
 
 
 def test_nine_seeds_have_no_worst_tenth(tmp_path: Path) -> None:

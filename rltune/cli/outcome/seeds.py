@@ -11,6 +11,7 @@ from rich.text import Text
 from rltune.cli.outcome.words import heading, interval_in_words, optimism
 from rltune.reports.numbers import bounds, number
 from rltune.reports.words import ARMS, sentence, tail_in_words
+from rltune.request.batches import is_batched
 from rltune.runs.summary_record import Comparison, SeedStatistics, Summary
 from rltune.spec import RunSpec
 
@@ -54,6 +55,13 @@ def seeds(spec: RunSpec, summary: Summary, together: SeedStatistics) -> list[Ren
             )
         )
     shown.append(Text(tail_in_words(together)))
+    if is_batched(spec):
+        batch = spec.resources.batch
+        of = "all seeds" if batch == "auto" else f"up to {batch} seeds"
+        told = (
+            f"trained in batches of {of}: seconds are those of the batch, one seed alone takes less"
+        )
+        shown.append(Text(told, style="dim"))
     shown += optimism(together.optimism_gap, together.mean, together.ci95)
     if summary.certificate:
         shown.append(Text(f"written to {summary.certificate}"))

@@ -15,7 +15,7 @@ from rltune.runs.landscape import Trained
 from rltune.runs.summary_record import LandscapeOutcome, SettingOutcome, Summary
 from rltune.searchers import starting_point
 from rltune.searchers.history import PastTrial
-from rltune.searchers.seeds import Start
+from rltune.searchers.seeds import Start, judged
 from rltune.sweeps.jobs.sweep import Sweep
 
 #: How far below the best median a setting may be to count as near it, as a share of it.
@@ -50,8 +50,11 @@ class Landscape(Sweep):
         settings = self.history.settings()
         landscape.write_table(folder, _trained(settings))
         medians = [median(trials) for trials in settings]
-        full = [len(trials) for trials in settings]
-        places = sorted(range(len(settings)), key=lambda n: (full[n], medians[n]), reverse=True)
+        places = sorted(
+            range(len(settings)),
+            key=lambda n: (len(settings[n]), medians[n], judged(settings[n], "mean")),
+            reverse=True,
+        )
         if places:
             best = [trial.id for trial in settings[places[0]]]
             summary = self.task.conclude(folder, summary, best, callbacks.evaluated)

@@ -291,6 +291,7 @@ def certify(
         preset_hash=certificates.preset_hash(tables),
         preset=tables,
         seed=spec.seed,
+        batch=spec.resources.batch,
     )
     certificate.write(Path(asked["file"]))
     return str(asked["file"])
