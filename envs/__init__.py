@@ -230,7 +230,8 @@ def _copies(
 
     copies = make_all(copy, num_envs)
     _check_alike(copies)
-    return Copies([partial(_same, one) for one in copies], codec, autoreset)
+    remake = copy if autoreset == AutoresetMode.NEXT_STEP else None
+    return Copies([partial(_same, one) for one in copies], codec, autoreset, remake)
 
 
 def _check_alike(copies: Sequence[gym.Env[Any, Any]]) -> None:

@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from rltune.envs.closing import close
 
 from rltune.engine.codec import ACTION_MASK, OBSERVATIONS, ActionCodec, ObservationCodec, flat_mask
 from rltune.engine.episodes import numbers
@@ -92,17 +93,28 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
         makers: one function per copy, which makes it with the policy's observations.
         codec: converts the policy's actions.
         autoreset: SAME_STEP, or NEXT_STEP, whose final observations are the step's own.
+        remake: makes a copy again that has raised; without it what it raises is raised.
+
+    Attributes:
+        failures: what copies raised in the last step, by their number. Their episodes were cut off
+            by it, and they were made again.
     """
+
+    failures: dict[int, Exception]
 
     def __init__(
         self,
         makers: Sequence[Callable[[], gym.Env[Any, Any]]],
         codec: ActionCodec,
         autoreset: AutoresetMode = AutoresetMode.SAME_STEP,
+        remake: Callable[[], gym.Env[Any, Any]] | None = None,
     ) -> None:
         super().__init__(makers, autoreset_mode=autoreset)
+        self._remake = remake
+        self.failures = {}
         self._at_once = autoreset == AutoresetMode.SAME_STEP
         self._next_seeds: dict[int, int] = {}
+        self._resting: set[int] = set()
         self._chosen: np.ndarray | None = None
         self._codec = codec
         self.single_action_space = codec.ours
@@ -133,7 +145,14 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
         With NEXT_STEP autoreset alone.
         """
         self._terminations[list(copies)] = True
+        self._resting.difference_update(copies)
         self._next_seeds |= zip(copies, seeds or (), strict=seeds is not None)
+
+    def rest(self, copies: Sequence[int]) -> None:
+        """Leaves some copies as they are in every step, until they are restarted."""
+        self._rewards[list(copies)] = 0.0
+        self._terminations[list(copies)] = self._truncations[list(copies)] = False
+        self._resting.update(copies)
 
     def step_some(
         self, actions: np.ndarray, chosen: np.ndarray
@@ -160,22 +179,23 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
         final_info: list[Any] = [None] * self.num_envs
         over = False
         over_before = self._terminations | self._truncations
-        for i, (env, action) in enumerate(zip(self.envs, self._codec.split(actions), strict=True)):
-            if self._chosen is not None and not self._chosen[i]:
+        self.failures = {}
+        for i, action in enumerate(self._codec.split(actions)):
+            if i in self._resting or (self._chosen is not None and not self._chosen[i]):
                 continue
-            if over_before[i] and not self._at_once:
-                self._env_obs[i] = np.array(env.reset(seed=self._next_seeds.pop(i, None))[0])
-                self._rewards[i] = 0.0
-                self._terminations[i] = self._truncations[i] = False
+            try:
+                if over_before[i] and not self._at_once:
+                    self._begin(i)
+                    continue
+                info = self._step_one(i, action)
+            except Exception as error:
+                self._fail(i, error)
                 continue
-            obs, self._rewards[i], terminated, truncated, info = env.step(action)
-            self._env_obs[i] = np.array(obs)
-            self._terminations[i], self._truncations[i] = terminated, truncated
             if self._terminations[i] or self._truncations[i]:
                 over = True
                 final_obs[i], final_info[i] = self._env_obs[i], numbers(info)
                 if self._at_once:
-                    self._env_obs[i] = np.array(env.reset()[0])
+                    self._env_obs[i] = np.array(self.envs[i].reset()[0])
         return (
             self._seen(),
             self._rewards.copy(),
@@ -183,3 +203,32 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
             self._truncations.copy(),
             {"final_obs": final_obs, "final_info": final_info} if over else {},
         )
+
+    def _step_one(self, i: int, action: Any) -> dict[str, Any]:
+        """Steps a copy. Returns its info."""
+        obs, self._rewards[i], terminated, truncated, info = self.envs[i].step(action)
+        self._env_obs[i] = np.array(obs)
+        self._terminations[i], self._truncations[i] = terminated, truncated
+        its_info: dict[str, Any] = info
+        return its_info
+
+    def _begin(self, i: int) -> None:
+        """Spends a copy's step on a reset."""
+        self._env_obs[i] = np.array(self.envs[i].reset(seed=self._next_seeds.pop(i, None))[0])
+        self._rewards[i] = 0.0
+        self._terminations[i] = self._truncations[i] = False
+
+    def _fail(self, i: int, error: Exception) -> None:
+        """Makes a copy again that has raised; the next step is spent on its reset."""
+        if self._remake is None:
+            raise error
+        self._rewards[i] = 0.0
+        self._terminations[i], self._truncations[i] = False, True
+        self.failures[i] = error
+        try:
+            made = self._remake()
+        except Exception as again:
+            self.failures[i] = again
+            return
+        close(self.envs[i])
+        self.envs[i] = made

@@ -86,6 +86,9 @@ class OwnDraws(VectorWrapper):  # type: ignore[misc]
         self._over = terminated | truncated
         return obs, rewards, terminated, truncated, infos
 
+    def rest(self, copies: Sequence[int]) -> None:
+        """Steps all the same: one more in a vectorised step costs nothing."""
+
     def step_some(
         self, actions: np.ndarray, chosen: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:

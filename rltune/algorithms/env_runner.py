@@ -24,7 +24,7 @@ from rltune.algorithms.policy import greedy_actions
 from rltune.engine.divergence import Divergence
 from rltune.engine.episodes import Episode, final_infos, numbers
 from rltune.engine.normalisation import as_input, to_device
-from rltune.engine.rollout import STEP_COLUMNS, Finished, Rollout
+from rltune.engine.rollout import MAX_RESTARTS, STEP_COLUMNS, Finished, Rollout
 from rltune.engine.torch_compiler import without_compiler
 from rltune.engine.torch_settings import TorchSettingsGuard
 from rltune.errors import EnvironmentFailed, described
@@ -33,9 +33,6 @@ from rltune.processes.watchdog import Watchdog, watchdog
 from rltune.spec import FIRST_FRESH_SEED, MAX_TRIAL_SEED
 
 log = logging.getLogger("rltune")
-
-#: Times that failing environments are rebuilt without an episode having ended in between.
-MAX_RESTARTS = 3
 
 
 class ArrayEnvRunner(EnvRunner, Checkpointable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from rltune.algorithms.rl_trainable import no_denormals
 from rltune.catalog.algorithms import algorithm
 from rltune.engine.metric_names import LEARNER
 from rltune.engine.population.group import Group
-from rltune.errors import AuditError
+from rltune.engine.rollout import MAX_RESTARTS
+from rltune.errors import AuditError, EnvironmentFailed
 from rltune.processes.watchdog import watchdog
 from rltune.runs.checkpoints import seal, verify
 from rltune.runs.records import CheckpointRecord, Diverged, Exploit
@@ -111,7 +113,11 @@ class MemberGroup:
         self._crash_folder = crash_folder
 
     def train(self, arrivals: Sequence[Arrival], leavers: Sequence[int]) -> dict[int, Any]:
-        """Reports of those trials that are due next, by seat, after seats have changed."""
+        """Reports of those trials that are due next, by seat, after seats have changed.
+
+        In place of a report an :class:`EnvironmentFailed` says that a trial's environments raise
+        again and again: its seat is free.
+        """
         self._leave(leavers)
         if arrivals:
             self._arrive(arrivals)
@@ -123,7 +129,7 @@ class MemberGroup:
         if training:
             with no_denormals():
                 due += group.train(self._base.min_sample_timesteps_per_iteration or 1, training)
-                finished = [n for n in due if n in training and n not in group.sampler.diverged]
+                finished = [n for n in due if n in training and n not in group.gone]
                 extra = group.finish_episodes([n for n in finished if self._may_pause(n)])
         for number, steps in extra.items():
             self._seats[number].extra = steps
@@ -133,15 +139,28 @@ class MemberGroup:
         diverged = group.diverged()
         numbers = group.learner.read()
         held = self._held()
-        found = {}
+        found: dict[int, Any] = {}
         for number in sorted({*due, *(n for n in diverged if n in training)}):
             seat = self._seats[number]
+            if number in group.sampler.failed:
+                found[number] = self._failure(number, group.sampler.failed[number])
+                continue
             seat.iteration += 1
             if number in diverged and seat.diverged is None:
                 seat.diverged = diverged[number].record(int(group.env_steps[number]))
             result = self._result(number, seat, numbers, held)
             found[number] = result
         return found
+
+    def _failure(self, number: int, error: Exception) -> EnvironmentFailed:
+        """The failure of a trial, with the traceback of what its environment raised."""
+        del self._seats[number]
+        clock = int(self._made.env_steps[number])
+        text = "".join(traceback.format_exception(error))
+        return EnvironmentFailed(
+            f"{text}\n{type(error).__name__}: {error} (at env step {clock}, after {MAX_RESTARTS} "
+            "restarts without an episode that ended)"
+        )
 
     def _result(
         self, number: int, seat: Seat, numbers: Mapping[str, Any], held: Mapping[str, Any]
@@ -166,7 +185,11 @@ class MemberGroup:
         }
         result |= {
             name: value
-            for name, value in {"restored": seat.restored, "diverged": seat.diverged}.items()
+            for name, value in {
+                "restored": seat.restored,
+                "diverged": seat.diverged,
+                "events": group.sampler.take_events(number),
+            }.items()
             if value
         }
         seat.restored, seat.env_steps, seat.told, seat.extra = None, clock, seat.seconds, 0
@@ -191,6 +214,7 @@ class MemberGroup:
         """Frees seats. What they hold stays as it is, for others to copy."""
         for number in leavers:
             del self._seats[number]
+            self._made.sampler.rest(number)
         if leavers:
             self._made.learner.stop(leavers)
 
@@ -214,6 +238,8 @@ class MemberGroup:
         for each in arrivals:
             self._settle(each)
         idle = [n for n in range(self._size) if n not in self._seats]
+        for number in idle:
+            self._made.sampler.rest(number)
         self._made.learner.stop([*idle, *(n for n, seat in self._seats.items() if seat.diverged)])
 
     def _make(self, first: Arrival) -> None:

@@ -9,6 +9,9 @@ import numpy as np
 
 from rltune.engine.episodes import Episode
 
+#: Times that failing environments are made again without an episode having ended in between.
+MAX_RESTARTS = 3
+
 
 @dataclass
 class Rollout:

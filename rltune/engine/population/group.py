@@ -54,14 +54,19 @@ class Group:
         """Each member's clock, shape (M,)."""
         return self.sampler.env_steps
 
+    @property
+    def gone(self) -> set[int]:
+        """Members that train no more, for what their environments said or raised."""
+        return {*self.sampler.diverged, *self.sampler.failed}
+
     def round(self) -> None:
         """``steps`` steps of every copy, and what is learned from them."""
         sampler, learner = self.sampler, self.learner
         self.write_hyperparameters()
         for t in range(self._steps):
             sampler.step(learner.act(sampler.obs), self._outcomes[:, t])
-        if sampler.diverged:
-            learner.stop(list(sampler.diverged))
+        if self.gone:
+            learner.stop(list(self.gone))
         learner.learn(sampler.obs, self._outcomes, sampler.env_steps)
 
     def train(self, env_steps: int, members: Sequence[int]) -> list[int]:
@@ -75,7 +80,7 @@ class Group:
         """
         while True:
             self.round()
-            ended = [m for m in members if m in self.sampler.diverged]
+            ended = [m for m in members if m in self.gone]
             since = self.env_steps - self._reported_at
             due = [m for m in members if since[m] >= env_steps]
             if due or ended:
@@ -162,5 +167,7 @@ class Group:
             for member in np.flatnonzero(~alive).tolist():
                 loss, norm = faults[member].tolist()
                 what, value = ("gradient", norm) if np.isfinite(loss) else ("loss", loss)
-                found.setdefault(member, Divergence(what, value, int(self.env_steps[member])))
+                if not np.isfinite([loss, norm]).all():
+                    at = int(self.env_steps[member])
+                    found.setdefault(member, Divergence(what, value, at))
         return found

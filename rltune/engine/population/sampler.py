@@ -11,7 +11,8 @@ from gymnasium.vector import AutoresetMode
 
 from rltune.engine.divergence import Divergence
 from rltune.engine.episodes import Episode, final_infos, numbers
-from rltune.engine.rollout import Finished
+from rltune.engine.rollout import MAX_RESTARTS, Finished
+from rltune.errors import described
 
 
 class Sampler:
@@ -26,6 +27,7 @@ class Sampler:
         obs: newest observations, shape (M, E, ...).
         env_steps: steps taken by each member's copies, without those that a reset took, shape (M,).
         diverged: by member, the first reward or observation that was not finite.
+        failed: by member, what its environments raise again and again.
     """
 
     def __init__(self, env: Any, seeds: Sequence[int], guard: AbstractContextManager[Any]) -> None:
@@ -37,6 +39,9 @@ class Sampler:
         self._shape = (members, env.num_envs // members)
         self.env_steps = np.zeros(members, dtype=np.int64)
         self.diverged: dict[int, Divergence] = {}
+        self.failed: dict[int, Exception] = {}
+        self._restarts = np.zeros(members, dtype=np.int64)
+        self._events: list[list[dict[str, Any]]] = [[] for _ in seeds]
         self._clock = 0
         self._episodes: list[list[Episode]] = [[] for _ in seeds]
         self._reset(seeds)
@@ -77,9 +82,36 @@ class Sampler:
         self._clock += 1
         self._returns += rewards
         self._lengths += counted
-        if done.any():
-            self._end(done, infos)
+        failures: dict[int, Exception] = getattr(self.env, "failures", {})
+        for copy, error in failures.items():
+            self._fail(copy, error)
+        ended = done.copy()
+        ended[list(failures)] = False
+        if ended.any():
+            self._end(ended, infos)
         self._fresh = done
+
+    def _fail(self, copy: int, error: Exception) -> None:
+        """Notes that a copy raised and was made again; its episode is discarded."""
+        member = copy // self._shape[1]
+        clock = int(self.env_steps[member])
+        event = {"kind": "env_restart", "env_steps": clock, "error": described(error)}
+        self._events[member].append(event)
+        self._returns[copy], self._lengths[copy] = 0.0, 0
+        self._restarts[member] += 1
+        if self._restarts[member] > MAX_RESTARTS and member not in self.failed:
+            self.failed[member] = error
+            self.rest(member)
+
+    def rest(self, member: int) -> None:
+        """Steps a member's environments no more, until it is restarted."""
+        copies = self._shape[1]
+        self.env.rest(range(member * copies, (member + 1) * copies))
+
+    def take_events(self, member: int) -> list[dict[str, Any]]:
+        """What happened to a member's environments since the last call."""
+        taken, self._events[member] = self._events[member], []
+        return taken
 
     def restart(self, member: int, seed: int, env_steps: int = 0) -> None:
         """Begins new episodes in a member's copies, with their next step, which is no experience.
@@ -93,6 +125,9 @@ class Sampler:
         self._episodes[member] = []
         self.env_steps[member] = env_steps
         self.diverged.pop(member, None)
+        self.failed.pop(member, None)
+        self._restarts[member] = 0
+        self._events[member] = []
 
     def finish(
         self, members: Sequence[int], play: Callable[[np.ndarray], np.ndarray]
@@ -123,6 +158,9 @@ class Sampler:
             for copy in np.flatnonzero(waiting).tolist():
                 found[copy // copies].env_steps += 1
             done = (terminated | truncated) & waiting
+            for copy, error in getattr(self.env, "failures", {}).items():
+                self._fail(copy, error)
+                waiting[copy] = done[copy] = False
             for copy, info in zip(
                 np.flatnonzero(done).tolist(), self._last_infos(infos, done), strict=True
             ):
@@ -151,6 +189,7 @@ class Sampler:
     def _end(self, done: np.ndarray, infos: dict[str, Any]) -> None:
         """Counts the episodes that ended in this step."""
         ended = np.flatnonzero(done)
+        self._restarts[ended // self._shape[1]] = 0
         for copy, info in zip(ended.tolist(), self._last_infos(infos, done), strict=True):
             length = int(self._lengths[copy])
             episode = Episode(float(self._returns[copy]), length, info, self._clock - length)

@@ -229,10 +229,16 @@ class BatchController:
             except (RayActorError, RayTaskError) as error:
                 self._fail(group, error)
 
-    def _process(self, group: Group, results: Mapping[int, dict[str, Any]]) -> None:
+    def _process(self, group: Group, results: Mapping[int, Any]) -> None:
         trials = dict(group.seats)
+        failed = {n: found for n, found in results.items() if isinstance(found, Exception)}
+        for number, error in failed.items():
+            group.seats.pop(number)
+            self._fail_trial(trials[number], error)
         decisions = {
-            number: self._report(trials[number], result) for number, result in results.items()
+            number: self._report(trials[number], result)
+            for number, result in results.items()
+            if number not in failed
         }
         saved = {
             number: trials[number]
@@ -311,16 +317,20 @@ class BatchController:
         for kept in (group.seats, group.arrivals, group.leavers, group.held):
             kept.clear()
         for trial in trials:
-            Path(trial.local_path).mkdir(parents=True, exist_ok=True)
-            trial.handle_error(error)
-            self._scheduler.on_trial_error(self, trial)
-            if trial.should_recover():
-                trial.set_status(Trial.PENDING)
-                self.trials.remove(trial)
-                self.trials.append(trial)
-                self._scheduler.on_trial_add(self, trial)
-                self._notify("on_trial_recover", trial=trial)
-                continue
-            self._source.on_trial_complete(trial.trial_id, error=True)
-            trial.set_status(Trial.ERROR)
-            self._notify("on_trial_error", trial=trial)
+            self._fail_trial(trial, error)
+
+    def _fail_trial(self, trial: Trial, error: Exception) -> None:
+        """A trial has failed; it is tried again, unless it has been too often."""
+        Path(trial.local_path).mkdir(parents=True, exist_ok=True)
+        trial.handle_error(error)
+        self._scheduler.on_trial_error(self, trial)
+        if trial.should_recover():
+            trial.set_status(Trial.PENDING)
+            self.trials.remove(trial)
+            self.trials.append(trial)
+            self._scheduler.on_trial_add(self, trial)
+            self._notify("on_trial_recover", trial=trial)
+            return
+        self._source.on_trial_complete(trial.trial_id, error=True)
+        trial.set_status(Trial.ERROR)
+        self._notify("on_trial_error", trial=trial)
