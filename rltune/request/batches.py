@@ -27,7 +27,8 @@ MEMBERS_OWN: Mapping[str, frozenset[str]] = {
 def resolved(spec: RunSpec, probe: Probe) -> RunSpec:
     """A request whose ``batch`` says what happens: "off", a number, or "auto" for all trials.
 
-    ``auto`` is off where no GPU is asked for, a trial trains alone, or something is in the way.
+    ``auto`` is off where no GPU is asked for, a trial trains alone, observations are images, whose
+    environments are too slow for one core to step those of many trials, or something is in the way.
 
     Raises:
         BadInput: a number is asked for, and something is in the way.
@@ -37,8 +38,9 @@ def resolved(spec: RunSpec, probe: Probe) -> RunSpec:
         return spec
     found = problems(spec, probe)
     if asked == "auto":
-        wanted = spec.resources.gpus_per_trial > 0 and spec.budget.most_trials > 1
-        if wanted and not found:
+        several = spec.resources.gpus_per_trial > 0 and spec.budget.most_trials > 1
+        images = len(probe.spaces(spec.settings)[0].shape or ()) == 3
+        if several and not images and not found:
             return spec
         return replace(spec, resources=replace(spec.resources, batch="off"))
     if found:
