@@ -13,6 +13,7 @@ from torch import nn
 from rltune.algorithms.image_encoder import ImageEncoder
 from rltune.engine.population.layers import NotStackable, Stack, stack
 from rltune.engine.population.normalisation import Moments, Reader
+from rltune.engine.population.off_policy import OffPolicyLearner
 
 
 def encoder(net: nn.Module, path: str) -> Stack:
@@ -93,4 +94,17 @@ def off_policy(config: Any) -> dict[str, Any]:
         "frame_stack": config.frame_stack,
         "prioritized": priorities is not None,
         "at_once": math.ceil((config.training_intensity or size / sampled) * sampled / size),
+    }
+
+
+def off_policy_settings(learner: OffPolicyLearner) -> dict[str, Any]:
+    """Settings that all members have in common, read from the batch."""
+    shape, layout = learner.shape, learner.replay.layout
+    return {
+        "num_envs_per_env_runner": shape.copies,
+        "rollout_fragment_length": shape.steps,
+        "train_batch_size": shape.minibatch,
+        "buffer_capacity": layout.capacity,
+        "frame_stack": layout.frame_stack,
+        "prioritized_replay": layout.prioritized,
     }

@@ -65,7 +65,6 @@ def read_member(learner: BatchLearner, batch: Any, member: int, folder: Path) ->
         for part in learner.parts
     }
     with torch.no_grad():
-        learner.reset_member(member)
         for name, tensor in rows.items():
             tensor[member] = network[name]
         for name, found in unpacked.items():

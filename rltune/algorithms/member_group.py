@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,13 @@ import numpy as np
 import torch
 
 from rltune import algorithms
-from rltune.algorithms.audit import Reading, mismatches, requested_settings
+from rltune.algorithms.audit import Reading, mismatches
 from rltune.algorithms.batches import Table
 from rltune.algorithms.groups import BATCHES, build, make_group
+from rltune.algorithms.member_buffers import MemberBuffers, Wanted
 from rltune.algorithms.member_files import read_member, write_member
+from rltune.algorithms.member_seats import Arrival, Seat, Start
+from rltune.algorithms.member_settings import MemberConfig
 from rltune.algorithms.rl_trainable import no_denormals
 from rltune.catalog.algorithms import algorithm
 from rltune.engine.metric_names import LEARNER
@@ -25,73 +28,11 @@ from rltune.engine.population.group import Group
 from rltune.engine.rollout import MAX_RESTARTS
 from rltune.errors import AuditError, EnvironmentFailed
 from rltune.processes.watchdog import watchdog
-from rltune.runs.checkpoints import seal, verify
-from rltune.runs.records import CheckpointRecord, Diverged, Exploit
+from rltune.runs.checkpoints import seal
+from rltune.runs.records import CheckpointRecord, Diverged
 from rltune.spec import moved_seed
 
-
-class MemberConfig:
-    """A validated config with the settings of one member in place of its own.
-
-    Args:
-        base: RLlib's config.
-        values: the member's.
-    """
-
-    def __init__(self, base: Any, values: Mapping[str, Any]) -> None:
-        self._base = base
-        self.values = values
-
-    def __getattr__(self, name: str) -> Any:
-        values = self.__dict__["values"]
-        return values[name] if name in values else getattr(self.__dict__["_base"], name)
-
-
-@dataclass
-class Seat:
-    """A trial in a group.
-
-    Attributes:
-        config: its whole configuration.
-        iteration: reports so far.
-        seconds: spent on it.
-        restored: what its next report says of a restore.
-        diverged: what was not finite; it trains no more.
-        env_steps: its clock at its last report.
-        told: ``seconds`` at that time.
-        extra: steps since then that nobody learned from.
-    """
-
-    trial: str
-    config: Mapping[str, Any]
-    iteration: int = 0
-    seconds: float = 0.0
-    restored: dict[str, Any] | None = None
-    diverged: dict[str, Any] | None = None
-    env_steps: int = 0
-    told: float = 0.0
-    extra: int = 0
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """What takes a seat before the next training.
-
-    Attributes:
-        seat: its number.
-        trial: its id.
-        config: its whole configuration.
-        checkpoint: what it continues from; None for a start from nothing.
-        iteration: reports of the trial so far.
-        copied_from: the seat of this group that holds what the checkpoint holds, or None.
-    """
-
-    seat: int
-    trial: str
-    config: Mapping[str, Any]
-    checkpoint: str | None = None
-    iteration: int = 0
-    copied_from: int | None = None
+log = logging.getLogger("rltune")
 
 
 class MemberGroup:
@@ -131,6 +72,7 @@ class MemberGroup:
                 due += group.train(self._base.min_sample_timesteps_per_iteration or 1, training)
                 finished = [n for n in due if n in training and n not in group.gone]
                 extra = group.finish_episodes([n for n in finished if self._may_pause(n)])
+            self._buffers.written()
         for number, steps in extra.items():
             self._seats[number].extra = steps
         seconds = time.perf_counter() - began
@@ -235,8 +177,16 @@ class MemberGroup:
             for n in range(self._size)
         ]
         self._made.set_hyperparameters(Table(self._made.learner.HYPERPARAMETERS, configs).at)
-        for each in arrivals:
-            self._settle(each)
+        starts = [Start.of(each, self.algo) for each in arrivals]
+        buffers = self._buffers.place(
+            [self._buffer(each) for each in starts if each is not None],
+            [each.seat for each in arrivals],
+        )
+        for each, start in zip(arrivals, starts, strict=True):
+            if start is None:
+                self._begin(each)
+            else:
+                self._settle(start, buffers.get(each.seat, {}))
         idle = [n for n in range(self._size) if n not in self._seats]
         for number in idle:
             self._made.sampler.rest(number)
@@ -257,40 +207,50 @@ class MemberGroup:
             [config] * self._size, torch.device("cuda" if cuda else "cpu"), watch=watch
         )
         self._template = build(self._network).state_dict()
+        self._buffers = MemberBuffers(self._group.learner, self.algo)
 
-    def _settle(self, arrival: Arrival) -> None:
-        """Brings a seat to where its trial starts."""
+    def _begin(self, arrival: Arrival) -> None:
+        """Starts a trial from nothing."""
+        group, number, seed = self._made, arrival.seat, int(arrival.config["seed"])
+        torch.manual_seed(seed)
+        group.settle(number, build(self._network).state_dict(), seed, 0)
+        group.learner.start([number])
+        self._batch.begin(group.learner, number, self._config(number))
+
+    def _buffer(self, start: Start) -> Wanted:
+        """The replay buffer that a trial continues with."""
+        exploit, arrival = start.exploit, start.arrival
+        if exploit is None:
+            return Wanted(arrival.seat, "own", arrival.checkpoint)
+        kind = getattr(self._config(arrival.seat), "exploit_buffer", "own")
+        if kind == "own":
+            return Wanted(arrival.seat, kind, exploit.own_checkpoint, may_lack=True)
+        return Wanted(arrival.seat, kind, arrival.checkpoint if kind == "donor" else None)
+
+    def _settle(self, start: Start, buffer: Mapping[str, str]) -> None:
+        """Brings a seat to where its trial continues."""
+        arrival, record, exploit = start.arrival, start.record, start.exploit
         group, seat, number = self._made, self._seats[arrival.seat], arrival.seat
-        seed = int(arrival.config["seed"])
-        if arrival.checkpoint is None:
-            torch.manual_seed(seed)
-            net = build(self._network)
-            group.settle(number, net.state_dict(), seed, 0)
-            group.learner.start([number])
-            self._batch.begin(group.learner, number, self._config(number))
-            return
-        folder = Path(arrival.checkpoint)
-        verify(folder, self.algo)
-        record = CheckpointRecord.read(folder)
         if arrival.copied_from is None:
-            read_member(group.learner, self._batch, number, folder)
-        given = arrival.config.get("exploit")
-        exploit = Exploit.from_dict(given) if given else None
-        donor = exploit.donor if exploit and record.trial_id != arrival.trial else None
-        seat.env_steps = exploit.env_steps if exploit and donor else record.env_steps
+            read_member(group.learner, self._batch, number, start.folder)
+        seat.env_steps = exploit.env_steps if exploit else record.env_steps
         seat.iteration = arrival.iteration
         seat.diverged = record.diverged.to_dict() if record.diverged else None
         group.learner.start([number])
-        group.restart(number, moved_seed(seed, seat.env_steps), seat.env_steps)
+        seed = moved_seed(int(arrival.config["seed"]), seat.env_steps)
+        group.restart(number, seed, seat.env_steps)
         group.windows[number].clear()
         group.windows[number].load(record.episodes)
         group.write_hyperparameters()
+        if why := buffer.get("why"):
+            log.warning("%s starts with an empty replay buffer: %s", seat.trial, why)
+        donor = exploit.donor if exploit else None
         seat.restored = {
             "kind": "exploit" if donor else "restore",
             "env_steps": seat.env_steps,
             "donor": donor,
             **self._audit(number, donor),
-            "memory": {},
+            "memory": {**self._buffers.memory(number), **buffer},
         }
 
     def _held(self) -> dict[str, np.ndarray]:
@@ -301,21 +261,16 @@ class MemberGroup:
     # Reading back --------------------------------------------------------------------------------
 
     def _readings(self, number: int, held: Mapping[str, Any]) -> list[Reading]:
-        """The settings as the batch's tensors hold them, beside those of the trial's config."""
-        config = self._config(number)
-        asked = requested_settings(self.algo, {**vars(self._base), **config.values})
-        found = [Reading(name, "trial's config", value) for name, value in asked.items()]
-        for name, rows in held.items():
-            if name in asked:
-                found.append(Reading(name, "batch", _read_back(asked[name], rows[number])))
-        return found
+        """The settings as the batch holds them, beside those of the trial's config."""
+        own = {name: rows[number] for name, rows in held.items()}
+        common = self._batch.settings(self._made.learner)
+        return self._config(number).readings(self.algo, own, common)
 
     def _audit(self, number: int, donor: str | None) -> dict[str, Any]:
         """Settings requested and effective. Raises AuditError where they differ."""
         seat = self._seats[number]
-        held = self._held()
-        asked = requested_settings(self.algo, {**vars(self._base), **seat.config})
-        readings = self._readings(number, held)
+        asked = self._config(number).requested(self.algo)
+        readings = self._readings(number, self._held())
         if wrong := mismatches(self.algo, asked, readings, seat.env_steps):
             event = f"the exploit of {donor}" if donor else "a restore"
             raise AuditError(f"{seat.trial}: {'; '.join(wrong)} (after {event})")
@@ -331,6 +286,7 @@ class MemberGroup:
             folder = Path(place)
             folder.mkdir(parents=True, exist_ok=True)
             write_member(learner, self._batch, number, folder, self._template)
+            self._buffers.save(number, folder, getattr(self._config(number), "save_buffer", False))
             record = CheckpointRecord(
                 trial_id=seat.trial,
                 env_steps=seat.env_steps,
@@ -344,9 +300,3 @@ class MemberGroup:
             )
             record.write(folder)
             seal(folder, self.algo)
-
-
-def _read_back(asked: Any, held: np.float64) -> float:
-    """What a batch holds of a setting: what was asked for where single precision tells no other."""
-    same = isinstance(asked, int | float) and np.float32(asked) == np.float32(held)
-    return asked if same else float(held)

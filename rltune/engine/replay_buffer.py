@@ -10,9 +10,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from rltune.engine import replay_files
 from rltune.engine.rollout import Rollout, clip_rewards
 from rltune.engine.sum_tree import SumTree
 from rltune.processes import machine
+from rltune.processes.machine import Grant
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Layout:
     def rows(self) -> int:
         """Number of slots per environment: its share, and one for the next observation."""
         return -(-self.capacity // self.num_envs) + 1
+
+    @property
+    def signature(self) -> tuple[int, int, int]:
+        """What two buffers must have in common, besides the shapes of their columns."""
+        return self.capacity, self.num_envs, self.frame_stack
 
     @property
     def columns(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
@@ -67,14 +74,23 @@ class Layout:
 
     def check_memory(self, trials: int = 1) -> None:
         """Raises MemoryError if less memory is free than the buffers of all trials take."""
-        free = machine.free_memory()
-        if self.nbytes * trials > free.amount:
-            each = f" in each of {trials} trials" if trials > 1 else ""
-            raise MemoryError(
-                f"a replay buffer of {self.capacity:,} transitions takes "
-                f"{self.nbytes / 1e9:.1f} GB{each}, and {free.amount / 1e9:.1f} GB are free"
-                f"{f' ({free.limit})' if free.limit else ''}: lower buffer_capacity"
-            )
+        check_memory(self.capacity, self.nbytes, trials, machine.free_memory())
+
+
+def check_memory(capacity: int, nbytes: int, trials: int, free: Grant) -> None:
+    """Raises MemoryError if less memory is free than buffers take.
+
+    Args:
+        capacity: transitions in the buffer of one trial.
+        nbytes: of that buffer.
+    """
+    if nbytes * trials > free.amount:
+        each = f" in each of {trials} trials" if trials > 1 else ""
+        raise MemoryError(
+            f"a replay buffer of {capacity:,} transitions takes "
+            f"{nbytes / 1e9:.1f} GB{each}, and {free.amount / 1e9:.1f} GB are free"
+            f"{f' ({free.limit})' if free.limit else ''}: lower buffer_capacity"
+        )
 
 
 def _action_dtype(space: gym.Space[Any]) -> np.dtype[Any]:
@@ -318,12 +334,6 @@ class ReplayBuffer:
 
     # Saving -----------------------------------------------------------------------------------
 
-    @property
-    def _signature(self) -> np.ndarray:
-        """What two buffers must have in common, besides the shapes of their columns."""
-        layout = self.layout
-        return np.array([layout.capacity, layout.num_envs, layout.frame_stack])
-
     def save(self, path: Path) -> None:
         """Writes the contents, oldest first, as ``.npz``: only arrays, no pickle."""
         rows = self.layout.rows
@@ -337,7 +347,7 @@ class ReplayBuffer:
         held: dict[str, Any] = {name: values[order] for name, values in self._columns.items()}
         if self._tree is not None:
             held["priorities"] = self._tree.get(order)
-        np.savez(path, layout=self._signature, used=used, open=self._open, **held)
+        replay_files.write(path, self.layout.signature, used, self._open, held)
 
     def load(self, path: Path) -> None:
         """Replaces the contents by those that :meth:`save` wrote, and ends their episodes.
@@ -345,18 +355,9 @@ class ReplayBuffer:
         Raises:
             ValueError: the file has another layout; the contents stay unchanged.
         """
-        with np.load(path, allow_pickle=False) as saved:
-            held = {name: saved[name] for name in saved.files}
-        used, ours = held["used"], self._signature
-        if not np.array_equal(held["layout"], ours) or any(
-            held[name].shape[1:] != values.shape[1:] for name, values in self._columns.items()
-        ):
-            capacity, num_envs, frame_stack = held["layout"].tolist()
-            raise ValueError(
-                f"{path} is of {num_envs} environments with {capacity} transitions of "
-                f"{frame_stack} frames of shape {held['obs'].shape[1:]}; this buffer is of "
-                f"{ours[1]}, {ours[0]}, {ours[2]} and {self._columns['obs'].shape[1:]}"
-            )
+        shapes = {name: shape for name, (shape, _) in self.layout.columns.items()}
+        held = replay_files.read(path, self.layout.signature, shapes)
+        used = held["used"]
         self._columns["live"][:] = False
         slots = np.concatenate(
             [first + np.arange(count) for first, count in zip(self._first, used, strict=True)]

@@ -15,7 +15,7 @@ from rltune.algorithms.batches import Table
 from rltune.algorithms.dqn import batch as dqn
 from rltune.engine.codec import ObservationCodec
 from rltune.engine.population.layers import NotStackable
-from rltune.engine.population.off_policy import Batch
+from rltune.engine.population.off_policy_shape import Batch
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 

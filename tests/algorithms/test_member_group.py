@@ -5,22 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from quick import config, make, optimiser, weights
 
-from rltune.algorithms.member_group import Arrival, MemberGroup
-from rltune.runs.checkpoints import verify
+from rltune.algorithms.member_group import MemberGroup
+from rltune.algorithms.member_seats import Arrival
+from rltune.errors import BadCheckpoint
+from rltune.runs.checkpoints import REPLAY_FILE, verify
 from rltune.runs.records import CheckpointRecord
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
-ALGOS = ("ppo", "sac")
+ALGOS = ("ppo", "dqn", "sac")
+REPLAYS = ("dqn", "sac")
 EXTRA: dict[str, dict[str, Any]] = {
     "ppo": {
         "observation_filter": "MeanStdFilter",
         "normalize_rewards": True,
         "use_kl_loss": True,
+        "lr": [[0, 1e-3], [10_000, 0.0]],
+    },
+    "dqn": {
+        "fcnet_hiddens": [32, 32],
+        "prioritized_replay": True,
+        "prioritized_replay_alpha": 0.6,
+        "prioritized_replay_beta": 0.4,
+        "epsilon_timesteps": 2_000,
+        "final_epsilon": 0.0,
         "lr": [[0, 1e-3], [10_000, 0.0]],
     },
     "sac": {
@@ -86,6 +99,9 @@ def test_a_checkpoint_is_that_of_a_single_trial_and_back(algo: str, tmp_path: Pa
         for name, weight in weights(single).items():
             if name in network:
                 assert torch.equal(network[name][1].cpu().to(weight.dtype), weight), name
+        assert single.effective_settings().keys() == reports[1]["settings"].keys()
+        held_there = group._buffers.memory(1)
+        assert (single.memory() if algo in REPLAYS else {}) == pytest.approx(held_there)
         assert single.step()["restored"]["kind"] == "restore"
         places[1].mkdir()
         single.save_checkpoint(str(places[1]))
@@ -95,7 +111,13 @@ def test_a_checkpoint_is_that_of_a_single_trial_and_back(algo: str, tmp_path: Pa
         again = MemberGroup(algo, 1)
         resumed = Arrival(0, "t01", _config(algo, "t01", 6, gamma=0.96), str(places[1]), 2)
         again._arrive([resumed])  # what a training would begin with
+        told = again._seats[0].restored["memory"]
+        assert told.pop("replay", None) == ("own" if algo in REPLAYS else None)
+        assert told == pytest.approx(single.memory() if algo in REPLAYS else {})
         again.save({0: str(places[2])})
+        if algo in REPLAYS:
+            ours, theirs = (_experience(np.load(place / REPLAY_FILE)) for place in places[1:])
+            assert ours == theirs
         held = optimiser(single)
         kept = weights(single)
         single.load_checkpoint(str(places[2]))
@@ -137,3 +159,77 @@ def test_a_clone_continues_from_its_donor(algo: str, in_batch: bool, tmp_path: P
     assert report["restored"]["effective"]["gamma"] == pytest.approx(0.9)
     assert report["settings"]["gamma"] == pytest.approx(0.9)
     assert report["env_steps"] == reports[0]["env_steps"] + report["env_steps_this_iter"]
+    assert report["restored"]["memory"].get("replay") == ("empty" if algo in REPLAYS else None)
+
+
+def _experience(columns: Any) -> list[tuple[float, ...]]:
+    """The transitions of a buffer's file."""
+    live = columns["live"]
+    names = ["rewards", "terminated", "last", "obs", "actions"]
+    names += ["priorities"] if "priorities" in columns else []
+    table = np.concatenate([columns[name][live].reshape(live.sum(), -1) for name in names], 1)
+    return sorted(map(tuple, table.tolist()))
+
+
+def _held(group: MemberGroup, seat: int) -> list[tuple[float, ...]]:
+    rows = group._made.learner.replay.take(seat)
+    live = rows["outcomes"][..., 3] > 0
+    table = torch.cat([rows["obs"][live].flatten(1), rows["outcomes"][live][:, :2]], 1)
+    return sorted(map(tuple, table.tolist()))
+
+
+@pytest.mark.parametrize("algo", REPLAYS)
+def test_a_clone_continues_with_the_requested_buffer(algo: str, tmp_path: Path) -> None:
+    group, reports = _group(algo)
+    own, donor = tmp_path / "own", tmp_path / "donor"
+    group.save({0: str(own), 2: str(donor)})
+    held = {"own": _held(group, 0), "donor": _held(group, 2), "empty": []}
+    clock = reports[0]["env_steps"]
+
+    def memory(kind: str, seat: int = 0, own: Path | None = own) -> dict[str, Any]:
+        """What the clone's report says, after its buffer was compared with what it should be."""
+        told = {"donor": "t02", "env_steps": clock, "own_checkpoint": own and str(own)}
+        changed = _config(algo, "t00", 5, exploit=told, exploit_buffer=kind)
+        if seat in group._seats:
+            group._leave([seat])
+        group._arrive([Arrival(seat, "t00", changed, str(donor))])
+        found: dict[str, Any] = group._seats[seat].restored["memory"]
+        assert _held(group, seat) == held[found["replay"]]
+        assert found["transitions"] == len(held[found["replay"]])
+        assert found["warm_up_left"] == (0 if found["transitions"] else 100)
+        if algo == "dqn":
+            assert found["epsilon"] == pytest.approx(1 - clock / 2_000)
+        assert "why" not in found or found["replay"] == "empty"
+        return found
+
+    files = [folder / REPLAY_FILE for folder in (own, donor)]
+    kept = [file.read_bytes() for file in files]
+    for file in files:
+        file.write_bytes(b"")
+    # They lie in their seats, which the files are not asked for.
+    assert memory("own")["replay"] == "own"
+    assert memory("donor")["replay"] == "donor"
+    # The seat holds the donor's now, and the file is gone.
+    assert "cut short" in memory("own")["why"]
+    assert memory("own", own=None)["why"] == "it has no checkpoint of its own"
+    files[0].write_bytes(kept[0])
+    assert memory("own")["replay"] == "own"
+    assert memory("empty")["warm_up_left"] == 100
+    _reports(group, 3, group.train([], []))  # it warms up, and others' buffers go on
+    with pytest.raises(BadCheckpoint, match="cut short"):
+        memory("donor")
+    files[1].write_bytes(kept[1])
+    assert memory("donor")["replay"] == "donor"
+
+
+def test_without_saved_buffers_a_resumed_trial_warms_up(tmp_path: Path) -> None:
+    group = MemberGroup("dqn", 1)
+    changed = _config("dqn", "t00", 5, save_buffer=False)
+    group.train([Arrival(0, "t00", changed)], [])
+    group.save({0: str(tmp_path)})
+    assert not (tmp_path / REPLAY_FILE).exists()
+    again = MemberGroup("dqn", 1)
+    report = again.train([Arrival(0, "t00", changed, str(tmp_path), 1)], [])[0]
+    memory = report["restored"]["memory"]
+    assert "save_buffer" in memory["why"]
+    assert (memory["replay"], memory["transitions"]) == ("empty", 0)

@@ -18,7 +18,7 @@ from rltune.algorithms.batches import Table
 from rltune.algorithms.sac import ObsActionCatalog, SACModule
 from rltune.algorithms.sac import batch as sac
 from rltune.engine.population.layers import NotStackable
-from rltune.engine.population.off_policy import Batch
+from rltune.engine.population.off_policy_shape import Batch
 from rltune.engine.population.sac import LOG_ALPHA
 from rltune.engine.population.streams import Streams
 

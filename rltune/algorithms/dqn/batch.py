@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from rltune.algorithms.batches import encoder, off_policy, reader
+from rltune.algorithms.batches import encoder, off_policy, off_policy_settings, reader
 from rltune.engine.noisy_linear import NoisyLinear
 from rltune.engine.population.dqn import DQN, DQNShape, QNetwork
 from rltune.engine.population.layers import NotStackable, stack
@@ -58,6 +58,19 @@ def forgotten(batch: DQN, member: int) -> dict[str, torch.Tensor]:
 
 def begin(batch: DQN, member: int, config: Any) -> None:
     """Sets what a member that has never been updated starts with, beside its network."""
+
+
+def settings(batch: DQN) -> dict[str, Any]:
+    """Settings that all members have in common, read from where they act."""
+    net = batch.net
+    found = {
+        **off_policy_settings(batch),
+        "double_q": batch.shape.double,
+        "dueling": net.value is not None,
+        "num_atoms": net.atoms,
+        "noisy": net.noisy,
+    }
+    return {**found, "v_min": net.v_min, "v_max": net.v_max} if net.atoms > 1 else found
 
 
 def learner(

@@ -72,6 +72,12 @@ def begin(batch: PPO, member: int, config: Any) -> None:
     batch.kl_coeff[member] = config.kl_coeff
 
 
+def settings(batch: PPO) -> dict[str, Any]:
+    """Settings that all members have in common, read from where they act."""
+    shape = batch.shape
+    return {"num_envs_per_env_runner": shape.copies, "minibatch_size": shape.minibatch}
+
+
 def learner(
     config: Any,
     nets: Sequence[Any],

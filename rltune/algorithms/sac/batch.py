@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 import torch
 
-from rltune.algorithms.batches import encoder, off_policy, reader
+from rltune.algorithms.batches import encoder, off_policy, off_policy_settings, reader
 from rltune.algorithms.image_encoder import ImageEncoder
 from rltune.algorithms.sac.module import ObsActionEncoder
 from rltune.engine.population.layers import NotStackable, Stack, stack
@@ -67,6 +67,11 @@ def forgotten(batch: SAC, member: int) -> dict[str, torch.Tensor]:
 def begin(batch: SAC, member: int, config: Any) -> None:
     """Sets what a member that has never been updated starts with, beside its network."""
     batch.log_alpha[member] = math.log(config.initial_alpha)
+
+
+def settings(batch: SAC) -> dict[str, Any]:
+    """Settings that all members have in common, read from where they act."""
+    return {**off_policy_settings(batch), "twin_q": len(batch.net.critics) > 1}
 
 
 def learner(

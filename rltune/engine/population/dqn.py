@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch.nn import functional
@@ -12,8 +12,9 @@ from torch.nn import functional
 from rltune.engine.population.layers import Stack
 from rltune.engine.population.learner import Members, Part
 from rltune.engine.population.normalisation import Reader
-from rltune.engine.population.off_policy import Batch, OffPolicyLearner, OffPolicyShape
-from rltune.engine.population.replay import ReplayLayout
+from rltune.engine.population.off_policy import OffPolicyLearner
+from rltune.engine.population.off_policy_shape import Batch, OffPolicyShape
+from rltune.engine.population.replay_layout import ReplayLayout
 from rltune.engine.population.streams import Streams
 from rltune.engine.population.weights import Views
 
@@ -114,7 +115,7 @@ class DQN(OffPolicyLearner):
         reader: Reader,
         clip_by: str = "global_norm",
     ) -> None:
-        parts = [Part("default", "lr", net.weights)]
+        parts = [Part("default_optimizer", "lr", net.weights)]
         super().__init__(members, parts, shape, layout, reader, net.targets, clip_by)
         self.net = net
         self._noise = self.streams if net.noisy else None
@@ -134,6 +135,13 @@ class DQN(OffPolicyLearner):
         passed = (self.clock / hyper["epsilon_timesteps"]).clamp(max=1.0)
         first, last = hyper["initial_epsilon"], hyper["final_epsilon"]
         return torch.where(chances < first + (last - first) * passed, drawn, best)
+
+    def memory(self, member: int) -> dict[str, Any]:
+        """Epsilon too."""
+        given, clock = self.hyper.given, int(self.clock[member])
+        passed = min(1.0, clock / given["epsilon_timesteps"][member])
+        first, last = given["initial_epsilon"][member], given["final_epsilon"][member]
+        return {**super().memory(member), "epsilon": float(first + (last - first) * passed)}
 
     def losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """See :class:`OffPolicyLearner`."""
@@ -155,13 +163,9 @@ class DQN(OffPolicyLearner):
             losses = loss(values, targets, reduction="none")
             values = values.detach()
             distances = (values - targets).abs()
-        self.keep(
-            qf_mean=values.mean(1),
-            qf_max=values.amax(1),
-            qf_min=values.amin(1),
-            td_error_mean=distances.mean(1),
-        )
-        return (batch.weights * losses).mean(1), distances
+        found = (batch.weights * losses).mean(1)
+        self.keep(qf_loss=found.detach(), q_mean=values.mean(1), td_error=distances.mean(1))
+        return found, distances
 
     def _following(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """The best next actions (M, N), and the target network's outputs there."""

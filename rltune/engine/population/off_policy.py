@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,81 +12,17 @@ import torch
 from rltune.engine.population.captured import Captured, Transfer
 from rltune.engine.population.learner import BatchLearner, Members, Part
 from rltune.engine.population.normalisation import Reader
-from rltune.engine.population.replay import Replay, ReplayLayout
+from rltune.engine.population.off_policy_shape import Batch, OffPolicyShape
+from rltune.engine.population.replay import Replay
+from rltune.engine.population.replay_layout import ReplayLayout
 from rltune.engine.population.streams import Streams
+from rltune.engine.population.updates_owed import UpdatesOwed
 from rltune.engine.population.weights import Layout, Weights
 
 #: Bytes of a member's observations drawn at a time, where draws do not depend on updates.
 DRAW_BYTES = 1 << 20
 #: Added to a member's seed for the stream that its transitions are drawn by.
 DRAWS = 1 << 40
-
-
-@dataclass(frozen=True)
-class OffPolicyShape:
-    """What all members of a batch have in common.
-
-    Attributes:
-        copies: of the environment each member has, E.
-        steps: each copy takes between two rounds of updates, T.
-        minibatch: transitions in an update, N.
-        capacity: transitions that each member's buffer holds.
-        n_step: rewards in a sum, at most.
-        clip_rewards: see :func:`rltune.engine.rollout.clip_rewards`.
-        frame_stack: number of frames in an observation.
-        prioritized: whether transitions are drawn by their TD errors.
-        at_once: updates whose transitions are drawn together. It changes no number.
-    """
-
-    copies: int
-    steps: int
-    minibatch: int
-    capacity: int
-    n_step: int = 1
-    clip_rewards: bool | float | None = None
-    frame_stack: int = 1
-    prioritized: bool = False
-    at_once: int = field(default=1, compare=False)
-
-    def layout(
-        self,
-        obs_shape: tuple[int, ...],
-        obs_dtype: torch.dtype,
-        action_shape: tuple[int, ...],
-        action_dtype: torch.dtype,
-    ) -> ReplayLayout:
-        """The buffer of each member, for observations and actions of these kinds."""
-        return ReplayLayout(
-            self.capacity,
-            self.copies,
-            obs_shape,
-            obs_dtype,
-            action_shape,
-            action_dtype,
-            self.frame_stack,
-            self.prioritized,
-        )
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Transitions of one update.
-
-    Attributes:
-        obs, next_obs: as they were stored, shape (M, N, ...).
-        actions: shape (M, N, ...).
-        rewards: discounted sums, shape (M, N).
-        discounts: of the value of ``next_obs``: gamma to the number of rewards, 0 where the task
-            ended, shape (M, N).
-        weights: of each transition in the loss, shape (M, N).
-    """
-
-    obs: torch.Tensor
-    next_obs: torch.Tensor
-    actions: torch.Tensor
-    rewards: torch.Tensor
-    discounts: torch.Tensor
-    weights: torch.Tensor
 
 
 class OffPolicyLearner(BatchLearner):
@@ -107,8 +42,7 @@ class OffPolicyLearner(BatchLearner):
         target: weights of the target networks, by the names of the trained ones.
         clock: environment steps of each member at its last round, int64, shape (M, 1).
         moved: the same when its target network moved, int64, shape (M, 1).
-        transitions: of each member since its buffer was empty, at most a buffer's, shape (M,).
-        owed: part of an update that each member has not done yet, shape (M,).
+        updates: how many each member owes, on the host.
     """
 
     HYPERPARAMETERS: ClassVar[tuple[str, ...]] = (
@@ -140,8 +74,7 @@ class OffPolicyLearner(BatchLearner):
         self.replay = Replay(len(self), layout, shape.steps, self.device, self.dtype)
         self.draws = Streams([seed + DRAWS for seed in members.seeds], self.device)
         self._make_targets(members, targets)
-        self.transitions = np.zeros(len(self), dtype=np.int64)
-        self.owed = np.zeros(len(self))
+        self.updates = UpdatesOwed(len(self), shape)
         self._allocate(layout)
         self._act = Captured(self._act_once, self._acting_state, self.device)
         self._write = Captured(self._write_once, self._writing_state, self.device)
@@ -230,7 +163,7 @@ class OffPolicyLearner(BatchLearner):
         """
         if (self.hyper.given["n_step"] > self.shape.n_step).any():
             raise ValueError(f"n_step is at most {self.shape.n_step} in this batch")
-        updates = self._due(outcomes[3].sum((0, 2)))
+        updates = self.updates.due(outcomes[3].sum((0, 2)), self.hyper.given)
         self._seen.send(obs)
         self._came.send(outcomes)
         self._told.send(np.stack([env_steps, updates]))
@@ -239,24 +172,6 @@ class OffPolicyLearner(BatchLearner):
             if turn % self._at_once == 0:
                 self._draw()
             self._update()
-
-    def _due(self, sampled: np.ndarray) -> np.ndarray:
-        """Updates that each member does now, after these new transitions, shape (M,)."""
-        self.transitions = np.minimum(self.transitions + sampled, self.shape.capacity)
-        intensity = self.hyper.given["training_intensity"]
-        steps = np.where(np.isinf(intensity), self.shape.minibatch, intensity * sampled)
-        owed = self.owed + np.where(self.warm_up_left > 0, 0.0, steps / self.shape.minibatch)
-        updates = np.floor(owed)
-        self.owed = owed - updates
-        return updates.astype(np.int64)
-
-    @property
-    def warm_up_left(self) -> np.ndarray:
-        """Transitions that each member's buffer lacks until updates begin, shape (M,)."""
-        shape, starts = self.shape, self.hyper.given["num_steps_sampled_before_learning_starts"]
-        # Where environments end often a full buffer holds fewer transitions than its capacity.
-        wanted = np.minimum(np.maximum(starts, shape.minibatch), shape.capacity // 2)
-        return np.maximum(0, wanted - self.transitions)
 
     @torch.no_grad()
     def _write_once(self) -> None:
@@ -269,8 +184,7 @@ class OffPolicyLearner(BatchLearner):
         self._turn.zero_()
 
     def _writing_state(self) -> list[torch.Tensor]:
-        moments = self.reader.moments
-        return [self.replay.held, *(moments.tensors.values() if moments else ())]
+        return [self.replay.held, *self._moments().values()]
 
     @torch.no_grad()
     def _draw_once(self) -> None:
@@ -332,7 +246,7 @@ class OffPolicyLearner(BatchLearner):
     # Continuing --------------------------------------------------------------------------------
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """See :class:`BatchLearner`. The buffers are not among them: see :meth:`remember`."""
+        """See :class:`BatchLearner`. The buffers are not among them: see :attr:`replay`."""
         found = {**self.shared_tensors(), **self._moments()}
         return found | {
             "streams/draws": self.draws.counts,
@@ -353,18 +267,31 @@ class OffPolicyLearner(BatchLearner):
     def reset_member(self, member: int) -> None:
         """See :class:`BatchLearner`. Its buffer is empty."""
         super().reset_member(member)
-        self.remember([member], [member], "empty")
-        self.owed[member] = 0.0
+        self.replay.empty(member)
 
     def restart_member(self, member: int, seed: int, env_steps: int) -> None:
-        """See :class:`BatchLearner`. The target network's interval counts from here."""
+        """See :class:`BatchLearner`. The target network's interval counts from here.
+
+        What is in the buffer stays there, as that of other episodes.
+        """
         super().restart_member(member, seed, env_steps)
         self.draws.reseed(member, seed + DRAWS)
         self.clock[member] = self.moved[member] = env_steps
+        self.updates.restart(member, self.replay.count(member))
 
     def leave_episodes(self, member: int) -> None:
         """What follows in the buffer is no continuation."""
-        self.replay.leave(torch.tensor([member], device=self.device))
+        self.replay.leave(member)
+
+    def start(self, members: Sequence[int]) -> None:
+        """See :class:`BatchLearner`."""
+        super().start(members)
+        self.updates.stopped[list(members)] = False
+
+    def stop(self, members: Sequence[int]) -> None:
+        """See :class:`BatchLearner`."""
+        super().stop(members)
+        self.updates.stopped[list(members)] = True
 
     @torch.no_grad()
     def copy_members(self, donors: Sequence[int], clones: Sequence[int]) -> None:
@@ -372,19 +299,10 @@ class OffPolicyLearner(BatchLearner):
         super().copy_members(donors, clones)
         target = torch.tensor(clones, device=self.device)
         self.moved[target] = self.clock[target]
-        self.owed[list(clones)] = 0.0
 
-    def remember(self, donors: Sequence[int], clones: Sequence[int], kind: str) -> None:
-        """Gives clones the buffer they continue with.
-
-        Args:
-            kind: their ``"own"``, their ``"donor"``'s, or an ``"empty"`` one.
-        """
-        source = torch.tensor(donors, device=self.device)
-        target = torch.tensor(clones, device=self.device)
-        if kind == "donor":
-            self.replay.copy(source, target)
-            self.transitions[list(clones)] = self.transitions[list(donors)]
-        elif kind == "empty":
-            self.replay.empty(target)
-            self.transitions[list(clones)] = 0
+    def memory(self, member: int) -> dict[str, Any]:
+        """What a member remembers: transitions held, and those lacking until updates begin."""
+        return {
+            "transitions": self.replay.count(member),
+            "warm_up_left": int(self.updates.warm_up_left(self.hyper.given)[member]),
+        }

@@ -13,8 +13,9 @@ from rltune.engine.population.layers import Stack
 from rltune.engine.population.learner import Members, Part
 from rltune.engine.population.noise import CorrelatedNoise
 from rltune.engine.population.normalisation import Reader
-from rltune.engine.population.off_policy import Batch, OffPolicyLearner, OffPolicyShape
-from rltune.engine.population.replay import ReplayLayout
+from rltune.engine.population.off_policy import OffPolicyLearner
+from rltune.engine.population.off_policy_shape import Batch, OffPolicyShape
+from rltune.engine.population.replay_layout import ReplayLayout
 from rltune.engine.population.weights import Views, Weights
 
 #: Where the logs of the spreads are clipped, as in RLlib.

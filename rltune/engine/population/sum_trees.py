@@ -55,6 +55,18 @@ class SumTrees:
             # A node that occurs twice is computed twice, with the same result.
             high.scatter_(1, nodes, _children(low, nodes).sum(-1))
 
+    def fill(self, member: int, weights: torch.Tensor) -> None:
+        """Sets all weights of one member, shape (size,)."""
+        for level in self.levels:
+            level[member] = 0.0
+            level[member, : len(weights)] = weights
+            weights = level[member].view(-1, FAN).sum(-1)
+
+    def clear(self, member: int) -> None:
+        """Sets every weight of one member to zero."""
+        for level in self.levels:
+            level[member] = 0.0
+
     def draw(self, uniform: torch.Tensor) -> torch.Tensor:
         """Draws leaves in proportion to their weights, one from each of N equal strata.
 

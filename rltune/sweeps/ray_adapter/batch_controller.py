@@ -22,7 +22,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search.search_algorithm import SearchAlgorithm
 from ray.tune.utils.util import flatten_dict
 
-from rltune.algorithms.member_group import Arrival
+from rltune.algorithms.member_seats import Arrival
 from rltune.sweeps.ray_adapter.scheduler import WAITS, TuneScheduler
 from rltune.sweeps.ray_adapter.trials import last_saved
 

@@ -148,12 +148,12 @@ CASES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_member_is_the_same_alone_and_beside_others(case: str) -> None:
     together = _trained(range(4), at_once=5, **CASES[case])
-    updates = together.optimizers["default"].steps[:, 0].tolist()
+    updates = together.optimizers["default_optimizer"].steps[:, 0].tolist()
     assert min(updates) > 90
     assert len(set(updates)) == 4
     for member in (1, 2):
         alone = _trained([member], at_once=1, **CASES[case])
-        assert int(alone.optimizers["default"].steps[0]) == updates[member]
+        assert int(alone.optimizers["default_optimizer"].steps[0]) == updates[member]
         for name, rows in alone.tensors().items():
             torch.testing.assert_close(
                 rows[0], together.tensors()[name][member], rtol=0, atol=1e-9, msg=name
@@ -196,23 +196,30 @@ def test_target_networks_follow_at_each_members_own_interval() -> None:
 def test_a_clone_continues_with_the_buffer_it_is_given(kind: str) -> None:
     learner, env = _learner(range(4), prioritized=True), Walk(SEEDS)
     _train(learner, env, 30)
-    held = learner.replay.transitions.tolist()
+    held = [learner.replay.count(member) for member in range(4)]
     kept = {name: rows[1:].clone() for name, rows in learner.tensors().items()}
     learner.copy_members([3], [0])
-    learner.remember([3], [0], kind)
+    if kind == "donor":
+        learner.replay.place(0, learner.replay.take(3))
+    elif kind == "empty":
+        learner.replay.empty(0)
+    learner.updates.restart(0, learner.replay.count(0))
     for name, rows in learner.tensors().items():
         assert torch.equal(rows[1:], kept[name]), name
         if not name.startswith("streams") and name != "moved":
             assert torch.equal(rows[0], rows[3]), name
     assert int(learner.moved[0]) == env.clock[0]
-    now = int(learner.replay.transitions[0])
-    assert learner.replay.transitions.tolist()[1:] == held[1:]
-    assert now == held[0] if kind == "own" else 0 <= held[3] - now <= COPIES or kind == "empty"
+    now = learner.replay.count(0)
+    assert [learner.replay.count(member) for member in range(1, 4)] == held[1:]
+    wanted = {"own": held[0], "donor": held[3], "empty": 0}[kind]
+    assert (
+        wanted - COPIES * (kind == "donor") <= now <= wanted
+    )  # a full buffer's oldest row is gone
     left = [20, 0, 0, 0] if kind == "empty" else [0] * 4
-    assert learner.warm_up_left.tolist() == left
-    before = learner.optimizers["default"].steps.clone()
+    assert learner.updates.warm_up_left(learner.hyper.given).tolist() == left
+    before = learner.optimizers["default_optimizer"].steps.clone()
     _train(learner, env, 1)
-    updated = (learner.optimizers["default"].steps > before)[:, 0].tolist()
+    updated = (learner.optimizers["default_optimizer"].steps > before)[:, 0].tolist()
     assert updated == [kind != "empty", True, True, True]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -10,9 +11,11 @@ import pytest
 import torch
 from quick import GPUS
 
-from rltune.engine.population.replay import Replay, ReplayLayout
+from rltune.engine.population.member_replay import load, save
+from rltune.engine.population.replay import Replay
+from rltune.engine.population.replay_layout import ReplayLayout
 from rltune.engine.population.streams import Streams
-from rltune.engine.replay_buffer import Layout, ReplayBuffer
+from rltune.engine.replay_buffer import Layout, Priorities, ReplayBuffer
 from rltune.engine.rollout import Rollout
 
 DEVICE = torch.device("cuda" if GPUS else "cpu")
@@ -116,7 +119,7 @@ def test_transitions_sums_and_stacks_are_a_single_buffers(
         slots = np.flatnonzero(buffer._columns["live"])
         slots = slots[np.argsort(buffer._columns["actions"][slots])]
         assert actions[order].tolist() == buffer._columns["actions"][slots].tolist()
-        assert len(slots) == int(replay.transitions[member])
+        assert len(slots) == replay.count(member)
         rewards, last, counts = buffer._look_ahead(slots, N_STEPS[member], GAMMAS[member], clip)
         continued = GAMMAS[member] ** counts * ~buffer._columns["terminated"][last]
         following_obs = buffer._stack(buffer._after(last))
@@ -133,8 +136,8 @@ def test_draws_reach_every_transition_and_nothing_else() -> None:
     assert float(weights.mean()) == pytest.approx(1.0)
     for member in range(MEMBERS):
         drawn = places[:, member][weights[:, member] > 0]
-        assert len(drawn.unique()) == int(replay.transitions[member])
-    replay.empty(torch.tensor([1], device=DEVICE))
+        assert len(drawn.unique()) == replay.count(member)
+    replay.empty(1)
     _, weights = replay.draw(streams, 1, 50)
     assert float(weights[0, 0].mean()) == pytest.approx(1.0)
     assert float(weights[0, 1].abs().max()) == 0.0
@@ -146,7 +149,7 @@ def test_priorities_decide_how_often_transitions_are_drawn() -> None:
     alpha, beta = (torch.tensor([[0.5], [each]], device=DEVICE) for each in (1.0, 0.4))
     places, weights = replay.draw_by_priority(streams, 2000, beta)
     for member in range(MEMBERS):
-        assert len(places[0, member].unique()) == int(replay.transitions[member])
+        assert len(places[0, member].unique()) == replay.count(member)
     assert bool((weights == 1).all())  # all are new
     errors = 0.1 + (places[0] % 7).float()
     due = torch.tensor([[False], [True]], device=DEVICE)
@@ -161,18 +164,81 @@ def test_priorities_decide_how_often_transitions_are_drawn() -> None:
     torch.testing.assert_close(found, (shares / shares.min()) ** -0.4, rtol=1e-4, atol=0)
 
 
-@pytest.mark.parametrize("prioritized", [False, True])
-def test_a_clone_takes_its_donors_transitions(prioritized: bool) -> None:
-    replay, _ = _filled(1, 90, prioritized)
-    donor, clone = torch.tensor([0], device=DEVICE), torch.tensor([1], device=DEVICE)
-    kept = replay.transitions[0]
-    last = replay.valid(replay.recent())[0, -COPIES:].sum()
-    replay.copy(donor, clone)
-    assert int(replay.transitions[0]) == int(kept)
-    # The observation after the donor's last step is overwritten by the clone's own.
-    assert int(replay.transitions[1]) == int(kept - last)
-    if replay.trees is not None:
-        assert float(replay.trees.total[1]) == int(kept - last)
+def _contents(buffer: ReplayBuffer, n_step: int = 3) -> dict[int, list[Any]]:
+    """Everything that a draw of a single buffer can return, by the action taken."""
+    slots = np.flatnonzero(buffer._columns["live"])
+    rewards, last, counts = buffer._look_ahead(slots, n_step, 0.9, False)
+    ended = buffer._columns["terminated"][last]
+    after = np.where(ended[:, None, None], 0.0, buffer._stack(buffer._after(last)))
+    stacks, actions = buffer._stack(slots), buffer._columns["actions"][slots]
+    tree = buffer._tree
+    priorities = np.ones(len(slots)) if tree is None else tree.get(slots)
+    columns = zip(stacks, rewards, counts, ended, after, priorities, strict=True)
+    return {
+        int(action): [np.asarray(value, float).round(4).tolist() for value in each]
+        for action, each in zip(actions, columns, strict=True)
+    }
+
+
+def _reloaded(replay: Replay, member: int, path: Path) -> dict[int, list[Any]]:
+    """The same of one member's."""
+    layout = replay.layout
+    space = gym.spaces.Box(-np.inf, np.inf, layout.obs_shape, np.float32)
+    priorities = Priorities() if layout.prioritized else None
+    single = Layout(space, gym.spaces.Discrete(9), layout.capacity, COPIES, layout.frame_stack)
+    buffer = ReplayBuffer(single, priorities)
+    save(replay, member, path)
+    buffer.load(path)
+    return _contents(buffer)
+
+
+@pytest.mark.parametrize(("frames", "capacity"), [(1, 1000), (1, 90), (3, 90), (3, 1000)])
+def test_a_file_holds_what_a_single_trials_does_and_back(
+    frames: int, capacity: int, tmp_path: Path
+) -> None:
+    replay, steps = _filled(frames, capacity)
+    path = tmp_path / "replay.npz"
+    single = _single(steps, 1, frames, capacity)
+    wanted = _contents(single)
+    assert len(wanted) == replay.count(1)
+    assert _reloaded(replay, 1, path) == wanted
+    other = replay.take(1)
+    single.save(path)
+    load(replay, 0, path)
+    assert replay.count(1) == len(wanted)
+    assert all(torch.equal(each, replay.take(1)[name]) for name, each in other.items())
+    # Where a buffer is full its oldest steps make room for the next.
+    found, lacking = _reloaded(replay, 0, path), COPIES * frames if capacity < 200 else 0
+    assert len(wanted) - lacking <= len(found) == replay.count(0)
+    assert {action: wanted[action] for action in found} == found
+    with pytest.raises(ValueError, match="is of 3 environments"):
+        load(_filled(frames, capacity + 3)[0], 0, path)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_clone_takes_its_donors_transitions(frames: int, tmp_path: Path) -> None:
+    replay, _ = _filled(frames, 1000, prioritized=True)
+    streams, path = Streams([1, 2], DEVICE), tmp_path / "replay.npz"
+    places, _ = replay.draw_by_priority(streams, 300, torch.ones(2, 1, device=DEVICE))
+    every = torch.ones(2, 1, device=DEVICE)
+    replay.set_priorities(places[0], places[0].float(), every, every > 0)
+    wanted = _reloaded(replay, 0, path)
+    replay.place(1, replay.take(0))
+    assert _reloaded(replay, 1, path) == wanted
+    assert _reloaded(replay, 0, path) == wanted
+    assert float(replay.trees.total[1]) == pytest.approx(float(replay.trees.total[0]))
+    # The next steps are nobody's continuation, and overwrite nothing that is needed.
+    for t in range(2 * STEPS):
+        replay.put(
+            torch.full_like(replay.at_head()[:, 0].expand(-1, -1, -1, frames), t),
+            places[0, :, :COPIES],
+        )
+        if t % STEPS == STEPS - 1:
+            replay.write(
+                torch.zeros(4, STEPS, MEMBERS, COPIES, device=DEVICE),
+                torch.zeros(MEMBERS, COPIES, 2, frames, device=DEVICE),
+            )
+    assert _reloaded(replay, 1, path) == wanted
 
 
 def test_memory_is_known_before_it_is_allocated() -> None:
@@ -182,3 +248,5 @@ def test_memory_is_known_before_it_is_allocated() -> None:
     assert layout.nbytes(MEMBERS) == sum(t.nbytes for t in tensors if t is not None)
     with pytest.raises(ValueError, match="raise it"):
         Replay(1, ReplayLayout(12, COPIES, (2,)), STEPS)
+    with pytest.raises(MemoryError, match=r"GB in each of 9 trials, and .* are free"):
+        Replay(9, ReplayLayout(10**12, COPIES, (2,)), STEPS)
