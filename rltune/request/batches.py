@@ -12,6 +12,14 @@ from rltune.catalog.probe import Probe
 from rltune.errors import BadInput
 from rltune.spec import RL, RunSpec
 
+#: Those that learn from a replay buffer.
+_REPLAY = frozenset(
+    {
+        *("gamma", "grad_clip", "tau", "target_network_update_freq", "training_intensity"),
+        *("prioritized_replay_alpha", "prioritized_replay_beta"),
+        "num_steps_sampled_before_learning_starts",
+    }
+)
 #: Settings of each algorithm that members of one batch may differ in. Any other one that is
 #: searched would need networks or steps of another shape.
 MEMBERS_OWN: Mapping[str, frozenset[str]] = {
@@ -21,6 +29,8 @@ MEMBERS_OWN: Mapping[str, frozenset[str]] = {
             *("vf_clip_param", "kl_coeff", "kl_target", "grad_clip", "noise_correlation"),
         }
     ),
+    "dqn": _REPLAY | {"lr", "initial_epsilon", "final_epsilon", "epsilon_timesteps"},
+    "sac": _REPLAY | {"actor_lr", "critic_lr", "alpha_lr", "initial_alpha", "noise_correlation"},
 }
 
 

@@ -47,7 +47,10 @@ def check_fits_here(spec: RunSpec, probe: Probe | None = None) -> None:
     if problems:
         raise BadInput(problems)
     processes = at_a_time(spec, spec.cpus_of_a_trial)
-    seats = batches.size(spec, processes)[1] if batches.is_batched(spec) else 1
+    batched = batches.is_batched(spec)
+    if batched and spec.resources.gpus_per_trial:
+        return  # their buffers lie on a GPU, whose memory the processes there ask about
+    seats = batches.size(spec, processes)[1] if batched else 1
     _check_buffers(spec, probe, min(spec.budget.trials, processes * seats))
 
 

@@ -12,9 +12,19 @@ from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
 
-ENVS = {"ppo": "cartpole"}
+ENVS = {"ppo": "cartpole", "dqn": "cartpole", "sac": "pendulum"}
+_REPLAY = {
+    "train_batch_size": 16,
+    "num_envs_per_env_runner": 4,
+    "rollout_fragment_length": 8,
+    "training_intensity": 4.0,
+    "num_steps_sampled_before_learning_starts": 200,
+    "buffer_capacity": 2_000,
+}
 SETTINGS: dict[str, dict[str, Any]] = {
     "ppo": {"train_batch_size": 128, "minibatch_size": 128, "num_epochs": 4},
+    "dqn": {**_REPLAY, "prioritized_replay": True, "save_buffer": True},
+    "sac": _REPLAY,
 }
 
 
