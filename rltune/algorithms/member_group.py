@@ -113,7 +113,7 @@ class MemberGroup:
         told = {
             name: float(f"{rows[number]:.6g}")
             for name, rows in numbers.items()
-            if name != "total_loss"
+            if name != "total_loss" and np.isfinite(rows[number])
         }
         result |= {
             LEARNER: told,

@@ -26,6 +26,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dqn": {**_REPLAY, "prioritized_replay": True, "save_buffer": True},
     "sac": _REPLAY,
 }
+#: Where all wait for each other, the worst one is sure to be replaced.
+SCHEDULING = {"sac": {"synchronous": True}}
 
 
 def _spec(storage: Path, algo: str, address: str, **options: Any) -> RunSpec:
@@ -50,6 +52,7 @@ def _spec(storage: Path, algo: str, address: str, **options: Any) -> RunSpec:
             "name": "whole",
             "address": address,
             "report": False,
+            **({} if "scheduler" in options else SCHEDULING.get(algo, {})),
             **options,
         },
     )

@@ -65,7 +65,9 @@ class BatchLearner(ABC):
         streams: each member's random numbers.
         alive: bool, shape (M, 1); false from a member's first bad update on.
         faults: loss and gradient norm of that update, shape (M, 2).
-        numbers: what shows how training goes, of the last update, each of shape (M,).
+        numbers: what shows how training goes, of each member's last update, each of shape (M,); nan
+            before its first one.
+        counted: who takes part in the current update, bool, shape (M, 1).
     """
 
     HYPERPARAMETERS: ClassVar[tuple[str, ...]]
@@ -89,6 +91,7 @@ class BatchLearner(ABC):
         self.alive = torch.ones(count, 1, device=device, dtype=torch.bool)
         self.faults = torch.zeros(count, 2, device=device, dtype=dtype)
         self.numbers: dict[str, torch.Tensor] = {}
+        self.counted = torch.ones_like(self.alive)
         self._gradient = torch.zeros_like(self.weights.flat)
 
     def __len__(self) -> int:
@@ -132,8 +135,9 @@ class BatchLearner(ABC):
         """Keeps numbers of this update, each of shape (M,), where they can be read later."""
         for name, value in numbers.items():
             if name not in self.numbers:
-                self.numbers[name] = torch.zeros(len(self), device=self.device, dtype=self.dtype)
-            self.numbers[name].copy_(value)
+                self.numbers[name] = torch.full_like(value, torch.nan)
+            before = self.numbers[name]
+            before.copy_(torch.where(self.counted[:, 0], value, before))
 
     def apply(self, losses: torch.Tensor, due: torch.Tensor | None = None) -> None:
         """One update of every member that is alive and due.
@@ -191,6 +195,8 @@ class BatchLearner(ABC):
     def restart_member(self, member: int, seed: int, env_steps: int) -> None:
         """Begins a member's random numbers anew: its environments were reset, at this clock."""
         self.streams.reseed(member, seed)
+        for rows in self.numbers.values():
+            rows[member] = torch.nan
         self.leave_episodes(member)
 
     def leave_episodes(self, member: int) -> None:  # noqa: B027

@@ -212,6 +212,7 @@ class OffPolicyLearner(BatchLearner):
     def _update_once(self) -> None:
         """One update of the members that are due, and have not diverged."""
         due = (self._wanted > self._turn) & self.alive
+        self.counted.copy_(due)
         with self.streams.only(due[:, 0]):
             losses, errors = self.losses(self._next_batch())
         self.apply(losses, due)
