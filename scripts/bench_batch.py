@@ -3,6 +3,8 @@
     python scripts/bench_batch.py engine --out batch.jsonl               # needs the `bench` extra
     python scripts/bench_batch.py engine --tasks ppo dqn --gpu --members 1 16 64 256
     python scripts/bench_batch.py engine --processes 2                   # on two cores at once
+    python scripts/bench_batch.py sweep --out batch.jsonl                # minutes on two cores
+    python scripts/bench_batch.py sweep --env lunarlander --members 64 --gpu
     python scripts/bench_batch.py --out batch.jsonl --report             # tables alone
 
 ``engine`` counts environment steps a second of all members together, at RL Zoo3's settings. Each
@@ -14,6 +16,10 @@ highest round), the peak memory of the process or on the GPU, the seconds that t
 graphs took, and the milliseconds of an exploit: a quarter of the members is copied onto another
 one, and all hyperparameters are written and read back.
 
+``sweep`` takes the wall time of a population under PBT, from the call to the end of training: with
+batches, trial by trial, and stock Ray Tune's PBT of stock RLlib (``scripts/batch_pbt.py``). One of
+8 members takes about five minutes for all sides on two cores, most of it stock's.
+
 A measurement that is in the file already is not made again, so that an interrupted benchmark
 continues where it stopped.
 """
@@ -23,19 +29,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import batch_pbt
 import numpy as np
-from bench_engine import TASKS as SINGLE_TASKS
-from bench_engine import Task, rltune_side, sb3_side
+from batch_pbt import Sweep, SweepRun
+from batch_side import TASKS, serve
 
 SHOWN = {
     "single": "rltune, one trial",
@@ -43,163 +48,8 @@ SHOWN = {
     "bare": "bare tensors",
     "batch": "batch",
 }
-#: Environment steps between two looks at the clock, of sides that train one trial.
-PIECES = {"ppo": 2_048, "dqn": 1_024, "sac": 256}
-#: How often an exploit is timed.
-EXPLOITS = 7
-
-
-def _minibatches(task: Task, size: int) -> Task:
-    return replace(task, settings={**task.settings, "minibatch_size": size})
-
-
-TASKS = {
-    "ppo": SINGLE_TASKS["ppo"],
-    "ppo-64": _minibatches(SINGLE_TASKS["ppo"], 64),
-    "dqn": SINGLE_TASKS["dqn"],
-    "sac": SINGLE_TASKS["sac"],
-}
-
-# The process of a side ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a side trains.
-
-    Attributes:
-        run: trains for a while and returns the environment steps taken, of all members together.
-        group: rltune's group of members, or None.
-    """
-
-    run: Callable[[], int]
-    group: Any = None
-
-
-def make(task: Task, side: str, members: int, gpu: bool) -> Trained:
-    """Makes what a side trains."""
-    import torch
-
-    device = torch.device("cuda" if gpu else "cpu")
-    if side == "batch":
-        return batch_side(task, members, device)
-    if side == "bare":
-        from bare_batch import PPO
-
-        return Trained(PPO(task.env, task.settings, members, device))
-    single = (rltune_side if side == "single" else sb3_side)(task, False)
-    return Trained(lambda: single(PIECES[task.algo]))
-
-
-def batch_side(task: Task, members: int, device: Any) -> Trained:
-    """Makes a group of members, as trials with ``--batch`` train in."""
-    from rltune import algorithms
-    from rltune.algorithms.groups import make_group
-
-    def config(seed: int) -> Any:
-        made = getattr(algorithms, task.algo.upper()).get_default_config()
-        made.update_from_dict({**task.settings, "env": task.env, "seed": seed})
-        made.validate()
-        return made
-
-    group, _ = make_group([config(1_000 * n) for n in range(members)], device)
-
-    def run() -> int:
-        before = group.env_steps.sum()
-        group.round()
-        group.sampler.take_episodes()
-        return int(group.env_steps.sum() - before)
-
-    return Trained(run, group)
-
-
-def serve(name: str, side: str, members: int, core: int, gpu: bool) -> None:
-    """Runs one side, answering each line of stdin: ``first``, ``turn SECONDS`` and ``exploit``."""
-    if side == "single":
-        from rltune.sweeps import surroundings
-
-        # isort: split
-        import ray
-
-        os.environ.update(surroundings.VARIABLES)  # Ray is as quiet as in a sweep
-        ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-    import torch
-
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    on_gpu = gpu and side in ("batch", "bare")
-    trained = make(TASKS[name], side, members, on_gpu)
-    answer({"device": torch.cuda.get_device_name() if on_gpu else "cpu"})
-    # After the start: processes that start together would have one core between them.
-    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[core]})
-    for line in sys.stdin:
-        word, *rest = line.split()
-        if word == "first":
-            answer(first(trained, TASKS[name].first * members))
-        elif word == "turn":
-            answer(turn(trained, float(rest[0]), on_gpu))
-        else:
-            answer({"exploit_ms": exploit_ms(trained.group, on_gpu)})
-    os._exit(0)  # Ray's processes go by themselves
-
-
-def answer(values: dict[str, Any]) -> None:
-    """Prints the answer to a line."""
-    print("=" + json.dumps(values), flush=True)
-
-
-def first(trained: Trained, env_steps: int) -> dict[str, Any]:
-    """Trains until everything has run once, and tells what captures took."""
-    began = time.perf_counter()
-    while env_steps > 0:
-        env_steps -= trained.run()
-    trained.run()
-    seconds = time.perf_counter() - began
-    captured = 0.0
-    if trained.group:
-        from rltune.engine.population.captured import Captured
-
-        parts = vars(trained.group.learner).values()
-        captured = sum(part.seconds for part in parts if isinstance(part, Captured))
-    return {"first": seconds, "capture": captured}
-
-
-def turn(trained: Trained, seconds: float, on_gpu: bool) -> dict[str, Any]:
-    """Trains for some seconds."""
-    import torch
-
-    taken, began = 0, time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        taken += trained.run()
-    if on_gpu:
-        torch.cuda.synchronize()
-    speed = taken / (time.perf_counter() - began)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    held = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else 0.0
-    return {"speed": speed, "peak": peak, "held": held}
-
-
-def exploit_ms(group: Any, on_gpu: bool) -> float:
-    """Milliseconds until a quarter of the members is copied and all settings are read back."""
-    import torch
-
-    learner, quarter = group.learner, len(group) // 4
-    donors, clones = range(quarter), range(len(group) - quarter, len(group))
-    values, times = learner.hyper.read(), []
-    for _ in range(EXPLOITS):
-        if on_gpu:
-            torch.cuda.synchronize()
-        values[:, clones] = values[:, donors]
-        began = time.perf_counter()
-        learner.copy_members(list(donors), list(clones))
-        learner.hyper.write(values)
-        if not np.array_equal(learner.hyper.read(), values):
-            raise RuntimeError("a batch does not hold what was written")
-        if on_gpu:
-            torch.cuda.synchronize()
-        times.append(1000 * (time.perf_counter() - began))
-    return float(np.median(times))
-
+#: Sizes of batches.
+MEMBERS = [1, 4, 16, 64, 256]
 
 # Measuring ----------------------------------------------------------------------------------------
 
@@ -342,6 +192,7 @@ def each(sides: list[Side], do: Callable[[Side], Any]) -> list[Side]:
 def engine(options: argparse.Namespace) -> None:
     """Measures every task that the file lacks."""
     done = [run.asked for run in read(options.out)]
+    options.processes = options.processes or 1
     for task in options.tasks:
         sides = ["single", "sb3", "bare", "batch"]
         if not task.startswith("ppo"):
@@ -350,7 +201,7 @@ def engine(options: argparse.Namespace) -> None:
             sides.remove("sb3")
         asked = Engine(
             task,
-            options.members,
+            options.members or MEMBERS,
             sides,
             options.rounds,
             options.seconds,
@@ -364,22 +215,63 @@ def engine(options: argparse.Namespace) -> None:
         print(engine_table(run), flush=True)
 
 
+def sweep(options: argparse.Namespace) -> None:
+    """Runs every sweep that the file lacks, each in a fresh process, and prints tables."""
+    done = {run.asked: run for run in read(options.out) if isinstance(run, SweepRun)}
+    slots = options.processes or 2
+    steps, every = batch_pbt.STEPS[options.env]
+    for members in options.members or [8]:
+        runs = []
+        size = options.batch or ("auto" if options.gpu else str(-(-members // slots)))
+        common = (options.env, members, options.steps or steps, options.perturb_every or every)
+        for seed in range(options.seeds):
+            for side in options.sides:
+                asked = Sweep(side, *common, size, slots, options.gpu, seed)
+                if asked not in done:
+                    words = [sys.executable, __file__, "sweep", "--one", json.dumps(asdict(asked))]
+                    ran = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+                    run = parse(json.loads(ran.stdout.strip().splitlines()[-1]))
+                    assert isinstance(run, SweepRun)
+                    write(options.out, run)
+                    done[asked] = run
+                runs.append(done[asked])
+        print(batch_pbt.table(runs), flush=True)
+
+
 # Reporting ----------------------------------------------------------------------------------------
 
 
-def write(out: Path | None, run: EngineRun) -> None:
+def write(out: Path | None, run: EngineRun | SweepRun) -> None:
     """Adds a measurement to the file, if there is one."""
     if out:
         with out.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(run)) + "\n")
 
 
-def read(out: Path | None) -> list[EngineRun]:
+def read(out: Path | None) -> list[EngineRun | SweepRun]:
     """Reads the measurements of a file."""
     if not out or not out.exists():
         return []
-    lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
-    return [EngineRun(**{**line, "asked": Engine(**line["asked"])}) for line in lines]
+    return [parse(json.loads(line)) for line in out.read_text(encoding="utf-8").splitlines()]
+
+
+def parse(line: dict[str, Any]) -> EngineRun | SweepRun:
+    """Reads a measurement from its line of JSON."""
+    if "rows" in line:
+        return EngineRun(**{**line, "asked": Engine(**line["asked"])})
+    return SweepRun(**{**line, "asked": Sweep(**line["asked"])})
+
+
+def report(runs: list[EngineRun | SweepRun]) -> None:
+    """Prints the tables of measurements."""
+    populations: dict[Sweep, list[SweepRun]] = {}
+    for run in runs:
+        if isinstance(run, EngineRun):
+            print(engine_table(run))
+        else:
+            populations.setdefault(replace(run.asked, side="", seed=0), []).append(run)
+    for its in populations.values():
+        print(batch_pbt.table(its))
 
 
 def engine_table(run: EngineRun) -> str:
@@ -428,28 +320,40 @@ def engine_row(row: dict[str, Any], single: list[float] | None) -> str:
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("what", nargs="?", choices=("engine",))
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
-    parser.add_argument("--members", nargs="+", type=int, default=[1, 4, 16, 64, 256])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each side, all turns")
-    parser.add_argument("--processes", type=int, default=1, help="of each side at once")
-    parser.add_argument("--core", type=int, default=0, help="the first that is used")
+    parser.add_argument("what", nargs="?", choices=("engine", "sweep"))
+    parser.add_argument("--members", nargs="+", type=int, help="1 4 16 64 256; of a sweep 8")
+    parser.add_argument("--processes", type=int, help="of each side at once: 1; of a sweep 2")
     parser.add_argument("--gpu", action="store_true", help="batches on the first GPU")
     parser.add_argument("--out", type=Path, help="file of measurements, one a line")
     parser.add_argument("--report", action="store_true", help="tables of what is in the file")
-    parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
+    engines = parser.add_argument_group("engine")
+    engines.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
+    engines.add_argument("--rounds", type=int, default=5)
+    engines.add_argument("--seconds", type=float, default=20.0, help="of each side, all turns")
+    engines.add_argument("--core", type=int, default=0, help="the first that is used")
+    engines.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
+    sweeps = parser.add_argument_group("sweep")
+    sweeps.add_argument("--env", choices=batch_pbt.STEPS, default="cartpole")
+    sweeps.add_argument("--steps", type=int, help="environment steps of a member")
+    sweeps.add_argument("--perturb-every", type=int, help="environment steps of an interval")
+    sweeps.add_argument("--batch", help="members in a batch: all of a process, or auto on a GPU")
+    sweeps.add_argument("--seeds", type=int, default=1)
+    sweeps.add_argument(
+        "--sides", nargs="+", choices=batch_pbt.SIDES, default=list(batch_pbt.SIDES)
+    )
+    sweeps.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         task, side, members = options.serve
         serve(task, side, int(members), options.core, options.gpu)
+    elif options.one:
+        print(json.dumps(asdict(batch_pbt.run(Sweep(**options.one)))))
     elif options.report:
-        for run in read(options.out):
-            print(engine_table(run))
-    elif options.what == "engine":
-        engine(options)
+        report(read(options.out))
+    elif options.what:
+        {"engine": engine, "sweep": sweep}[options.what](options)
     else:
-        parser.error("choose engine, or --report")
+        parser.error("choose engine or sweep, or --report")
 
 
 if __name__ == "__main__":
