@@ -1,4 +1,4 @@
-"""PPO of M members as bare stacked tensors: the lower bound that bench_batch.py measures against.
+"""PPO of M members as bare stacked tensors: what bench_batch.py measures batches against.
 
 The same mathematics as the batch's at the same settings and nothing else: settings that all members
 have in common, no faults, no numbers to report, no checkpoints, torch's own random numbers. The

@@ -7,6 +7,7 @@ taken its steps: a clone counts its own, though Tune gives it its donor's clock.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import tempfile
@@ -73,7 +74,7 @@ class SweepRun:
 
     Attributes:
         seconds: from the call to the end of training, the start of Ray included.
-        taken: environment steps of all members, those of no use aside.
+        taken: environment steps of all members when they end: reports overshoot.
         best: the highest return that a member reported.
         load: of the machine, over a minute, before it and after it.
     """
@@ -91,6 +92,8 @@ def run(asked: Sweep) -> SweepRun:
     from rltune.sweeps import surroundings
 
     os.environ.update(surroundings.VARIABLES)  # Ray is as quiet as in a sweep
+    for name in surroundings.LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as storage:
         side = stock if asked.side == "stock" else ours
@@ -208,24 +211,24 @@ def table(runs: list[SweepRun]) -> str:
     )
     sides = {side: [run for run in runs if run.asked.side == side] for side in SIDES}
     rivals = {run.asked.seed: run.seconds for run in sides["stock"]}
-    head = "| | batch | seeds | seconds | x stock | steps taken | exploits | best return | load |"
+    head = "| | batch | seeds | seconds | x stock | steps taken | exploits | load |"
     rows = [row(side, its, rivals) for side, its in sides.items() if its]
-    return "\n".join(["", title, "", head, "|---" * 9 + "|", *rows])
+    return "\n".join(["", title, "", head, "|---" * 8 + "|", *rows])
 
 
 def row(side: str, runs: list[SweepRun], rivals: Mapping[int, float]) -> str:
     """One side's line."""
     seconds = np.array([run.seconds for run in runs])
     faster = [rivals[run.asked.seed] / run.seconds for run in runs if run.asked.seed in rivals]
+    spread = f" [{seconds.min():.1f}, {seconds.max():.1f}]" if len(runs) > 1 else ""
     cells = [
         SHOWN[side],
         runs[0].asked.batch if side == "batch" else "",
         str(len(runs)),
-        f"{np.median(seconds):.1f} [{seconds.min():.1f}, {seconds.max():.1f}]",
+        f"{np.median(seconds):.1f}{spread}",
         f"{np.median(faster):.2f}" if faster and side != "stock" else "",
         f"{np.median([run.taken for run in runs]):,.0f}",
         f"{np.median([run.exploits for run in runs]):.0f}",
-        f"{max(run.best for run in runs):.0f}",
         f"{min(min(run.load) for run in runs):.1f} to {max(max(run.load) for run in runs):.1f}",
     ]
     return f"| {' | '.join(cells)} |"
