@@ -33,12 +33,16 @@ MEMBERS_OWN: Mapping[str, frozenset[str]] = {
     "sac": _REPLAY | {"actor_lr", "critic_lr", "alpha_lr", "initial_alpha", "noise_correlation"},
 }
 
+#: Algorithms whose trials train as batches without being asked, as measurements say they should.
+BY_THEMSELVES = frozenset({"ppo"})
+
 
 def resolved(spec: RunSpec, probe: Probe) -> RunSpec:
     """A request whose ``batch`` says what happens: "off", a number, or "auto" for all trials.
 
-    ``auto`` is off where no GPU is asked for, a trial trains alone, observations are images, whose
-    environments are too slow for one core to step those of many trials, or something is in the way.
+    ``auto`` is off where no GPU is asked for, a trial trains alone, nobody has measured that it
+    helps the algorithm, observations are images, whose environments are too slow for one core to
+    step those of many trials, or something is in the way.
 
     Raises:
         BadInput: a number is asked for, and something is in the way.
@@ -48,9 +52,10 @@ def resolved(spec: RunSpec, probe: Probe) -> RunSpec:
         return spec
     found = problems(spec, probe)
     if asked == "auto":
-        several = spec.resources.gpus_per_trial > 0 and spec.budget.most_trials > 1
+        several = spec.budget.most_trials > 1
         images = len(probe.spaces(spec.settings)[0].shape or ()) == 3
-        if several and not images and not found:
+        likely = is_likely(asked, spec.resources.gpus_per_trial, spec.algo)
+        if likely and several and not images and not found:
             return spec
         return replace(spec, resources=replace(spec.resources, batch="off"))
     if found:
@@ -85,7 +90,9 @@ def is_likely(batch: str, gpus_per_trial: float, algo: str) -> bool:
     Args:
         batch: as it was asked for.
     """
-    return algo in MEMBERS_OWN and batch != "off" and (batch != "auto" or gpus_per_trial > 0)
+    if batch == "auto":
+        return algo in BY_THEMSELVES and gpus_per_trial > 0
+    return algo in MEMBERS_OWN and batch != "off"
 
 
 def is_batched(spec: RunSpec) -> bool:

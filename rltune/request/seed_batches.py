@@ -13,8 +13,6 @@ from rltune.spec import RunSpec
 #: Trials of a batch, at least and at most: on a core, 8 are twice as fast as one after the other,
 #: 2 hardly, and 32 not much more.
 FEWEST, MOST = 4, 16
-#: Algorithms that it is measured of. DQN's and SAC's updates are many, and bound by arithmetic.
-FASTER = frozenset({"ppo"})
 
 
 def in_batches(spec: RunSpec, probe: Probe) -> RunSpec:
@@ -24,7 +22,7 @@ def in_batches(spec: RunSpec, probe: Probe) -> RunSpec:
     of the environment at once: 20 seeds of ppo on CartPole took 35 s instead of 48 on two cores.
     """
     asked = spec.resources
-    if spec.algo not in FASTER:
+    if spec.algo not in batches.BY_THEMSELVES:
         return spec
     if asked.batch != "auto" or asked.gpus_per_trial or asked.concurrent is not None:
         return spec

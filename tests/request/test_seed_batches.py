@@ -37,3 +37,5 @@ def test_other_runs_are_left_alone() -> None:
     assert _batch("ppo", "cartpole", trials=5) == "off"
     assert _batch("ppo", "cartpole", job="sweep", trials=100) == "off"
     assert _batch("ppo", "acrobot", trials=100) == "off"
+    assert _batch("dqn", "cartpole", trials=100) == "off"
+    assert _batch("dqn", "cartpole", trials=100, batch=8) == "8"
