@@ -181,6 +181,8 @@ class BatchController:
         )
         group.seats[number] = trial
         self._place[trial.trial_id] = (group, number)
+        # A run that an interrupt ends now is kept: a trial was started.
+        Path(trial.storage.trial_fs_path).mkdir(parents=True, exist_ok=True)
         trial.set_status(Trial.RUNNING)
 
     def _free_seat(self, trial: Trial, wanted: str | None) -> tuple[Group, int]:
