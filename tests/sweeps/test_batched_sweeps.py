@@ -104,18 +104,21 @@ def test_a_killed_sweep_continues_from_its_checkpoints(whole: RunFolder) -> None
         assert steps == sorted(set(steps))
 
 
+_BY_HAND = [pytest.param(algo, marks=pytest.mark.by_hand) for algo in ("dqn", "sac")]
+
+
+@pytest.mark.parametrize("algo", ["ppo", *_BY_HAND])
 def test_a_member_does_the_same_in_another_batch(
-    whole: RunFolder, tmp_path: Path, cluster_address: str
+    algo: str, tmp_path: Path, cluster_address: str
 ) -> None:
     """Two seats at a time, where all four sat together: the same reports of each trial."""
-    algo = whole.spec.algo
     together, apart = (
         killed.start(
             _spec(tmp_path, algo, cluster_address, scheduler="fifo", name=name, batch=batch)
         )
         for name, batch in (("together", 4), ("apart", 2))
     )
-    for name in whole.trials():
+    for name in together.trials():
         rows, others = (
             [(row.env_steps, row.measured) for row in folder.reports(name)]
             for folder in (together, apart)
