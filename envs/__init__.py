@@ -179,7 +179,7 @@ def make_batch(
     What a copy does depends on its own seed and actions alone: ``reset`` takes a list of seeds, one
     a copy. Arguments are those of :func:`make_vec`.
     """
-    if frame_stack == 1 and num_envs >= VECTORISED_FROM and bare(gym_id(name)) in SEEDED:
+    if num_envs >= VECTORISED_FROM and in_lockstep(name, frame_stack):
         env = _vectorised(name, num_envs, env_args, form)
         if env is not None:
             return OwnDraws(env)

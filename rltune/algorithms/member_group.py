@@ -41,17 +41,18 @@ class MemberGroup:
     Args:
         algo: name of the algorithm.
         seats: trials that fit.
-        crash_folder: where the process leaves a report if an environment hangs.
+        trials_folder: of the run; where an environment hangs or ends the process, a report is left
+            in the folder of the first trial that sat here. None in a user's own process.
     """
 
-    def __init__(self, algo: str, seats: int, crash_folder: str | None = None) -> None:
+    def __init__(self, algo: str, seats: int, trials_folder: str | None = None) -> None:
         self.algo = algo
         self._trainable = getattr(algorithms, algorithm(algo).class_name)
         self._batch = BATCHES[algo]
         self._size = seats
         self._seats: dict[int, Seat] = {}
         self._group: Group | None = None
-        self._crash_folder = crash_folder
+        self._trials_folder = trials_folder
 
     def train(self, arrivals: Sequence[Arrival], leavers: Sequence[int]) -> dict[int, Any]:
         """Reports of those trials that are due next, by seat, after seats have changed.
@@ -199,9 +200,11 @@ class MemberGroup:
         config.validate()
         self._base = config
         cuda = config.num_gpus_per_learner > 0 and torch.cuda.is_available()
-        watch: AbstractContextManager[Any] = watchdog(
-            config.env_timeout, Path(self._crash_folder) if self._crash_folder else None
-        )
+        folder = None
+        if self._trials_folder is not None:
+            folder = Path(self._trials_folder) / first.trial
+            folder.mkdir(parents=True, exist_ok=True)
+        watch: AbstractContextManager[Any] = watchdog(config.env_timeout, folder)
         torch.set_num_threads(config.threads or 1)
         self._group, self._network = make_group(
             [config] * self._size, torch.device("cuda" if cuda else "cpu"), watch=watch

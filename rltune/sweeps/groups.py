@@ -52,7 +52,7 @@ def run_groups(
         num_gpus=needs.get("GPU", 0),
         **({"memory": needs["memory"]} if "memory" in needs else {}),
     )
-    start: Any = partial(process.remote, spec.algo, seats)
+    start: Any = partial(process.remote, spec.algo, seats, str(folder.path / "trials"))
     controller = BatchController(
         experiment, source, scheduler, stopper, [events], start, groups, seats
     )

@@ -12,6 +12,7 @@ from quick import GPUS
 
 from rltune import algorithms
 from rltune.algorithms.groups import make_group
+from rltune.catalog.algorithms import ALGORITHMS
 from rltune.engine.population.group import Group
 
 DEVICE = torch.device("cuda" if GPUS else "cpu")
@@ -44,7 +45,7 @@ RATES = {"ppo": "lr", "sac": "critic_lr"}
 CASES = [(algo, env) for algo, of in ENVS.items() for env in of]
 
 
-def _config(algo: str, env: str, seed: int) -> Any:
+def _config(algo: str, env: str, seed: int, **changes: Any) -> Any:
     config = getattr(algorithms, algo.upper()).get_default_config()
     settings = {
         "env": env,
@@ -52,6 +53,7 @@ def _config(algo: str, env: str, seed: int) -> Any:
         RATES[algo]: 1e-3 * (1 + seed % 3),
         "fcnet_hiddens": [16, 16],
         **SETTINGS[algo],
+        **changes,
     }
     config.update_from_dict(settings)
     config.validate()
@@ -144,3 +146,55 @@ def test_a_clone_has_its_donors_numbers_and_its_own_noise(algo: str, env: str) -
     group.round()
     weights = group.learner.weights.flat
     assert not torch.equal(weights[0], weights[1])
+
+
+#: Another value of every setting of PPO that acts while it trains, by the environment it acts in.
+OTHERS: dict[str, Any] = {
+    "lr": 5e-4,
+    "gamma": 0.9,
+    "train_batch_size": 128,
+    "grad_clip": 0.01,
+    "num_envs_per_env_runner": 8,
+    "fcnet_hiddens": [8],
+    "fcnet_activation": "relu",
+    "frame_stack": 2,
+    "observation_filter": "NoFilter",
+    "clip_rewards": 0.01,
+    "lambda_": 0.5,
+    "clip_param": 0.01,
+    "entropy_coeff": 0.1,
+    "noise_correlation": 0.5,
+    "vf_loss_coeff": 0.1,
+    "vf_clip_param": 0.01,
+    "num_epochs": 3,
+    "minibatch_size": 64,
+    "use_kl_loss": False,
+    "kl_coeff": 5.0,
+    "kl_target": 1e-6,
+    "normalize_rewards": False,
+    "vf_share_layers": True,
+}
+#: Those that say what is reported, or where, and how observations are read and stepped.
+ELSEWHERE = {
+    "metrics_num_episodes_for_smoothing",
+    "min_sample_timesteps_per_iteration",
+    "num_env_runners",
+    "observation_form",
+}
+
+
+def test_every_setting_of_ppo_is_tried() -> None:
+    assert set(OTHERS) | ELSEWHERE == set(ALGORITHMS["ppo"].settings)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_setting_of_ppo_acts_in_a_batch(name: str) -> None:
+    def trained(**changes: Any) -> torch.Tensor:
+        config = _config("ppo", "pendulum", 3, **changes)
+        group = make_group([config] * 2, DEVICE)[0]
+        for _ in range(3):
+            group.round()
+        return group.learner.weights.flat[0]
+
+    before, after = trained(), trained(**{name: OTHERS[name]})
+    assert before.shape != after.shape or not torch.equal(before, after)

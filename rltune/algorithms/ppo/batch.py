@@ -59,6 +59,7 @@ def shape_of(config: Any) -> PPOShape:
         config.use_kl_loss,
         config.use_critic,
         config.normalize_rewards,
+        config.clip_rewards,
     )
 
 

@@ -133,3 +133,9 @@ class RewardScale:
         )
         scale = (self.moments.var + EPSILON).rsqrt().to(rewards.dtype)
         return (rewards * scale[:, None]).clamp_(-CLIP, CLIP)
+
+
+def clipped(rewards: torch.Tensor, how: bool | float | None) -> torch.Tensor:
+    if not how:
+        return rewards
+    return rewards.sign() if how is True else rewards.clamp(-abs(how), abs(how))

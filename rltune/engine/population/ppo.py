@@ -13,7 +13,7 @@ from rltune.engine.population.distributions import Categorical, Gaussian
 from rltune.engine.population.layers import Stack
 from rltune.engine.population.learner import BatchLearner, Members, Part
 from rltune.engine.population.noise import CorrelatedNoise
-from rltune.engine.population.normalisation import Moments, Reader, RewardScale
+from rltune.engine.population.normalisation import Moments, Reader, RewardScale, clipped
 from rltune.engine.population.weights import Views
 
 
@@ -68,6 +68,7 @@ class PPOShape:
         use_kl: whether the loss has a term for the KL divergence.
         use_critic: whether it has one for the values.
         normalize_rewards: whether rewards are scaled.
+        clip_rewards: see :func:`rltune.engine.rollout.clip_rewards`.
     """
 
     copies: int
@@ -77,6 +78,7 @@ class PPOShape:
     use_kl: bool = True
     use_critic: bool = True
     normalize_rewards: bool = False
+    clip_rewards: bool | float | None = None
 
     @property
     def parts(self) -> int:
@@ -242,6 +244,7 @@ class PPO(BatchLearner):
         self.obs[steps].copy_(self._now)
         rewards, terminated, done, valid = self.outcomes
         valid.mul_(self.alive)  # nothing of a member that takes no part may change
+        rewards = clipped(rewards, shape.clip_rewards)
         if self.scale is not None:
             gamma = self.hyper["gamma"]
             rewards = self.scale.scaled(rewards, done.bool(), valid.bool(), gamma)

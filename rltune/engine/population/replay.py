@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from rltune.engine.population.normalisation import clipped
 from rltune.engine.population.replay_rows import REWARD, TERMINATED, VALID, ReplayRows
 from rltune.engine.population.streams import Streams
 from rltune.engine.replay_buffer import Priorities
@@ -99,7 +100,7 @@ class Replay(ReplayRows):
         if longest == 1:
             outcomes = self._read(self.outcomes, places)
             discounts = gamma * (1 - outcomes[..., TERMINATED])
-            return _clipped(outcomes[..., REWARD], clip), discounts, (places + copies) % self._size
+            return clipped(outcomes[..., REWARD], clip), discounts, (places + copies) % self._size
         steps = torch.arange(longest, device=places.device)
         each = (places.unsqueeze(-1) + steps * copies) % self._size
         outcomes = self._read(self.outcomes, each.flatten(2)).view(*each.shape, 4)
@@ -107,7 +108,7 @@ class Replay(ReplayRows):
         continues = ((1 - done[..., :-1]) * valid[..., 1:]).cumprod(-1)
         counted = torch.cat([torch.ones_like(rewards[..., :1]), continues], -1)
         counted = counted * (steps < n_step.unsqueeze(-1))
-        sums = _clipped(rewards, clip) * counted * gamma.unsqueeze(-1) ** steps
+        sums = clipped(rewards, clip) * counted * gamma.unsqueeze(-1) ** steps
         count = counted.sum(-1)
         discounts = gamma**count * (1 - (terminated * counted).sum(-1))
         return sums.sum(-1), discounts, (places + count.long() * copies) % self._size
@@ -128,9 +129,3 @@ class Replay(ReplayRows):
         found = self._read(self.obs, each.flatten(-2))
         found = found.view(*places.shape, frames, *self.layout.frame)
         return found.movedim(places.dim(), -2).flatten(-2)
-
-
-def _clipped(rewards: torch.Tensor, how: bool | float | None) -> torch.Tensor:
-    if not how:
-        return rewards
-    return rewards.sign() if how is True else rewards.clamp(-abs(how), abs(how))
