@@ -125,7 +125,7 @@ def test_a_terminal_shows_one_live_table(tmp_path: Path) -> None:
     """Runs under a real pseudo-terminal and reads what a person would see."""
     master, slave = pty.openpty()
     words = (
-        "ppo cartpole --trials 2 --steps 4000 --scheduler fifo --concurrent 1 --name tty".split()
+        "ppo cartpole --trials 2 --steps 16000 --scheduler fifo --concurrent 1 --name tty".split()
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "rltune", *words],

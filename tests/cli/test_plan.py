@@ -12,7 +12,7 @@ from conftest import ROOT, Said
 from rltune.cli import plan
 from rltune.processes import machine
 from rltune.processes.machine import Grant
-from rltune.request import capacity
+from rltune.request import batches, capacity
 from rltune.request.resolve import make_request, make_spec
 from rltune.runs.folder import RunFolder
 from rltune.spec import JobSpec
@@ -99,8 +99,11 @@ def test_slots_follow_from_the_scarcest_resource(
     monkeypatch.setattr(machine, "cores", lambda: Grant(8))
     asked = {"storage": tmp_path, "trials": 6}
     assert capacity.slots_here(make_spec("ppo", "cartpole", **asked)) == 6
-    halves = make_spec("ppo", "cartpole", gpus_per_trial=0.5, **asked)
+    halves = make_spec("ppo", "cartpole", gpus_per_trial=0.5, batch="off", **asked)
     assert capacity.slots_here(halves) == 2
+    together = make_spec("ppo", "cartpole", gpus_per_trial=0.5, **asked)
+    assert batches.size(together, capacity.processes_here(together)) == (2, 3)
+    assert capacity.slots_here(together) == 6
     assert capacity.slots_here(make_spec("ppo", "cartpole", concurrent=3, **asked)) == 3
 
 
