@@ -5,7 +5,7 @@ than Ray. The cluster that tests share (``conftest.cluster_address``) gets its w
 sweep that starts a Ray of its own, as a user's does, has Ray's. This file is run in three ways:
 
     python forked_workers.py head WORDS...   ``ray WORDS``, with workers from here
-    python forked_workers.py serve           imports, then forks for whoever asks
+    python forked_workers.py serve           imports, then forks a worker for each request
     python forked_workers.py ...             asks; what the head starts in place of a worker
 
 A worker tells Ray its process id when it registers (2.60): it need not be the process that Ray

@@ -193,7 +193,7 @@ class BatchLearner(ABC):
                 rows[member] = 0
 
     def restart_member(self, member: int, seed: int, env_steps: int) -> None:
-        """Begins a member's random numbers anew: its environments were reset, at this clock."""
+        """Restarts a member's random numbers: its environments were reset, at this clock."""
         self.streams.reseed(member, seed)
         for rows in self.numbers.values():
             rows[member] = torch.nan
@@ -214,7 +214,7 @@ class BatchLearner(ABC):
 
     @torch.no_grad()
     def copy_members(self, donors: Sequence[int], clones: Sequence[int]) -> None:
-        """Makes members copies of others; a clone's own stream of random numbers goes on."""
+        """Makes members copies of others; a clone keeps its own stream of random numbers."""
         source = torch.tensor(donors, device=self.device)
         target = torch.tensor(clones, device=self.device)
         for name, rows in self.tensors().items():

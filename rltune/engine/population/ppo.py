@@ -196,7 +196,7 @@ class PPO(BatchLearner):
         return [self.streams.counts, *self._noise.state]
 
     def leave_episodes(self, member: int) -> None:
-        """Noise and the sums of rewards begin anew."""
+        """Restarts noise and the sums of rewards."""
         self._noise.restart(member)
         if self.scale is not None:
             self.scale.running[member] = 0.0

@@ -43,7 +43,7 @@ class Streams:
         self.counts = torch.zeros_like(self.keys)
 
     def reseed(self, member: int, seed: int) -> None:
-        """Begins a member's stream anew, from another seed."""
+        """Restarts a member's stream from another seed."""
         self.keys[member] = _mixed(torch.tensor([_signed(seed)])).to(self.keys.device)[0]
         self.counts[member] = 0
 
