@@ -14,7 +14,7 @@ from typing import Any
 
 import gymnasium as gym
 from gymnasium.vector import AutoresetMode, VectorEnv
-from rltune.envs import arguments, places, pool
+from rltune.envs import arguments, places, pool, registrations
 from rltune.envs.closing import close, make_all
 from rltune.envs.coded import Copies, DecodeActions, EncodeObservations, MaskBeside, OwnArrays
 from rltune.envs.construct import (
@@ -24,13 +24,17 @@ from rltune.envs.construct import (
     construct,
     family,
     gym_id,
+    is_namesake,
+    is_replaced,
+    is_stock,
     known,
     own_creator,
     reveal,
 )
-from rltune.envs.draws import ENTRY_POINT, SEEDED, OwnDraws
+from rltune.envs.draws import SEEDED, OwnDraws
 from rltune.envs.frames import JoinFrames, joined
 from rltune.envs.info import EnvInfo, bare
+from rltune.envs.registrations import is_from, registered
 
 from rltune.engine.codec import ActionCodec, ObservationCodec, action_codec, has_mask
 
@@ -51,6 +55,10 @@ __all__ = [
     "family",
     "gym_id",
     "in_lockstep",
+    "is_from",
+    "is_namesake",
+    "is_replaced",
+    "is_stock",
     "joined",
     "known",
     "make",
@@ -58,6 +66,8 @@ __all__ = [
     "make_vec",
     "own_creator",
     "places",
+    "registered",
+    "registrations",
     "reveal",
     "with_mask",
 ]
@@ -189,10 +199,10 @@ def make_batch(
 def in_lockstep(name: str, frame_stack: int = 1) -> bool:
     """Whether :func:`make_batch` steps copies at once, and each plays exactly as one of
     :func:`make` does with the same seed and actions."""
-    registered = gym.registry.get(gym_id(name)) if isinstance(name, str) else None
-    if registered is None or registered.id not in SEEDED or frame_stack > 1:
+    if not isinstance(name, str) or frame_stack > 1:
         return False
-    return registered.entry_point == ENTRY_POINT and not registered.additional_wrappers
+    env_id = gym_id(name)
+    return env_id in SEEDED and not is_replaced(env_id)
 
 
 def _vectorised(
@@ -200,7 +210,7 @@ def _vectorised(
 ) -> VectorEnv | None:
     """An environment's own vectorised version; None where the codec would change anything."""
     env = gym.make_vec(
-        bare(gym_id(name)),
+        registered(gym_id(name)),
         num_envs=num_envs,
         vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
         **reveal(env_args or {}),
@@ -253,10 +263,8 @@ def _has_vectorised(env_id: Any) -> bool:
     """Whether an environment has a vectorised version equal to the copies made here."""
     if not isinstance(env_id, str):
         return False  # a class or a function
-    place, name = places.split(env_id)
-    if place:
-        places.load(place)
-    its_family, spec = family(env_id), gym.registry.get(name)
-    if spec is None or spec.vector_entry_point is None or spec.max_episode_steps is None:
+    its_family = family(env_id)
+    if its_family is not None and its_family.make is not gym.make:
         return False
-    return its_family is None or its_family.make is gym.make
+    spec = None if own_creator(env_id) else registered(env_id)
+    return bool(spec and spec.vector_entry_point and spec.max_episode_steps)

@@ -10,10 +10,11 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec as Registered
 from gymnasium.envs.registration import load_env_creator
-from rltune.envs import atari, box2d, classic_control, minigrid, mujoco, toy_text
+from rltune.envs import atari, box2d, classic_control, minigrid, mujoco, registrations, toy_text
 from rltune.envs.arguments import decode
 from rltune.envs.info import EnvInfo, Family, bare
 from rltune.envs.places import find, load, split
+from rltune.envs.registrations import registered
 
 from rltune.errors import BadInput, did_you_mean
 
@@ -61,14 +62,49 @@ def gym_id(name: str) -> str:
 
 
 def family(env_id: str) -> Family | None:
-    """Returns the family of an id, listed or not; None if it belongs to none."""
-    return next((each for each in FAMILIES if each.spec(bare(env_id))), None)
+    """Returns the family of an id, listed or not; None if it belongs to none.
+
+    Another module's ``module:Id-v0`` belongs to none, and neither does an id under which this
+    process has registered another environment. No module is loaded.
+    """
+    place, name = split(env_id)
+    found = _family_of(name)
+    if found is None or place not in ("", found.module):
+        return None
+    spec = gym.registry.get(name)
+    return found if spec is None or is_stock(spec) else None
+
+
+def _family_of(bare_id: str) -> Family | None:
+    return next((each for each in FAMILIES if each.spec(bare_id)), None)
 
 
 def known(env_id: str) -> EnvInfo | None:
     """Returns what the family of an id knows of it; None if it belongs to none."""
     its_family = family(env_id)
     return its_family.spec(bare(env_id)) if its_family else None
+
+
+def is_stock(spec: Registered) -> bool:
+    """Whether an environment is registered as gymnasium or its family's package registers it."""
+    packages = [each.module for each in FAMILIES if each.module]
+    return registrations.is_stock(spec, [registrations.GYMNASIUM, *packages])
+
+
+def is_replaced(env_id: str) -> bool:
+    """Whether an id without a module is another environment in this process than in a new one."""
+    spec = gym.registry.get(env_id)
+    ours = _family_of(env_id) is not None or env_id in registrations.stock_ids()
+    return spec is not None and ours and not is_stock(spec)
+
+
+def is_namesake(env_id: str) -> bool:
+    """Whether ``module:Id-v0`` is a user's environment with an id of gymnasium's or a family's."""
+    place, name = split(env_id)
+    found = _family_of(name)
+    if found is not None:
+        return place not in ("", found.module)
+    return bool(place) and name in registrations.stock_ids()
 
 
 def own_creator(env_id: str) -> Creator | None:
@@ -119,7 +155,7 @@ def construct(name: str | Creator, env_args: Mapping[str, Any] | None = None) ->
     if its_family:
         return its_family.make(env_id, **args)
     own = own_creator(env_id)
-    return _made(gym.spec(bare(env_id)) if own is None else _unregistered(own), args, env_args)
+    return _made(registered(env_id) if own is None else _unregistered(own), args, env_args)
 
 
 def _unregistered(creator: Creator) -> Registered:

@@ -11,8 +11,6 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 #: Vectorised environments that draw from ``np_random.uniform`` in a reset and nowhere else, and
 #: reset copies whose ``prev_done`` is set. A copy is its ``state``, ``steps`` and ``prev_done``.
 SEEDED = frozenset({"CartPole-v0", "CartPole-v1"})
-#: What gymnasium registers them with; a user may register the names again.
-ENTRY_POINT = "gymnasium.envs.classic_control.cartpole:CartPoleEnv"
 
 
 class _Draws:

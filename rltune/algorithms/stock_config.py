@@ -7,6 +7,7 @@ own checks never return for some values.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -17,7 +18,6 @@ from rltune.algorithms import register_envs
 from rltune.algorithms.config_changes import lost_model_keys, unknown_model_keys
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.catalog.settings import Flag, Number, Schedule, Setting
-from rltune.envs import places
 from rltune.errors import BadInput, did_you_mean
 
 #: RLlib's word for a value that it chooses itself.
@@ -109,8 +109,10 @@ def _env(name: Any) -> Any:
     register_envs()
     if ":" not in name or envs.known(name) is not None:
         return name
-    found = places.find(name)
+    found = envs.own_creator(name)
     if isinstance(found, type):
         return found
-    register_env(name, found)
+    if found is None:
+        envs.registered(name)  # raises for an id that nobody has registered
+    register_env(name, found or partial(envs.construct, name))
     return name

@@ -51,11 +51,11 @@ def environment(given: EnvLike, imports: Sequence[str] = ()) -> EnvInfo:
             workers cannot import, a package that is not installed, or a module that fails.
     """
     given, imports = _registered_with_ray(given), [places.whole(module) for module in imports]
-    name = places.absolute(given) if isinstance(given, str) else _name_of(given)
-    if name in envs.INFOS and not imports:
-        return envs.INFOS[name]
-    if not isinstance(given, str) or name in gym.registry:  # what this process has loaded itself
-        if imports:
+    its_name = places.absolute(given) if isinstance(given, str) else _name_of(given)
+    name = _as_registered(envs.gym_id(its_name))
+    registered = gym.registry.get(name)
+    if not isinstance(given, str) or (registered and not envs.is_stock(registered)):
+        if imports:  # beside what this process has loaded itself
             guarded("imports", partial(_import_all, imports, name))
         return _find(name, None, imports)
     if not imports and (":" not in name or envs.known(name)):
@@ -73,6 +73,11 @@ def check_there(spec: RunSpec, shown: str) -> None:
         v for v in envs.arguments.secret_variables(spec.env_options.env_args) if v not in os.environ
     ]:
         raise BadInput([f"{shown} needs a secret again: export {v}=..." for v in missing])
+    if not envs.is_namesake(spec.env_id) and envs.is_replaced(envs.bare(spec.env_id)):
+        raise BadInput(
+            f"{shown}: {spec.env_id} is another environment in this process, which has registered "
+            "it again: do this in a new process"
+        )
     try:
         environment(spec.env_id, spec.env_options.imports)
         for name in envs.arguments.imported(spec.env_options.env_args):
@@ -136,7 +141,15 @@ def told(error: BaseException) -> str:
 
 
 def _import_and_find(name: str, imports: Sequence[str]) -> EnvInfo:
-    return _find(name, _import_all(imports, name))
+    place = _import_all(imports, envs.bare(name))
+    return _find(_as_registered(name), place)
+
+
+def _as_registered(name: str) -> str:
+    """A name without gymnasium's or a family's package if its id is another environment here."""
+    place, env_id = places.split(name)
+    packages = {"", "gymnasium", *(each.module for each in envs.FAMILIES)}
+    return env_id if place.split(".")[0] in packages and envs.is_replaced(env_id) else name
 
 
 def _find(name: str, place: str | None, candidates: Sequence[str] = ()) -> EnvInfo:
@@ -154,7 +167,7 @@ def _find(name: str, place: str | None, candidates: Sequence[str] = ()) -> EnvIn
             return EnvInfo(
                 name, _short(name), max_episode_steps=envs.MAX_EPISODE_STEPS, images=None
             )
-        spec = gym.spec(envs.bare(name))
+        spec = envs.registered(name)
     except ModuleNotFoundError as error:
         raise BadInput(
             f"environment {name!r}: {missing_module(name, error)}{_install(known)}"
@@ -165,8 +178,9 @@ def _find(name: str, place: str | None, candidates: Sequence[str] = ()) -> EnvIn
         raise BadInput(f"environment {name!r}: {error}") from error
     except gym.error.Error as error:
         raise _unknown(name) from error
-    if known:
-        return known
+    stock = known or (envs.known(envs.bare(name)) if envs.is_stock(spec) else None)
+    if stock:
+        return stock
     prefix = "" if ":" in name else place or _place_of_id(spec, candidates)
     return EnvInfo(
         f"{prefix}:{name}" if prefix else name,
@@ -233,20 +247,13 @@ def _creators(module: ModuleType | None) -> list[str]:
         and not name.startswith("_")
         and (isfunction(each) or (isinstance(each, type) and issubclass(each, gym.Env)))
     ]
-    return [*own, *(i for i, spec in gym.registry.items() if _is_from(spec, module.__name__))]
-
-
-def _is_from(spec: Any, module: str) -> bool:
-    """Whether what makes a registered environment is of a module, or of one within it."""
-    entry = spec.entry_point
-    found = entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", "")
-    return f"{found}.".startswith(f"{module}.")
+    return [*own, *(i for i, spec in gym.registry.items() if envs.is_from(spec, module.__name__))]
 
 
 def newer_version(env_id: str) -> str | None:
     """The latest registered id of the same environment, if it is a later one."""
     match = re.fullmatch(r"(.*)-v(\d+)", env_id.rpartition(":")[2])
-    if not match:
+    if not match or envs.is_namesake(env_id):
         return None
     versions = [
         int(m[1]) for i in gym.registry if (m := re.fullmatch(re.escape(match[1]) + r"-v(\d+)", i))
@@ -259,7 +266,7 @@ def _import_all(modules: Sequence[str], env_name: str) -> str | None:
     """Imports modules; the one that brought the environment is what workers must import too."""
     found_in = None
     for module in modules:
-        known_before = env_name in gym.registry
+        before = gym.registry.get(env_name)
         try:
             places.load(module)
         except ModuleNotFoundError as error:
@@ -271,10 +278,12 @@ def _import_all(modules: Sequence[str], env_name: str) -> str | None:
             ) from error
         except (Exception, SystemExit) as error:
             raise BadInput(f"imports {module}: {told(error)}") from error
-        if not known_before and env_name in gym.registry:
+        if gym.registry.get(env_name) is not before:
             found_in = module
     spec = gym.registry.get(env_name)
-    return found_in or next((m for m in modules if spec and _is_from(spec, m)), None)
+    if found_in or spec is None:
+        return found_in
+    return next((m for m in modules if envs.is_from(spec, places.load(m).__name__)), None)
 
 
 # --- what is in this process already --------------------------------------------------------------
@@ -315,15 +324,16 @@ def _place_of_id(spec: Any, imports: Sequence[str]) -> str:
     Raises:
         BadInput: nothing that is known here would do.
     """
+    if envs.registrations.is_stock(spec) or spec.id in _plugins():
+        return ""
     entry = spec.entry_point
     module = entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", "")
-    if module.split(".")[0] == "gymnasium" or spec.id in _plugins():
-        return ""
-    candidates: list[str] = [
-        *imports,
-        *([module] if module != "__main__" else places.names_of_main()),
-    ]
-    candidates += [module.split(".")[0]] if "." in module else []
+    root = module.split(".")[0]
+    candidates = list(imports)
+    if root in ("__main__", "gymnasium"):  # a class of gymnasium's, with other arguments
+        candidates += places.names_of_main()
+    else:
+        candidates += dict.fromkeys([module, root])
     for place in candidates:
         if guarded(f"environment {spec.id!r}", partial(_is_registered_by, place, spec.id)):
             return place
@@ -341,13 +351,22 @@ def _is_registered_by(place: str, env_id: str) -> bool:
     """Whether loading a place afresh registers an id; done in a process of its own."""
     gym.registry.pop(env_id, None)
     top = place.split(".")[0]
-    for name in [name for name in sys.modules if f"{name}.".startswith(f"{top}.")]:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if f"{name}.".startswith(f"{top}.") or _is_users(module):
+            del sys.modules[name]
     if places.is_file(place):
         sys.modules["__main__"] = ModuleType("__main__")
     with warnings.catch_warnings(action="ignore"):  # of other ids that are registered again
         places.load(place)
     return env_id in gym.registry
+
+
+def _is_users(module: ModuleType) -> bool:
+    """Whether a module is neither installed nor rltune's."""
+    file, name = getattr(module, "__file__", None), module.__name__
+    if not file or name == "__main__" or name.split(".")[0] == "rltune":
+        return False
+    return not file.startswith((sys.prefix, sys.base_prefix))
 
 
 def _plugins() -> set[str]:
@@ -356,7 +375,7 @@ def _plugins() -> set[str]:
         env_id
         for env_id, spec in gym.registry.items()
         for plugin in _entry_points()
-        if _is_from(spec, plugin)
+        if envs.is_from(spec, plugin)
     }
 
 

@@ -17,6 +17,7 @@ def notes(spec: RunSpec, job: JobSpec) -> list[str]:
         candidates = [schedulers.limit(spec.budget), former.note(spec)]
     else:
         candidates = [
+            another(spec),
             schedulers.limit(spec.budget),
             short_interval(spec),
             scoring_cost(spec, job),
@@ -24,6 +25,17 @@ def notes(spec: RunSpec, job: JobSpec) -> list[str]:
             former.note(spec),
         ]
     return [note for note in candidates if note]
+
+
+def another(spec: RunSpec) -> str | None:
+    """Returns a note on a user's environment under an id of gymnasium's; None for any other."""
+    if not envs.is_namesake(spec.env_id):
+        return None
+    place, env_id = envs.places.split(spec.env_id)
+    return (
+        f"{env_id} is the environment that {place} registers under this id, not the one known by "
+        "it: presets, thresholds and wrappers of that one do not apply"
+    )
 
 
 def scoring_cost(spec: RunSpec, job: JobSpec) -> str | None:

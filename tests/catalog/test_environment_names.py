@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import gymnasium as gym
@@ -19,8 +20,10 @@ from rltune.catalog import environments
 from rltune.catalog.environments import check_there
 from rltune.errors import BadInput
 from rltune.request import secrets
+from rltune.request.notes import notes
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
+from rltune.spec import JobSpec
 
 PATHS = {"PYTHONPATH": import_path(ROOT, ROOT / "tests")}
 
@@ -152,6 +155,86 @@ def test_an_id_that_a_module_registers_is_found_by_that_module(
         gym.registry.pop(env_id)
 
 
+SECOND = """\
+import gymnasium as gym
+from gymnasium.envs.classic_control.cartpole import CartPoleEnv
+class Mine(CartPoleEnv):
+    pass
+gym.register("CartPole-v1", Mine, max_episode_steps=50, reward_threshold=40.0)
+kwargs = {"id": "Pendulum-v1", "entry_point": "gymnasium.envs.classic_control:PendulumEnv"}
+gym.register(**kwargs, kwargs={"g": 3.0}, max_episode_steps=200)
+gym.register("Acrobot-v1", "gymnasium.envs.classic_control:AcrobotEnv", max_episode_steps=90)
+gym.register("Taxi-v3", "gymnasium.envs.toy_text.taxi:TaxiEnv", max_episode_steps=20)
+gym.register("ALE/Pong-v5", Mine, max_episode_steps=50)
+gym.register("MiniGrid-Mine-v0", Mine, max_episode_steps=50)
+"""
+
+
+@pytest.fixture
+def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with a module that registers known ids again, and one that imports it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "second_ids.py").write_text(SECOND)
+    (tmp_path / "first_ids.py").write_text("import second_ids\n")
+    (tmp_path / "third_ids.py").write_text(SECOND.replace("=50", "=60"))
+    before = dict(gym.registry)
+    yield tmp_path
+    gym.registry.clear()
+    gym.registry.update(before)
+    for name in ("first_ids", "second_ids", "third_ids"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.filterwarnings("ignore:.*Overriding environment")
+def test_a_known_id_that_a_module_registers_again_is_the_modules(second: Path) -> None:
+    file = f"{second}/first_ids.py"
+    for name, imports, env_id, limit in [
+        ("first_ids.py:CartPole-v1", (), f"{file}:CartPole-v1", 50),
+        ("CartPole-v1", ("first_ids.py",), f"{file}:CartPole-v1", 50),
+        ("cartpole", ("first_ids",), "first_ids:CartPole-v1", 50),
+        ("gymnasium:CartPole-v1", ("first_ids",), "first_ids:CartPole-v1", 50),
+        ("CartPole-v1", ("first_ids", "third_ids"), "third_ids:CartPole-v1", 60),
+        ("first_ids:CartPole-v1", ("third_ids",), "first_ids:CartPole-v1", 50),
+        ("Pendulum-v1", ("first_ids",), "first_ids:Pendulum-v1", 200),
+        ("Acrobot-v1", ("first_ids",), "first_ids:Acrobot-v1", 90),
+        ("Taxi-v3", ("first_ids",), "first_ids:Taxi-v3", 20),
+        ("pong", ("first_ids",), "first_ids:ALE/Pong-v5", 50),
+        ("first_ids:ALE/Pong-v5", (), "first_ids:ALE/Pong-v5", 50),
+        ("MiniGrid-Mine-v0", ("first_ids",), "first_ids:MiniGrid-Mine-v0", 50),
+    ]:
+        info = catalog.environment(name, imports)
+        assert (info.id, info.max_episode_steps) == (env_id, limit), name
+        assert info.family == "gymnasium"  # whose preset is the default one
+        assert info.name not in envs.INFOS
+        assert info.threshold == (40.0 if "CartPole" in env_id else None)
+        assert envs.is_namesake(info.id)
+        assert not envs.in_lockstep(info.id)
+    assert "second_ids" not in sys.modules
+    # Of the ids that a module does not register again, nothing changes.
+    for name in ("first_ids:MountainCar-v0", "mountaincar"):
+        assert catalog.environment(name, ("first_ids",)).id == "MountainCar-v0"
+    spec = make_spec("ppo", "CartPole-v1", imports=["first_ids"], storage=second)
+    (note,) = [note for note in notes(spec, JobSpec()) if "first_ids" in note]
+    assert "presets, thresholds and wrappers of that one do not apply" in note
+
+
+@pytest.mark.filterwarnings("ignore:.*Overriding environment")
+def test_two_modules_with_one_id_are_kept_apart_in_one_process(second: Path) -> None:
+    stock = make_spec("ppo", "CartPole-v1", storage=second)
+    limits = {"second_ids": 50, "third_ids": 60}
+    for module in [*limits, *limits]:  # made where both have been loaded, too
+        name = catalog.environment(f"{module}:CartPole-v1").id
+        for made in (envs.make(name), *envs.make_vec(name, 4).unwrapped.envs):
+            assert made.spec.max_episode_steps == limits[module]
+            assert type(made.unwrapped).__name__ == "Mine"
+    assert envs.family("CartPole-v1") is None
+    assert not envs.in_lockstep("CartPole-v1")
+    assert catalog.environment("cartpole").id == "third_ids:CartPole-v1"
+    with pytest.raises(BadInput, match="r: CartPole-v1 is another environment in this process"):
+        check_there(stock, "r")
+
+
 SCRIPT = """\
 import sys
 import gymnasium as gym
@@ -162,13 +245,14 @@ class Mine(Plain):
     def __init__(self, length=10):
         self.length = length
 
-gym.register("Script-v0", Mine, kwargs={"length": 6}, max_episode_steps=50)
+for env_id in ("Script-v0", "CartPole-v1"):
+    gym.register(env_id, Mine, kwargs={"length": 6}, max_episode_steps=50)
 options = dict(trials=1, steps=512, scheduler="fifo", target=float("inf"), episodes=10, settings={
     "train_batch_size": 256, "minibatch_size": 64, "num_envs_per_env_runner": 2})
 options["address"] = sys.argv[-1]
 """
 UNGUARDED = """\
-print(rltune.sweep("ppo", "Script-v0", name="id", **options).summary["evaluation"]["mean"])
+print(rltune.sweep("ppo", "CartPole-v1", name="id", **options).summary["evaluation"]["mean"])
 print(rltune.sweep("ppo", Mine, env_args={"length": 7}, name="class", **options).summary[
     "evaluation"]["mean"])
 """
