@@ -18,8 +18,8 @@ from rltune.callbacks.tensorboard import TensorBoardWriter
 from rltune.engine.episodes import REWARD
 from rltune.errors import RltuneError
 from rltune.request.functions import function_spec
-from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
+from rltune.runs.state_file import StateFile
 from rltune.spec import RunSpec
 
 INTERVAL = 1_000
@@ -70,7 +70,8 @@ def climb(spec: RunSpec, die: str = "") -> None:
 
     logging.disable(logging.CRITICAL)
     if die:
-        state_file.write = {"barrier": _die_at_the_barrier, "exploit": _die_at_an_exploit}[die]
+        dies = {"barrier": _die_at_the_barrier, "exploit": _die_at_an_exploit}[die]
+        StateFile.write = dies  # type: ignore[method-assign]
     path = Path(spec.storage) / spec.name
     folder = RunFolder.open(path) if path.exists() else RunFolder.create(spec)
     folder.acquire()
@@ -83,18 +84,18 @@ def climb(spec: RunSpec, die: str = "") -> None:
         (path / "outcome.json").write_text(json.dumps({"error": str(error)}))
 
 
-_write = state_file.write
+_write = StateFile.write
 
 
-def _die_at_the_barrier(folder: Path, saved: Any) -> None:
-    _write(folder, saved)
+def _die_at_the_barrier(file: StateFile, saved: Any) -> None:
+    _write(file, saved)
     members = saved["parts"]["scheduler"]["members"].values()
     if members and all(member["waits"] for member in members):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _die_at_an_exploit(folder: Path, saved: Any) -> None:
-    _write(folder, saved)
+def _die_at_an_exploit(file: StateFile, saved: Any) -> None:
+    _write(file, saved)
     starts = {trial["id"]: trial["start"] or "" for trial in saved["trials"]}
     if any(start and not start.startswith(f"trials/{name}/") for name, start in starts.items()):
         os.kill(os.getpid(), signal.SIGKILL)

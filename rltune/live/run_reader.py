@@ -97,9 +97,8 @@ class RunReader:
 
     def _read_statuses(self) -> None:
         """Of every trial, as of the last state that was saved."""
-        path = self.folder.path / state_file.STATE
         with suppress(OSError, BadInput):
-            changed = path.stat().st_mtime_ns
+            changed = state_file.modified(self.folder.path)
             if changed != self._state_time:
                 self._state_time = changed
                 saved = state_file.read(self.folder.path) or {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from rltune.runs.names import number_of
@@ -25,6 +25,11 @@ class Race:
     members: list[str] = field(default_factory=list)
     scores: list[dict[str, float | None]] = field(default_factory=list)
     kept: list[list[str]] = field(default_factory=list)
+
+    def copied(self) -> dict[str, Any]:
+        """As JSON holds it; does not change with the race."""
+        scores, kept = [dict(rung) for rung in self.scores], [list(rung) for rung in self.kept]
+        return {"members": list(self.members), "scores": scores, "kept": kept}
 
     def level(self, trial: str) -> int:
         """The rung that a trial has to get to next, 0 for the first."""
@@ -144,7 +149,7 @@ class HyperBand:
 
     def get_state(self) -> dict[str, Any]:
         """What happened in the brackets, and which trials have ended."""
-        return {"races": [asdict(race) for race in self._races], "ended": sorted(self._ended)}
+        return {"races": [race.copied() for race in self._races], "ended": sorted(self._ended)}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continues where :meth:`get_state` was called, perhaps with more trials than then."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -106,7 +106,7 @@ class MedianStopping(Fifo):
 
     def get_state(self) -> dict[str, Any]:
         """The curves, by trial."""
-        return {"curves": {trial: asdict(curve) for trial, curve in self._saved.items()}}
+        return {"curves": {trial: vars(curve) for trial, curve in self._saved.items()}}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Puts the curves back."""

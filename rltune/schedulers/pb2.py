@@ -101,8 +101,8 @@ class Pb2Explorer:
         """As JSON holds it."""
         return {
             "rng": self.rng.bit_generator.state,
-            "starts": {member: list(start) for member, start in self._starts.items()},
-            "rows": [list(row) for row in self._rows],
+            "starts": dict(self._starts),
+            "rows": list(self._rows),
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:

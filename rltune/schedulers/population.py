@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from rltune.schedulers.base import TIME, Action, Change, SchedulerContext, Turn
 from rltune.schedulers.explorer import Explorer
 
 
-@dataclass
+@dataclass(frozen=True)
 class MemberState:
     """What is known of a member as of its last checkpoint.
 
@@ -44,7 +44,7 @@ class MemberState:
     """
 
     env_steps: int = 0
-    scores: list[float | None] = field(default_factory=list)
+    scores: tuple[float | None, ...] = ()
     next_due: int = 0
     waits: bool = False
     diverged: bool = False
@@ -112,17 +112,21 @@ class Population:
         report = self._reported.pop(trial, None)
         if report is None:
             return
-        member = self.members[trial]
-        member.env_steps = report[TIME]
-        member.scores.append(self._goal.score_of(report))
-        member.diverged = _diverged(report)
         every = self._budget.perturb_every
-        member.next_due = (member.env_steps // every + 1) * every
+        member = self.members[trial] = replace(
+            self._with(self.members[trial], report),
+            env_steps=report[TIME],
+            diverged=_diverged(report),
+            next_due=(report[TIME] // every + 1) * every,
+            waits=trial not in self._alone,
+        )
         if _finite(member.score) and not member.diverged:
             score = float(member.score or 0.0)
             self.explorer.observe(trial, member.env_steps, score, self._settings[trial])
-        member.waits = trial not in self._alone
         self._alone.discard(trial)
+
+    def _with(self, member: MemberState, report: Mapping[str, Any]) -> MemberState:
+        return replace(member, scores=(*member.scores, self._goal.score_of(report)))
 
     def ended(self, trial: str, report: Mapping[str, Any] | None) -> None:
         """Makes the member neither donor nor clone any more; one that failed may come back."""
@@ -159,16 +163,15 @@ class Population:
             if donor is not None
         ]
         for trial in trials:
-            self.members[trial].waits = self.members[trial].diverged
+            member = self.members[trial]
+            self.members[trial] = replace(member, waits=member.diverged)
         return changes
 
     def _continues_alone(self, trial: str, report: Mapping[str, Any]) -> bool:
         """Whether a member, for which nobody waits, keeps its weights and so its process."""
         if self._budget.synchronous or _diverged(report):
             return False
-        member = self.members[trial]
-        now = replace(member, scores=[*member.scores, self._goal.score_of(report)])
-        return not self._is_low(trial, now)
+        return not self._is_low(trial, self._with(self.members[trial], report))
 
     # Whose weights ----------------------------------------------------------------------------
 
@@ -243,8 +246,7 @@ class Population:
         exploit = Exploit(donor, member.env_steps, None if memory is None else str(memory))
         own = {"seed": self._settings[trial]["seed"], "exploit": exploit.to_dict()}
         self._settings[trial] = {**settings, **changed, **own}
-        member.cloned_at = len(member.scores)
-        member.diverged = False
+        self.members[trial] = replace(member, cloned_at=len(member.scores), diverged=False)
         searched = {name: self._settings[trial][name] for name in self._context.spec.space}
         decision = Decision(
             kind="exploit",
@@ -261,14 +263,17 @@ class Population:
     def get_state(self) -> dict[str, Any]:
         """Members, explorer and random generator, as JSON holds them."""
         return {
-            "members": {name: asdict(member) for name, member in self.members.items()},
+            "members": {name: vars(member) for name, member in self.members.items()},
             "explorer": self.explorer.get_state(),
             "rng": self.rng.bit_generator.state,
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continues where :meth:`get_state` was called; trials are added afterwards."""
-        self.members = {name: MemberState(**body) for name, body in state["members"].items()}
+        self.members = {
+            name: MemberState(**{**body, "scores": tuple(body["scores"])})
+            for name, body in state["members"].items()
+        }
         self.explorer.set_state(state["explorer"])
         self.rng.bit_generator.state = state["rng"]
 

@@ -83,6 +83,9 @@ class History:
             if not one.left_out
         ]
         self._own: dict[str, PastTrial] = {}
+        #: The same trials by the number of their settings, and as a state holds them.
+        self._settings: dict[int, list[PastTrial]] = {}
+        self._saved: dict[str, Mapping[str, Any]] = {}
         self._stopped: set[str] = set()
 
     @property
@@ -115,7 +118,7 @@ class History:
             if trial.setting < count:
                 known = trial.ended_before is not None and trial.ended_before <= count
                 new = PastTrial(trial.id, trial.settings, trial.seed, trial.setting)
-                past._own[trial.id] = trial if known else new
+                past._add(trial if known else new)
         return past
 
     @property
@@ -125,15 +128,12 @@ class History:
 
     def settings(self) -> list[list[PastTrial]]:
         """The trials of each setting of this sweep, by the setting's number."""
-        found: dict[int, list[PastTrial]] = {}
-        for trial in self._own.values():
-            found.setdefault(trial.setting, []).append(trial)
-        return list(found.values())
+        return [list(trials) for trials in self._settings.values()]
 
     def is_first(self, trial: str) -> bool:
         """Whether a trial is the first one of its settings."""
         past = self._own.get(trial)
-        return past is None or self.settings()[past.setting][0] is past
+        return past is None or self._settings[past.setting][0] is past
 
     # What happens to a trial ------------------------------------------------------------------
 
@@ -145,8 +145,17 @@ class History:
         Args:
             setting: number of these settings; None for new ones.
         """
-        number = len(self.settings()) if setting is None else setting
-        self._own[trial] = PastTrial(trial, dict(settings), seed, number)
+        number = len(self._settings) if setting is None else setting
+        self._add(PastTrial(trial, dict(settings), seed, number))
+
+    def _add(self, trial: PastTrial) -> None:
+        self._own[trial.id] = trial
+        self._settings.setdefault(trial.setting, []).append(trial)
+        self._note(trial)
+
+    def _note(self, trial: PastTrial) -> None:
+        body = {name: value for name, value in vars(trial).items() if name != "scores"}
+        self._saved[trial.id] = body
 
     def reported(self, trial: str, env_steps: int, score: float | None) -> None:
         """Notes a report; a trial that was taken back to a checkpoint reports it again."""
@@ -166,23 +175,20 @@ class History:
         if (past := self._own.get(trial)) is not None:
             stopped = trial in self._stopped
             past.status = "failed" if failed else "stopped" if stopped else "ended"
-            past.ended_before = len(self.settings())
+            past.ended_before = len(self._settings)
+            self._note(past)
 
     # A resume ---------------------------------------------------------------------------------
 
     def get_state(self) -> dict[str, Any]:
         """Everything but the scores of this sweep's trials, as JSON holds it."""
-        return {
-            "trials": [
-                {name: value for name, value in vars(trial).items() if name != "scores"}
-                for trial in self._own.values()
-            ]
-        }
+        return {"trials": list(self._saved.values())}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continues where :meth:`get_state` was called; the scores are read later."""
-        known = [{"setting": number, **body} for number, body in enumerate(state["trials"])]
-        self._own = {body["id"]: PastTrial(**body) for body in known}
+        self._own, self._settings, self._saved = {}, {}, {}
+        for number, body in enumerate(state["trials"]):
+            self._add(PastTrial(**{"setting": number, **body}))
 
     def read_scores(self, folder: RunFolder) -> None:
         """Reads the scores of the sweep's trials from their reports."""

@@ -143,7 +143,7 @@ class JudgedHistory(History):
         self._raw, self._judge = history, judge
         self._former = history.former
         for number, trials in enumerate(history.settings()):
-            self._own[f"s{number:02d}"] = _merged(f"s{number:02d}", trials, judge)
+            self._add(_merged(f"s{number:02d}", trials, judge))
 
     def before(self, count: int) -> History:
         """The history as it was when ``count`` settings had started."""

@@ -240,7 +240,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
                 if decision.kind == "stop":
                     job.history.stopped(decision.trial)
             if any(decision.kind == "exploit" for decision in new):
-                state.write()  # an exploit is saved before it takes effect
+                state.decided(at_once=not batches.is_batched(spec))
 
         state.write()
         signals.check()

@@ -1,6 +1,6 @@
 """What a sweep must not forget: every trial at its last checkpoint, and what decides about them.
 
-One state, written whole whenever a checkpoint or a decision is made. Tune's own snapshots hold no
+One state, saved whenever a checkpoint or a decision is made. Tune's own snapshots hold no
 scheduler and come when it suits them (ray 30838, 58179); a resume reads this state alone.
 """
 
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
+from rltune.runs.state_file import StateFile
 from rltune.sweeps.trial_table import TrialTable
 
 
@@ -18,7 +19,7 @@ class Stateful(Protocol):
     """A part of a sweep that a state holds."""
 
     def get_state(self) -> Mapping[str, Any]:
-        """As JSON holds it."""
+        """As JSON holds it. What is returned never changes, see :class:`StateFile`."""
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continues from a state of :meth:`get_state`."""
@@ -41,6 +42,7 @@ class SweepState:
         parts: Mapping[str, Stateful],
     ) -> None:
         self._folder = folder
+        self._file = StateFile(folder.path)
         self._trials = trials
         self._parts = parts
         self._fingerprint = fingerprint
@@ -53,6 +55,16 @@ class SweepState:
                 part.set_state(saved[name])
         self._trials.restore()
 
+    def decided(self, at_once: bool) -> None:
+        """Saves an exploit before it takes effect.
+
+        Args:
+            at_once: whether that may be now; else with whatever is new before a trial starts.
+        """
+        self._trials.changed = True
+        if at_once:
+            self.write()
+
     def write_if_changed(self) -> None:
         """Saves where a trial or a decision is new."""
         if self._trials.changed:
@@ -60,13 +72,12 @@ class SweepState:
 
     def write(self) -> None:
         """Makes the present state the newest, and removes checkpoints that nothing needs."""
-        state_file.write(
-            self._folder.path,
+        self._file.write(
             {
                 "fingerprint": self._fingerprint,
                 "trials": self._trials.to_list(),
                 "parts": {name: part.get_state() for name, part in self._parts.items()},
-            },
+            }
         )
         self._trials.changed = False
         self._trials.prune()

@@ -103,7 +103,7 @@ class TrialEvents(ray.tune.Callback):
         self._callbacks.notify(TrialReported(report, incidents, seconds, everything))
         for incident in incidents:
             self._callbacks.notice(f"{report.trial}: {incident['kind']}: {incident['error']}")
-        self._notify_statuses(trials)
+        self._notify_status(trial)
 
     def on_checkpoint(
         self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **_: Any
@@ -123,7 +123,7 @@ class TrialEvents(ray.tune.Callback):
         self._stopper.ended(trial.trial_id, others_run)
         self._applied(self._decisions.stopped(str(trial)))
         self._trials.changed = True
-        self._notify_statuses(trials)
+        self._notify_status(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Notifies of a failure for good."""
@@ -133,7 +133,7 @@ class TrialEvents(ray.tune.Callback):
         self._trials.changed = True
         end_orphans()
         self._applied(self._decisions.failed(str(trial), failure.error))
-        self._notify_statuses(trials)
+        self._notify_status(trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Notifies of a failure after which the trial continues from its last checkpoint."""
@@ -144,11 +144,16 @@ class TrialEvents(ray.tune.Callback):
         self._trials.changed = True
         end_orphans()  # a simulator that outlives a crash would hold its port
         self._callbacks.notice(f"{trial} failed and is tried again: {failure.error}")
-        self._notify_statuses(trials)
+        self._notify_status(trial)
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        """Saves what was decided: it takes effect in this step."""
+        self._state.write_if_changed()
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Notifies of trials that have started, and saves whatever has changed."""
-        self._notify_statuses(trials)
+        for trial in trials:
+            self._notify_status(trial)
         self._state.write_if_changed()
         try:
             self._stall.look(trials)
@@ -171,9 +176,8 @@ class TrialEvents(ray.tune.Callback):
             return
         self._stopper.fatal = metric.not_reported(self._task.metrics(result))
 
-    def _notify_statuses(self, trials: list[Any]) -> None:
-        for trial in trials:
-            name = str(trial)
-            if self._statuses.get(name) != trial.status:
-                self._statuses[name] = trial.status
-                self._callbacks.notify(StatusChanged(name, trial.status))
+    def _notify_status(self, trial: Trial) -> None:
+        name = trial.trial_id
+        if self._statuses.get(name) != trial.status:
+            self._statuses[name] = trial.status
+            self._callbacks.notify(StatusChanged(name, trial.status))

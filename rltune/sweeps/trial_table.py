@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,12 @@ class Entry:
         return self.status in (Trial.TERMINATED, Trial.ERROR)
 
     @property
+    def paths(self) -> list[str]:
+        """Checkpoints that it speaks of."""
+        found = (self.checkpoint, self.start, _memory(self.config))
+        return [path for path in found if path is not None]
+
+    @property
     def number(self) -> int:
         """The trial's place in the order in which trials were made."""
         return number_of(self.id)
@@ -79,10 +86,20 @@ class TrialTable:
             (entry for entry in entries if not entry.finished),
             key=lambda entry: (entry.status != Trial.RUNNING, entry.number),
         )
-        self._entries = {entry.id: entry for entry in entries}
+        self._entries: dict[str, Entry] = {}
+        #: How many entries speak of each path, and paths that the last state spoke of and this
+        #: one does not.
+        self._uses: Counter[str] = Counter()
+        self._released: set[str] = set()
+        for entry in entries:
+            self._put(entry)
+        #: Trials that have not ended, and what their entries were made from.
         self._trials: dict[str, Trial] = {}
+        self._seen: dict[str, Any] = {}
+        #: Trials that may have more checkpoints than they keep, and checkpoints that were pruned.
+        self._grown: set[str] = set()
+        self._pruned: set[str] = set()
         self.handed_out = len(entries)
-        self._used: set[str] = set()
         self.changed = False
 
     def restore(self) -> None:
@@ -106,8 +123,11 @@ class TrialTable:
     def added(self, trial: Trial, entry: Entry | None = None) -> None:
         """A trial was made, or made again from a state."""
         self._trials[trial.trial_id] = trial
-        self._entries[trial.trial_id] = entry or Entry(
-            trial.trial_id, trial.status, self._kept(trial.config), None, None, -1, 0, 0, 0
+        self._put(
+            entry
+            or Entry(
+                trial.trial_id, trial.status, self._kept(trial.config), None, None, -1, 0, 0, 0
+            )
         )
         self.handed_out = len(self._entries)
         self.changed = True
@@ -118,13 +138,17 @@ class TrialTable:
         saved = last_saved(trial)
         assert saved is not None
         path = self._relative(saved.path)
-        self._entries[trial.trial_id] = replace(
-            entry,
-            checkpoint=path,
-            checkpoint_index=int(path.rpartition("_")[2]),
-            env_steps=saved.report[TIME],
-            training_iteration=saved.report["training_iteration"],
+        self._put(
+            replace(
+                entry,
+                checkpoint=path,
+                checkpoint_index=int(path.rpartition("_")[2]),
+                env_steps=saved.report[TIME],
+                training_iteration=saved.report["training_iteration"],
+            )
         )
+        self._trials[trial.trial_id] = trial
+        self._grown.add(trial.trial_id)
         self.changed = True
 
     def step_back(self, trial: Trial) -> None:
@@ -132,7 +156,8 @@ class TrialTable:
 
         An exploit that has not borne a checkpoint yet keeps its donor's, where that is whole.
         """
-        entry = self._entry(trial)
+        self._update(trial)
+        entry = self._entries[trial.trial_id]
         start = self.start_of(entry)
         if start is None or self._is_whole(start):
             return
@@ -141,10 +166,12 @@ class TrialTable:
             (path for path in reversed(own) if path != start and self._is_whole(path)), None
         )
         start_from(trial, whole)
-        self._entries[trial.trial_id] = replace(
-            entry,
-            checkpoint=self._relative(whole) if whole else None,
-            env_steps=self._folder.record(whole).env_steps if whole else 0,
+        self._put(
+            replace(
+                entry,
+                checkpoint=self._relative(whole) if whole else None,
+                env_steps=self._folder.record(whole).env_steps if whole else 0,
+            )
         )
 
     def _is_whole(self, path: Path) -> bool:
@@ -171,21 +198,38 @@ class TrialTable:
         live = {name: trial.status for name, trial in self._trials.items()}
         return {name: live.get(name, entry.status) for name, entry in self._entries.items()}
 
-    def to_list(self) -> list[dict[str, Any]]:
-        """Every trial as JSON holds it, as of now."""
-        self._entries |= {name: self._entry(trial) for name, trial in self._trials.items()}
-        return [asdict(entry) for entry in self._entries.values()]
+    def to_list(self) -> list[Mapping[str, Any]]:
+        """Every trial as JSON holds it, as of now; the same object where nothing has changed."""
+        for trial in list(self._trials.values()):
+            self._update(trial)
+        return [vars(entry) for entry in self._entries.values()]
 
-    def _entry(self, trial: Trial) -> Entry:
-        entry = self._entries[trial.trial_id]
-        saved = last_saved(trial)
-        return replace(
-            entry,
-            status=trial.status,
-            config=self._kept(trial.config),
-            start=None if saved is None else self._relative(saved.path),
-            failures=trial.num_failures,
-        )
+    def _update(self, trial: Trial) -> None:
+        """Brings the entry of a trial up to date."""
+        name, saved = trial.trial_id, last_saved(trial)
+        start = None if saved is None else saved.path
+        seen = (trial.status, trial.config, start, trial.num_failures)
+        if seen != self._seen.get(name):
+            self._seen[name] = seen
+            self._put(
+                replace(
+                    self._entries[name],
+                    status=trial.status,
+                    config=self._kept(trial.config),
+                    start=None if start is None else self._relative(start),
+                    failures=trial.num_failures,
+                )
+            )
+        if self._entries[name].finished:
+            del self._trials[name], self._seen[name]
+
+    def _put(self, entry: Entry) -> None:
+        before = self._entries.get(entry.id)
+        for path in before.paths if before else ():
+            self._uses[path] -= 1
+            self._released.add(path)
+        self._uses.update(entry.paths)
+        self._entries[entry.id] = entry
 
     def _kept(self, config: Mapping[str, Any]) -> dict[str, Any]:
         names = {*self._spec.settings, "seed", "exploit"}
@@ -197,22 +241,19 @@ class TrialTable:
 
     def prune(self) -> None:
         """Keeps each trial's last checkpoints, and what this state or the last speaks of."""
-        used = {
-            path
-            for entry in self._entries.values()
-            for path in (entry.checkpoint, entry.start, _memory(entry.config))
-            if path is not None
-        }
-        for name in self._trials:
+        for name in sorted(self._grown):
             paths = sorted(self._folder.path.glob(f"trials/{name}/checkpoints/checkpoint_*"))
-            for path in paths[:-CHECKPOINTS_KEPT]:
-                if self._relative(path) in used | self._used:
-                    continue
+            old = {self._relative(path): path for path in paths[:-CHECKPOINTS_KEPT]}
+            needed = {own for own in old if self._uses[own] or own in self._released}
+            for own in old.keys() - needed - self._pruned:
+                self._pruned.add(own)
                 if self._keeps_every_policy:
-                    checkpoints.strip(path, (POLICY_FILE, RECORD_FILE))
+                    checkpoints.strip(old[own], (POLICY_FILE, RECORD_FILE))
                 else:
-                    shutil.rmtree(path, ignore_errors=True)
-        self._used = used
+                    shutil.rmtree(old[own], ignore_errors=True)
+            if not needed:
+                self._grown.discard(name)
+        self._released.clear()
 
 
 def _memory(config: Mapping[str, Any]) -> str | None:

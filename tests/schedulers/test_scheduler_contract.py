@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Mapping
@@ -77,6 +78,17 @@ def test_another_scheduler_with_the_saved_state_decides_the_same(
     table.restart()
     assert _told(table.run()) == _told(whole)
     assert table.clock == whole.clock
+
+
+@every_scheduler
+def test_a_saved_state_never_changes(scheduler: str) -> None:
+    """What is the same object as in the state before is not written again."""
+    table, states = _run(scheduler, save_every=1), []
+    for _ in range(30):
+        states.append(table.scheduler.get_state())
+        states.append(copy.deepcopy(states[-1]))
+        table.run(3)
+    assert states[::2] == states[1::2]
 
 
 @every_scheduler

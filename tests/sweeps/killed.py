@@ -9,30 +9,29 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import warm
 from conftest import environment
 
 from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
+from rltune.runs.state_file import StateFile
 from rltune.spec import RunSpec
 
 
 @contextmanager
 def copied(copy: Path, when: Callable[[Mapping[str, Any]], bool]) -> Iterator[None]:
     """Copies a run folder as a kill would leave it, once a state is written that is asked for."""
-    write = state_file.write
+    write = StateFile.write
 
-    def write_and_copy(path: Path, state: Mapping[str, Any]) -> None:
-        write(path, state)
+    def write_and_copy(file: StateFile, state: Mapping[str, Any]) -> None:
+        write(file, state)
         if not copy.exists() and when(state):
-            shutil.copytree(path, copy)
+            shutil.copytree(file.folder, copy)
 
-    state_file.write = write_and_copy
-    try:
+    with mock.patch.object(StateFile, "write", write_and_copy):
         yield
-    finally:
-        state_file.write = write
 
 
 def cut_of(folder: RunFolder) -> RunFolder:

@@ -131,6 +131,7 @@ class BatchController:
     def _step(self) -> None:
         self._take_new()
         self._seat_waiting()
+        self._notify("on_step_begin")  # what was decided is saved before it takes effect
         for group in self._groups:
             if group.seats and group.training is None:
                 self._train(group)
