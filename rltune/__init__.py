@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rltune.api import extend as extend
+    from rltune.api import landscape as landscape
     from rltune.api import load as load
     from rltune.api import replay as replay
     from rltune.api import sweep as sweep
@@ -63,6 +64,7 @@ for _folder in os.environ.get("RLTUNE_IMPORT_PATH", "").split(os.pathsep):
 _PUBLIC = {
     "sweep": "rltune.api",
     "train": "rltune.api",
+    "landscape": "rltune.api",
     "replay": "rltune.api",
     "extend": "rltune.api",
     "load": "rltune.api",
@@ -76,7 +78,7 @@ _PUBLIC = {
     "report": "rltune.tasks.session",
 }
 #: Functions past which a script is not loaded by workers.
-_STARTING = ("sweep", "train", "replay", "extend", "tune")
+_STARTING = ("sweep", "train", "landscape", "replay", "extend", "tune")
 __all__ = [
     "Callback",
     "RltuneError",
@@ -84,6 +86,7 @@ __all__ = [
     "__version__",
     "extend",
     "get_checkpoint",
+    "landscape",
     "load",
     "replay",
     "report",

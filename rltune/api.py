@@ -16,7 +16,7 @@ from rltune.live import notebook
 from rltune.processes.watchdog import ENV_TIMEOUT
 from rltune.request.functions import Function, SpaceLike, function_spec
 from rltune.request.replay import replay_spec
-from rltune.request.resolve import make_request, make_spec
+from rltune.request.resolve import landscape_request, make_request, make_spec
 from rltune.request.trust import adopt, check_trusted
 from rltune.run import Run
 from rltune.runs import checkpoints
@@ -24,6 +24,9 @@ from rltune.runs.folder import RunFolder
 from rltune.sweeps import runner
 
 logger = logging.getLogger("rltune")
+
+#: Arguments that are passed on by themselves.
+_NO_OPTIONS = frozenset({"algo", "env", "callbacks", "number_of_settings", "seeds"})
 
 
 def sweep(
@@ -98,7 +101,7 @@ def sweep(
         gpus_per_trial: GPUs reserved for a trial; fractions too.
         memory_per_trial: memory reserved for a trial, like "2GiB", or in bytes.
         batch: trials that train as one batch, in one process: a number, "off", or "auto" for all
-            where a GPU is asked for, and for many seeds where it is faster.
+            where a GPU is asked for, and for populations and many seeds where it is faster.
         max_failures: retries of a trial that fails, from its last checkpoint.
         env_timeout: seconds that one call of a trial's environments may take; inf for no limit.
             All their copies are stepped in one call. After it the trial's process is ended, and
@@ -142,7 +145,7 @@ def sweep(
         Interrupted: by a signal; the folder holds what there is.
         MachineError: the storage or Ray failed.
     """
-    options = {k: v for k, v in locals().items() if k not in {"algo", "env", "callbacks"}}
+    options = {k: v for k, v in locals().items() if k not in _NO_OPTIONS}
     places.starts()
     names, instances = split(callbacks)
     spec = make_spec(algo, env, callbacks=names, **options)
@@ -201,10 +204,70 @@ def train(
     Raises:
         RltuneError: as of :func:`sweep`.
     """
-    options = {k: v for k, v in locals().items() if k not in {"algo", "env", "callbacks", "seeds"}}
+    options = {k: v for k, v in locals().items() if k not in _NO_OPTIONS}
     places.starts()
     names, instances = split(callbacks)
     spec, job = make_request(algo, env, trials=seeds, job="train", callbacks=names, **options)
+    return Run(runner.run(spec, [*notebook.line(), *instances], job))
+
+
+def landscape(
+    algo: str,
+    env: EnvLike,
+    *,
+    number_of_settings: int = 64,
+    seeds: int = 4,
+    steps: int | None = None,
+    time_budget: float | None = None,
+    metric: str = REWARD,
+    mode: str = "max",
+    concurrent: int | None = None,
+    cpus_per_trial: float = 1.0,
+    gpus_per_trial: float = 0.0,
+    memory_per_trial: int | str = 0,
+    batch: int | str = "auto",
+    max_failures: int = 2,
+    env_timeout: float = ENV_TIMEOUT,
+    env_copies: int | None = None,
+    episodes: int | None = None,
+    selection_episodes: int | None = None,
+    simulator: str = "auto",
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    space: Mapping[str, Any] | None = None,
+    preset: str | Path | None = None,
+    env_args: Mapping[str, Any] | None = None,
+    imports: Sequence[str] = (),
+    storage: str | Path = "runs",
+    name: str | None = None,
+    address: str | None = None,
+    callbacks: Sequence[CallbackLike] = (),
+    log: str | Sequence[str] = (),
+    log_all: bool = False,
+    report: bool = True,
+) -> Run:
+    """Trains settings all over a preset's space, on several seeds each, and writes their curves.
+
+    >>> run = rltune.landscape("ppo", "cartpole", number_of_settings=16, seeds=2)
+
+    Args:
+        number_of_settings: settings, of a Sobol sequence.
+        seeds: training runs of each of them, on the same seeds.
+
+    The other arguments are those of :func:`sweep`; no target ends a landscape early.
+
+    Returns:
+        A run, whose curves are those of :meth:`rltune.simulator.Table.from_run`.
+
+    Raises:
+        RltuneError: as of :func:`sweep`.
+    """
+    options = {k: v for k, v in locals().items() if k not in _NO_OPTIONS}
+    places.starts()
+    names, instances = split(callbacks)
+    spec, job = landscape_request(
+        algo, env, trials=number_of_settings, seeds=seeds, callbacks=names, **options
+    )
     return Run(runner.run(spec, [*notebook.line(), *instances], job))
 
 

@@ -242,6 +242,7 @@ def test_exported_members() -> None:
         "RltuneError",
         "__version__",
         "get_checkpoint",
+        "landscape",
         "load",
         "extend",
         "replay",

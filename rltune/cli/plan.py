@@ -58,7 +58,7 @@ def start_rows(spec: RunSpec, job: JobSpec) -> Rows:
             groups, seats = batches.size(spec, capacity.processes_here(spec))
             each = each.removeprefix("a trial has ")
             of = "batch" if groups == 1 else "batches"
-            where = f"{groups} {of} of {seats} trials ({here}); each has {each}"
+            where = f"{groups} {of} of {seats} {_s('trial', seats)} ({here}); each has {each}"
     found = [("machine", where)]
     layout = capacity.replay_layout(spec)
     if layout is not None:

@@ -10,6 +10,7 @@ from rltune.live.progress import EVALUATION, Progress
 from rltune.live.table import BETTER, Table
 from rltune.live.text import UTF8, Signs, cut, fitted
 from rltune.reports.numbers import clock, number, setting
+from rltune.request.batches import is_batched
 from rltune.spec import CANDIDATES
 
 #: Width of a bar of progress.
@@ -94,8 +95,11 @@ def best_line(progress: Progress, width: int, signs: Signs) -> Text | None:
 
 
 def _name(progress: Progress) -> list[str]:
-    spec = progress.spec
-    return [spec.algo, spec.env, spec.budget.scheduler]
+    spec, batch = progress.spec, progress.spec.resources.batch
+    found = [spec.algo, spec.env, spec.budget.scheduler]
+    if is_batched(spec):
+        found.append("in batches" if batch == "auto" else f"batches of {batch}")
+    return found
 
 
 def _times(progress: Progress, now: float) -> list[str]:

@@ -301,7 +301,7 @@ class Resources(Group):
     batch: str = option(
         "auto",
         "Trials that train as one batch, in one process: a number, off, or auto for all where a "
-        "GPU is asked for, and for many seeds where it is faster.",
+        "GPU is asked for, and for populations and many seeds where it is faster.",
         placeholder="N",
         read=as_batch,
     )

@@ -25,10 +25,10 @@ from rltune.errors import BadInput, keyword
 from rltune.policies import certificates
 from rltune.request import batches, capacity, preflight, secrets
 from rltune.request.asked import Request
+from rltune.request.cpu_batches import in_batches
 from rltune.request.env_copies import fewer_at_a_time, within
 from rltune.request.former import with_former
 from rltune.request.schedule import check_used, with_interval
-from rltune.request.seed_batches import in_batches
 from rltune.runs.names import check_name, default_name
 from rltune.space import Space
 from rltune.spec import JobSpec, Preset, RunSpec
@@ -81,7 +81,7 @@ def make_request(
         reading=probe.told(resolved.settings),
     )
     _check_noise(spec, probe)
-    spec = batches.resolved(spec if job == "sweep" else in_batches(spec, probe), probe)
+    spec = batches.resolved(in_batches(spec, probe, job == "sweep"), probe)
     spec = with_former(fewer_at_a_time(spec), asked.start.former)
     capacity.check_fits_here(spec, probe)
     if job != "train":

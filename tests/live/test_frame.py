@@ -112,3 +112,13 @@ def test_what_is_chosen_and_scored_is_counted() -> None:
     assert "choosing the best of 5 policies: 40 of 100 episodes" in shown(progress, 80, 24)
     progress.hear(EvaluationProgressed("scoring", 20, 100))
     assert "scoring it on fresh seeds: 20 of 100 episodes" in frame.plain(progress, NOW)
+
+
+@pytest.mark.parametrize(
+    ("batch", "said"),
+    [("off", "ppo · cartpole · pb2 · 0:"), (2, "pb2 · batches of 2 · 0:"), (1, "batches of 1 ·")],
+)
+def test_what_trains_as_a_batch_is_said(batch: int | str, said: str) -> None:
+    progress = Progress(spec_of(Path("runs"), batch=batch))
+    assert said in shown(progress, 120, 24)
+    assert said in frame.plain(progress, NOW)

@@ -12,6 +12,7 @@ import pytest
 
 import rltune
 from rltune import api, schedulers, searchers
+from rltune.cli.options import OF_LANDSCAPES
 from rltune.errors import BadInput
 from rltune.options import (
     GROUPS,
@@ -114,6 +115,11 @@ def test_help_names_every_scheduler_and_where_the_searchers_are() -> None:
     [
         (api.sweep, OF_SCHEDULERS, {"population"}),
         (api.train, {name for name, option in OPTIONS.items() if option.searches}, {"seeds"}),
+        (
+            api.landscape,
+            OPTIONS.keys() - {*OF_LANDSCAPES},
+            {"number_of_settings", "seeds"},
+        ),
     ],
 )
 def test_python_keywords_are_the_options(function: Any, missing: set[str], more: set[str]) -> None:

@@ -12,8 +12,9 @@ import torch
 _STEP = 0x9E3779B97F4A7C15 - (1 << 64)
 _FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
 _SECOND = 0x94D049BB133111EB - (1 << 64)
-#: Bits of a uniform number: those of a float32's significand.
-BITS = 24
+#: Bits of a uniform number: one less than those of the significand, as half of the last one is
+#: added, so that neither 0 nor 1 can be drawn.
+BITS = {torch.float32: 23, torch.float64: 52}
 
 
 class Streams:
@@ -60,12 +61,12 @@ class Streams:
         places = self.counts[:, None] + torch.arange(size, device=self.keys.device)
         drawn = _mixed(self.keys[:, None] + places * _STEP)
         self.counts.add_(size)
-        bits = _shifted(drawn, 64 - BITS)
-        return bits.to(dtype).add_(0.5).mul_(2.0**-BITS).view(-1, *shape)
+        bits = BITS[dtype]
+        return _shifted(drawn, 64 - bits).to(dtype).add_(0.5).mul_(2.0**-bits).view(-1, *shape)
 
     def normal(self, *shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Draws standard normal numbers of shape (M, *shape)."""
-        # float32 has no number between 1 - 2^-24 and 1, and erfinv(1) is infinite.
+        # float32's numbers near 1 are too far apart for the tails.
         uniform = self.uniform(*shape, dtype=torch.float64)
         return torch.erfinv(uniform.mul_(2).sub_(1)).mul_(math.sqrt(2)).to(dtype)
 

@@ -1,4 +1,4 @@
-"""Many seeds train as batches by themselves where that is faster."""
+"""Populations and many seeds train as batches by themselves where that is faster."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ def test_many_seeds_train_as_batches() -> None:
     assert spec.resources.batch == "16"
 
 
+def test_members_of_a_population_share_processes() -> None:
+    assert _batch("ppo", "cartpole", job="sweep") == "2"
+    assert _batch("ppo", "cartpole", job="sweep", scheduler="pbt", trials=100) == "16"
+    assert _batch("ppo", "cartpole", job="sweep", trials=2) == "off"
+
+
 def test_what_is_asked_for_stays() -> None:
     assert _batch("ppo", "cartpole", trials=100, batch="off") == "off"
     assert _batch("ppo", "cartpole", trials=100, batch=8) == "8"
@@ -35,7 +41,10 @@ def test_what_is_asked_for_stays() -> None:
 
 def test_other_runs_are_left_alone() -> None:
     assert _batch("ppo", "cartpole", trials=5) == "off"
-    assert _batch("ppo", "cartpole", job="sweep", trials=100) == "off"
+    assert _batch("ppo", "cartpole", job="sweep", trials=100, scheduler="asha") == "off"
+    assert _batch("ppo", "cartpole", job="sweep", trials=9, scheduler="fifo") == "off"
+    assert _batch("ppo", "cartpole", job="sweep", address="auto") == "off"
+    assert _batch("dqn", "cartpole", job="sweep") == "off"
     assert _batch("ppo", "acrobot", trials=100) == "off"
     assert _batch("dqn", "cartpole", trials=100) == "off"
     assert _batch("dqn", "cartpole", trials=100, batch=8) == "8"
