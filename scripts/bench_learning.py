@@ -1,15 +1,18 @@
-"""Compares learning on rltune's engine and stock RLlib, with the same settings and steps.
+"""Compares learning on rltune's engine, in a batch and on stock RLlib, at equal settings and steps.
 
-    python scripts/bench_learning.py --out learning.jsonl             # every run, then the table
-    python scripts/bench_learning.py --out learning.jsonl --report    # the table alone
+    python scripts/bench_learning.py --out learning.jsonl             # every run, then the tables
+    python scripts/bench_learning.py --out learning.jsonl --report    # the tables alone
+    python scripts/bench_learning.py --out learning.jsonl --sides rltune batch --tasks sac-pendulum
 
 For each task and seed a member is trained with the preset's settings for a fixed number of
-environment steps, by ``rltune.algorithms`` and by RLlib's own class. Two returns are compared: the
-one reported while training, averaged over the second half of the steps, and that of the last
-policy, which plays 100 episodes greedily on seeds that training never used. The tables show the
-interquartile mean (IQM) over the seeds of each side and the 95 % bootstrap interval of their
-difference: where the interval reaches above zero, rltune is statistically no worse. A run that is
-in the file already is not run again, so that an interrupted benchmark continues where it stopped.
+environment steps, by ``rltune.algorithms``, by RLlib's own class and, with all other seeds, as a
+batch. Two returns are compared: the one reported while training, averaged over the second half of
+the steps, and that of the last policy, which plays 100 episodes greedily on seeds that training
+never used. The tables show the interquartile mean (IQM) over the seeds of two sides and the 95 %
+bootstrap interval of their difference: where the interval of rltune less stock reaches above zero,
+rltune is statistically no worse, and where that of a batch less single trials holds zero, they
+cannot be told apart. A run that is in the file already is not run again, so that an interrupted
+benchmark continues where it stopped.
 """
 
 from __future__ import annotations
@@ -35,8 +38,13 @@ TASKS = {
     ("ppo", "acrobot"): 60_000,
     ("dqn", "cartpole"): 20_000,
     ("dqn", "acrobot"): 20_000,
+    ("ppo", "lunarlander"): 100_000,
+    ("dqn", "lunarlander"): 30_000,
+    ("sac", "pendulum"): 5_000,
 }
-SIDES = ("stock", "rltune")
+SIDES = ("stock", "rltune", "batch")
+#: Pairs of sides that a table compares.
+PAIRS = (("rltune", "stock"), ("batch", "rltune"))
 SEEDS = range(10)
 EPISODES = 100
 RESAMPLES = 20_000
@@ -109,6 +117,48 @@ def train(side: str, algo: str, env: str, seed: int) -> Outcome:
     )
 
 
+def train_batch(algo: str, env: str) -> list[Outcome]:
+    """Trains all seeds as one batch in this process."""
+    import torch
+
+    from rltune import algorithms
+    from rltune.algorithms.groups import build, make_group
+
+    torch.set_num_threads(1)
+    settings, budget = settings_of(algo, env), TASKS[algo, env]
+    trainable = getattr(algorithms, algo.upper())
+    configs = []
+    for seed in SEEDS:
+        wanted = {**settings, "env": env, "seed": seed}
+        configs.append(trainable.get_default_config().update_from_dict(wanted))
+        configs[-1].validate()
+    group, network = make_group(configs, torch.device("cpu"))
+    reported: list[list[float]] = [[] for _ in SEEDS]
+    nets: dict[int, Any] = {}
+    started = time.perf_counter()
+    while len(nets) < len(SEEDS):
+        training = [n for n in range(len(SEEDS)) if n not in nets]
+        for n in group.train(configs[0].min_sample_timesteps_per_iteration or 1, training):
+            steps = int(group.env_steps[n])
+            if steps > budget / 2:
+                reported[n].append(group.windows[n].means().get("episode_reward_mean", np.nan))
+            group.windows[n].clear()
+            if steps >= budget:
+                nets[n] = build(network)
+                held = nets[n].state_dict()  # constants of a network are not in a batch
+                trained = group.learner.network()
+                held |= {name: trained[name][n] for name in held.keys() & trained.keys()}
+                nets[n].load_state_dict(held)
+    seconds = round((time.perf_counter() - started) / len(SEEDS), 2)
+    return [
+        Outcome(
+            *("batch", algo, env, seed, budget, float(np.nanmean(reported[n]))),
+            *(greedy_return(nets[n], env, seed), seconds),
+        )
+        for n, seed in enumerate(SEEDS)
+    ]
+
+
 def greedy_return(net: Any, env: str, seed: int) -> float:
     """Returns the mean return of the greedy policy over fresh episodes."""
     from rltune import envs
@@ -130,21 +180,22 @@ def run_all(out: Path, jobs: int, only: argparse.Namespace) -> None:
     done = {(o.side, o.algo, o.env, o.seed) for o in read(out)}
     wanted = [
         (side, algo, env, seed)
-        for side, (algo, env), seed in product(only.sides, TASKS, SEEDS)
-        if (side, algo, env, seed) not in done and algo in only.algos
+        for side, (algo, env) in product(only.sides, TASKS)
+        for seed in (SEEDS[:1] if side == "batch" else SEEDS)
+        if (side, algo, env, seed) not in done and f"{algo}-{env}" in only.tasks
     ]
     with ThreadPoolExecutor(jobs) as pool:
-        for outcome in pool.map(in_process, wanted):
+        for outcomes in pool.map(in_process, wanted):
             with out.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(outcome)) + "\n")
-            print(outcome, flush=True)
+                file.writelines(json.dumps(asdict(outcome)) + "\n" for outcome in outcomes)
+            print(*outcomes, sep="\n", flush=True)
 
 
-def in_process(run: tuple[str, str, str, int]) -> Outcome:
-    """Trains one run in a fresh process, with its own random state."""
+def in_process(run: tuple[str, str, str, int]) -> list[Outcome]:
+    """Trains one run, or all of a batch, in a fresh process, with its own random state."""
     words = [sys.executable, __file__, "--one", *map(str, run)]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
-    return Outcome(**json.loads(done.stdout.strip().splitlines()[-1]))
+    return [Outcome(**each) for each in json.loads(done.stdout.strip().splitlines()[-1])]
 
 
 def read(out: Path) -> list[Outcome]:
@@ -159,32 +210,36 @@ def iqm(scores: Any, axis: int = -1) -> Any:
 
 
 def report(outcomes: list[Outcome]) -> None:
-    """Prints a table in Markdown for each of the two returns."""
-    for measure in ("training", "greedy"):
-        print(f"\n{measure} return\n")
-        print("| task | steps | seeds | rltune IQM | stock IQM | difference [95 %] |")
-        print("|---|---|---|---|---|---|")
+    """Prints a table in Markdown for each of the two returns of each pair of sides."""
+    for (ours, theirs), measure in product(PAIRS, ("training", "greedy")):
+        found = []
         for algo, env in TASKS:
-            runs = {
-                side: [o for o in outcomes if (o.side, o.algo, o.env) == (side, algo, env)]
-                for side in SIDES
-            }
-            if all(runs.values()):
-                print(row(f"{algo} {env}", measure, TASKS[algo, env], runs))
+            runs = [
+                np.array(
+                    [
+                        getattr(o, measure)
+                        for o in outcomes
+                        if (o.side, o.algo, o.env) == (side, algo, env)
+                    ]
+                )
+                for side in (ours, theirs)
+            ]
+            if all(len(each) for each in runs):
+                found.append(row(f"{algo} {env}", TASKS[algo, env], *runs))
+        if found:
+            print(f"\n{measure} return\n")
+            print(f"| task | steps | seeds | {ours} IQM | {theirs} IQM | difference [95 %] |")
+            print("|---|---|---|---|---|---|", *found, sep="\n")
 
 
-def row(name: str, measure: str, steps: int, runs: dict[str, list[Outcome]]) -> str:
-    """Formats one line of a table."""
-    scores = {side: np.array([getattr(o, measure) for o in runs[side]]) for side in SIDES}
+def row(name: str, steps: int, ours: Any, theirs: Any) -> str:
+    """Formats one line of a table, from the scores of two sides (seeds,)."""
     rng = np.random.default_rng(0)
-    drawn = {
-        side: iqm(rng.choice(values, (RESAMPLES, len(values)))) for side, values in scores.items()
-    }
-    low, high = np.percentile(drawn["rltune"] - drawn["stock"], [2.5, 97.5])
-    ours, theirs = iqm(scores["rltune"]), iqm(scores["stock"])
+    drawn = [iqm(rng.choice(values, (RESAMPLES, len(values)))) for values in (ours, theirs)]
+    low, high = np.percentile(drawn[0] - drawn[1], [2.5, 97.5])
     return (
-        f"| {name} | {steps:,} | {len(scores['rltune'])} | {ours:.1f} | {theirs:.1f} "
-        f"| {ours - theirs:+.1f} [{low:+.1f}, {high:+.1f}] |"
+        f"| {name} | {steps:,} | {len(ours)} | {iqm(ours):.1f} | {iqm(theirs):.1f} "
+        f"| {iqm(ours) - iqm(theirs):+.1f} [{low:+.1f}, {high:+.1f}] |"
     )
 
 
@@ -195,12 +250,14 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, one core each")
     parser.add_argument("--report", action="store_true", help="the table of what is there")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES)
-    parser.add_argument("--algos", nargs="+", default=sorted({algo for algo, _ in TASKS}))
+    tasks = ["-".join(task) for task in TASKS]
+    parser.add_argument("--tasks", nargs="+", choices=tasks, default=tasks)
     parser.add_argument("--one", nargs=4, metavar=("SIDE", "ALGO", "ENV", "SEED"))
     words = parser.parse_args()
     if words.one:
-        side, algo, env, seed = words.one
-        print(json.dumps(asdict(train(side, algo, env, int(seed)))))
+        side, *task, seed = words.one
+        found = train_batch(*task) if side == "batch" else [train(side, *task, int(seed))]
+        print(json.dumps([asdict(outcome) for outcome in found]))
         return
     if not words.report:
         run_all(words.out, words.jobs, words)
