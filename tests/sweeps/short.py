@@ -10,8 +10,11 @@ from warm import run_rltune
 
 
 def words(name: str, *more: str) -> list[str]:
-    """The main job on the short preset, which lies in the folder it is run in."""
-    return ["ppo", "cartpole", "--preset", "short.toml", "--name", name, *more]
+    """The main job on the short preset, which lies in the folder it is run in.
+
+    Trials have a process each: those in batches have tests of their own.
+    """
+    return ["ppo", "cartpole", "--preset", "short.toml", "--name", name, "--batch", "off", *more]
 
 
 def command(name: str, *more: str) -> list[str]:
