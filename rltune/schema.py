@@ -238,6 +238,8 @@ def entry(wanted: Any, key: str | int) -> Any:
         wanted: type of the whole.
         key: name of the entry in a table, or its index in a list.
     """
+    if wanted is Any:
+        return Any
     wanted = _given(wanted)
     if _is_table(wanted):
         return _hints(wanted).get(str(key), Any)

@@ -57,8 +57,12 @@ class RecordFiles:
 
     def read(self, name: str, kind: type[AnyRecord]) -> AnyRecord:
         """The record that a file holds. Raises as :meth:`contents` does."""
-        record: AnyRecord = schema.built(self.contents(name, kind), kind)
-        return record
+        path = self.path / name
+        values = _loaded(path, kind)
+        try:
+            return kind.from_dict(values)
+        except BadInput as error:
+            raise _damaged(path, error.problems) from error
 
     def contents(self, name: str, wanted: Any, checked: Any = None) -> dict[str, Any]:
         """The table that a file holds.
@@ -70,12 +74,9 @@ class RecordFiles:
             BadInput: it cannot be read, or is of another type.
         """
         path = self.path / name
-        try:
-            values: dict[str, Any] = loads(path.read_text(encoding="utf-8"), wanted)
-        except (OSError, ValueError, RecursionError) as error:
-            raise BadInput(f"{path} cannot be read: {error}") from error
+        values: dict[str, Any] = _loaded(path, wanted)
         if problems := schema.problems(values, checked or wanted):
-            raise BadInput([f"{path} is damaged: {problem}" for problem in problems])
+            raise _damaged(path, problems)
         return values
 
     def lines(self, name: str, wanted: Any, checked: Any = None) -> Iterator[dict[str, Any]]:
@@ -95,6 +96,17 @@ class RecordFiles:
                     log.warning("%s:%d is left out: %s", path, number, told)
                 else:
                     yield values
+
+
+def _loaded(path: Path, wanted: Any) -> Any:
+    try:
+        return loads(path.read_text(encoding="utf-8"), wanted)
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadInput(f"{path} cannot be read: {error}") from error
+
+
+def _damaged(path: Path, problems: list[str]) -> BadInput:
+    return BadInput([f"{path} is damaged: {problem}" for problem in problems])
 
 
 def _ends_a_line(file: IO[bytes]) -> bool:

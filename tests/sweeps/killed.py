@@ -40,7 +40,7 @@ def cut_of(folder: RunFolder) -> RunFolder:
 
 
 def work(spec: RunSpec, changes: dict[str, Any], variables: dict[str, str], cut: int) -> None:
-    """Runs a sweep, or extends it where there are changes, and continues its copy."""
+    """Runs or resumes a sweep, or extends it where there are changes, and continues its copy."""
     from rltune.sweeps import runner
 
     os.environ.update(variables)
@@ -49,6 +49,8 @@ def work(spec: RunSpec, changes: dict[str, Any], variables: dict[str, str], cut:
     with copied(copy, lambda _: next(written) == cut):
         if changes:
             runner.extend(RunFolder.open(folder.path), changes)
+        elif folder.has("run.json"):
+            runner.resume(RunFolder.open(folder.path))
         else:
             runner.run(spec)
     if cut:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import random
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import killed
 import pytest
+import warm
+from conftest import environment
 
 from rltune.request.resolve import make_spec
+from rltune.runs import checkpoints, state_file
 from rltune.runs.folder import RunFolder
+from rltune.runs.records import Report
 from rltune.spec import RunSpec
 
 ENVS = {"ppo": "cartpole", "dqn": "cartpole", "sac": "pendulum"}
@@ -62,9 +69,9 @@ def _spec(storage: Path, algo: str, address: str, **options: Any) -> RunSpec:
 def whole(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, cluster_address: str
 ) -> RunFolder:
-    """A population in one process, copied at the write of a state and continued there."""
-    storage = tmp_path_factory.mktemp(request.param)
-    return killed.start(_spec(storage, request.param, cluster_address), cut=7)
+    """A population in one process; where no kill is tried, copied at a save and continued there."""
+    storage, cut = tmp_path_factory.mktemp(request.param), 7 * (request.param != "ppo")
+    return killed.start(_spec(storage, request.param, cluster_address), cut=cut)
 
 
 def test_each_member_is_a_trial(whole: RunFolder) -> None:
@@ -88,26 +95,80 @@ def test_each_member_is_a_trial(whole: RunFolder) -> None:
     assert len(summary.evaluation.returns) == 3  # played by the policy of a single trial
 
 
-def test_a_killed_sweep_continues_from_its_checkpoints(whole: RunFolder) -> None:
+@pytest.mark.parametrize("whole", ["dqn", "sac"], indirect=True)
+def test_a_sweep_cut_at_a_save_continues_from_its_checkpoints(whole: RunFolder) -> None:
     again = killed.cut_of(whole)
+    _check_continued(again, whole)
+    assert any(line.kind == "restore" for line in again.decisions())
+
+
+_BY_HAND = [pytest.param(moment, marks=pytest.mark.by_hand) for moment in range(1, 20)]
+
+
+@pytest.mark.parametrize("moment", [0, *_BY_HAND])
+@pytest.mark.parametrize("whole", ["ppo"], indirect=True)
+def test_a_killed_sweep_continues_from_its_checkpoints(whole: RunFolder, moment: int) -> None:
+    """Killed by SIGKILL after a random number of reports and a moment; what was saved is there."""
+    again = _killed(replace(whole.spec, name=f"killed-{moment}"), moment, _lines(whole))
+    saved = {body["id"]: body for body in (state_file.read(again.path) or {}).get("trials", [])}
+    for body in saved.values():
+        if body["checkpoint"] is not None:
+            checkpoints.verify(again.path / body["checkpoint"], "ppo")
+    killed.start(again.spec)
+    _check_continued(again, whole)
+    for name, body in saved.items():
+        reported = [_told(row) for row in again.reports(name)]
+        assert [row for row in reported if row[0] <= body["env_steps"]] == [
+            row for row in map(_told, whole.reports(name)) if row[0] <= body["env_steps"]
+        ]
+
+
+def _killed(spec: RunSpec, seed: int, most: int) -> RunFolder:
+    """A sweep whose process was killed."""
+    rng, folder = random.Random(seed), RunFolder(Path(spec.storage) / spec.name)
+    reports, more = rng.randrange(1, most), rng.uniform(0.0, 0.3)
+    process = warm.server().Process(target=killed.work, args=(spec, {}, environment(), 0))
+    process.start()
+    while _lines(folder) < reports:
+        assert process.is_alive()
+        time.sleep(0.005)
+    process.join(more)
+    process.kill()
+    process.join()
+    return folder
+
+
+def _lines(folder: RunFolder) -> int:
+    """Reports so far, of all trials."""
+    return sum(
+        path.read_bytes().count(b"\n") for path in folder.path.glob("trials/*/progress.jsonl")
+    )
+
+
+def _told(row: Report) -> tuple[Any, ...]:
+    return row.env_steps, row.measured, dict(row.settings)
+
+
+def _check_continued(again: RunFolder, whole: RunFolder) -> None:
+    """Checks that restores were audited, and that nothing is lost or was done otherwise before."""
     restores = {line.trial: line for line in again.decisions() if line.kind == "restore"}
-    assert restores
     for line in restores.values():
         assert line.effective == line.requested
     for name in again.trials():
-        rows, before = again.reports(name), whole.reports(name)
+        rows, before = again.reports(name), list(map(_told, whole.reports(name)))
         at = restores[name].env_steps if name in restores else 0
-        kept = [(row.env_steps, row.measured) for row in rows if row.env_steps <= at]
-        assert kept == [(row.env_steps, row.measured) for row in before if row.env_steps <= at]
+        kept = [_told(row) for row in rows if row.env_steps <= at]
+        assert kept == [row for row in before if row[0] <= at]
+        assert all(_told(row) in before for row in again.discarded(name))
         assert rows[-1].env_steps >= 4_000
         steps = [row.env_steps for row in rows]
         assert steps == sorted(set(steps))
 
 
-_BY_HAND = [pytest.param(algo, marks=pytest.mark.by_hand) for algo in ("dqn", "sac")]
+_OTHERS = [pytest.param(algo, marks=pytest.mark.by_hand) for algo in ("dqn", "sac")]
 
 
-@pytest.mark.parametrize("algo", ["ppo", *_BY_HAND])
+@pytest.mark.parametrize("algo", ["ppo", *_OTHERS])
 def test_a_member_does_the_same_in_another_batch(
     algo: str, tmp_path: Path, cluster_address: str
 ) -> None:
