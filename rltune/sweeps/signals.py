@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,14 +32,18 @@ class Signals:
         self._before: dict[signal.Signals, Any] = {}
         self._tune: Any = None
         self._main = threading.current_thread() is threading.main_thread()
+        self._hook = sys.unraisablehook
 
     def __enter__(self) -> Signals:
         if self._main:
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._handle)
+            sys.unraisablehook = self._unraisable
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._main:
+            sys.unraisablehook = self._hook
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -70,6 +75,14 @@ class Signals:
             self.check()
         self._callbacks.notice("stopping: the state of the sweep is being saved (again: at once)")
         self._tune(signal.SIGINT, frame)  # ends Tune's loop, and puts back what was before Tune
+
+    def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Keeps a signal that came while a process was forked from being printed as a fault.
+
+        Python goes on there, and :meth:`check` raises it again.
+        """
+        if not isinstance(unraisable.exc_value, Interrupted):
+            self._hook(unraisable)
 
     def _leave_now(self) -> None:
         """Ends every process this one started, and itself; what is on disk stays as it is."""
