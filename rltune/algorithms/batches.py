@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from rltune.algorithms.image_encoder import ImageEncoder
+from rltune.catalog.batches import horizon
 from rltune.engine.population.layers import NotStackable, Stack, stack
 from rltune.engine.population.normalisation import Moments, Reader
 from rltune.engine.population.off_policy import OffPolicyLearner
@@ -88,8 +89,7 @@ def off_policy(config: Any) -> dict[str, Any]:
         "steps": steps,
         "minibatch": size,
         "capacity": config.replay_buffer_config["capacity"],
-        # Members with other n_step are in the same batch where that costs little.
-        "n_step": 1 << (config.n_step - 1).bit_length(),
+        "n_step": horizon(config.n_step),
         "clip_rewards": config.clip_rewards,
         "frame_stack": config.frame_stack,
         "prioritized": priorities is not None,
@@ -97,7 +97,7 @@ def off_policy(config: Any) -> dict[str, Any]:
     }
 
 
-def off_policy_settings(learner: OffPolicyLearner) -> dict[str, Any]:
+def off_policy_settings(learner: OffPolicyLearner, squared: bool) -> dict[str, Any]:
     """Settings that all members have in common, read from the batch."""
     shape, layout = learner.shape, learner.replay.layout
     return {
@@ -107,4 +107,5 @@ def off_policy_settings(learner: OffPolicyLearner) -> dict[str, Any]:
         "buffer_capacity": layout.capacity,
         "frame_stack": layout.frame_stack,
         "prioritized_replay": layout.prioritized,
+        "td_error_loss_fn": "mse" if squared else "huber",
     }

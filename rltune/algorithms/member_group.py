@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 import traceback
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from rltune import algorithms
+from rltune import algorithms, envs
 from rltune.algorithms.audit import Reading, mismatches
 from rltune.algorithms.batches import Table
 from rltune.algorithms.groups import BATCHES, build, make_group
@@ -23,11 +24,12 @@ from rltune.algorithms.member_seats import Arrival, Seat, Start
 from rltune.algorithms.member_settings import MemberConfig
 from rltune.algorithms.rl_trainable import no_denormals
 from rltune.catalog.algorithms import algorithm
+from rltune.catalog.batches import shape_of
 from rltune.engine.metric_names import LEARNER
 from rltune.engine.population.group import Group
 from rltune.engine.rollout import MAX_RESTARTS
 from rltune.errors import AuditError, EnvironmentFailed
-from rltune.processes.watchdog import watchdog
+from rltune.processes.watchdog import Watchdog, watchdog
 from rltune.runs.checkpoints import seal
 from rltune.runs.records import CheckpointRecord, Diverged
 from rltune.spec import moved_seed
@@ -36,7 +38,7 @@ log = logging.getLogger("rltune")
 
 
 class MemberGroup:
-    """Trains trials that have their network's shape in common.
+    """Trains trials of one shape, see :func:`rltune.catalog.batches.shape_of`.
 
     Args:
         algo: name of the algorithm.
@@ -54,12 +56,20 @@ class MemberGroup:
         self._group: Group | None = None
         self._trials_folder = trials_folder
 
-    def train(self, arrivals: Sequence[Arrival], leavers: Sequence[int]) -> dict[int, Any]:
+    def train(
+        self, arrivals: Sequence[Arrival], leavers: Sequence[int], seats: int | None = None
+    ) -> dict[int, Any]:
         """Reports of those trials that are due next, by seat, after seats have changed.
 
         In place of a report an :class:`EnvironmentFailed` says that a trial's environments raise
         again and again: its seat is free.
+
+        Args:
+            seats: of a new group in place of this one, which nobody sits in any more. It has the
+                shape of its first trial.
         """
+        if seats is not None:
+            self._renew(seats)
         self._leave(leavers)
         if arrivals:
             self._arrive(arrivals)
@@ -161,9 +171,25 @@ class MemberGroup:
         if leavers:
             self._made.learner.stop(leavers)
 
+    def _renew(self, seats: int) -> None:
+        """Makes room for a group of another shape: its first trial makes it."""
+        self._seats, self._size = {}, seats
+        if self._group is None:
+            return
+        with self._watch:
+            envs.close(self._group.sampler.env)
+        if isinstance(self._watch, Watchdog):
+            self._watch.close()
+        del self._group, self._buffers
+        self._group = None
+        gc.collect()  # the next one asks how much memory is free
+        torch.cuda.empty_cache()
+
     def _arrive(self, arrivals: Sequence[Arrival]) -> None:
         if self._group is None:
             self._make(arrivals[0])
+        if others := {each.trial for each in arrivals if self._shape(each) != self._common}:
+            raise ValueError(f"{', '.join(sorted(others))}: of another shape than the batch")
         # Rows that several copy from are overwritten last: copies first, all at once.
         copied = [each for each in arrivals if each.copied_from not in (None, each.seat)]
         if copied:
@@ -193,21 +219,25 @@ class MemberGroup:
             self._made.sampler.rest(number)
         self._made.learner.stop([*idle, *(n for n, seat in self._seats.items() if seat.diverged)])
 
+    def _shape(self, arrival: Arrival) -> str:
+        return shape_of(self.algo, {**vars(self._base), **arrival.config})
+
     def _make(self, first: Arrival) -> None:
         config = self._trainable.get_default_config().update_from_dict(
             {name: value for name, value in first.config.items() if name != "__trial_info__"}
         )
         config.validate()
         self._base = config
+        self._common = self._shape(first)
         cuda = config.num_gpus_per_learner > 0 and torch.cuda.is_available()
         folder = None
         if self._trials_folder is not None:
             folder = Path(self._trials_folder) / first.trial
             folder.mkdir(parents=True, exist_ok=True)
-        watch: AbstractContextManager[Any] = watchdog(config.env_timeout, folder)
+        self._watch: AbstractContextManager[Any] = watchdog(config.env_timeout, folder)
         torch.set_num_threads(config.threads or 1)
         self._group, self._network = make_group(
-            [config] * self._size, torch.device("cuda" if cuda else "cpu"), watch=watch
+            [config] * self._size, torch.device("cuda" if cuda else "cpu"), watch=self._watch
         )
         self._template = build(self._network).state_dict()
         self._buffers = MemberBuffers(self._group.learner, self.algo)

@@ -59,6 +59,11 @@ def start_rows(spec: RunSpec, job: JobSpec) -> Rows:
             each = each.removeprefix("a trial has ")
             of = "batch" if groups == 1 else "batches"
             where = f"{groups} {of} of {seats} {_s('trial', seats)} ({here}); each has {each}"
+            if sizes := batches.shaping(spec):
+                where = (
+                    f"trials with the same {', '.join(sizes)} train as one batch, up to {seats} "
+                    f"each; {groups} {of} at a time ({here}), each has {each}"
+                )
     found = [("machine", where)]
     layout = capacity.replay_layout(spec)
     if layout is not None:

@@ -41,7 +41,7 @@ def in_batches(spec: RunSpec, probe: Probe, searches: bool) -> RunSpec:
         return spec
     seats = min(MOST, math.ceil(spec.budget.trials / capacity.processes_here(spec)))
     fewest = FEWEST_MEMBERS if searches else FEWEST_SEEDS
-    if seats < fewest or batches.problems(spec, probe):
+    if seats < fewest or batches.problems(spec, probe) or batches.shaping(spec):
         return spec
     if not envs.in_lockstep(spec.env_id, spec.settings["frame_stack"]):
         return spec

@@ -9,11 +9,14 @@ import ray
 from ray import tune
 
 from rltune.algorithms.member_group import MemberGroup
+from rltune.catalog.batches import shape_of
 from rltune.request import batches
 from rltune.runs.folder import RunFolder
 from rltune.sweeps import ray_session
 from rltune.sweeps.jobs.base import Job
-from rltune.sweeps.ray_adapter.batch_controller import BatchController, BatchScheduler
+from rltune.sweeps.ray_adapter.batch_controller import BatchController
+from rltune.sweeps.ray_adapter.scheduler import BatchScheduler
+from rltune.sweeps.ray_adapter.seating import Seating
 from rltune.sweeps.signals import Signals
 from rltune.sweeps.stopping import SweepStopper
 from rltune.sweeps.trial_events import TrialEvents
@@ -53,9 +56,9 @@ def run_groups(
         **({"memory": needs["memory"]} if "memory" in needs else {}),
     )
     start: Any = partial(process.remote, spec.algo, seats, str(folder.path / "trials"))
-    controller = BatchController(
-        experiment, source, scheduler, stopper, [events], start, groups, seats
-    )
+    fitted = bool(batches.shaping(spec))
+    seating = Seating(groups, seats, partial(shape_of, spec.algo), fitted)
+    controller = BatchController(experiment, source, scheduler, stopper, [events], start, seating)
     signals.take_over(controller.interrupt)
     controller.run()
     return groups

@@ -28,9 +28,8 @@ from rltune.sweeps.groups import run_groups
 from rltune.sweeps.jobs import job_in, job_of
 from rltune.sweeps.jobs.base import Job
 from rltune.sweeps.open_decisions import OpenDecisions
-from rltune.sweeps.ray_adapter.batch_controller import BatchScheduler
 from rltune.sweeps.ray_adapter.console import Quiet
-from rltune.sweeps.ray_adapter.scheduler import TuneScheduler
+from rltune.sweeps.ray_adapter.scheduler import BatchScheduler, TuneScheduler
 from rltune.sweeps.signals import Signals
 from rltune.sweeps.stopping import SweepStopper
 from rltune.sweeps.summary import finish, score_again

@@ -233,3 +233,22 @@ def test_without_saved_buffers_a_resumed_trial_warms_up(tmp_path: Path) -> None:
     memory = report["restored"]["memory"]
     assert "save_buffer" in memory["why"]
     assert (memory["replay"], memory["transitions"]) == ("empty", 0)
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+def test_a_group_of_another_shape_takes_the_place_of_an_empty_one(algo: str) -> None:
+    changed = {"ppo": {"minibatch_size": 64, "num_epochs": 2}, "dqn": {"n_step": 2}}[algo]
+    arrivals = [
+        Arrival(n, f"t{n:02d}", _config(algo, f"t{n:02d}", 5 + n, gamma=0.9, **changed))
+        for n in range(2)
+    ]
+    group, _ = _group(algo)
+    with pytest.raises(ValueError, match="t00: of another shape than the batch"):
+        group.train(arrivals[:1], [0])
+    group._seats.clear()
+    reports = _reports(group, 2, group.train(arrivals, [], 2))
+    fresh = MemberGroup(algo, 2)
+    for number, report in _reports(fresh, 2, fresh.train(arrivals, [])).items():
+        for name in ("env_steps", "episode_reward_mean", "learner", "settings"):
+            assert reports[number][name] == report[name], name
+        assert changed.items() <= report["settings"].items()

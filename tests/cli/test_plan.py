@@ -107,6 +107,14 @@ def test_slots_follow_from_the_scarcest_resource(
     assert capacity.slots_here(make_spec("ppo", "cartpole", concurrent=3, **asked)) == 3
 
 
+def test_the_plan_says_which_trials_share_a_batch(said: Said) -> None:
+    words = "--trials 8 --batch 4 --dry-run --space"
+    _, shown, err = said(f"ppo cartpole {words} 'minibatch_size={{choice=[64,256]}}'")
+    assert "trials with the same minibatch_size train as one batch, up to 4" in shown
+    code, _, err = said(f"ppo cartpole {words} 'num_env_runners={{choice=[0,1]}}'")
+    assert (code, "num_env_runners must be 0" in err) == (2, True)
+
+
 def test_a_run_is_shown_with_its_state_and_what_is_next(said: Said, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "tests/data/runs_0_1", tmp_path, dirs_exist_ok=True)
     ended = " ".join(said(f"show {tmp_path}/finished")[1].split())

@@ -18,6 +18,7 @@ def _batch(algo: str, env: str, job: Any = "train", **options: Any) -> str:
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "cores", lambda: Grant(2, "cores"))
+    monkeypatch.setattr(machine, "gpus", lambda: Grant(1))
 
 
 def test_many_seeds_train_as_batches() -> None:
@@ -40,6 +41,12 @@ def test_what_is_asked_for_stays() -> None:
 
 
 def test_other_runs_are_left_alone() -> None:
+    space = {"space": {"fcnet_hiddens": {"choice": [[16], [64]]}}}
+    spec, _ = landscape_request("ppo", "cartpole", trials=8, seeds=4, **space)
+    assert spec.resources.batch == "off"
+    assert _batch("ppo", "cartpole", job="sweep", trials=8, gpus_per_trial=1, **space) == "off"
+    assert _batch("ppo", "cartpole", job="sweep", **space) == "off"
+    assert _batch("ppo", "cartpole", job="sweep", trials=8, batch=8, **space) == "8"
     assert _batch("ppo", "cartpole", trials=5) == "off"
     assert _batch("ppo", "cartpole", job="sweep", trials=100, scheduler="asha") == "off"
     assert _batch("ppo", "cartpole", job="sweep", trials=9, scheduler="fifo") == "off"

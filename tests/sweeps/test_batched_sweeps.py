@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import warm
 from conftest import environment
 
+from rltune.request.batches import shaping
 from rltune.request.resolve import make_spec
 from rltune.runs import checkpoints, state_file
 from rltune.runs.folder import RunFolder
@@ -33,20 +35,30 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dqn": {**_REPLAY, "prioritized_replay": True, "save_buffer": True},
     "sac": _REPLAY,
 }
-#: Where all wait for each other, the worst one is sure to be replaced.
-SCHEDULING = {"sac": {"synchronous": True}}
+#: Where all wait for each other, the worst one is sure to be replaced. Members of dqn move between
+#: batches of other shapes.
+SCHEDULING: dict[str, dict[str, Any]] = {
+    "sac": {"synchronous": True},
+    "dqn": {
+        "synchronous": True,
+        "space": {"train_batch_size": {"choice": [16, 32]}, "n_step": {"choice": [1, 3, 4]}},
+    },
+}
+#: Trials of several shapes, of which one trial alone has some.
+SHAPES = {"fcnet_hiddens": {"choice": [[16], [16, 16]]}, "minibatch_size": {"choice": [32, 128]}}
 
 
 def _spec(storage: Path, algo: str, address: str, **options: Any) -> RunSpec:
+    if "scheduler" not in options:
+        options = {**SCHEDULING.get(algo, {}), **options}
+    searched = options.get("space", {})
+    settings = {"fcnet_hiddens": [16, 16], "min_sample_timesteps_per_iteration": 500}
+    settings |= SETTINGS[algo]
     return make_spec(
         algo,
         ENVS[algo],
         **{
-            "settings": {
-                "fcnet_hiddens": [16, 16],
-                "min_sample_timesteps_per_iteration": 500,
-                **SETTINGS[algo],
-            },
+            "settings": {name: value for name, value in settings.items() if name not in searched},
             "scheduler": "pb2",
             "trials": 4,
             "batch": 4,
@@ -59,7 +71,6 @@ def _spec(storage: Path, algo: str, address: str, **options: Any) -> RunSpec:
             "name": "whole",
             "address": address,
             "report": False,
-            **({} if "scheduler" in options else SCHEDULING.get(algo, {})),
             **options,
         },
     )
@@ -165,23 +176,35 @@ def _check_continued(again: RunFolder, whole: RunFolder) -> None:
         assert steps == sorted(set(steps))
 
 
-_OTHERS = [pytest.param(algo, marks=pytest.mark.by_hand) for algo in ("dqn", "sac")]
+def test_members_move_to_batches_of_their_shapes(whole: RunFolder) -> None:
+    names, moves = shaping(whole.spec), 0
+    for trial in whole.trials():
+        shapes = [[row.settings[name] for name in names] for row in whole.reports(trial)]
+        moves += sum(before != after for before, after in pairwise(shapes))
+    assert bool(moves) == bool(names)
 
 
-@pytest.mark.parametrize("algo", ["ppo", *_OTHERS])
+_OTHERS = [pytest.param(algo, {}, marks=pytest.mark.by_hand) for algo in ("dqn", "sac")]
+
+
+@pytest.mark.parametrize(("algo", "space"), [("ppo", SHAPES), *_OTHERS])
 def test_a_member_does_the_same_in_another_batch(
-    algo: str, tmp_path: Path, cluster_address: str
+    algo: str, space: dict[str, Any], tmp_path: Path, cluster_address: str
 ) -> None:
-    """Two seats at a time, where all four sat together: the same reports of each trial."""
+    """Two seats at a time, where all of a shape sat together: the same reports."""
+    asked = {"scheduler": "fifo", "space": {**space, "gamma": {"uniform": [0.9, 0.99]}}}
     together, apart = (
         killed.start(
-            _spec(tmp_path, algo, cluster_address, scheduler="fifo", name=name, batch=batch)
+            _spec(tmp_path, algo, cluster_address, **asked, trials=6, name=name, batch=batch)
         )
-        for name, batch in (("together", 4), ("apart", 2))
+        for name, batch in (("together", 6), ("apart", 2))
     )
+    shapes = {str(together.reports(name)[0].settings) for name in together.trials()}
+    assert len(shapes) == 6
     for name in together.trials():
         rows, others = (
             [(row.env_steps, row.measured) for row in folder.reports(name)]
             for folder in (together, apart)
         )
         assert rows == others
+        assert rows[-1][0] >= 4_000

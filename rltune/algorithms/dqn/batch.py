@@ -64,7 +64,7 @@ def settings(batch: DQN) -> dict[str, Any]:
     """Settings that all members have in common, read from where they act."""
     net = batch.net
     found = {
-        **off_policy_settings(batch),
+        **off_policy_settings(batch, batch.shape.squared),
         "double_q": batch.shape.double,
         "dueling": net.value is not None,
         "num_atoms": net.atoms,

@@ -76,7 +76,14 @@ def begin(batch: PPO, member: int, config: Any) -> None:
 def settings(batch: PPO) -> dict[str, Any]:
     """Settings that all members have in common, read from where they act."""
     shape = batch.shape
-    return {"num_envs_per_env_runner": shape.copies, "minibatch_size": shape.minibatch}
+    return {
+        "num_envs_per_env_runner": shape.copies,
+        "train_batch_size": shape.copies * shape.steps,
+        "minibatch_size": shape.minibatch,
+        "num_epochs": shape.epochs,
+        "use_kl_loss": shape.use_kl,
+        "normalize_rewards": shape.normalize_rewards,
+    }
 
 
 def learner(

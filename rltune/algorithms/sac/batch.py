@@ -71,7 +71,7 @@ def begin(batch: SAC, member: int, config: Any) -> None:
 
 def settings(batch: SAC) -> dict[str, Any]:
     """Settings that all members have in common, read from where they act."""
-    return {**off_policy_settings(batch), "twin_q": len(batch.net.critics) > 1}
+    return {**off_policy_settings(batch, batch.shape.squared), "twin_q": len(batch.net.critics) > 1}
 
 
 def learner(

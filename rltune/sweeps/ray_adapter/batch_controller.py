@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,46 +22,12 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 from ray.tune.utils.util import flatten_dict
 
 from rltune.algorithms.member_seats import Arrival
-from rltune.sweeps.ray_adapter.scheduler import WAITS, TuneScheduler
+from rltune.sweeps.ray_adapter.scheduler import WAITS, BatchScheduler
+from rltune.sweeps.ray_adapter.seating import Group, Seating
 from rltune.sweeps.ray_adapter.trials import last_saved
 
 #: Seconds that a step waits for a group.
 PATIENCE = 0.1
-
-
-@dataclass
-class Group:
-    """A process and who sits in it.
-
-    Attributes:
-        seats: trials by their seat.
-        arrivals, leavers: what its process is told with the next training.
-        held: the checkpoint that each free or paused seat's numbers are those of.
-        training: what its process works on; None while it is idle.
-    """
-
-    process: Any = None
-    seats: dict[int, Trial] = field(default_factory=dict)
-    arrivals: list[Arrival] = field(default_factory=list)
-    leavers: list[int] = field(default_factory=list)
-    held: dict[int, str] = field(default_factory=dict)
-    training: Any = None
-
-
-class BatchScheduler(TuneScheduler):
-    """Drives a scheduler of ours from a :class:`BatchController`."""
-
-    def _keep_processes(self, tune_controller: Any, trial: Trial) -> None:
-        """Groups keep theirs."""
-
-    def _save(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        tune_controller.save_after(trial)
-
-    def _waiting(self, controller: Any) -> list[str]:
-        trials: list[Trial] = controller.trials
-        if sum(trial.status == Trial.RUNNING for trial in trials) >= self._slots:
-            return []
-        return [trial.trial_id for trial in trials if trial.status in WAITS]
 
 
 class BatchController:
@@ -75,8 +40,7 @@ class BatchController:
         stopper: ends trials and the sweep.
         callbacks: notified as Tune notifies them.
         start: makes a group's process.
-        groups: their number.
-        size: seats in each.
+        seating: of trials in groups.
 
     Attributes:
         trials: all that were ever made, or made again after a resume.
@@ -90,8 +54,7 @@ class BatchController:
         stopper: Stopper,
         callbacks: Sequence[Callback],
         start: Callable[[], Any],
-        groups: int,
-        size: int,
+        seating: Seating,
     ) -> None:
         source.add_configurations([experiment])
         self._source = source
@@ -99,9 +62,8 @@ class BatchController:
         self._stopper = stopper
         self._callbacks = callbacks
         self._start = start
-        self._size = size
-        self._groups = [Group() for _ in range(groups)]
-        self._place: dict[str, tuple[Group, int]] = {}
+        self._seating = seating
+        self._seatless: set[str] = set()
         self._to_save: set[str] = set()
         self._iteration = 0
         self._interrupted = False
@@ -120,7 +82,7 @@ class BatchController:
                     self._source.set_finished()
                     break
         finally:
-            for group in self._groups:
+            for group in self._seating.groups:
                 if group.process is not None:
                     ray.kill(group.process)
         if not self._interrupted:
@@ -132,7 +94,7 @@ class BatchController:
         self._take_new()
         self._seat_waiting()
         self._notify("on_step_begin")  # what was decided is saved before it takes effect
-        for group in self._groups:
+        for group in self._seating.groups:
             if group.seats and group.training is None:
                 self._train(group)
         self._collect()
@@ -152,27 +114,41 @@ class BatchController:
     # Seats -------------------------------------------------------------------------------------
 
     def _take_new(self) -> None:
-        waiting = sum(trial.status in WAITS for trial in self.trials)
-        free = sum(self._size - len(group.seats) for group in self._groups)
-        while waiting <= free:
+        # Paused ones do not count, as in Tune: those of a population all begin.
+        new = sum(trial.status == Trial.PENDING for trial in self.trials)
+        while new <= self._seating.free:
             trial = self._source.next_trial()
             if trial is None:
                 return
             self.trials.append(trial)
-            waiting += trial.status in WAITS
+            new += trial.status == Trial.PENDING
             self._scheduler.on_trial_add(self, trial)
 
     def _seat_waiting(self) -> None:
+        self._seatless.clear()
+        self._seating.begin()
         while True:
             trial = self._scheduler.choose_trial_to_run(self)
             if trial is None:
                 return
             self._seat(trial)
 
+    def waiting(self) -> list[Trial]:
+        """Trials that wait, but for those that have found no seat just now; none if all train."""
+        if all(group.training is not None for group in self._seating.groups):
+            return []
+        found = [trial for trial in self.trials if trial.status in WAITS]
+        return [trial for trial in found if trial.trial_id not in self._seatless]
+
     def _seat(self, trial: Trial) -> None:
         saved = last_saved(trial)
         wanted = None if saved is None else str(saved.path)
-        group, number = self._free_seat(trial, wanted)
+        waiting = (each for each in self.trials if each.status in WAITS)
+        place = self._seating.find(trial, wanted, waiting)
+        if place is None:
+            self._seatless.add(trial.trial_id)
+            return
+        group, number = place
         source = next((seat for seat, held in group.held.items() if held == wanted), None)
         if number in group.leavers:
             group.leavers.remove(number)
@@ -181,31 +157,9 @@ class BatchController:
             Arrival(number, trial.trial_id, trial.config, wanted, iteration, source)
         )
         group.seats[number] = trial
-        self._place[trial.trial_id] = (group, number)
         # A run that an interrupt ends now is kept: a trial was started.
         Path(trial.storage.trial_fs_path).mkdir(parents=True, exist_ok=True)
         trial.set_status(Trial.RUNNING)
-
-    def _free_seat(self, trial: Trial, wanted: str | None) -> tuple[Group, int]:
-        """The seat a trial had, or else one of a group that holds what it starts from."""
-        idle = [group for group in self._groups if group.training is None]
-        free = [
-            (group, number)
-            for group in idle
-            for number in range(self._size)
-            if number not in group.seats
-        ]
-        before = self._place.get(trial.trial_id)
-        if before in free:
-            return before
-        near = [place for place in free if wanted in place[0].held.values()]
-        return (near or sorted(free, key=lambda place: len(place[0].seats)))[0]
-
-    def _leave(self, trial: Trial) -> None:
-        group, number = self._place[trial.trial_id]
-        if group.seats.get(number) is trial:
-            del group.seats[number]
-            group.leavers.append(number)
 
     # Training ----------------------------------------------------------------------------------
 
@@ -214,11 +168,14 @@ class BatchController:
             group.process = self._start()
         # What those hold who train is no checkpoint's any more.
         group.held = {n: path for n, path in group.held.items() if n not in group.seats}
-        group.training = group.process.train.remote(group.arrivals, group.leavers)
-        group.arrivals, group.leavers = [], []
+        seats = group.size if group.is_new else None
+        group.training = group.process.train.remote(group.arrivals, group.leavers, seats)
+        group.arrivals, group.leavers, group.is_new = [], [], False
 
     def _collect(self) -> None:
-        working = {group.training: group for group in self._groups if group.training is not None}
+        working = {
+            group.training: group for group in self._seating.groups if group.training is not None
+        }
         if not working:
             time.sleep(PATIENCE / 10)
             return
@@ -257,7 +214,7 @@ class BatchController:
             if decision == TrialScheduler.STOP:
                 self._complete(trials[number])
             elif decision == TrialScheduler.PAUSE:
-                self._leave(trials[number])
+                self._seating.leave(trials[number])
                 trials[number].set_status(Trial.PAUSED)
 
     def _report(self, trial: Trial, result: dict[str, Any]) -> str:
@@ -300,7 +257,7 @@ class BatchController:
         self._scheduler.on_trial_complete(self, trial, flat)
         self._source.on_trial_complete(trial.trial_id, result=flat)
         self._notify("on_trial_complete", trial=trial)
-        self._leave(trial)
+        self._seating.leave(trial)
         trial.set_status(Trial.TERMINATED)
 
     def stop_trial(self, trial: Trial) -> None:
@@ -317,8 +274,7 @@ class BatchController:
         ray.kill(group.process)
         trials = list(group.seats.values())
         group.process = None
-        for kept in (group.seats, group.arrivals, group.leavers, group.held):
-            kept.clear()
+        group.renew(None, 0)
         for trial in trials:
             self._fail_trial(trial, error)
 

@@ -121,5 +121,21 @@ class TuneScheduler(TrialScheduler):
         return type(self._scheduler).__name__
 
 
+class BatchScheduler(TuneScheduler):
+    """Drives a scheduler of ours from a batched sweep's controller."""
+
+    def _keep_processes(self, tune_controller: Any, trial: Trial) -> None:
+        """Groups keep theirs."""
+
+    def _save(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        tune_controller.save_after(trial)
+
+    def _waiting(self, controller: Any) -> list[str]:
+        running = sum(trial.status == Trial.RUNNING for trial in controller.trials)
+        if running >= self._slots:
+            return []
+        return [trial.trial_id for trial in controller.waiting()]
+
+
 def _stop(trial: str, report: Mapping[str, Any]) -> Decision:
     return Decision(kind="stop", env_steps=report.get(TIME, 0), trial=trial)
