@@ -125,5 +125,18 @@ def test_a_table_ships_with_a_preset() -> None:
     found = rltune.simulate(table, table.space, scheduler="asha", trials=16, steps=50_000, seed=1)
     assert found.best is not None
     assert found.best.score > 450
-    with pytest.raises(BadInput, match=r"none ships for sac on pendulum, but for ppo on cartpole"):
+    with pytest.raises(BadInput, match=r"none ships for sac on pendulum, but for dqn on cartpole, ppo on "):
         Table.shipped("sac", "pendulum")
+
+
+def test_the_table_of_dqn_knows_good_settings_from_bad_ones() -> None:
+    table = Table.shipped("dqn", "cartpole")
+    assert len(table) == 64
+    good, bad = (
+        [
+            table({"lr": lr, "gamma": gamma, "target_network_update_freq": freq, "seed": s}, 50_000)
+            for s in range(3)
+        ]
+        for lr, gamma, freq in ((8.7e-4, 0.9927, 192), (3e-4, 0.97, 900))
+    )
+    assert sorted(good)[1] > 475 > 400 > max(bad)
