@@ -236,13 +236,17 @@ def test_without_saved_buffers_a_resumed_trial_warms_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("algo", ["ppo", "dqn"])
-def test_a_group_of_another_shape_takes_the_place_of_an_empty_one(algo: str) -> None:
+def test_a_group_of_another_shape_takes_the_place_of_an_empty_one(
+    algo: str, tmp_path: Path
+) -> None:
     changed = {"ppo": {"minibatch_size": 64, "num_epochs": 2}, "dqn": {"n_step": 2}}[algo]
-    arrivals = [
-        Arrival(n, f"t{n:02d}", _config(algo, f"t{n:02d}", 5 + n, gamma=0.9, **changed))
-        for n in range(2)
-    ]
     group, _ = _group(algo)
+    group.save({1: str(tmp_path)})
+    moved = CheckpointRecord.read(tmp_path)
+    arrivals = [
+        Arrival(0, "t00", _config(algo, "t00", 5, **changed)),
+        Arrival(1, "t01", _config(algo, "t01", 6, **changed), str(tmp_path), 1),
+    ]
     with pytest.raises(ValueError, match="t00: of another shape than the batch"):
         group.train(arrivals[:1], [0])
     group._seats.clear()
@@ -252,3 +256,6 @@ def test_a_group_of_another_shape_takes_the_place_of_an_empty_one(algo: str) -> 
         for name in ("env_steps", "episode_reward_mean", "learner", "settings"):
             assert reports[number][name] == report[name], name
         assert changed.items() <= report["settings"].items()
+    restored = reports[1]["restored"]
+    assert (restored["kind"], restored["env_steps"]) == ("restore", moved.env_steps)
+    assert restored["memory"].get("replay") == ("own" if algo in REPLAYS else None)
