@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from rltune.errors import BadInput
@@ -12,6 +13,7 @@ from rltune.errors import BadInput
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
 
 
+@lru_cache(1 << 16)
 def number_of(trial: str) -> int:
     """The number of a trial ``t00``, ``t01`` ... ``t100``, by which trials are ordered."""
     digits = trial[1:]

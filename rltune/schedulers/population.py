@@ -61,11 +61,12 @@ class MemberState:
         NaN where that says nothing: one has no return yet, this one diverged, or the other has
         taken other weights since.
         """
-        age = min(len(self.scores), len(over.scores))
+        mine, others = self.scores, over.scores
+        age = min(len(mine), len(others))
         if self.diverged or age <= over.cloned_at:
             return math.nan
-        mine, other = _as_score(self.scores[age - 1]), _as_score(over.scores[age - 1])
-        return 0.0 if mine == other else mine - other
+        own, other = _as_score(mine[age - 1]), _as_score(others[age - 1])
+        return 0.0 if own == other else own - other
 
 
 class Population:
@@ -180,12 +181,15 @@ class Population:
 
     def _ranked(self) -> dict[str, MemberState]:
         """Every live member that has a return, and is old enough to be counted."""
-        members = {trial: self.members[trial] for trial in self._live()}
+        members, ended, burn_in = self.members, self._ended, self._budget.burn_in
         return {
             name: member
-            for name, member in members.items()
-            if member.diverged
-            or (member.score is not None and member.env_steps >= self._budget.burn_in)
+            for name in self._settings
+            if name not in ended
+            and (
+                (member := members[name]).diverged
+                or (member.score is not None and member.env_steps >= burn_in)
+            )
         }
 
     def _quantile(self, count: int) -> int:
@@ -194,20 +198,24 @@ class Population:
 
     def _is_low(self, name: str, member: MemberState) -> bool:
         """Whether a member belongs to the worst quantile; among equals the later ones do."""
-        others = {other: body for other, body in self._ranked().items() if other != name}
-        low = self._quantile(len(others) + 1)
-        leads = {other: body.lead(member) for other, body in others.items()}
-        above = sum(
-            lead > 0 or (lead == 0 and number_of(other) < number_of(name))
-            for other, lead in leads.items()
-        )
-        return low > 0 and above > len(others) - low
+        ranked = self._ranked()
+        others = len(ranked) - (name in ranked)
+        low = self._quantile(others + 1)
+        if low == 0:
+            return False
+        above = 0
+        for other, body in ranked.items():
+            lead = body.lead(member) if other != name else math.nan
+            above += lead > 0 or (lead == 0 and number_of(other) < number_of(name))
+        return above > others - low
 
     def _donor(self, trial: str) -> str | None:
         """One of the best at random; the next best where its checkpoint is damaged."""
         clone = self.members[trial]
+        if not (clone.diverged or self._is_low(trial, clone)):
+            return None
         ranked = self._ranked()
-        if trial not in ranked or not (clone.diverged or self._is_low(trial, clone)):
+        if trial not in ranked:
             return None
         order = sorted(
             ranked, key=lambda name: (_as_score(ranked[name].score), number_of(name)), reverse=True

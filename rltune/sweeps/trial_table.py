@@ -95,7 +95,7 @@ class TrialTable:
             self._put(entry)
         #: Trials that have not ended, and what their entries were made from.
         self._trials: dict[str, Trial] = {}
-        self._seen: dict[str, Any] = {}
+        self._seen: dict[str, tuple[Any, Any]] = {}
         #: Trials that may have more checkpoints than they keep, and checkpoints that were pruned.
         self._grown: set[str] = set()
         self._pruned: set[str] = set()
@@ -208,9 +208,10 @@ class TrialTable:
         """Brings the entry of a trial up to date."""
         name, saved = trial.trial_id, last_saved(trial)
         start = None if saved is None else saved.path
-        seen = (trial.status, trial.config, start, trial.num_failures)
-        if seen != self._seen.get(name):
-            self._seen[name] = seen
+        seen = (trial.status, start, trial.num_failures)
+        config, before = self._seen.get(name, (None, None))
+        if config is not trial.config or before != seen:
+            self._seen[name] = trial.config, seen
             self._put(
                 replace(
                     self._entries[name],

@@ -93,10 +93,11 @@ class BatchController:
     def _step(self) -> None:
         self._take_new()
         self._seat_waiting()
-        self._notify("on_step_begin")  # what was decided is saved before it takes effect
         for group in self._seating.groups:
             if group.seats and group.training is None:
                 self._train(group)
+        # What was decided is saved while it trains: it has effect at its first report.
+        self._notify("on_step_begin")
         self._collect()
         self._iteration += 1
         self._notify("on_step_end")
@@ -195,11 +196,8 @@ class BatchController:
         for number, error in failed.items():
             group.seats.pop(number)
             self._fail_trial(trials[number], error)
-        decisions = {
-            number: self._report(trials[number], result)
-            for number, result in results.items()
-            if number not in failed
-        }
+        reported = {n: found for n, found in results.items() if n not in failed}
+        decisions = {n: self._decide(trials[n], result) for n, result in reported.items()}
         saved = {
             number: trials[number]
             for number, decision in decisions.items()
@@ -208,8 +206,13 @@ class BatchController:
             or trials[number].trial_id in self._to_save
         }
         self._to_save.clear()
-        if saved:
-            self._save(group, saved)
+        places = self._places(saved)
+        writing = group.process.save.remote(places) if places else None
+        for number, result in reported.items():  # while checkpoints are written
+            self._notify("on_trial_result", trial=trials[number], result=result)
+        if writing is not None:
+            ray.get(writing)
+            self._saved(group, saved, places)
         for number, decision in decisions.items():
             if decision == TrialScheduler.STOP:
                 self._complete(trials[number])
@@ -217,7 +220,7 @@ class BatchController:
                 self._seating.leave(trials[number])
                 trials[number].set_status(Trial.PAUSED)
 
-    def _report(self, trial: Trial, result: dict[str, Any]) -> str:
+    def _decide(self, trial: Trial, result: dict[str, Any]) -> str:
         """What Tune's ``_process_trial_result`` does with a report. Returns the decision."""
         result |= {"trial_id": trial.trial_id, "done": False}
         flat = flatten_dict(result)
@@ -229,7 +232,6 @@ class BatchController:
             result["done"] = True
         else:
             self._source.on_trial_result(trial.trial_id, flat)
-        self._notify("on_trial_result", trial=trial, result=result)
         trial.run_metadata.last_result = result
         return decision
 
@@ -237,13 +239,17 @@ class BatchController:
         """Has a trial saved once its report has been processed."""
         self._to_save.add(trial.trial_id)
 
-    def _save(self, group: Group, trials: Mapping[int, Trial]) -> None:
+    def _places(self, trials: Mapping[int, Trial]) -> dict[int, str]:
+        """The folders of the next checkpoints of trials, by seat."""
         places = {}
         for number, trial in trials.items():
             index = trial.storage.current_checkpoint_index + 1
             folder = Path(trial.storage.trial_fs_path) / "checkpoints" / f"checkpoint_{index:06d}"
             places[number] = str(folder)
-        ray.get(group.process.save.remote(places))
+        return places
+
+    def _saved(self, group: Group, trials: Mapping[int, Trial], places: Mapping[int, str]) -> None:
+        """Checkpoints of trials are on disk, whole."""
         for number, trial in trials.items():
             checkpoint = Checkpoint.from_directory(places[number])
             self._notify("on_checkpoint", trial=trial, checkpoint=checkpoint)
