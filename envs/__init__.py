@@ -170,30 +170,43 @@ def make_vec(
         like = authored(name, env_args)
         codec = action_codec(like.action_space)
         return pool.Pooled(gym_id(name), num_envs, like, codec)
-    if frame_stack == 1 and num_envs >= VECTORISED_FROM and _has_vectorised(gym_id(name)):
-        env = _vectorised(name, num_envs, env_args, form)
-        if env is not None:
-            return env
-    return _copies(name, num_envs, env_args, frame_stack, form)
+    env = _own_version(name, num_envs, env_args, frame_stack, form)
+    return env or _copies(name, num_envs, env_args, frame_stack, form)
 
 
 def make_batch(
     name: str,
+    members: int,
     num_envs: int,
     env_args: Mapping[str, Any] | None = None,
     frame_stack: int = 1,
     form: str = "auto",
 ) -> VectorEnv:
-    """Makes the copies of all members of a batch, which step together with NEXT_STEP autoreset.
+    """Makes the copies of all members of a batch, ``num_envs`` a member, which step together.
 
-    What a copy does depends on its own seed and actions alone: ``reset`` takes a list of seeds, one
-    a copy. Arguments are those of :func:`make_vec`.
+    Episodes restart as those of one member's copies by themselves (:func:`make_vec`): within the
+    step that ends them (SAME_STEP autoreset), or with the next one (NEXT_STEP). What a copy does
+    depends on its own seed and actions alone: ``reset`` takes a list of seeds, one a copy. Other
+    arguments are those of :func:`make_vec`.
     """
-    if num_envs >= VECTORISED_FROM and in_lockstep(name, frame_stack):
-        env = _vectorised(name, num_envs, env_args, form)
+    autoreset = _autoreset(name, num_envs, env_args, frame_stack, form)
+    if members * num_envs >= VECTORISED_FROM and in_lockstep(name, frame_stack):
+        env = _vectorised(name, members * num_envs, env_args, form)
         if env is not None:
-            return OwnDraws(env)
-    return _copies(name, num_envs, env_args, frame_stack, form, AutoresetMode.NEXT_STEP)
+            return OwnDraws(env, autoreset)
+    return _copies(name, members * num_envs, env_args, frame_stack, form, autoreset, survives=True)
+
+
+def _autoreset(
+    name: str, num_envs: int, env_args: Mapping[str, Any] | None, frame_stack: int, form: str
+) -> AutoresetMode:
+    """How :func:`make_vec` restarts the episodes of so many copies."""
+    env = _own_version(name, num_envs, env_args, frame_stack, form)
+    if env is None:
+        return AutoresetMode.SAME_STEP
+    next_step = env.metadata["autoreset_mode"] == AutoresetMode.NEXT_STEP
+    close(env)
+    return AutoresetMode.NEXT_STEP if next_step else AutoresetMode.SAME_STEP
 
 
 def in_lockstep(name: str, frame_stack: int = 1) -> bool:
@@ -203,6 +216,15 @@ def in_lockstep(name: str, frame_stack: int = 1) -> bool:
         return False
     env_id = gym_id(name)
     return env_id in SEEDED and not is_replaced(env_id)
+
+
+def _own_version(
+    name: str, num_envs: int, env_args: Mapping[str, Any] | None, frame_stack: int, form: str
+) -> VectorEnv | None:
+    """An environment's own vectorised version, where :func:`make_vec` uses it."""
+    if frame_stack > 1 or num_envs < VECTORISED_FROM or not _has_vectorised(gym_id(name)):
+        return None
+    return _vectorised(name, num_envs, env_args, form)
 
 
 def _vectorised(
@@ -229,7 +251,9 @@ def _copies(
     frame_stack: int,
     form: str,
     autoreset: AutoresetMode = AutoresetMode.SAME_STEP,
+    survives: bool = False,
 ) -> Copies:
+    """Copies that step one after the other; ``survives``: one that raises is made again."""
     first = authored(name, env_args)
     codec = action_codec(first.action_space)
     made = [first]  # made already, for its action space
@@ -240,8 +264,8 @@ def _copies(
 
     copies = make_all(copy, num_envs)
     _check_alike(copies)
-    remake = copy if autoreset == AutoresetMode.NEXT_STEP else None
-    return Copies([partial(_same, one) for one in copies], codec, autoreset, remake)
+    makers = [partial(_same, one) for one in copies]
+    return Copies(makers, codec, autoreset, copy if survives else None)
 
 
 def _check_alike(copies: Sequence[gym.Env[Any, Any]]) -> None:

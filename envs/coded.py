@@ -96,8 +96,8 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
         remake: makes a copy again that has raised; without it what it raises is raised.
 
     Attributes:
-        failures: what copies raised in the last step, by their number. Their episodes were cut off
-            by it, and they were made again.
+        failures: what copies raised in the last step or restart, by their number. They were made
+            again, and their next step is spent on a reset.
     """
 
     failures: dict[int, Exception]
@@ -113,7 +113,8 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
         self._remake = remake
         self.failures = {}
         self._at_once = autoreset == AutoresetMode.SAME_STEP
-        self._next_seeds: dict[int, int] = {}
+        #: Copies whose next step is spent on a reset.
+        self._overdue = np.zeros(self.num_envs, dtype=bool)
         self._resting: set[int] = set()
         self._chosen: np.ndarray | None = None
         self._codec = codec
@@ -134,24 +135,27 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Starts an episode in every copy; a single seed belongs to the first copy."""
         seeds = seed if isinstance(seed, Sequence) else self._seeds(seed)
-        self._terminations[:] = self._truncations[:] = False
+        self._overdue[:] = False
         for i, (env, its) in enumerate(zip(self.envs, seeds, strict=True)):
             self._env_obs[i] = np.array(env.reset(seed=its, options=options)[0])
         return self._seen(), {}
 
-    def restart(self, copies: Sequence[int], seeds: Sequence[int] | None = None) -> None:
-        """Begins new episodes in some copies with the next step, from seeds of their own if given.
+    def restart(self, copies: Sequence[int], seeds: Sequence[int] | None = None) -> np.ndarray:
+        """Begins new episodes in some copies, from seeds of their own if given.
 
-        With NEXT_STEP autoreset alone.
+        Returns:
+            The observations of all copies.
         """
-        self._terminations[list(copies)] = True
+        self.failures = {}
         self._resting.difference_update(copies)
-        self._next_seeds |= zip(copies, seeds or (), strict=seeds is not None)
+        for place, copy in enumerate(copies):
+            self._begin(copy, None if seeds is None else seeds[place])
+        return self._seen()
 
     def rest(self, copies: Sequence[int]) -> None:
         """Leaves some copies as they are in every step, until they are restarted."""
-        self._rewards[list(copies)] = 0.0
-        self._terminations[list(copies)] = self._truncations[list(copies)] = False
+        for copy in copies:
+            self._clear(copy)
         self._resting.update(copies)
 
     def step_some(
@@ -178,24 +182,21 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
         final_obs: list[Any] = [None] * self.num_envs
         final_info: list[Any] = [None] * self.num_envs
         over = False
-        over_before = self._terminations | self._truncations
         self.failures = {}
         for i, action in enumerate(self._codec.split(actions)):
             if i in self._resting or (self._chosen is not None and not self._chosen[i]):
                 continue
-            try:
-                if over_before[i] and not self._at_once:
-                    self._begin(i)
-                    continue
-                info = self._step_one(i, action)
-            except Exception as error:
-                self._fail(i, error)
+            if self._overdue[i]:
+                self._clear(i)
+                self._begin(i)
                 continue
+            info = self._step_one(i, action)
             if self._terminations[i] or self._truncations[i]:
                 over = True
                 final_obs[i], final_info[i] = self._env_obs[i], numbers(info)
+                self._overdue[i] = True
                 if self._at_once:
-                    self._env_obs[i] = np.array(self.envs[i].reset()[0])
+                    self._begin(i)
         return (
             self._seen(),
             self._rewards.copy(),
@@ -206,15 +207,28 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
 
     def _step_one(self, i: int, action: Any) -> dict[str, Any]:
         """Steps a copy. Returns its info."""
-        obs, self._rewards[i], terminated, truncated, info = self.envs[i].step(action)
-        self._env_obs[i] = np.array(obs)
-        self._terminations[i], self._truncations[i] = terminated, truncated
+        try:
+            obs, self._rewards[i], terminated, truncated, info = self.envs[i].step(action)
+            self._env_obs[i] = np.array(obs)
+            self._terminations[i], self._truncations[i] = terminated, truncated
+        except Exception as error:
+            self._clear(i)
+            self._fail(i, error)
+            return {}
         its_info: dict[str, Any] = info
         return its_info
 
-    def _begin(self, i: int) -> None:
-        """Spends a copy's step on a reset."""
-        self._env_obs[i] = np.array(self.envs[i].reset(seed=self._next_seeds.pop(i, None))[0])
+    def _begin(self, i: int, seed: int | None = None) -> None:
+        """Resets a copy."""
+        try:
+            self._env_obs[i] = np.array(self.envs[i].reset(seed=seed)[0])
+        except Exception as error:
+            self._fail(i, error)
+        else:
+            self._overdue[i] = False
+
+    def _clear(self, i: int) -> None:
+        """Makes a copy's step one in which nothing happens."""
         self._rewards[i] = 0.0
         self._terminations[i] = self._truncations[i] = False
 
@@ -222,8 +236,7 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
         """Makes a copy again that has raised; the next step is spent on its reset."""
         if self._remake is None:
             raise error
-        self._rewards[i] = 0.0
-        self._terminations[i], self._truncations[i] = False, True
+        self._overdue[i] = True
         self.failures[i] = error
         try:
             made = self._remake()

@@ -41,15 +41,18 @@ class OwnDraws(VectorWrapper):  # type: ignore[misc]
 
     Args:
         env: one of :data:`SEEDED`, with NEXT_STEP autoreset.
+        autoreset: that, or SAME_STEP; the last observations are then in ``infos["final_obs"]``.
 
     Raises:
         ValueError: it restarts episodes in another way.
     """
 
-    def __init__(self, env: VectorEnv) -> None:
+    def __init__(self, env: VectorEnv, autoreset: AutoresetMode = AutoresetMode.NEXT_STEP) -> None:
         super().__init__(env)
         if env.metadata["autoreset_mode"] != AutoresetMode.NEXT_STEP:
             raise ValueError(f"{env} does not restart episodes with the next step")
+        self.metadata = {**env.metadata, "autoreset_mode": autoreset}
+        self._at_once = autoreset == AutoresetMode.SAME_STEP
         self._over = np.zeros(env.num_envs, dtype=bool)
 
     def reset(
@@ -68,20 +71,41 @@ class OwnDraws(VectorWrapper):  # type: ignore[misc]
         found: tuple[np.ndarray, dict[str, Any]] = self.env.reset(options=options)
         return found
 
-    def restart(self, copies: Sequence[int], seeds: Sequence[int] | None = None) -> None:
-        """Begins new episodes in some copies with the next step, from own seeds if given."""
+    def restart(self, copies: Sequence[int], seeds: Sequence[int] | None = None) -> np.ndarray:
+        """Begins new episodes in some copies, from seeds of their own if given.
+
+        Returns:
+            The observations of all copies.
+        """
         if seeds is not None:
             self._draws.reseed(copies, seeds)
-        self._over[list(copies)] = True
-        self.env.unwrapped.prev_done[list(copies)] = True
+        return self._begin(np.asarray(copies, dtype=int))
+
+    def _begin(self, copies: np.ndarray) -> np.ndarray:
+        env = self.env.unwrapped
+        self._draws.turn = copies
+        env.state[:, copies] = self._draws.uniform(env.low, env.high, (4, len(copies)))
+        env.steps[copies] = 0
+        self._over[copies] = env.prev_done[copies] = False
+        obs: np.ndarray = env.state.T.astype(np.float32)
+        return obs
 
     def step(
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Steps every copy; resets those whose episode ended in the previous step."""
+        """Steps every copy; resets those whose episode ended, now or in the previous step."""
+        return self._step(actions, np.ones(self.num_envs, dtype=bool))
+
+    def _step(
+        self, actions: np.ndarray, chosen: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         self._draws.turn = np.flatnonzero(self._over)
         obs, rewards, terminated, truncated, infos = self.env.step(actions)
         self._over = terminated | truncated
+        ended = np.flatnonzero(self._over & chosen)
+        if self._at_once and len(ended):
+            infos = {"final_obs": obs, "final_info": {}}
+            obs = self._begin(ended)
         return obs, rewards, terminated, truncated, infos
 
     def rest(self, copies: Sequence[int]) -> None:
@@ -95,7 +119,7 @@ class OwnDraws(VectorWrapper):  # type: ignore[misc]
         over, states = self._over.copy(), env.state.copy()
         steps, prev_done = env.steps.copy(), env.prev_done.copy()
         self._over[others] = env.prev_done[others] = False
-        result = self.step(actions)
+        result = self._step(actions, chosen)
         env.state[:, others], env.steps[others] = states[:, others], steps[others]
         env.prev_done[others], self._over[others] = prev_done[others], over[others]
         return result

@@ -53,7 +53,8 @@ def make_group(
     batch = BATCHES[first.algorithm]
     env = envs.make_batch(
         first.env,
-        len(configs) * first.num_envs_per_env_runner,
+        len(configs),
+        first.num_envs_per_env_runner,
         first.env_config,
         first.frame_stack,
         first.observation_form,
@@ -68,11 +69,10 @@ def make_group(
             made[id(config)] = build(network)
         nets.append(made[id(config)])
     seeds = [config.seed for config in configs]
-    learner = batch.learner(first, nets, seeds, device, dtype)
+    sampler = Sampler(env, seeds, TorchSettingsGuard(watch or nullcontext()))
+    learner = batch.learner(first, nets, seeds, device, dtype, sampler.within_step)
     for member, config in enumerate(configs):
         batch.begin(learner, member, config)
-    sampler = Sampler(env, seeds, TorchSettingsGuard(watch or nullcontext()))
-
     group = Group(
         learner,
         sampler,

@@ -73,7 +73,8 @@ def play_in_lockstep(
     with safe:
         env: Any = envs.make_batch(
             spec.env_id,
-            shape[0] * shape[1],
+            shape[0],
+            shape[1],
             spec.env_options.env_args,
             policies[0].frame_stack,
             policies[0].form,

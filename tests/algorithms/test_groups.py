@@ -14,6 +14,8 @@ from rltune import algorithms
 from rltune.algorithms.groups import make_group
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.engine.population.group import Group
+from rltune.engine.population.ppo import PPO
+from rltune.engine.rollout import gae
 
 DEVICE = torch.device("cuda" if GPUS else "cpu")
 REPLAY = {
@@ -153,6 +155,58 @@ def test_a_clone_has_its_donors_numbers_and_its_own_noise(algo: str, env: str) -
     group.round()
     weights = group.learner.weights.flat
     assert not torch.equal(weights[0], weights[1])
+
+
+@pytest.mark.parametrize(
+    ("env", "env_args", "changes"),
+    [
+        ("endings:Ends", {"longest": 1}, {}),
+        ("endings:Ends", {"longest": 5}, {"num_envs_per_env_runner": 3}),
+        ("endings:Ends", {"shortest": 8, "longest": 8}, {"num_envs_per_env_runner": 8}),
+        ("endings:Ends", {"image": True}, {"observation_filter": "NoFilter"}),
+        ("cartpole", {"max_episode_steps": 5}, {}),
+    ],
+)
+def test_advantages_continue_from_the_last_observations_of_episodes(
+    env: str, env_args: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    changes = {"num_epochs": 1, "normalize_rewards": False, **changes}
+    config = _config("ppo", env, 3, env_config=env_args, **changes)
+    group = make_group([config] * 2, DEVICE)[0]
+    learner, sampler, rows = group.learner, group.sampler, []
+    assert isinstance(learner, PPO)
+    for _ in range(2):  # the second round has nothing of the first one
+        group.write_hyperparameters()
+        rows = []
+        for t in range(learner.shape.steps):
+            seen = [sampler.obs]
+            sampler.step(learner.act(sampler.obs), group._outcomes[:, t])
+            if sampler.last_obs is not None:
+                learner.see_last(sampler.last_obs, group._outcomes[:, t])
+            seen.append(sampler.obs if sampler.last_obs is None else sampler.last_obs)
+            both = torch.as_tensor(np.concatenate(seen, 1)).to(DEVICE)
+            with torch.no_grad():
+                rows.append(learner._values(both).cpu().numpy())
+        learner.learn(sampler.obs, group._outcomes, sampler.env_steps)
+    now, following = np.split(np.stack(rows), 2, axis=-1)  # (T, M, E) each
+    rewards, terminated, done, valid = group._outcomes
+    assert valid.all() == sampler.within_step
+    if sampler.within_step:
+        assert sampler.env_steps[0] == 2 * config.train_batch_size + (-64) % now.shape[2] * 2
+    assert ((done > terminated) & (valid > 0)).any()
+    wanted = now + gae(
+        rewards.reshape(len(now), -1),
+        now.reshape(len(now), -1),
+        following.reshape(len(now), -1),
+        terminated.reshape(len(now), -1) > 0,
+        done.reshape(len(now), -1) > 0,
+        config.gamma,
+        config.lambda_,
+    ).reshape(now.shape)
+    columns = learner._columns(learner._rows[:, :-1].cpu())
+    for name, column in (("value_targets", wanted), ("valid", valid)):
+        found = columns[name].reshape(2, *now.shape[::2]).transpose(0, 1).numpy()
+        np.testing.assert_allclose(found[valid > 0], column[valid > 0], rtol=1e-4, atol=1e-5)
 
 
 #: Another value of every setting of PPO that acts while it trains, by the environment it acts in.

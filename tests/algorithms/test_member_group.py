@@ -80,6 +80,54 @@ def test_every_trial_reports_for_itself(algo: str) -> None:
     assert len({report["episode_reward_mean"] for report in second.values()}) == 3
 
 
+@pytest.mark.parametrize(
+    ("algo", "env", "copies"),
+    [
+        ("ppo", {"longest": 1}, 4),
+        ("ppo", {"shortest": 200, "longest": 200}, 3),  # as Pendulum's
+        ("sac", {"longest": 1}, 1),
+        ("sac", {"shortest": 200, "longest": 200}, 1),
+        ("dqn", {"longest": 3}, 4),
+        ("dqn", {"image": True}, 2),
+    ],
+)
+def test_a_trial_reports_at_the_same_steps_as_by_itself(
+    algo: str, env: dict[str, Any], copies: int
+) -> None:
+    changes = {
+        "env": "endings:Ends",
+        "env_config": {**env, "continuous": algo == "sac"},
+        "num_envs_per_env_runner": copies,
+        "fcnet_hiddens": [8],
+        "min_sample_timesteps_per_iteration": 240,
+        "training_intensity": 1.0,
+    }
+    own: dict[str, dict[str, Any]] = {
+        "ppo": {"train_batch_size": 240, "minibatch_size": 240, "num_epochs": 1},
+        "dqn": {"rollout_fragment_length": 5},
+        "sac": {"rollout_fragment_length": 3, "n_step": 3},
+    }
+    changes |= own[algo]
+    if algo == "ppo":
+        del changes["training_intensity"]
+    single = make(algo, **changes)
+    try:
+        alone = [single.step() for _ in range(4)]
+    finally:
+        single.cleanup()
+    group = MemberGroup(algo, 2)
+    arrivals = [Arrival(n, f"t{n:02d}", config(algo, **changes, trial=f"t{n:02d}")) for n in (0, 1)]
+    batch = [group.train(arrivals, []), *(group.train([], []) for _ in range(3))]
+    for reports, result in zip(batch, alone, strict=True):
+        assert set(reports) == {0, 1}
+        for report in reports.values():
+            for name in ("env_steps", "env_steps_this_iter"):
+                assert report[name] == result[name], name
+    if algo != "ppo":
+        learner = group._made.learner
+        assert learner.replay.count(1) == len(single.replay) == learner.updates.transitions[1]
+
+
 @pytest.mark.parametrize("algo", ALGOS)
 def test_a_checkpoint_is_that_of_a_single_trial_and_back(algo: str, tmp_path: Path) -> None:
     group, reports = _group(algo)

@@ -112,7 +112,7 @@ def test_actions_are_drawn_from_rllibs_distribution() -> None:
         kept = torch.tensor(rho if step else 0 * rho).float().view(-1, 1, 1)
         noise = kept * noise + (1 - kept.square()).sqrt() * fresh
         obs = torch.randn(len(pairs), 1, 3, device=device)
-        actions = batch.act(obs.cpu().numpy())
+        actions = batch.play(obs.cpu().numpy())
         for member, net in enumerate(nets):
             inputs = net._forward_exploration({"obs": obs[member]})["action_dist_inputs"]
             wanted = net.get_exploration_action_dist_cls().from_logits(inputs.detach().cpu())

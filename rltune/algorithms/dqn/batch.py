@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -79,6 +80,7 @@ def learner(
     seeds: Sequence[int],
     device: torch.device,
     dtype: torch.dtype = torch.float32,
+    within_step: bool = False,
 ) -> DQN:
     """A batch of members.
 
@@ -86,9 +88,11 @@ def learner(
         config: of any of them: what they have in common is read from it.
         nets: RLlib's module of each member.
         seeds: of each member's random numbers.
+        within_step: whether environments begin a new episode in the step that ends one.
     """
     first = nets[0]
-    space, shape = first.observation_space, shape_of(config)
+    space = first.observation_space
+    shape = replace(shape_of(config), within_step=within_step)
     obs_dtype = torch.uint8 if space.dtype == "uint8" else dtype
     return DQN(
         Members([net.state_dict() for net in nets], seeds, device, dtype),

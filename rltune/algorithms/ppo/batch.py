@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -92,6 +93,7 @@ def learner(
     seeds: Sequence[int],
     device: torch.device,
     dtype: torch.dtype = torch.float32,
+    within_step: bool = False,
 ) -> PPO:
     """A batch of members.
 
@@ -99,13 +101,14 @@ def learner(
         config: of any of them: what they have in common is read from it.
         nets: RLlib's module of each member.
         seeds: of each member's random numbers.
+        within_step: whether environments begin a new episode in the step that ends one.
     """
     first = nets[0]
     space = first.observation_space
     batch = PPO(
         Members([net.state_dict() for net in nets], seeds, device, dtype),
         networks(first),
-        shape_of(config),
+        replace(shape_of(config), within_step=within_step),
         reader(first, len(nets), device, dtype),
         space.shape,
         torch.uint8 if space.dtype == "uint8" else dtype,

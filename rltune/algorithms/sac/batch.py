@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -80,6 +81,7 @@ def learner(
     seeds: Sequence[int],
     device: torch.device,
     dtype: torch.dtype = torch.float32,
+    within_step: bool = False,
 ) -> SAC:
     """A batch of members.
 
@@ -87,9 +89,11 @@ def learner(
         config: of any of them: what they have in common is read from it.
         nets: RLlib's module of each member.
         seeds: of each member's random numbers.
+        within_step: whether environments begin a new episode in the step that ends one.
     """
     first = nets[0]
-    space, shape, net = first.observation_space, shape_of(config), networks(first)
+    space, net = first.observation_space, networks(first)
+    shape = replace(shape_of(config), within_step=within_step)
     obs_dtype = torch.uint8 if space.dtype == "uint8" else dtype
     batch = SAC(
         Members([_weights(net) for net in nets], seeds, device, dtype),

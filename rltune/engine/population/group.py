@@ -65,6 +65,8 @@ class Group:
         self.write_hyperparameters()
         for t in range(self._steps):
             sampler.step(learner.act(sampler.obs), self._outcomes[:, t])
+            if sampler.last_obs is not None:
+                learner.see_last(sampler.last_obs, self._outcomes[:, t])
         if self.gone:
             learner.stop(list(self.gone))
         learner.learn(sampler.obs, self._outcomes, sampler.env_steps)

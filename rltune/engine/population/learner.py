@@ -102,11 +102,21 @@ class BatchLearner(ABC):
         """Explores: actions (M, E, ...) for observations (M, E, ...); keeps both."""
 
     @abstractmethod
+    def see_last(self, obs: np.ndarray, outcomes: np.ndarray) -> None:
+        """Keeps the last observations of episodes where new ones began in the step that ended them.
+
+        Args:
+            obs: shape (M, E, ...), those of other copies are of no concern.
+            outcomes: of the newest step, as of :meth:`learn`, shape (4, M, E).
+        """
+
+    @abstractmethod
     def learn(self, obs: np.ndarray, outcomes: np.ndarray, env_steps: np.ndarray) -> None:
         """Learns from the steps since the last call, T of them.
 
         Args:
-            obs: observations after them, shape (M, E, ...).
+            obs: observations after them, those of new episodes where they have begun,
+                shape (M, E, ...).
             outcomes: rewards, and whether the task ended, the episode ended and the row is
                 experience, shape (4, T, M, E).
             env_steps: of each member by now, its clock, shape (M,).

@@ -123,10 +123,11 @@ class RewardScale:
             gamma: shape (M, 1).
         """
         sums = torch.empty(rewards.shape, device=rewards.device, dtype=torch.float64)
+        continues = valid & ~done
         for t, reward in enumerate(rewards):
             self.running.mul_(gamma).add_(reward)
             sums[t] = self.running
-            self.running.mul_(~done[t])
+            self.running.mul_(continues[t])
         members = rewards.shape[1]
         self.moments.update(
             sums.transpose(0, 1).reshape(members, -1), valid.transpose(0, 1).reshape(members, -1)

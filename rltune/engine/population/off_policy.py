@@ -71,12 +71,15 @@ class OffPolicyLearner(BatchLearner):
         super().__init__(members, parts, clip_by, epsilon)
         self.shape: OffPolicyShape = shape
         self.reader = reader
-        self.replay = Replay(len(self), layout, shape.steps, self.device, self.dtype)
+        self.replay = Replay(
+            len(self), layout, shape.steps, self.device, self.dtype, shape.within_step
+        )
         self.draws = Streams([seed + DRAWS for seed in members.seeds], self.device)
         self._make_targets(members, targets)
         self.updates = UpdatesOwed(len(self), shape)
         self._allocate(layout)
         self._act = Captured(self._act_once, self._acting_state, self.device)
+        self._keep_last = Captured(self._keep_last_once, list, self.device)
         self._write = Captured(self._write_once, self._writing_state, self.device)
         self._draw = Captured(self._draw_once, lambda: [self.draws.counts], self.device)
         self._update = Captured(self._update_once, self._updating_state, self.device)
@@ -115,6 +118,7 @@ class OffPolicyLearner(BatchLearner):
             "numbers": zeros(self._at_once, 3, members, shape.minibatch),
         }
         self._seen, self._acted = Transfer(self._now), Transfer(self._chosen)
+        self._ended = Transfer(self._now)
         self._came, self._told = Transfer(self._outcomes), Transfer(self._round)
 
     # Acting ------------------------------------------------------------------------------------
@@ -131,10 +135,17 @@ class OffPolicyLearner(BatchLearner):
 
     def play(self, obs: np.ndarray) -> np.ndarray:
         """See :class:`BatchLearner`."""
-        before = self.replay.at_head()
         found = self.act(obs)
-        self.replay.unwind(before)
+        self.replay.step.zero_()
         return found
+
+    def see_last(self, obs: np.ndarray, outcomes: np.ndarray) -> None:
+        """See :class:`BatchLearner`."""
+        self._ended.send(obs)
+        self._keep_last()
+
+    def _keep_last_once(self) -> None:
+        self.replay.put_last(self._now)
 
     def acting(self) -> list[torch.Tensor]:
         """The streams."""
@@ -146,8 +157,7 @@ class OffPolicyLearner(BatchLearner):
         self.replay.put(self._now, self._chosen)
 
     def _acting_state(self) -> list[torch.Tensor]:
-        # Rows that a capture writes ahead of the head are those of the steps that follow it.
-        return [self.streams.counts, self.replay.head]
+        return [self.streams.counts, self.replay.step]
 
     # Updating ----------------------------------------------------------------------------------
 
@@ -175,16 +185,15 @@ class OffPolicyLearner(BatchLearner):
 
     @torch.no_grad()
     def _write_once(self) -> None:
-        self.replay.write(self._outcomes, self._now)
+        places = self.replay.write(self._outcomes, self._now)
         if self.reader.moments is not None:
-            places = self.replay.recent()
             # Nothing of a member that takes no part may change.
             counted = self.replay.valid(places) & self.alive
             self.reader.update(self.replay.read_obs(places), counted)
         self._turn.zero_()
 
     def _writing_state(self) -> list[torch.Tensor]:
-        return [self.replay.held, *self._moments().values()]
+        return [*self.replay.counters(), *self._moments().values()]
 
     @torch.no_grad()
     def _draw_once(self) -> None:

@@ -22,6 +22,8 @@ class OffPolicyShape:
         clip_rewards: see :func:`rltune.engine.rollout.clip_rewards`.
         frame_stack: number of frames in an observation.
         prioritized: whether transitions are drawn by their TD errors.
+        within_step: whether new episodes begin in the step that ends one (gymnasium's SAME_STEP
+            autoreset), or in one of their own (NEXT_STEP).
         at_once: updates whose transitions are drawn together. It changes no number.
     """
 
@@ -33,6 +35,7 @@ class OffPolicyShape:
     clip_rewards: bool | float | None = None
     frame_stack: int = 1
     prioritized: bool = False
+    within_step: bool = False
     at_once: int = field(default=1, compare=False)
 
     def layout(

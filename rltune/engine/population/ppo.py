@@ -69,6 +69,8 @@ class PPOShape:
         use_critic: whether it has one for the values.
         normalize_rewards: whether rewards are scaled.
         clip_rewards: see :func:`rltune.engine.rollout.clip_rewards`.
+        within_step: whether new episodes begin in the step that ends one (gymnasium's SAME_STEP
+            autoreset), or in one of their own (NEXT_STEP).
     """
 
     copies: int
@@ -79,6 +81,7 @@ class PPOShape:
     use_critic: bool = True
     normalize_rewards: bool = False
     clip_rewards: bool | float | None = None
+    within_step: bool = False
 
     @property
     def parts(self) -> int:
@@ -89,9 +92,9 @@ class PPOShape:
 class PPO(BatchLearner):
     """Acts, keeps what was seen, and updates.
 
-    Rows of one environment step are those of all copies of all members. Environments restart with
-    gymnasium's NEXT_STEP autoreset: the observation after a step is always that of the next row,
-    and rows that a reset took are not learned from.
+    Rows of one environment step are those of all copies of all members. The observation after a
+    step is that of the next row, but for an episode's last one where new episodes begin within the
+    step. Rows that a reset took are not learned from.
 
     Args:
         net: the networks.
@@ -132,11 +135,12 @@ class PPO(BatchLearner):
         )
         self._allocate(obs_shape, obs_dtype)
         self._act = Captured(self._act_once, self._acting_state, self.device)
+        self._rate_last = Captured(self._rate_last_once, list, self.device)
         self._prepare = Captured(self._prepare_once, self._updating_state, self.device)
         self._minibatch = Captured(self._update_once, self._updating_state, self.device)
         self._end = Captured(self._end_once, self._updating_state, self.device)
         self._seen, self._acted = Transfer(self._now), Transfer(self._chosen)
-        self._came = Transfer(self.outcomes)
+        self._ended, self._came = Transfer(self._now), Transfer(self.outcomes)
 
     def _allocate(self, obs_shape: tuple[int, ...], obs_dtype: torch.dtype) -> None:
         shape, family = self.shape, self.net.family
@@ -159,6 +163,8 @@ class PPO(BatchLearner):
         self.log_probs = zeros(steps, members, copies)
         #: Rewards, and whether the task ended, the episode ended, and the row is experience.
         self.outcomes = zeros(4, steps, members, copies)
+        #: Values of the last observations of episodes that were cut off within a step.
+        self.last_values = zeros(steps, members, copies)
         rows = steps * copies
         #: One row a transition and an empty one behind them; see :meth:`_prepare_once`.
         self._obs_rows = zeros(members, rows + 1, *obs_shape, dtype=obs_dtype)
@@ -190,6 +196,18 @@ class PPO(BatchLearner):
         found = self.act(obs)
         self._t.zero_()
         return found
+
+    def see_last(self, obs: np.ndarray, outcomes: np.ndarray) -> None:
+        """See :class:`BatchLearner`. Values them at once: there is no need to keep them."""
+        _, terminated, done, _ = outcomes
+        if (done > terminated).any():
+            self._ended.send(obs)
+            self._rate_last()
+
+    @torch.no_grad()
+    def _rate_last_once(self) -> None:
+        values = self._values(self._now)
+        self.last_values.index_copy_(0, self._t - 1, values.unsqueeze(0))
 
     def acting(self) -> list[torch.Tensor]:
         """The streams and the noise."""
@@ -251,11 +269,16 @@ class PPO(BatchLearner):
         seen = self.obs.transpose(0, 1).reshape(members, (steps + 1) * copies, *self.obs.shape[3:])
         values = self._values(seen).view(members, steps + 1, copies).transpose(0, 1)
         gamma, decay = self.hyper["gamma"], self.hyper["gamma"] * self.hyper["lambda_"]
-        deltas = rewards + gamma * values[1:] * (1 - terminated) - values[:-1]
+        following = values[1:]
+        if shape.within_step:
+            following = torch.where(done > 0, self.last_values, following)
+        # A row that is no experience ends what came before, and adds nothing to it.
+        deltas = (rewards + gamma * following * (1 - terminated) - values[:-1]) * valid
+        decay = decay * (1 - done) * valid
         advantages = torch.empty_like(deltas)
         running = torch.zeros_like(deltas[0])
         for t in reversed(range(steps)):
-            running = deltas[t] + decay * (1 - done[t]) * running
+            running = deltas[t] + decay[t] * running
             advantages[t] = running
         columns = [
             self.actions.reshape(steps, members, copies, -1).to(self.dtype),
@@ -364,6 +387,7 @@ class PPO(BatchLearner):
             seen = self.obs[:steps].transpose(0, 1).reshape(members, -1, *self.obs.shape[3:])
             valid = self.outcomes[3].transpose(0, 1).reshape(members, -1).bool()
             self.reader.update(seen, valid)
+        self.last_values.zero_()
         self._t.zero_()
 
     def _updating_state(self) -> list[torch.Tensor]:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import torch
 
 from rltune.engine.population.normalisation import clipped
-from rltune.engine.population.replay_rows import REWARD, TERMINATED, VALID, ReplayRows
+from rltune.engine.population.replay_rows import REWARD, TERMINATED, ReplayRows
 from rltune.engine.population.streams import Streams
 from rltune.engine.replay_buffer import Priorities
-
-#: Places drawn for one transition: the first that holds one is taken. Of places that episodes'
-#: last observations take, one in (steps of an episode + 1), all are seldom wrong.
-CANDIDATES = 3
 
 
 class Replay(ReplayRows):
@@ -21,19 +17,18 @@ class Replay(ReplayRows):
         """Draws ``batches`` times ``count`` transitions of each member, uniformly.
 
         Returns:
-            their places, and 1 for each, or 0 where none was met, on average 1 over a batch; both
-            of shape (batches, M, count).
+            their places, and 1 for each, or 0 where the member holds none; both of shape
+            (batches, M, count).
         """
-        uniform = streams.uniform(batches, count, CANDIDATES, dtype=torch.float64)
-        back = (uniform * (self.held * self.layout.copies)[..., None, None]).long()
-        places = (self.head * self.layout.copies - 1 - back) % self._size
-        valid = self._read(self.outcomes[..., VALID], places.transpose(0, 1).flatten(2))
-        valid = valid.view(batches, len(self), count, CANDIDATES).transpose(0, 1)
-        preference = torch.arange(CANDIDATES, 0, -1, device=valid.device)
-        first = (valid * preference).argmax(-1, keepdim=True)
-        usable = valid.gather(-1, first).squeeze(-1).transpose(0, 1)
-        found = places.gather(-1, first).squeeze(-1).transpose(0, 1)
-        return found, usable / usable.mean(-1, keepdim=True).clamp_min(1 / count)
+        uniform = streams.uniform(batches, count, dtype=torch.float64).flatten(1)
+        ends = self.live.cumsum(1)
+        ranks = (uniform * ends[:, -1:]).long()
+        copies = torch.searchsorted(ends, ranks, right=True).clamp_(max=self.layout.copies - 1)
+        back = ends.gather(1, copies) - ranks  # the newest transition of a copy is 1 back
+        at = (self._added.gather(1, copies) - back) % self.layout.rows
+        rows = self._read(self.order, at * self.layout.copies + copies)
+        places = (rows * self.layout.copies + copies).view(-1, batches, count).transpose(0, 1)
+        return places, (ends[:, -1:] > 0).to(self.dtype).expand(places.shape)
 
     def draw_by_priority(
         self, streams: Streams, count: int, beta: torch.Tensor

@@ -66,10 +66,11 @@ class ReplayLayout:
             math.prod(self.frame) * self.obs_dtype.itemsize
             + math.prod(self.action_shape) * self.action_dtype.itemsize
             + 4 * dtype.itemsize
+            + torch.int32.itemsize
             + (self.frame_stack > 1)
         )
         trees = SumTrees.nbytes(slots) if self.prioritized else 0
-        return members * (slot * slots + trees)
+        return members * (slot * slots + torch.int32.itemsize * self.copies + trees)
 
     def transition_nbytes(self) -> int:
         """Memory of the observations of one drawn transition in bytes."""

@@ -16,13 +16,15 @@ REWARD, TERMINATED, DONE, VALID = range(4)
 class ReplayRows:
     """The newest transitions of each member's copies, in temporal order.
 
-    All copies of all members step together, so that one head is common to all. The observation
-    after a step is that of the next row; the row after an episode's end is the reset's, which is
-    not ``VALID``. Places count along a member's rows and copies: row times E plus copy.
+    Each copy fills a ring of its own, in which the observation after a step is that of the next
+    row. Rows that are not ``VALID`` hold an observation alone: the last one of an episode, or the
+    newest. Places count along a member's rows and copies: row times E plus copy.
 
     Args:
         members: their number, M.
-        steps: rows written between two calls of :meth:`write`, T.
+        steps: each copy takes between two calls of :meth:`write`, T.
+        within_step: whether new episodes begin in the step that ends one, see :meth:`put_last`;
+            otherwise they begin in a step of their own, which is not ``VALID``.
 
     Raises:
         ValueError: the rows of one round do not fit.
@@ -35,10 +37,12 @@ class ReplayRows:
             transition, shape (M, R, E, 4).
         ages: number of earlier frames of the same episode, at most as many as a stack needs, uint8,
             shape (M, R, E); None without stacks.
-        head: row that is written next, shape (1,).
-        held: rows before the head that draws reach, shape (M, 1).
+        head: row of each copy that is written next, and holds its newest observation, shape (M, E).
+        held: rows before the heads that hold anything, at most, shape (M, 1).
+        live: transitions of each copy, shape (M, E).
         trees: of priorities; None where draws are uniform.
         highest: priority of new transitions, shape (M, 1).
+        step: steps since the last call of :meth:`write`, shape (1,).
     """
 
     def __init__(
@@ -48,31 +52,43 @@ class ReplayRows:
         steps: int,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        within_step: bool = False,
     ) -> None:
-        if layout.rows < steps + layout.frame_stack + 1:
+        most = 2 * steps if within_step else steps
+        if layout.rows < most + layout.frame_stack + 1:
             raise ValueError(
                 f"buffer_capacity {layout.capacity} holds no more than the {steps} steps of each "
                 f"of {layout.copies} copies between two rounds of updates: raise it"
             )
         layout.check_memory(members, torch.device(device), dtype)
         self.layout, self.steps, self.dtype = layout, steps, dtype
+        copies = (members, layout.copies)
+
+        def zeros(*size: int, dtype: torch.dtype = torch.int64) -> torch.Tensor:
+            return torch.zeros(*size, device=device, dtype=dtype)
+
         slots = (members, layout.rows, layout.copies)
-        self.obs = torch.zeros(*slots, *layout.frame, device=device, dtype=layout.obs_dtype)
-        self.actions = torch.zeros(
-            *slots, *layout.action_shape, device=device, dtype=layout.action_dtype
-        )
-        self.outcomes = torch.zeros(*slots, 4, device=device, dtype=dtype)
-        self.ages = (
-            torch.zeros(slots, device=device, dtype=torch.uint8) if layout.frame_stack > 1 else None
-        )
-        self.head = torch.zeros(1, device=device, dtype=torch.int64)
-        self.held = torch.zeros(members, 1, device=device, dtype=torch.int64)
+        self.obs = zeros(*slots, *layout.frame, dtype=layout.obs_dtype)
+        self.actions = zeros(*slots, *layout.action_shape, dtype=layout.action_dtype)
+        self.outcomes = zeros(*slots, 4, dtype=dtype)
+        self.ages = zeros(*slots, dtype=torch.uint8) if layout.frame_stack > 1 else None
+        #: Rows of each copy's transitions, in a ring; then one for what is none.
+        self.order = zeros(members, layout.rows + 1, layout.copies, dtype=torch.int32)
+        self._added = zeros(*copies)  # place in that ring that is written next
+        self.live, self.head = zeros(*copies), zeros(*copies)
+        self.held = zeros(members, 1)
         size = layout.rows * layout.copies
         self.trees = SumTrees(members, size, device) if layout.prioritized else None
         self.highest = torch.ones(members, 1, device=device, dtype=torch.float64)
+        # The steps of a round, until their outcomes are known.
+        self.step = zeros(1)
+        self._obs = zeros(steps, *copies, *layout.frame, dtype=layout.obs_dtype)
+        self._last_obs = torch.zeros_like(self._obs) if within_step else None
+        self._actions = zeros(steps, *copies, *layout.action_shape, dtype=layout.action_dtype)
         self._size = size
-        self._first = torch.arange(members, device=device).unsqueeze(1) * size
-        self._round = torch.arange(steps, device=device)
+        self._members = torch.arange(members, device=device).unsqueeze(1)
+        self._copies = torch.arange(layout.copies, device=device)
+        self._span = torch.arange(most + layout.frame_stack, device=device)[:, None, None]
         self._ahead = torch.arange(layout.frame_stack, device=device)
 
     def __len__(self) -> int:
@@ -81,70 +97,117 @@ class ReplayRows:
     # Writing -----------------------------------------------------------------------------------
 
     def put(self, obs: torch.Tensor, actions: torch.Tensor) -> None:
-        """Writes observations (M, E, ...) and the actions at them, and moves the head."""
-        self._put_obs(obs)
-        self.actions.index_copy_(1, self.head, actions.unsqueeze(1))
-        self.head.add_(1).remainder_(self.layout.rows)
+        """Adds a step: observations (M, E, ...) and the actions at them."""
+        self._obs.index_copy_(0, self.step, self._newest(obs).unsqueeze(0))
+        self._actions.index_copy_(0, self.step, actions.unsqueeze(0))
+        self.step.add_(1)
 
-    def unwind(self, obs: torch.Tensor) -> None:
-        """Takes back the last :meth:`put`.
+    def put_last(self, obs: torch.Tensor) -> None:
+        """Adds the last observations (M, E, ...) of episodes that the newest step ended."""
+        assert self._last_obs is not None
+        self._last_obs.index_copy_(0, self.step - 1, self._newest(obs).unsqueeze(0))
 
-        Args:
-            obs: what the head held before it, see :meth:`at_head`.
-        """
-        self.head.sub_(1).remainder_(self.layout.rows)
-        self.obs.index_copy_(1, self.head, obs)
+    def _newest(self, obs: torch.Tensor) -> torch.Tensor:
+        return obs[..., -self.layout.frame[-1] :] if self.layout.frame_stack > 1 else obs
 
-    def at_head(self) -> torch.Tensor:
-        """The frames (M, 1, E, ...) that the next :meth:`put` overwrites."""
-        return self.obs.index_select(1, self.head)
-
-    def _put_obs(self, obs: torch.Tensor) -> None:
-        if self.layout.frame_stack > 1:
-            obs = obs[..., -self.layout.frame[-1] :]
-        self.obs.index_copy_(1, self.head, obs.unsqueeze(1))
-
-    def write(self, outcomes: torch.Tensor, obs: torch.Tensor) -> None:
-        """Completes the last ``steps`` rows; the oldest ones are gone.
+    def write(self, outcomes: torch.Tensor, obs: torch.Tensor) -> torch.Tensor:
+        """Writes the steps of a round; the oldest rows are gone.
 
         Args:
             outcomes: see :attr:`outcomes`, shape (4, T, M, E).
             obs: observations after them, shape (M, E, ...).
+
+        Returns:
+            The steps' places, shape (M, T * E).
         """
-        layout = self.layout
-        rows = (self.head - self.steps + self._round) % layout.rows
-        self.outcomes.index_copy_(1, rows, outcomes.permute(2, 1, 3, 0).to(self.dtype))
-        self._put_obs(obs)
-        # The head is no transition, and after it come rows whose earlier frames are overwritten.
-        ahead = (self.head + self._ahead) % layout.rows
-        self.outcomes[..., VALID].index_fill_(1, ahead, 0.0)
+        count, ended = self.layout.rows, None
+        used = torch.ones_like(outcomes[VALID], dtype=torch.int64)
+        if self._last_obs is not None:
+            ended = outcomes[DONE] > 0
+            used += ended  # the last observation has a row of its own
+        total = used.sum(0)
+        before = self._forget(total + self.layout.frame_stack)
+        rows = (self.head + used.cumsum(0) - used) % count
+        self.head.copy_((self.head + total) % count)
+        self.held.add_(total.amax(1, keepdim=True)).clamp_(max=count - 1)
+        if self._last_obs is not None:  # where none has ended, the next row's is written over it
+            self._put(self.obs, (rows + 1) % count, self._last_obs)
+        self._put(self.obs, rows, self._obs)
+        self._put(self.obs, self.head[None], self._newest(obs)[None])
+        self._put(self.actions, rows, self._actions)
+        self._put(self.outcomes, rows, outcomes.permute(1, 2, 3, 0).to(self.dtype))
         if self.ages is not None:
-            self._write_ages(rows, outcomes[VALID])
-        self.held.add_(self.steps).clamp_(max=layout.rows - 1)
+            self._write_ages(rows, outcomes[VALID], ended)
+        self._count(rows, outcomes[VALID] > 0)
         if self.trees is not None:
-            places = self._places(torch.cat([rows, ahead]))
-            self.trees.set(places, self.highest * self.valid(places))
+            self._prioritise(before, total + self.layout.frame_stack)
+        self.step.zero_()
+        return (rows * self.layout.copies + self._copies).transpose(0, 1).flatten(1)
 
-    def _write_ages(self, rows: torch.Tensor, valid: torch.Tensor) -> None:
+    def counters(self) -> list[torch.Tensor]:
+        """What :meth:`write` reads and changes."""
+        return [self.head, self.held, self.live, self._added, self.step, self.outcomes]
+
+    def _flat(self, table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Where rows (N, M, E) of a table (M, R, E, ...) are once its first axes are one."""
+        copies = self.layout.copies
+        return ((self._members * table.shape[1] + rows) * copies + self._copies).flatten()
+
+    def _put(self, table: torch.Tensor, rows: torch.Tensor, values: torch.Tensor) -> None:
+        """Writes values (N, M, E, ...) into rows (N, M, E) of a table (M, R, E, ...)."""
+        table.flatten(0, 2).index_copy_(0, self._flat(table, rows), values.flatten(0, 2))
+
+    def _forget(self, count: torch.Tensor) -> torch.Tensor:
+        """Makes the next rows of each copy, ``count`` (M, E), no transitions.
+
+        Beyond what a round writes, these are the head and rows whose earlier frames are
+        overwritten.
+
+        Returns:
+            The rows that a round can reach (N, M, E).
+        """
+        rows = (self.head + self._span) % self.layout.rows
+        flags, places = self.outcomes.flatten(0, 2)[:, VALID], self._flat(self.outcomes, rows)
+        valid = flags.index_select(0, places).view(rows.shape)
+        gone = valid * (self._span < count)
+        self.live.sub_(gone.sum(0).long())
+        flags.index_copy_(0, places, (valid - gone).flatten())
+        return rows
+
+    def _write_ages(
+        self, rows: torch.Tensor, valid: torch.Tensor, ended: torch.Tensor | None
+    ) -> None:
         assert self.ages is not None
-        age, ages = self.ages.index_select(1, rows[:1])[:, 0], []
-        for each in valid:
-            # What a reset's row leads to is the first observation of an episode.
-            age = (age + 1).clamp(max=self.layout.frame_stack - 1) * (each > 0)
+        most, count = self.layout.frame_stack - 1, self.layout.rows
+        first = self._flat(self.ages, rows[:1])
+        age = self.ages.flatten().index_select(0, first).view(rows.shape[1:])
+        ages, following = [], []
+        for t, each in enumerate(valid):
             ages.append(age)
-        self.ages.index_copy_(1, (rows + 1) % self.layout.rows, torch.stack(ages, 1))
+            # What a reset's row leads to is the first observation of an episode.
+            following.append((age + 1).clamp(max=most) * (each > 0))
+            age = following[-1] if ended is None else following[-1] * ~ended[t]
+        self._put(self.ages, (rows + 1) % count, torch.stack(following))
+        self._put(self.ages, rows, torch.stack(ages))
+        self._put(self.ages, self.head[None], age[None])
 
-    def _places(self, rows: torch.Tensor) -> torch.Tensor:
-        """Places (M, N) of whole rows."""
-        copies = torch.arange(self.layout.copies, device=rows.device)
-        places = (rows.unsqueeze(1) * self.layout.copies + copies).flatten()
-        return places.expand(len(self), -1)
+    def _count(self, rows: torch.Tensor, valid: torch.Tensor) -> None:
+        """Adds rows (T, M, E) that are ``valid`` to the transitions."""
+        new, count = valid.sum(0), self.layout.rows
+        at = (self._added + valid.cumsum(0) - 1) % count
+        self._put(self.order, torch.where(valid, at, count), rows.to(self.order.dtype))
+        self._added.copy_((self._added + new) % count)
+        self.live.add_(new)
+
+    def _prioritise(self, rows: torch.Tensor, count: torch.Tensor) -> None:
+        """Gives the first rows of each copy, ``count`` (M, E), the priorities of new ones."""
+        assert self.trees is not None
+        places = (rows * self.layout.copies + self._copies).transpose(0, 1).flatten(1)
+        new = (self._span < count).transpose(0, 1).flatten(1)
+        priorities = self.highest * self.valid(places)
+        self.trees.set(places, torch.where(new, priorities, self.trees.get(places)))
 
     # Reading -----------------------------------------------------------------------------------
-
-    def recent(self) -> torch.Tensor:
-        """Places (M, T * E) of the last ``steps`` rows."""
-        return self._places((self.head - self.steps + self._round) % self.layout.rows)
 
     def valid(self, places: torch.Tensor) -> torch.Tensor:
         """Whether places (..., M, N) hold transitions, bool."""
@@ -152,12 +215,12 @@ class ReplayRows:
 
     def _read(self, table: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """The rows (..., M, N, ...) of a table (M, R, E, ...) at places (..., M, N)."""
-        flat = (places + self._first).flatten()
+        flat = (places + self._members * (table.shape[1] * self.layout.copies)).flatten()
         return table.flatten(0, 2).index_select(0, flat).view(*places.shape, *table.shape[3:])
 
     def count(self, member: int) -> int:
         """Transitions that a member holds."""
-        return int((self.outcomes[member, ..., VALID] > 0).sum())
+        return int(self.live[member].sum())
 
     # Continuing --------------------------------------------------------------------------------
 
@@ -167,34 +230,27 @@ class ReplayRows:
 
         The last row holds the observations after the others.
         """
-        rows = (self.head + torch.arange(-int(self.held[member]), 1, device=self.head.device)) % (
-            self.layout.rows
-        )
-        return {name: table[member].index_select(0, rows) for name, table in self._tables().items()}
+        back = torch.arange(-int(self.held[member]), 1, device=self.head.device).unsqueeze(1)
+        rows = (self.head[member] + back) % self.layout.rows
+        return {name: table[member, rows, self._copies] for name, table in self._tables().items()}
 
     @torch.no_grad()
     def place(self, member: int, rows: Mapping[str, torch.Tensor]) -> None:
         """Gives a member rows that :meth:`take` returns, in place of its own.
 
-        They end before the head, whose row is the next step's: none of them is overwritten by
-        what follows, which is not their continuation. The oldest is left out where all are full.
+        What follows is not their continuation. The oldest is left out where all are full.
         """
         count = min(len(rows["outcomes"]), self.layout.rows - 1)
-        at = (self.head - count + torch.arange(count, device=self.head.device)) % self.layout.rows
         self.empty(member)
         for name, table in self._tables().items():
             if name in rows:
-                table[member].index_copy_(0, at, rows[name][-count:].to(table))
-        self.outcomes[member, (self.head + self._ahead) % self.layout.rows, :, VALID] = 0.0
-        if self.ages is not None:
-            self.ages[member, self.head] = 0
-        self.held[member] = count
+                table[member, :count] = rows[name][-count:].to(table)
+            elif name == "priorities":
+                table[member] = 1.0
+        self.head[member] = self.held[member] = count
+        self._settle(member)
         if self.trees is not None:
-            valid = self.outcomes[member, ..., VALID] > 0
-            given = self._tables()["priorities"][member] if "priorities" in rows else 1.0
-            priorities = torch.where(valid, given, 0.0).double()
-            self.trees.fill(member, priorities.flatten())
-            self.highest[member] = priorities.amax().clamp_min(1.0)
+            self.highest[member] = self._tables()["priorities"][member].amax().clamp_min(1.0)
 
     def _tables(self) -> dict[str, torch.Tensor]:
         """Everything that belongs to a row, each of shape (M, R, E, ...)."""
@@ -206,16 +262,43 @@ class ReplayRows:
             tables["priorities"] = leaves.view(self.outcomes.shape[:3])
         return tables
 
+    def _settle(self, member: int) -> None:
+        """Makes everything else that is known of a member's rows agree with them."""
+        count = self.layout.rows
+        self.outcomes[
+            member, (self.head[member] + self._ahead[:, None]) % count, self._copies, VALID
+        ] = 0.0
+        if self.ages is not None:
+            self.ages[member, self.head[member], self._copies] = 0
+        valid = self.outcomes[member, ..., VALID] > 0
+        rows = (self.head[member] + torch.arange(count, device=self.head.device)[:, None]) % count
+        missing = ~valid.gather(0, rows)
+        oldest_first = missing.to(torch.uint8).sort(dim=0, stable=True).indices
+        self.order[member, :count] = rows.gather(0, oldest_first).to(self.order)
+        self.live[member] = valid.sum(0)
+        self._added[member] = self.live[member] % count
+        if self.trees is not None:
+            held = self._tables()["priorities"][member]
+            self.trees.fill(member, torch.where(valid, held, 0.0).flatten())
+
+    @torch.no_grad()
     def leave(self, member: int) -> None:
         """Ends the running episodes of a member: what follows is not their continuation."""
-        last = (self.head - 1) % self.layout.rows
-        if bool(self.outcomes[member, last, :, VALID].any()):
-            self.place(member, self.take(member))
+        count = self.layout.rows
+        before = (self.head[member] - 1) % count
+        # The observation at the head stays, as the last one.
+        running = self.outcomes[member, before, self._copies, VALID] > 0
+        if bool(running.any()):
+            self.head[member] = (self.head[member] + running) % count
+            self.held[member] = (self.held[member] + 1).clamp(max=count - 1)
+            self._settle(member)
+        if self.ages is not None:
+            self.ages[member, self.head[member], self._copies] = 0
 
     @torch.no_grad()
     def empty(self, member: int) -> None:
         """Forgets all transitions of a member; running episodes continue."""
-        self.held[member] = 0
+        self.held[member] = self.live[member] = 0
         self.outcomes[member, ..., VALID] = 0.0
         self.highest[member] = 1.0
         if self.trees is not None:

@@ -25,14 +25,19 @@ class Sampler:
 
     Attributes:
         obs: newest observations, shape (M, E, ...).
-        env_steps: steps taken by each member's copies, without those that a reset took, shape (M,).
+        within_step: whether a new episode begins in the step that ends one (SAME_STEP autoreset),
+            or in one of its own (NEXT_STEP).
+        last_obs: the last observations of episodes that ended in the newest step, where new ones
+            began in it; others are those of ``obs``. None where none ended.
+        env_steps: steps taken by each member's copies, without those that a reset took or that
+            raised, shape (M,).
         diverged: by member, the first reward or observation that was not finite.
         failed: by member, what its environments raise again and again.
     """
 
     def __init__(self, env: Any, seeds: Sequence[int], guard: AbstractContextManager[Any]) -> None:
-        if env.metadata["autoreset_mode"] != AutoresetMode.NEXT_STEP:
-            raise ValueError("a batch's environments restart episodes with the next step")
+        self.within_step = env.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
+        self.last_obs: np.ndarray | None = None
         self.env = env
         self._guard = guard
         members = len(seeds)
@@ -74,25 +79,44 @@ class Sampler:
             obs, rewards, terminated, truncated, infos = self.env.step(actions)
         done = terminated | truncated
         counted = ~self._fresh
+        counted[[copy for copy in self._failures if not done[copy]]] = False
         self._keep(obs)
         for place, values in zip(outcomes, (rewards, terminated, done, counted), strict=True):
             place[:] = np.asarray(values).reshape(self._shape)
         self._check(rewards, obs)
+        self._keep_last(obs, done, infos)
         self.env_steps += counted.reshape(self._shape).sum(1)
         self._clock += 1
         self._returns += rewards
         self._lengths += counted
-        failures: dict[int, Exception] = getattr(self.env, "failures", {})
-        for copy, error in failures.items():
-            self._fail(copy, error)
-        ended = done.copy()
-        ended[list(failures)] = False
-        if ended.any():
-            self._end(ended, infos)
-        self._fresh = done
+        if done.any():
+            self._end(done, infos)
+        self._fresh = np.zeros_like(done) if self.within_step else done
+        self._fail()
 
-    def _fail(self, copy: int, error: Exception) -> None:
-        """Notes that a copy raised and was made again; its episode is discarded."""
+    def _keep_last(self, obs: np.ndarray, done: np.ndarray, infos: dict[str, Any]) -> None:
+        self.last_obs = None
+        if self.within_step and done.any():
+            last = obs.copy()
+            for copy in np.flatnonzero(done):
+                last[copy] = infos["final_obs"][copy]
+            self._check_obs(last)
+            self.last_obs = last.reshape(*self._shape, *obs.shape[1:])
+
+    @property
+    def _failures(self) -> dict[int, Exception]:
+        """What copies raised in the last call of the environments, by their number."""
+        found: dict[int, Exception] = getattr(self.env, "failures", {})
+        return found
+
+    def _fail(self) -> None:
+        """Notes which copies raised and were made again: their next step is spent on a reset."""
+        for copy, error in self._failures.items():
+            self._fresh[copy] = True
+            self._fail_one(copy, error)
+
+    def _fail_one(self, copy: int, error: Exception) -> None:
+        """Discards the episode of a copy that raised."""
         member = copy // self._shape[1]
         clock = int(self.env_steps[member])
         event = {"kind": "env_restart", "env_steps": clock, "error": described(error)}
@@ -114,27 +138,27 @@ class Sampler:
         return taken
 
     def restart(self, member: int, seed: int, env_steps: int = 0) -> None:
-        """Begins new episodes in a member's copies, with their next step, which is no experience.
+        """Begins new episodes in a member's copies.
 
         Args:
             env_steps: the member's clock from here.
         """
         copies = self._shape[1]
         own = range(member * copies, (member + 1) * copies)
-        self._begin(own, [seed + i for i in range(copies)])
         self._episodes[member] = []
         self.env_steps[member] = env_steps
         self.diverged.pop(member, None)
         self.failed.pop(member, None)
         self._restarts[member] = 0
         self._events[member] = []
+        self._begin(own, [seed + i for i in range(copies)])
 
     def finish(
         self, members: Sequence[int], play: Callable[[np.ndarray], np.ndarray]
     ) -> dict[int, Finished]:
         """Plays the running episodes of some members to their end; nobody learns from that.
 
-        Their copies begin new episodes with the next step. All other members stay as they are.
+        Their copies begin new episodes. All other members stay as they are.
 
         Args:
             play: chooses actions (M, E, ...) for observations (M, E, ...).
@@ -158,9 +182,6 @@ class Sampler:
             for copy in np.flatnonzero(waiting).tolist():
                 found[copy // copies].env_steps += 1
             done = (terminated | truncated) & waiting
-            for copy, error in getattr(self.env, "failures", {}).items():
-                self._fail(copy, error)
-                waiting[copy] = done[copy] = False
             for copy, info in zip(
                 np.flatnonzero(done).tolist(), self._last_infos(infos, done), strict=True
             ):
@@ -168,16 +189,19 @@ class Sampler:
                 episode = Episode(float(self._returns[copy]), length, info, self._clock - length)
                 found[copy // copies].episodes.append(episode)
             waiting &= ~done
+            waiting[list(self._failures)] = False
+            self._fail()
         self._begin(np.flatnonzero(own).tolist())
         return found
 
     def _begin(self, copies: Sequence[int], seeds: Sequence[int] | None = None) -> None:
-        """New episodes begin in some copies with the next step, which is no experience."""
+        """Begins new episodes in some copies."""
         with self._guard:
-            self.env.restart(copies, seeds)
-        self._fresh[list(copies)] = True
+            self._keep(self.env.restart(copies, seeds))
+        self._fresh[list(copies)] = False
         self._returns[list(copies)] = 0.0
         self._lengths[list(copies)] = 0
+        self._fail()
 
     @staticmethod
     def _last_infos(infos: dict[str, Any], done: np.ndarray) -> list[Mapping[str, float]]:
@@ -200,6 +224,9 @@ class Sampler:
     def _check(self, rewards: np.ndarray, obs: np.ndarray) -> None:
         if not np.isfinite(rewards).all():
             self._blame("reward", rewards)
+        self._check_obs(obs)
+
+    def _check_obs(self, obs: np.ndarray) -> None:
         if obs.dtype.kind == "f" and not np.isfinite(obs).all():
             self._blame("observation", obs)
 

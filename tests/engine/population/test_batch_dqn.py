@@ -47,14 +47,19 @@ def one_thread() -> Iterator[None]:
 
 
 class Walk:
-    """Environments whose states follow from their seeds and actions, with NEXT_STEP autoreset."""
+    """Environments whose states follow from their seeds and actions.
 
-    def __init__(self, seeds: Sequence[int]) -> None:
+    Args:
+        within_step: whether episodes restart in the step that ends one, or in one of their own.
+    """
+
+    def __init__(self, seeds: Sequence[int], within_step: bool = False) -> None:
         first = np.array(seeds)[:, None, None] + np.arange(COPIES)[:, None] / 3
         self.state = np.cos(first + np.arange(OBS))
         self.age = np.zeros(self.state.shape[:2])
         self.fresh = np.zeros(self.age.shape, dtype=bool)
         self.clock = np.zeros(len(seeds), dtype=np.int64)
+        self.within_step, self.last = within_step, self.state
 
     def step(self, actions: np.ndarray, outcomes: np.ndarray) -> None:
         valid = ~self.fresh
@@ -64,8 +69,12 @@ class Walk:
         terminated = valid & (self.state[..., 1] > 0.95)
         done = terminated | (self.age >= 9)
         outcomes[:] = rewards, terminated, done, valid
-        self.fresh = done
         self.clock += valid.sum(1)
+        if self.within_step:
+            self.last, self.state = self.state, np.where(done[..., None], 0.1, self.state)
+            self.age = np.where(done, 0, self.age)
+        else:
+            self.fresh = done
 
 
 def _weights(seed: int, dueling: bool, atoms: int, noisy: bool) -> nn.ModuleDict:
@@ -129,17 +138,20 @@ def _train(learner: DQN, env: Walk, rounds: int) -> None:
     for _ in range(rounds):
         for t in range(STEPS):
             env.step(learner.act(env.state), outcomes[:, t])
+            if env.within_step and outcomes[2, t].any():
+                learner.see_last(env.last, outcomes[:, t])
         learner.learn(env.state, outcomes, env.clock)
 
 
 def _trained(chosen: Sequence[int], rounds: int = 60, **changes: Any) -> DQN:
     learner = _learner(chosen, **changes)
-    _train(learner, Walk([SEEDS[member] for member in chosen]), rounds)
+    seeds = [SEEDS[member] for member in chosen]
+    _train(learner, Walk(seeds, learner.shape.within_step), rounds)
     return learner
 
 
 CASES: dict[str, dict[str, Any]] = {
-    "double": {"double": True, "filtered": True},
+    "double": {"double": True, "filtered": True, "within_step": True},
     "prioritized": {"dueling": True, "prioritized": True, "clip_rewards": 0.5},
     "noisy": {"noisy": True, "atoms": 7, "dueling": True, "double": True},
 }

@@ -23,44 +23,73 @@ MEMBERS, COPIES, STEPS, ROUNDS = 2, 3, 4, 20
 N_STEPS, GAMMAS = (3, 2), (0.9, 0.8)
 
 
-def _steps(frames: int) -> dict[str, np.ndarray]:
-    """Random episodes with NEXT_STEP autoreset, each of shape (time, M, E, ...)."""
+#: How environments restart: within the step that ends an episode (each step in "one step"), in one
+#: of its own, and, where one has raised, after that step and another.
+MODES = ("same step", "one step", "next step", "raises")
+#: Steps that raised take rows, and a single trial has none: a full buffer of it holds more.
+CASES = [
+    (frames, capacity, mode)
+    for mode in MODES
+    for frames, capacity in ((1, 1000), (1, 90), (3, 90), (3, 1000))
+    if mode != "raises" or capacity == 1000
+]
+
+
+def _steps(frames: int, mode: str = "same step") -> dict[str, np.ndarray]:
+    """Random episodes, each column of shape (time, M, E, ...)."""
     rng = np.random.default_rng(3)
     shape = (ROUNDS * STEPS, MEMBERS, COPIES)
-    done = rng.random(shape) < 0.25
-    done[-1] = False
+    done = rng.random(shape) < (1.0 if mode == "one step" else 0.25)
     valid = np.ones(shape, dtype=bool)
+    raised = (rng.random(shape) < 0.05) & (mode == "raises")
+    if mode == "next step":
+        done[-1] = False
     obs = np.zeros((shape[0] + 1, *shape[1:], 2, frames), dtype=np.float32)
+    last = np.zeros_like(obs[1:])
     fresh = np.ones(shape[1:], dtype=bool)
+    resets = np.zeros_like(fresh)
     for t in range(shape[0] + 1):
         newest = rng.normal(size=(*shape[1:], 2, 1))
-        obs[t] = np.concatenate([obs[t - 1][..., 1:], newest], -1)
+        following = np.concatenate([obs[t - 1][..., 1:], newest], -1)
+        obs[t] = np.where(resets[..., None, None] & (mode == "raises"), obs[t - 1], following)
         obs[t][fresh] = np.broadcast_to(newest, obs[t].shape)[fresh]
         if t == shape[0]:
             break
-        if t:
-            valid[t] = ~done[t - 1]
-            done[t] &= valid[t]
-        fresh = ~valid[t]
+        last[t] = np.concatenate([obs[t][..., 1:], rng.normal(size=newest.shape)], -1)
+        raised[t] &= ~resets
+        valid[t] = ~resets & ~raised[t]
+        done[t] &= valid[t]
+        fresh = resets if mode == "next step" else resets | done[t]
+        resets = done[t] if mode == "next step" else raised[t]
     return {
         "obs": obs,
+        "last": last,
         "rewards": rng.normal(size=shape).astype(np.float32) * 2,
         "terminated": done & (rng.random(shape) < 0.5),
         "done": done,
         "valid": valid,
+        "raised": raised,
         "actions": np.arange(np.prod(shape)).reshape(shape),
     }
 
 
-def _filled(frames: int, capacity: int, prioritized: bool = False) -> tuple[Replay, Any]:
+def _filled(
+    frames: int, capacity: int, prioritized: bool = False, mode: str = "same step"
+) -> tuple[Replay, Any]:
     layout = ReplayLayout(
         capacity, COPIES, (2, frames), frame_stack=frames, prioritized=prioritized
     )
-    replay, steps = Replay(MEMBERS, layout, STEPS, DEVICE), _steps(frames)
+    within = mode != "next step"
+    replay = Replay(MEMBERS, layout, STEPS, DEVICE, within_step=within)
+    steps = _steps(frames, mode)
     for start in range(0, ROUNDS * STEPS, STEPS):
         for t in range(start, start + STEPS):
-            obs, actions = (torch.tensor(steps[name][t]).to(DEVICE) for name in ("obs", "actions"))
+            obs, actions, last = (
+                torch.tensor(steps[name][t]).to(DEVICE) for name in ("obs", "actions", "last")
+            )
             replay.put(obs, actions)
+            if within and steps["done"][t].any():
+                replay.put_last(last)
         columns = ("rewards", "terminated", "done", "valid")
         outcomes = np.stack([steps[name][start : start + STEPS] for name in columns])
         now = torch.tensor(steps["obs"][start + STEPS])
@@ -68,20 +97,28 @@ def _filled(frames: int, capacity: int, prioritized: bool = False) -> tuple[Repl
     return replay, steps
 
 
-def _single(steps: dict[str, np.ndarray], member: int, frames: int, capacity: int) -> ReplayBuffer:
+def _single(
+    steps: dict[str, np.ndarray], member: int, frames: int, capacity: int, mode: str = "same step"
+) -> ReplayBuffer:
     space = gym.spaces.Box(-np.inf, np.inf, (2, frames), np.float32)
     layout = Layout(space, gym.spaces.Discrete(9), capacity, COPIES, frames)
     buffer = ReplayBuffer(layout)
     own = {name: column[:, member] for name, column in steps.items()}
+    following = own["obs"][1:]
+    if mode != "next step":
+        following = np.where(own["done"][..., None, None], own["last"], following)
+    # The step that raised is no row of a single trial's; the one before is its episode's last.
+    cut = np.concatenate([own["raised"][1:], np.zeros_like(own["raised"][:1])]) & own["valid"]
+    done = own["done"] | cut
     for start in range(0, ROUNDS * STEPS, STEPS):
         part = slice(start, start + STEPS)
         rollout = Rollout(
             obs=own["obs"][part],
-            next_obs=own["obs"][start + 1 : start + STEPS + 1],
+            next_obs=following[part],
             actions=own["actions"][part],
             rewards=own["rewards"][part],
             terminated=own["terminated"][part],
-            truncated=(own["done"] & ~own["terminated"])[part],
+            truncated=(done & ~own["terminated"])[part],
             valid=own["valid"][part],
             continues=True,
         )
@@ -90,11 +127,11 @@ def _single(steps: dict[str, np.ndarray], member: int, frames: int, capacity: in
 
 
 @pytest.mark.parametrize("clip", [False, True, 0.5])
-@pytest.mark.parametrize(("frames", "capacity"), [(1, 1000), (1, 90), (3, 90)])
+@pytest.mark.parametrize(("frames", "capacity", "mode"), CASES)
 def test_transitions_sums_and_stacks_are_a_single_buffers(
-    frames: int, capacity: int, clip: bool | float
+    frames: int, capacity: int, mode: str, clip: bool | float
 ) -> None:
-    replay, steps = _filled(frames, capacity)
+    replay, steps = _filled(frames, capacity, mode=mode)
     size = replay.layout.rows * COPIES
     places = torch.arange(size, device=DEVICE).expand(1, MEMBERS, -1)
     n_step, gamma = (
@@ -115,7 +152,7 @@ def test_transitions_sums_and_stacks_are_a_single_buffers(
     for member in range(MEMBERS):
         usable, actions, *ours = (column[member] for column in columns)
         order = np.flatnonzero(usable)[np.argsort(actions[usable])]
-        buffer = _single(steps, member, frames, capacity)
+        buffer = _single(steps, member, frames, capacity, mode)
         slots = np.flatnonzero(buffer._columns["live"])
         slots = slots[np.argsort(buffer._columns["actions"][slots])]
         assert actions[order].tolist() == buffer._columns["actions"][slots].tolist()
@@ -128,19 +165,26 @@ def test_transitions_sums_and_stacks_are_a_single_buffers(
             np.testing.assert_allclose(mine[order], theirs, rtol=1e-5, atol=1e-6)
 
 
-def test_draws_reach_every_transition_and_nothing_else() -> None:
-    replay, _ = _filled(1, 90)
+@pytest.mark.parametrize("mode", MODES)
+def test_draws_reach_every_transition_and_nothing_else(mode: str) -> None:
+    replay, _ = _filled(1, 90, mode=mode)
     streams = Streams([1, 2], DEVICE)
-    places, weights = replay.draw(streams, 20, 200)
-    assert bool(((weights > 0) == replay.valid(places)).all())
-    assert float(weights.mean()) == pytest.approx(1.0)
-    for member in range(MEMBERS):
-        drawn = places[:, member][weights[:, member] > 0]
-        assert len(drawn.unique()) == replay.count(member)
+    for change in (lambda: None, lambda: replay.leave(0), lambda: replay.place(0, replay.take(1))):
+        change()
+        places, weights = replay.draw(streams, 20, 1000)
+        assert bool((weights == 1).all())
+        assert bool(replay.valid(places).all())
+        for member in range(MEMBERS):
+            count = replay.count(member)
+            assert count == int(replay.outcomes[member, ..., 3].sum())
+            _, times = places[:, member].unique(return_counts=True)
+            assert len(times) == count
+            mean = 20_000 / count
+            assert float((times - mean).abs().max()) < 5 * mean**0.5
     replay.empty(1)
     _, weights = replay.draw(streams, 1, 50)
-    assert float(weights[0, 0].mean()) == pytest.approx(1.0)
-    assert float(weights[0, 1].abs().max()) == 0.0
+    assert bool((weights[0, 0] == 1).all())
+    assert bool((weights[0, 1] == 0).all())
 
 
 def test_priorities_decide_how_often_transitions_are_drawn() -> None:
@@ -192,13 +236,13 @@ def _reloaded(replay: Replay, member: int, path: Path) -> dict[int, list[Any]]:
     return _contents(buffer)
 
 
-@pytest.mark.parametrize(("frames", "capacity"), [(1, 1000), (1, 90), (3, 90), (3, 1000)])
+@pytest.mark.parametrize(("frames", "capacity", "mode"), CASES)
 def test_a_file_holds_what_a_single_trials_does_and_back(
-    frames: int, capacity: int, tmp_path: Path
+    frames: int, capacity: int, mode: str, tmp_path: Path
 ) -> None:
-    replay, steps = _filled(frames, capacity)
+    replay, steps = _filled(frames, capacity, mode=mode)
     path = tmp_path / "replay.npz"
-    single = _single(steps, 1, frames, capacity)
+    single = _single(steps, 1, frames, capacity, mode)
     wanted = _contents(single)
     assert len(wanted) == replay.count(1)
     assert _reloaded(replay, 1, path) == wanted
@@ -230,7 +274,7 @@ def test_a_clone_takes_its_donors_transitions(frames: int, tmp_path: Path) -> No
     # The next steps are nobody's continuation, and overwrite nothing that is needed.
     for t in range(2 * STEPS):
         replay.put(
-            torch.full_like(replay.at_head()[:, 0].expand(-1, -1, -1, frames), t),
+            torch.full((MEMBERS, COPIES, 2, frames), float(t), device=DEVICE),
             places[0, :, :COPIES],
         )
         if t % STEPS == STEPS - 1:
@@ -244,7 +288,7 @@ def test_a_clone_takes_its_donors_transitions(frames: int, tmp_path: Path) -> No
 def test_memory_is_known_before_it_is_allocated() -> None:
     layout = ReplayLayout(90, COPIES, (8, 8, 4), torch.uint8, frame_stack=4)
     replay = Replay(MEMBERS, layout, STEPS)
-    tensors = (replay.obs, replay.actions, replay.outcomes, replay.ages)
+    tensors = (replay.obs, replay.actions, replay.outcomes, replay.ages, replay.order)
     assert layout.nbytes(MEMBERS) == sum(t.nbytes for t in tensors if t is not None)
     with pytest.raises(ValueError, match="raise it"):
         Replay(1, ReplayLayout(12, COPIES, (2,)), STEPS)
