@@ -88,6 +88,9 @@ class ReplayRows:
         self._size = size
         self._members = torch.arange(members, device=device).unsqueeze(1)
         self._copies = torch.arange(layout.copies, device=device)
+        #: Where the first rows of each copy are once a table's first axes are one, shape (M, E).
+        self._first = self._members * size + self._copies
+        self._first_order = self._first + self._members * layout.copies
         self._span = torch.arange(most + layout.frame_stack, device=device)[:, None, None]
         self._ahead = torch.arange(layout.frame_stack, device=device)
 
@@ -126,21 +129,22 @@ class ReplayRows:
             ended = outcomes[DONE] > 0
             used += ended  # the last observation has a row of its own
         total = used.sum(0)
-        before = self._forget(total + self.layout.frame_stack)
+        reached = self._forget(total + self.layout.frame_stack)
         rows = (self.head + used.cumsum(0) - used) % count
-        self.head.copy_((self.head + total) % count)
+        self.head.add_(total).remainder_(count)
         self.held.add_(total.amax(1, keepdim=True)).clamp_(max=count - 1)
+        at, now = self._flat(rows), self._flat(self.head)
         if self._last_obs is not None:  # where none has ended, the next row's is written over it
-            self._put(self.obs, (rows + 1) % count, self._last_obs)
-        self._put(self.obs, rows, self._obs)
-        self._put(self.obs, self.head[None], self._newest(obs)[None])
-        self._put(self.actions, rows, self._actions)
-        self._put(self.outcomes, rows, outcomes.permute(1, 2, 3, 0).to(self.dtype))
+            _put(self.obs, self._flat((rows + 1) % count), self._last_obs)
+        _put(self.obs, at, self._obs)
+        _put(self.obs, now, self._newest(obs))
+        _put(self.actions, at, self._actions)
+        _put(self.outcomes, at, outcomes.movedim(0, -1).to(self.dtype))
         if self.ages is not None:
-            self._write_ages(rows, outcomes[VALID], ended)
+            self._write_ages(self.ages, rows, outcomes[VALID], ended)
         self._count(rows, outcomes[VALID] > 0)
         if self.trees is not None:
-            self._prioritise(before, total + self.layout.frame_stack)
+            self._prioritise(self.trees, reached, total + self.layout.frame_stack)
         self.step.zero_()
         return (rows * self.layout.copies + self._copies).transpose(0, 1).flatten(1)
 
@@ -148,14 +152,9 @@ class ReplayRows:
         """What :meth:`write` reads and changes."""
         return [self.head, self.held, self.live, self._added, self.step, self.outcomes]
 
-    def _flat(self, table: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """Where rows (N, M, E) of a table (M, R, E, ...) are once its first axes are one."""
-        copies = self.layout.copies
-        return ((self._members * table.shape[1] + rows) * copies + self._copies).flatten()
-
-    def _put(self, table: torch.Tensor, rows: torch.Tensor, values: torch.Tensor) -> None:
-        """Writes values (N, M, E, ...) into rows (N, M, E) of a table (M, R, E, ...)."""
-        table.flatten(0, 2).index_copy_(0, self._flat(table, rows), values.flatten(0, 2))
+    def _flat(self, rows: torch.Tensor) -> torch.Tensor:
+        """Where rows (..., M, E) of a table (M, R, E, ...) are once its first axes are one."""
+        return (rows * self.layout.copies + self._first).flatten()
 
     def _forget(self, count: torch.Tensor) -> torch.Tensor:
         """Makes the next rows of each copy, ``count`` (M, E), no transitions.
@@ -167,7 +166,7 @@ class ReplayRows:
             The rows that a round can reach (N, M, E).
         """
         rows = (self.head + self._span) % self.layout.rows
-        flags, places = self.outcomes.flatten(0, 2)[:, VALID], self._flat(self.outcomes, rows)
+        flags, places = self.outcomes.flatten(0, 2)[:, VALID], self._flat(rows)
         valid = flags.index_select(0, places).view(rows.shape)
         gone = valid * (self._span < count)
         self.live.sub_(gone.sum(0).long())
@@ -175,37 +174,39 @@ class ReplayRows:
         return rows
 
     def _write_ages(
-        self, rows: torch.Tensor, valid: torch.Tensor, ended: torch.Tensor | None
+        self,
+        table: torch.Tensor,
+        rows: torch.Tensor,
+        valid: torch.Tensor,
+        ended: torch.Tensor | None,
     ) -> None:
-        assert self.ages is not None
         most, count = self.layout.frame_stack - 1, self.layout.rows
-        first = self._flat(self.ages, rows[:1])
-        age = self.ages.flatten().index_select(0, first).view(rows.shape[1:])
+        age = table.flatten().index_select(0, self._flat(rows[0])).view(rows.shape[1:])
         ages, following = [], []
         for t, each in enumerate(valid):
             ages.append(age)
             # What a reset's row leads to is the first observation of an episode.
             following.append((age + 1).clamp(max=most) * (each > 0))
             age = following[-1] if ended is None else following[-1] * ~ended[t]
-        self._put(self.ages, (rows + 1) % count, torch.stack(following))
-        self._put(self.ages, rows, torch.stack(ages))
-        self._put(self.ages, self.head[None], age[None])
+        _put(table, self._flat((rows + 1) % count), torch.stack(following))
+        _put(table, self._flat(rows), torch.stack(ages))
+        _put(table, self._flat(self.head), age)
 
     def _count(self, rows: torch.Tensor, valid: torch.Tensor) -> None:
         """Adds rows (T, M, E) that are ``valid`` to the transitions."""
-        new, count = valid.sum(0), self.layout.rows
-        at = (self._added + valid.cumsum(0) - 1) % count
-        self._put(self.order, torch.where(valid, at, count), rows.to(self.order.dtype))
-        self._added.copy_((self._added + new) % count)
-        self.live.add_(new)
+        count, added = self.layout.rows, valid.cumsum(0)
+        at = torch.where(valid, (self._added - 1 + added) % count, count)
+        places = (at * self.layout.copies + self._first_order).flatten()
+        _put(self.order, places, rows.to(self.order.dtype))
+        self._added.add_(added[-1]).remainder_(count)
+        self.live.add_(added[-1])
 
-    def _prioritise(self, rows: torch.Tensor, count: torch.Tensor) -> None:
+    def _prioritise(self, trees: SumTrees, rows: torch.Tensor, count: torch.Tensor) -> None:
         """Gives the first rows of each copy, ``count`` (M, E), the priorities of new ones."""
-        assert self.trees is not None
         places = (rows * self.layout.copies + self._copies).transpose(0, 1).flatten(1)
         new = (self._span < count).transpose(0, 1).flatten(1)
         priorities = self.highest * self.valid(places)
-        self.trees.set(places, torch.where(new, priorities, self.trees.get(places)))
+        trees.set(places, torch.where(new, priorities, trees.get(places)))
 
     # Reading -----------------------------------------------------------------------------------
 
@@ -303,3 +304,9 @@ class ReplayRows:
         self.highest[member] = 1.0
         if self.trees is not None:
             self.trees.clear(member)
+
+
+def _put(table: torch.Tensor, places: torch.Tensor, values: torch.Tensor) -> None:
+    """Writes values (..., M, E, *rest) into places of a table (M, R, E, *rest)."""
+    flat = table.flatten(0, 2)
+    flat.index_copy_(0, places, values.reshape(-1, *flat.shape[1:]))
