@@ -15,6 +15,7 @@ from rltune.algorithms.groups import make_group
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.engine.population.group import Group
 from rltune.engine.population.ppo import PPO
+from rltune.engine.population.sac import SAC
 from rltune.engine.rollout import gae
 
 DEVICE = torch.device("cuda" if GPUS else "cpu")
@@ -164,6 +165,7 @@ def test_a_clone_has_its_donors_numbers_and_its_own_noise(algo: str, env: str) -
         ("endings:Ends", {"longest": 5}, {"num_envs_per_env_runner": 3}),
         ("endings:Ends", {"shortest": 8, "longest": 8}, {"num_envs_per_env_runner": 8}),
         ("endings:Ends", {"image": True}, {"observation_filter": "NoFilter"}),
+        ("endings:Ends", {"raises": 7, "longest": 4}, {"num_envs_per_env_runner": 8}),
         ("cartpole", {"max_episode_steps": 5}, {}),
     ],
 )
@@ -190,10 +192,14 @@ def test_advantages_continue_from_the_last_observations_of_episodes(
         learner.learn(sampler.obs, group._outcomes, sampler.env_steps)
     now, following = np.split(np.stack(rows), 2, axis=-1)  # (T, M, E) each
     rewards, terminated, done, valid = group._outcomes
-    assert valid.all() == sampler.within_step
-    if sampler.within_step:
-        assert sampler.env_steps[0] == 2 * config.train_batch_size + (-64) % now.shape[2] * 2
+    if valid.all():
+        assert sampler.within_step
+        assert sampler.env_steps[0] == 2 * learner.shape.steps * learner.shape.copies
+    else:
+        assert env == "cartpole" or "raises" in env_args
     assert ((done > terminated) & (valid > 0)).any()
+    # What raised is no experience, and ends the row before.
+    done[:-1] = np.maximum(done[:-1], 1 - valid[1:])
     wanted = now + gae(
         rewards.reshape(len(now), -1),
         now.reshape(len(now), -1),
@@ -207,6 +213,63 @@ def test_advantages_continue_from_the_last_observations_of_episodes(
     for name, column in (("value_targets", wanted), ("valid", valid)):
         found = columns[name].reshape(2, *now.shape[::2]).transpose(0, 1).numpy()
         np.testing.assert_allclose(found[valid > 0], column[valid > 0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+@pytest.mark.parametrize(
+    ("env_args", "copies", "prioritized"),
+    [({"longest": 1}, 1, True), ({"longest": 6}, 3, False), ({"longest": 4, "raises": 9}, 2, True)],
+)
+def test_a_transition_leads_to_the_next_observation_of_its_episode(
+    frames: int, env_args: dict[str, Any], copies: int, prioritized: bool
+) -> None:
+    config = _config(
+        "sac",
+        "endings:Ends",
+        5,
+        env_config={"continuous": True, **env_args},
+        num_envs_per_env_runner=copies,
+        rollout_fragment_length=4,
+        prioritized_replay=prioritized,
+        observation_filter="NoFilter",
+        frame_stack=frames,
+        n_step=3,
+        buffer_capacity=120,
+        training_intensity=0.5,
+    )
+    group = make_group([config] * 3, DEVICE)[0]
+    learner = group.learner
+    assert isinstance(learner, SAC)
+    for number in range(40):
+        group.round()
+        if number % 10 == 3:
+            group._ended[0] = []
+            group.finish_episodes([0])
+        if number % 10 == 7:
+            group.restart(1, number, 0)
+    replay, n_step = learner.replay, torch.full((3, 1), 3.0, device=DEVICE)
+    places = torch.arange(replay.layout.rows * copies, device=DEVICE).expand(1, 3, -1)
+    sums, discounts, after = replay.look_ahead(places, 4, n_step, torch.full_like(n_step, 0.9))
+    valid = replay.valid(places)
+    assert (valid.sum(-1) == replay.live.sum(-1)).all()
+    before, following = (
+        replay.read_obs(each)[valid].view(-1, frames, 3).double() for each in (places, after)
+    )
+    # Frames of the same episode, one step apart; the first one may be repeated.
+    for seen in (before, following):
+        torch.testing.assert_close(seen[:, :, 0], before[:, -1:, 0].expand(-1, frames))
+        steps = (10 * seen[:, :, 1]).round()
+        wanted = (steps[:, -1:] - torch.arange(frames - 1, -1, -1, device=DEVICE)).clamp(min=0)
+        torch.testing.assert_close(steps, wanted)
+    first, last = ((10 * each[:, -1, 1]).round() for each in (before, following))
+    count = last - first
+    assert int(count.min()) == 1
+    assert int(count.max()) == min(3, env_args["longest"])
+    own = [sum(0.9**k * (s + k) for k in range(int(n))) for s, n in zip(first, count, strict=True)]
+    torch.testing.assert_close(sums[valid].double(), torch.tensor(own, device=DEVICE).double())
+    ended = discounts[valid] == 0
+    torch.testing.assert_close(discounts[valid].double()[~ended], 0.9 ** count[~ended])
+    assert ended.any()
 
 
 #: Another value of every setting of PPO that acts while it trains, by the environment it acts in.

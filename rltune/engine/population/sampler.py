@@ -110,22 +110,20 @@ class Sampler:
         return found
 
     def _fail(self) -> None:
-        """Notes which copies raised and were made again: their next step is spent on a reset."""
+        """Discards the episodes of copies that raised; their next step is spent on a reset."""
+        members: dict[int, Exception] = {}
         for copy, error in self._failures.items():
-            self._fresh[copy] = True
-            self._fail_one(copy, error)
-
-    def _fail_one(self, copy: int, error: Exception) -> None:
-        """Discards the episode of a copy that raised."""
-        member = copy // self._shape[1]
-        clock = int(self.env_steps[member])
-        event = {"kind": "env_restart", "env_steps": clock, "error": described(error)}
-        self._events[member].append(event)
-        self._returns[copy], self._lengths[copy] = 0.0, 0
-        self._restarts[member] += 1
-        if self._restarts[member] > MAX_RESTARTS and member not in self.failed:
-            self.failed[member] = error
-            self.rest(member)
+            member = copy // self._shape[1]
+            clock = int(self.env_steps[member])
+            event = {"kind": "env_restart", "env_steps": clock, "error": described(error)}
+            self._events[member].append(event)
+            self._returns[copy], self._lengths[copy], self._fresh[copy] = 0.0, 0, True
+            members.setdefault(member, error)
+        for member, error in members.items():
+            self._restarts[member] += 1
+            if self._restarts[member] > MAX_RESTARTS and member not in self.failed:
+                self.failed[member] = error
+                self.rest(member)
 
     def rest(self, member: int) -> None:
         """Steps a member's environments no more, until it is restarted."""
