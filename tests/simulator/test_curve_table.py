@@ -125,7 +125,9 @@ def test_a_table_ships_with_a_preset() -> None:
     found = rltune.simulate(table, table.space, scheduler="asha", trials=16, steps=50_000, seed=1)
     assert found.best is not None
     assert found.best.score > 450
-    with pytest.raises(BadInput, match=r"none ships for sac on pendulum, but for dqn on cartpole, ppo on "):
+    with pytest.raises(
+        BadInput, match=r"none ships for sac on pendulum, but for dqn on cartpole, ppo on "
+    ):
         Table.shipped("sac", "pendulum")
 
 
