@@ -43,6 +43,7 @@ __all__ = [
     "FAMILIES",
     "INFOS",
     "MAX_EPISODE_STEPS",
+    "Copies",
     "EnvInfo",
     "JoinFrames",
     "arguments",

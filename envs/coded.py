@@ -98,9 +98,11 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
     Attributes:
         failures: what copies raised in the last step or restart, by their number. They were made
             again, and their next step is spent on a reset.
+        turn: the copy that is called, or was last; shape (1,) or more, and may be replaced.
     """
 
     failures: dict[int, Exception]
+    turn: np.ndarray
 
     def __init__(
         self,
@@ -112,6 +114,7 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
         super().__init__(makers, autoreset_mode=autoreset)
         self._remake = remake
         self.failures = {}
+        self.turn = np.zeros(1, np.int64)
         self._at_once = autoreset == AutoresetMode.SAME_STEP
         #: Copies whose next step is spent on a reset.
         self._overdue = np.zeros(self.num_envs, dtype=bool)
@@ -137,6 +140,7 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
         seeds = seed if isinstance(seed, Sequence) else self._seeds(seed)
         self._overdue[:] = False
         for i, (env, its) in enumerate(zip(self.envs, seeds, strict=True)):
+            self.turn[0] = i
             self._env_obs[i] = np.array(env.reset(seed=its, options=options)[0])
         return self._seen(), {}
 
@@ -207,6 +211,7 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
 
     def _step_one(self, i: int, action: Any) -> dict[str, Any]:
         """Steps a copy. Returns its info."""
+        self.turn[0] = i
         try:
             obs, self._rewards[i], terminated, truncated, info = self.envs[i].step(action)
             self._env_obs[i] = np.array(obs)
@@ -220,6 +225,7 @@ class Copies(SyncVectorEnv):  # type: ignore[misc]
 
     def _begin(self, i: int, seed: int | None = None) -> None:
         """Resets a copy."""
+        self.turn[0] = i
         try:
             self._env_obs[i] = np.array(self.envs[i].reset(seed=seed)[0])
         except Exception as error:

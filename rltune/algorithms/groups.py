@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.rl_module.apis import TargetNetworkAPI
@@ -36,12 +37,14 @@ def make_group(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     watch: AbstractContextManager[Any] | None = None,
+    turn: np.ndarray | None = None,
 ) -> tuple[Group, Any]:
     """A group of members, one a config, each drawn from its config's seed.
 
     Args:
         configs: validated, alike in all that a batch has in common.
         watch: a context around every call of the environments.
+        turn: is kept at the copy that is called, where copies are called one by one.
 
     Returns:
         The group, and RLlib's specification of a member's network.
@@ -59,6 +62,8 @@ def make_group(
         first.frame_stack,
         first.observation_form,
     )
+    if turn is not None and isinstance(env, envs.Copies):
+        env.turn = turn
     spaces = {DEFAULT_MODULE_ID: (env.single_observation_space, env.single_action_space)}
     made: dict[int, Any] = {}
     network = first.get_rl_module_spec(spaces=spaces, inference_only=False)

@@ -62,7 +62,9 @@ class MemberBuffers:
         """Forgets whose buffers they are: training adds steps to every seat's, taken or not."""
         self._checkpoints.clear()
 
-    def place(self, wanted: Sequence[Wanted], seats: Sequence[int]) -> dict[int, dict[str, str]]:
+    def place(
+        self, wanted: Sequence[Wanted], seats: Sequence[int]
+    ) -> dict[int, dict[str, str] | Exception]:
         """Gives trials the buffers they continue with.
 
         A buffer of their own that is gone leaves an empty one, never another trial's.
@@ -72,10 +74,8 @@ class MemberBuffers:
 
         Returns:
             What the report says of each, by seat: ``replay`` and, of an empty one that was not
-            asked for, ``why``.
-
-        Raises:
-            BadCheckpoint, ValueError: a buffer that must be there is damaged, or of another layout.
+            asked for, ``why``. An exception where a buffer that must be there is damaged, or of
+            another layout.
         """
         if self._learner is None:
             return {}
@@ -87,13 +87,17 @@ class MemberBuffers:
             for seat, source in sources.items()
             if source is not None and source != seat and source in seats
         }
-        found = {}
+        found: dict[int, dict[str, str] | Exception] = {}
         for each in wanted:
             source, why = sources[each.seat], None
             if source is not None and source != each.seat:
                 replay.place(each.seat, taken[source] if source in taken else replay.take(source))
             elif source is None:
-                why = self._load(each) if each.kind != "empty" else None
+                try:
+                    why = self._load(each) if each.kind != "empty" else None
+                except (BadCheckpoint, ValueError) as error:
+                    found[each.seat] = error
+                    continue
                 if why or each.kind == "empty":
                     replay.empty(each.seat)
             told = {"replay": "empty" if why else each.kind}

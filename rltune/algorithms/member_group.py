@@ -6,12 +6,13 @@ import gc
 import logging
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import ray
 import torch
 
 from rltune import algorithms, envs
@@ -28,13 +29,23 @@ from rltune.catalog.batches import shape_of
 from rltune.engine.metric_names import LEARNER
 from rltune.engine.population.group import Group
 from rltune.engine.rollout import MAX_RESTARTS
-from rltune.errors import AuditError, EnvironmentFailed
+from rltune.errors import AuditError, EnvironmentFailed, RltuneError
+from rltune.processes.turns import Turns
 from rltune.processes.watchdog import Watchdog, watchdog
 from rltune.runs.checkpoints import seal
 from rltune.runs.records import CheckpointRecord, Diverged
 from rltune.spec import moved_seed
 
+T = TypeVar("T")
 log = logging.getLogger("rltune")
+
+
+def _tried(work: Callable[[], T]) -> T | Exception:
+    """What some work returns, or why a checkpoint cannot be continued from."""
+    try:
+        return work()
+    except (RltuneError, OSError, ValueError) as error:
+        return error
 
 
 class MemberGroup:
@@ -43,26 +54,26 @@ class MemberGroup:
     Args:
         algo: name of the algorithm.
         seats: trials that fit.
-        trials_folder: of the run; where an environment hangs or ends the process, a report is left
-            in the folder of the first trial that sat here. None in a user's own process.
+        reports: a folder; where an environment hangs or ends the process, a report is left in one
+            of this actor's there. None in a user's own process.
     """
 
-    def __init__(self, algo: str, seats: int, trials_folder: str | None = None) -> None:
+    def __init__(self, algo: str, seats: int, reports: str | None = None) -> None:
         self.algo = algo
         self._trainable = getattr(algorithms, algorithm(algo).class_name)
         self._batch = BATCHES[algo]
         self._size = seats
         self._seats: dict[int, Seat] = {}
         self._group: Group | None = None
-        self._trials_folder = trials_folder
+        self._reports = reports
 
     def train(
         self, arrivals: Sequence[Arrival], leavers: Sequence[int], seats: int | None = None
     ) -> dict[int, Any]:
         """Reports of those trials that are due next, by seat, after seats have changed.
 
-        In place of a report an :class:`EnvironmentFailed` says that a trial's environments raise
-        again and again: its seat is free.
+        In place of a report an exception says that a trial's environments raise again and again, or
+        that it cannot continue from its checkpoint: its seat is free.
 
         Args:
             seats: of a new group in place of this one, which nobody sits in any more. It has the
@@ -71,8 +82,7 @@ class MemberGroup:
         if seats is not None:
             self._renew(seats)
         self._leave(leavers)
-        if arrivals:
-            self._arrive(arrivals)
+        found: dict[int, Any] = self._arrive(arrivals) if arrivals else {}
         group = self._made
         began = time.perf_counter()
         extra: dict[int, int] = {}
@@ -92,7 +102,6 @@ class MemberGroup:
         diverged = group.diverged()
         numbers = group.learner.read()
         held = self._held()
-        found: dict[int, Any] = {}
         for number in sorted({*due, *(n for n in diverged if n in training)}):
             seat = self._seats[number]
             if number in group.sampler.failed:
@@ -185,7 +194,8 @@ class MemberGroup:
         gc.collect()  # the next one asks how much memory is free
         torch.cuda.empty_cache()
 
-    def _arrive(self, arrivals: Sequence[Arrival]) -> None:
+    def _arrive(self, arrivals: Sequence[Arrival]) -> dict[int, Any]:
+        """Seats trials. Returns why some could not be, by seat."""
         if self._group is None:
             self._make(arrivals[0])
         if others := {each.trial for each in arrivals if self._shape(each) != self._common}:
@@ -204,20 +214,28 @@ class MemberGroup:
             for n in range(self._size)
         ]
         self._made.set_hyperparameters(Table(self._made.learner.HYPERPARAMETERS, configs).at)
-        starts = [Start.of(each, self.algo) for each in arrivals]
+        starts: dict[int, Any] = {
+            each.seat: _tried(partial(Start.of, each, self.algo)) for each in arrivals
+        }
         buffers = self._buffers.place(
-            [self._buffer(each) for each in starts if each is not None],
+            [self._buffer(each) for each in starts.values() if isinstance(each, Start)],
             [each.seat for each in arrivals],
         )
-        for each, start in zip(arrivals, starts, strict=True):
+        lost: dict[int, Any] = {}
+        for each in arrivals:
+            start, buffer = starts[each.seat], buffers.get(each.seat, {})
             if start is None:
                 self._begin(each)
-            else:
-                self._settle(start, buffers.get(each.seat, {}))
+            elif isinstance(start, Start):
+                start = _tried(partial(self._settle, start, buffer))
+            if isinstance(start, Exception):
+                del self._seats[each.seat]
+                lost[each.seat] = RltuneError("".join(traceback.format_exception(start)))
         idle = [n for n in range(self._size) if n not in self._seats]
         for number in idle:
             self._made.sampler.rest(number)
         self._made.learner.stop([*idle, *(n for n, seat in self._seats.items() if seat.diverged)])
+        return lost
 
     def _shape(self, arrival: Arrival) -> str:
         return shape_of(self.algo, {**vars(self._base), **arrival.config})
@@ -231,13 +249,17 @@ class MemberGroup:
         self._common = self._shape(first)
         cuda = config.num_gpus_per_learner > 0 and torch.cuda.is_available()
         folder = None
-        if self._trials_folder is not None:
-            folder = Path(self._trials_folder) / first.trial
+        if self._reports is not None:
+            folder = Path(self._reports) / ray.get_runtime_context().get_actor_id()
             folder.mkdir(parents=True, exist_ok=True)
-        self._watch: AbstractContextManager[Any] = watchdog(config.env_timeout, folder)
+        self._watch = watchdog(config.env_timeout, folder)
+        turns = Turns(self._watch, folder, config.num_envs_per_env_runner)
         torch.set_num_threads(config.threads or 1)
         self._group, self._network = make_group(
-            [config] * self._size, torch.device("cuda" if cuda else "cpu"), watch=self._watch
+            [config] * self._size,
+            torch.device("cuda" if cuda else "cpu"),
+            watch=turns,
+            turn=turns.turn,
         )
         self._template = build(self._network).state_dict()
         self._buffers = MemberBuffers(self._group.learner, self.algo)
@@ -260,8 +282,10 @@ class MemberGroup:
             return Wanted(arrival.seat, kind, exploit.own_checkpoint, may_lack=True)
         return Wanted(arrival.seat, kind, arrival.checkpoint if kind == "donor" else None)
 
-    def _settle(self, start: Start, buffer: Mapping[str, str]) -> None:
+    def _settle(self, start: Start, buffer: Mapping[str, str] | Exception) -> None:
         """Brings a seat to where its trial continues."""
+        if isinstance(buffer, Exception):
+            raise buffer
         arrival, record, exploit = start.arrival, start.record, start.exploit
         group, seat, number = self._made, self._seats[arrival.seat], arrival.seat
         if arrival.copied_from is None:

@@ -164,6 +164,21 @@ def watchdog(timeout: float, folder: Path | None) -> Boundary | nullcontext[None
     return Watchdog(timeout, folder) if math.isfinite(timeout) else Boundary()
 
 
+def has_told(folder: Path) -> bool:
+    """Whether a report in a folder tells that a call hung, crashed or ended its process."""
+    return any(_told(_read(path)) for path in folder.glob(f"{PREFIX}*"))
+
+
+def move(folder: Path, other: Path) -> None:
+    """Moves the reports in a folder to another one."""
+    for path in folder.glob(f"{PREFIX}*"):
+        path.rename(other / path.name)
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
 def collect(folder: Path) -> str:
     """Reads and removes the reports of ended processes in a folder.
 
@@ -172,7 +187,7 @@ def collect(folder: Path) -> str:
     """
     reports = []
     for path in sorted(folder.glob(f"{PREFIX}*")):
-        reports.append(_told(path.read_text(encoding="utf-8", errors="replace")))
+        reports.append(_told(_read(path)))
         path.unlink()
     return "\n".join(filter(None, reports))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from shutil import rmtree
 from typing import Any
 
 import ray
@@ -55,10 +56,14 @@ def run_groups(
         num_gpus=needs.get("GPU", 0),
         **({"memory": needs["memory"]} if "memory" in needs else {}),
     )
-    start: Any = partial(process.remote, spec.algo, seats, str(folder.path / "trials"))
+    reports = folder.path / ".batches"
+    start: Any = partial(process.remote, spec.algo, seats, str(reports))
     fitted = bool(batches.shaping(spec))
     seating = Seating(groups, seats, partial(shape_of, spec.algo), fitted)
-    controller = BatchController(experiment, source, scheduler, stopper, [events], start, seating)
+    controller = BatchController(
+        experiment, source, scheduler, stopper, [events], start, seating, reports
+    )
     signals.take_over(controller.interrupt)
     controller.run()
+    rmtree(reports, ignore_errors=True)
     return groups

@@ -12,8 +12,8 @@ from quick import config, make, optimiser, weights
 
 from rltune.algorithms.member_group import MemberGroup
 from rltune.algorithms.member_seats import Arrival
-from rltune.errors import BadCheckpoint
-from rltune.runs.checkpoints import REPLAY_FILE, verify
+from rltune.errors import RltuneError
+from rltune.runs.checkpoints import POLICY_FILE, REPLAY_FILE, verify
 from rltune.runs.records import CheckpointRecord
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -240,7 +240,8 @@ def test_a_clone_continues_with_the_requested_buffer(algo: str, tmp_path: Path) 
         changed = _config(algo, "t00", 5, exploit=told, exploit_buffer=kind)
         if seat in group._seats:
             group._leave([seat])
-        group._arrive([Arrival(seat, "t00", changed, str(donor))])
+        for lost in group._arrive([Arrival(seat, "t00", changed, str(donor))]).values():
+            raise lost
         found: dict[str, Any] = group._seats[seat].restored["memory"]
         assert _held(group, seat) == held[found["replay"]]
         assert found["transitions"] == len(held[found["replay"]])
@@ -264,7 +265,7 @@ def test_a_clone_continues_with_the_requested_buffer(algo: str, tmp_path: Path) 
     assert memory("own")["replay"] == "own"
     assert memory("empty")["warm_up_left"] == 100
     _reports(group, 3, group.train([], []))  # it warms up, and others' buffers go on
-    with pytest.raises(BadCheckpoint, match="cut short"):
+    with pytest.raises(RltuneError, match=r"BadCheckpoint: .* is cut short"):
         memory("donor")
     files[1].write_bytes(kept[1])
     assert memory("donor")["replay"] == "donor"
@@ -307,3 +308,21 @@ def test_a_group_of_another_shape_takes_the_place_of_an_empty_one(
     restored = reports[1]["restored"]
     assert (restored["kind"], restored["env_steps"]) == ("restore", moved.env_steps)
     assert restored["memory"].get("replay") == ("own" if algo in REPLAYS else None)
+
+
+def test_a_damaged_checkpoint_fails_its_own_trial_alone(tmp_path: Path) -> None:
+    """Beside one that continues from a whole checkpoint, and one that begins."""
+    group, _ = _group("ppo", 2)
+    places = [tmp_path / name for name in ("a", "b")]
+    group.save(dict(enumerate(map(str, places))))
+    file = places[0] / POLICY_FILE
+    file.write_bytes(file.read_bytes()[:-9])
+    again, configs = MemberGroup("ppo", 3), [_config("ppo", f"t{n:02d}", 5 + n) for n in range(3)]
+    arrivals = [Arrival(n, f"t{n:02d}", configs[n], str(places[n]), 1) for n in (0, 1)]
+    found = again.train([*arrivals, Arrival(2, "t02", configs[2])], [])
+    assert f"BadCheckpoint: {file} is cut short" in str(found[0])
+    assert isinstance(found[0], RltuneError)
+    found = _reports(again, 3, found)
+    assert found[1]["restored"]["kind"] == "restore"
+    assert found[2]["training_iteration"] == 1
+    assert 0 not in again._seats

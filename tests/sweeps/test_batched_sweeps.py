@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import faulty
 import killed
 import pytest
 import warm
@@ -48,7 +49,9 @@ SCHEDULING: dict[str, dict[str, Any]] = {
 SHAPES = {"fcnet_hiddens": {"choice": [[16], [16, 16]]}, "minibatch_size": {"choice": [32, 128]}}
 
 
-def _spec(storage: Path, algo: str, address: str, **options: Any) -> RunSpec:
+def _spec(
+    storage: Path, algo: str, address: str, env: str | None = None, **options: Any
+) -> RunSpec:
     if "scheduler" not in options:
         options = {**SCHEDULING.get(algo, {}), **options}
     searched = options.get("space", {})
@@ -56,7 +59,7 @@ def _spec(storage: Path, algo: str, address: str, **options: Any) -> RunSpec:
     settings |= SETTINGS[algo]
     return make_spec(
         algo,
-        ENVS[algo],
+        env or ENVS[algo],
         **{
             "settings": {name: value for name, value in settings.items() if name not in searched},
             "scheduler": "pb2",
@@ -208,3 +211,34 @@ def test_a_member_does_the_same_in_another_batch(
         )
         assert rows == others
         assert rows[-1][0] >= 4_000
+
+
+def test_who_ends_the_process_of_a_batch_is_charged_alone(
+    tmp_path: Path, cluster_address: str
+) -> None:
+    args = {"how": "_exit", "at": 80, "once": str(tmp_path / "once")}
+    folder = killed.start(
+        _spec(
+            tmp_path,
+            "ppo",
+            cluster_address,
+            f"{faulty.__file__}:Leaves",
+            env_args=args,
+            scheduler="fifo",
+            max_failures=0,
+            steps=1_000,
+        )
+    )
+    summary = folder.summary
+    assert summary is not None
+    (lost,) = [trial for trial in summary.trials if trial.status == "ERROR"]
+    (failure,) = folder.failures(lost.id)
+    assert "the environment ended its process with exit code 3 (in step, " in failure.error
+    assert not failure.tried_again
+    for name in {"t00", "t01", "t02", "t03"} - {lost.id}:
+        (failure,) = folder.failures(name)
+        assert failure.error == f"the environment of {lost.id} ended the process of their batch"
+        assert failure.tried_again
+        assert folder.reports(name)[-1].env_steps >= 1_000
+    assert not list(folder.path.rglob(".crash-*"))
+    assert not (folder.path / ".batches").exists()

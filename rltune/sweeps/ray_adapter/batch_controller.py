@@ -22,6 +22,9 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 from ray.tune.utils.util import flatten_dict
 
 from rltune.algorithms.member_seats import Arrival
+from rltune.errors import EnvironmentFailed
+from rltune.processes.turns import blamed
+from rltune.processes.watchdog import move
 from rltune.sweeps.ray_adapter.scheduler import WAITS, BatchScheduler
 from rltune.sweeps.ray_adapter.seating import Group, Seating
 from rltune.sweeps.ray_adapter.trials import last_saved
@@ -41,6 +44,7 @@ class BatchController:
         callbacks: notified as Tune notifies them.
         start: makes a group's process.
         seating: of trials in groups.
+        reports: where processes leave reports of their end, each in a folder of its own.
 
     Attributes:
         trials: all that were ever made, or made again after a resume.
@@ -55,6 +59,7 @@ class BatchController:
         callbacks: Sequence[Callback],
         start: Callable[[], Any],
         seating: Seating,
+        reports: Path,
     ) -> None:
         source.add_configurations([experiment])
         self._source = source
@@ -64,6 +69,7 @@ class BatchController:
         self._start = start
         self._seating = seating
         self._seatless: set[str] = set()
+        self._reports = reports
         self._to_save: set[str] = set()
         self._iteration = 0
         self._interrupted = False
@@ -276,18 +282,40 @@ class BatchController:
     # Failures ----------------------------------------------------------------------------------
 
     def _fail(self, group: Group, error: Exception) -> None:
-        """A group's process has failed, and with it every trial in it; they are tried again."""
+        """A group's process has failed, and with it every trial in it; they are tried again.
+
+        Where a trial's environment has ended the process, that counts as a failure of that trial
+        alone. Elsewhere it counts as one of each: they may be too many for the machine.
+        """
         ray.kill(group.process)
-        trials = list(group.seats.values())
+        trials, guilty = list(group.seats.values()), self._guilty(group)
         group.process = None
         group.renew(None, 0)
         for trial in trials:
-            self._fail_trial(trial, error)
+            if guilty in (None, trial):
+                self._fail_trial(trial, error)
+            else:
+                told = f"the environment of {guilty} ended the process of their batch"
+                self._fail_trial(trial, EnvironmentFailed(told), charged=False)
 
-    def _fail_trial(self, trial: Trial, error: Exception) -> None:
-        """A trial has failed; it is tried again, unless it has been too often."""
+    def _guilty(self, group: Group) -> Trial | None:
+        """The trial whose environment has ended a group's process."""
+        folder = self._reports / group.process._actor_id.hex()
+        seat = blamed(folder)
+        guilty = None if seat is None else group.seats.get(seat)
+        owner = guilty or next(iter(group.seats.values()))
+        move(folder, Path(owner.storage.trial_fs_path))
+        return guilty
+
+    def _fail_trial(self, trial: Trial, error: Exception, charged: bool = True) -> None:
+        """A trial has failed; it is tried again, unless it has been too often.
+
+        Args:
+            charged: whether the failure counts.
+        """
         Path(trial.local_path).mkdir(parents=True, exist_ok=True)
         trial.handle_error(error)
+        trial.run_metadata.num_failures -= not charged
         self._scheduler.on_trial_error(self, trial)
         if trial.should_recover():
             trial.set_status(Trial.PENDING)
