@@ -3,10 +3,12 @@
     python scripts/bench_engine.py                   # needs the `bench` extra
     python scripts/bench_engine.py --tasks dqn --rounds 10
     python scripts/bench_engine.py --gpu             # learners on a GPU, beside ours on the CPU
+    python scripts/bench_engine.py --load 2          # beside two busy processes
 
 Each side is a process that trains one agent at identical settings, pinned to one core with one
 torch thread. They take turns, A B C D A B C D, each the same number of environment steps a turn,
-while the others wait: so that all of them see the same machine. Printed are environment steps a
+while the others wait: so that all of them see the same machine. Busy processes multiply matrices
+larger than a core's cache, on whichever core is free. Printed are environment steps a
 second as ratios within a round (median, and the lowest and highest round), the time from the start
 of the process to the end of the first update, imports included, and the process's peak memory.
 """
@@ -20,7 +22,8 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -413,7 +416,30 @@ class Side:
         self._process.wait()
 
 
-def measure(name: str, rounds: int, core: int, names: list[str], gpu: bool) -> None:
+#: What a busy process does: matrices of 8 MB each, with one thread.
+BUSY = """
+import os
+import numpy as np
+a, parent = np.random.default_rng(0).random((1024, 1024)), os.getppid()
+while os.getppid() == parent:
+    a = a @ a
+    a /= a.max()
+"""
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Keeps so many processes busy."""
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    others = [subprocess.Popen([sys.executable, "-c", BUSY], env=one_thread) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for each in others:
+            each.kill()
+
+
+def measure(name: str, rounds: int, core: int, names: list[str], gpu: bool, load: int) -> None:
     """Runs one task and prints its table in Markdown."""
     task = TASKS[name]
     sides = {side: Side(name, side, core, gpu) for side in names}
@@ -426,6 +452,7 @@ def measure(name: str, rounds: int, core: int, names: list[str], gpu: bool) -> N
         side.end()
     ours = np.array(sides["rltune"].speeds)
     where = ", learners on a GPU" if gpu else ""
+    where += f", beside {load} busy {'process' if load == 1 else 'processes'}" if load else ""
     print(f"\n{task.algo} {task.env}{where}, {rounds} turns of {task.slice} steps\n")
     print("| | env steps/s | rltune is | first update | peak memory |")
     print("|---|---|---|---|---|")
@@ -450,14 +477,16 @@ def main() -> None:
     parser.add_argument("--core", type=int, default=0)
     parser.add_argument("--sides", nargs="+", choices=MAKE)
     parser.add_argument("--gpu", action="store_true", help="learners on the first GPU")
+    parser.add_argument("--load", type=int, default=0, help="busy processes beside it")
     parser.add_argument("--serve", nargs=2, metavar=("ALGO", "SIDE"), help=argparse.SUPPRESS)
     words = parser.parse_args()
     if words.serve:
         serve(*words.serve, words.core, words.gpu)
         return
     sides = words.sides or list(GPU_SIDES if words.gpu else SIDES)
-    for task in words.tasks or (TASKS if words.gpu else VECTORS):
-        measure(task, words.rounds, words.core, sides, words.gpu)
+    with busy(words.load):
+        for task in words.tasks or (TASKS if words.gpu else VECTORS):
+            measure(task, words.rounds, words.core, sides, words.gpu, words.load)
 
 
 if __name__ == "__main__":
