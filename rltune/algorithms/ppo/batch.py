@@ -11,10 +11,12 @@ import torch
 from ray.rllib.core.models.torch.heads import TorchFreeLogStdMLPHead
 
 from rltune.algorithms.batches import encoder, reader
+from rltune.engine.population.actor_critic import ActorCritic
 from rltune.engine.population.distributions import Categorical, Gaussian
 from rltune.engine.population.layers import NotStackable, Stack, stack
 from rltune.engine.population.learner import Members
-from rltune.engine.population.ppo import PPO, ActorCritic, PPOShape
+from rltune.engine.population.ppo import PPO
+from rltune.engine.population.ppo_shape import PPOShape
 
 
 def networks(net: Any) -> ActorCritic:

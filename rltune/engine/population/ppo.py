@@ -2,91 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
+from rltune.engine.population.actor_critic import ActorCritic
 from rltune.engine.population.captured import Captured, Transfer
-from rltune.engine.population.distributions import Categorical, Gaussian
-from rltune.engine.population.layers import Stack
+from rltune.engine.population.distributions import Categorical
 from rltune.engine.population.learner import BatchLearner, Members, Part
 from rltune.engine.population.noise import CorrelatedNoise
 from rltune.engine.population.normalisation import Moments, Reader, RewardScale, clipped
-from rltune.engine.population.weights import Views
-
-
-@dataclass(frozen=True)
-class ActorCritic:
-    """PPO's networks.
-
-    Attributes:
-        shared: read by both heads, or no layers.
-        policy, value: observations, or what ``shared`` makes of them, to outputs.
-        family: what the policy's outputs mean.
-        log_std: name of log spreads that do not depend on the observation; None where they do.
-        log_std_limit: their clip; None for none.
-        weights: names of the trained weights, in the order of RLlib's optimiser.
-    """
-
-    shared: Stack
-    policy: Stack
-    value: Stack
-    family: Categorical | Gaussian
-    weights: tuple[str, ...]
-    log_std: str | None = None
-    log_std_limit: float | None = None
-
-    def outputs(self, features: torch.Tensor, weights: Views) -> torch.Tensor:
-        """The policy's outputs (M, N, K) for features (M, N, ...)."""
-        found = self.policy(features, weights)
-        if isinstance(self.family, Categorical):
-            return found
-        if self.log_std is not None:
-            log_std = weights[self.log_std].unsqueeze(1).expand(found.shape)
-        else:
-            found, log_std = found.chunk(2, -1)
-        if self.log_std_limit is not None:
-            log_std = log_std.clamp(-self.log_std_limit, self.log_std_limit)
-        return torch.cat([found, log_std], -1)
-
-    def values(self, features: torch.Tensor, weights: Views) -> torch.Tensor:
-        """Values (M, N) for features (M, N, ...)."""
-        return self.value(features, weights).squeeze(-1)
-
-
-@dataclass(frozen=True)
-class PPOShape:
-    """What all members of a batch have in common.
-
-    Attributes:
-        copies: of the environment each member has, E.
-        steps: each copy takes before the updates, T.
-        minibatch: transitions in an update.
-        epochs: passes over the transitions.
-        use_kl: whether the loss has a term for the KL divergence.
-        use_critic: whether it has one for the values.
-        normalize_rewards: whether rewards are scaled.
-        clip_rewards: see :func:`rltune.engine.rollout.clip_rewards`.
-        within_step: whether new episodes begin in the step that ends one (gymnasium's SAME_STEP
-            autoreset), or in one of their own (NEXT_STEP).
-    """
-
-    copies: int
-    steps: int
-    minibatch: int
-    epochs: int
-    use_kl: bool = True
-    use_critic: bool = True
-    normalize_rewards: bool = False
-    clip_rewards: bool | float | None = None
-    within_step: bool = False
-
-    @property
-    def parts(self) -> int:
-        """Minibatches in an epoch, of even sizes."""
-        return max(1, round(self.steps * self.copies / self.minibatch))
+from rltune.engine.population.ppo_shape import PPOShape
 
 
 class PPO(BatchLearner):
