@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.rl_module.apis import TargetNetworkAPI
 
 from rltune import envs
-from rltune.algorithms.batches import Table
+from rltune.algorithms.batches import Table, reader
 from rltune.algorithms.dqn import batch as dqn
 from rltune.algorithms.ppo import batch as ppo
 from rltune.algorithms.sac import batch as sac
 from rltune.engine.population.group import Group
+from rltune.engine.population.learner import Members
 from rltune.engine.population.sampler import Sampler
 from rltune.engine.torch_settings import TorchSettingsGuard
 
@@ -30,6 +32,36 @@ def build(network: Any) -> Any:
     if isinstance(net, TargetNetworkAPI):
         net.make_target_networks()
     return net
+
+
+def make_learner(
+    configs: Sequence[Any],
+    nets: Sequence[Any],
+    seeds: Sequence[int],
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    within_step: bool = False,
+) -> Any:
+    """The learner of a batch of members.
+
+    Args:
+        configs: one a member, alike in all that a batch has in common.
+        nets: RLlib's module of each member.
+        seeds: of each member's random numbers.
+        within_step: whether environments begin a new episode in the step that ends one.
+    """
+    first, batch = nets[0], BATCHES[configs[0].algorithm]
+    learner = batch.learner(
+        Members([batch.weights(net) for net in nets], seeds, device, dtype),
+        first,
+        replace(batch.shape_of(configs[0]), within_step=within_step),
+        reader(first, len(nets), device, dtype),
+        torch.uint8 if first.observation_space.dtype == "uint8" else dtype,
+        configs[0].grad_clip_by,
+    )
+    for member, config in enumerate(configs):
+        batch.begin(learner, member, config)
+    return learner
 
 
 def make_group(
@@ -53,7 +85,6 @@ def make_group(
         NotStackable: their network cannot be in a batch.
     """
     first = configs[0]
-    batch = BATCHES[first.algorithm]
     env = envs.make_batch(
         first.env,
         len(configs),
@@ -75,13 +106,11 @@ def make_group(
         nets.append(made[id(config)])
     seeds = [config.seed for config in configs]
     sampler = Sampler(env, seeds, TorchSettingsGuard(watch or nullcontext()))
-    learner = batch.learner(first, nets, seeds, device, dtype, sampler.within_step)
-    for member, config in enumerate(configs):
-        batch.begin(learner, member, config)
+    learner = make_learner(configs, nets, seeds, device, dtype, sampler.within_step)
     group = Group(
         learner,
         sampler,
-        batch.shape_of(first).steps,
+        learner.shape.steps,
         Table(learner.HYPERPARAMETERS, configs).at,
         first.metrics_num_episodes_for_smoothing,
     )

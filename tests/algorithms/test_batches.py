@@ -8,7 +8,7 @@ import torch
 from test_losses import CASES, Pair, _close, _stock_update
 
 from rltune.algorithms.batches import Table
-from rltune.algorithms.ppo import batch as ppo
+from rltune.algorithms.groups import make_learner
 
 pytestmark = pytest.mark.usefixtures("ray_session")
 
@@ -38,8 +38,8 @@ def test_loss_gradients_and_update_of_ppo_are_rllibs(case: str) -> None:
     for pair, net in zip(pairs, nets, strict=True):
         pair.ours.net.load_state_dict(net.state_dict(), strict=False)
     own = [pair.ours.net for pair in pairs]
-    batch = ppo.learner(pairs[0].ours.config, own, range(MEMBERS), torch.device("cpu"))
     configs = [pair.ours.config for pair in pairs]
+    batch = make_learner(configs, own, range(MEMBERS), torch.device("cpu"))
     batch.hyper.write(Table(batch.HYPERPARAMETERS, configs).at(np.full(MEMBERS, 400)))
     rows = {
         ours: torch.stack([each[theirs] for each in batches]) for theirs, ours in COLUMNS.items()

@@ -13,6 +13,7 @@ from test_losses import CASES, SETTINGS, Pair, _close, _stock_update
 from rltune import algorithms
 from rltune.algorithms.batches import Table
 from rltune.algorithms.dqn import batch as dqn
+from rltune.algorithms.groups import make_learner
 from rltune.engine.codec import ObservationCodec
 from rltune.engine.population.layers import NotStackable
 from rltune.engine.population.off_policy_shape import Batch
@@ -65,7 +66,7 @@ def test_loss_gradients_and_update_of_dqn_are_rllibs(case: str) -> None:
     configs = [pair.ours.config for pair in pairs]
     nets = [pair.ours.net for pair in pairs]
     device = drawn[0]["obs"].device
-    learner = dqn.learner(configs[0], nets, range(MEMBERS), device)
+    learner = make_learner(configs, nets, range(MEMBERS), device)
     learner.hyper.write(Table(learner.HYPERPARAMETERS, configs).at(np.full(MEMBERS, 400)))
     batch = _batch(drawn, gammas)
     found = torch.zeros_like(learner.weights.flat)
@@ -143,7 +144,8 @@ def test_images_and_masks_are_read_as_by_the_engine_of_single_trials(kind: str) 
         }
         for now, following in zip(obs(), obs(), strict=True)
     ]
-    learner = dqn.learner(config, [each.net for each in singles], [0, 1], torch.device("cpu"))
+    nets = [each.net for each in singles]
+    learner = make_learner([config, config], nets, [0, 1], torch.device("cpu"))
     learner.hyper.write(Table(learner.HYPERPARAMETERS, [config, config]).at(np.zeros(2)))
     losses, _ = learner.losses(_batch(drawn, [config.gamma] * 2))
     found = torch.zeros_like(learner.weights.flat)

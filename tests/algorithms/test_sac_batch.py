@@ -15,6 +15,7 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from test_losses import CASES, ROWS, Pair, _close, _squares, _stock_update
 
 from rltune.algorithms.batches import Table
+from rltune.algorithms.groups import make_learner
 from rltune.algorithms.sac import ObsActionCatalog, SACModule
 from rltune.algorithms.sac import batch as sac
 from rltune.engine.population.layers import NotStackable
@@ -69,9 +70,7 @@ def test_losses_gradients_and_update_are_rllibs(case: str, monkeypatch: pytest.M
     device = pairs[0].ours.device
     nets = [pair.ours.net for pair in pairs]
     configs = [pair.ours.config for pair in pairs]
-    batch = sac.learner(configs[0], nets, range(len(pairs)), device)
-    for member, config in enumerate(configs):
-        sac.begin(batch, member, config)
+    batch = make_learner(configs, nets, range(len(pairs)), device)
     batch.hyper.write(Table(batch.HYPERPARAMETERS, configs).at(np.full(len(pairs), 400)))
     columns = [pair.batch("sac") for pair in pairs]
     for member, each in enumerate(columns):
@@ -102,7 +101,7 @@ def test_actions_are_drawn_from_rllibs_distribution() -> None:
     pairs = _pairs("sac")
     configs = [pair.ours.config for pair in pairs]
     nets, device = [pair.ours.net for pair in pairs], pairs[0].ours.device
-    batch = sac.learner(configs[0], nets, range(len(pairs)), device)
+    batch = make_learner(configs, nets, range(len(pairs)), device)
     values = Table(batch.HYPERPARAMETERS, configs).at(np.zeros(len(pairs)))
     values[batch.hyper.names.index("noise_correlation")] = rho = np.array([0.0, 0.5, 0.9])
     batch.hyper.write(values)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 
-from rltune.algorithms.batches import encoder, off_policy, off_policy_settings, reader
+from rltune.algorithms.batches import encoder, off_policy, off_policy_settings
 from rltune.engine.noisy_linear import NoisyLinear
 from rltune.engine.population.dqn import DQN, DQNShape, QNetwork
 from rltune.engine.population.layers import NotStackable, stack
 from rltune.engine.population.learner import Members
+from rltune.engine.population.normalisation import Reader
 
 
 def network(net: Any) -> QNetwork:
@@ -74,31 +73,25 @@ def settings(batch: DQN) -> dict[str, Any]:
     return {**found, "v_min": net.v_min, "v_max": net.v_max} if net.atoms > 1 else found
 
 
+def weights(net: Any) -> dict[str, torch.Tensor]:
+    """A member's weights, from RLlib's module."""
+    found: dict[str, torch.Tensor] = net.state_dict()
+    return found
+
+
 def learner(
-    config: Any,
-    nets: Sequence[Any],
-    seeds: Sequence[int],
-    device: torch.device,
-    dtype: torch.dtype = torch.float32,
-    within_step: bool = False,
+    members: Members,
+    net: Any,
+    shape: DQNShape,
+    reader: Reader,
+    obs_dtype: torch.dtype,
+    clip_by: str,
 ) -> DQN:
     """A batch of members.
 
     Args:
-        config: of any of them: what they have in common is read from it.
-        nets: RLlib's module of each member.
-        seeds: of each member's random numbers.
-        within_step: whether environments begin a new episode in the step that ends one.
+        net: RLlib's module of any of them.
+        shape: see :func:`shape_of`.
     """
-    first = nets[0]
-    space = first.observation_space
-    shape = replace(shape_of(config), within_step=within_step)
-    obs_dtype = torch.uint8 if space.dtype == "uint8" else dtype
-    return DQN(
-        Members([net.state_dict() for net in nets], seeds, device, dtype),
-        network(first),
-        shape,
-        shape.layout(space.shape, obs_dtype, (), torch.int64),
-        reader(first, len(nets), device, dtype),
-        config.grad_clip_by,
-    )
+    layout = shape.layout(net.observation_space.shape, obs_dtype, (), torch.int64)
+    return DQN(members, network(net), shape, layout, reader, clip_by)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
 import torch
 from ray.rllib.core.models.torch.heads import TorchFreeLogStdMLPHead
 
-from rltune.algorithms.batches import encoder, reader
+from rltune.algorithms.batches import encoder
 from rltune.engine.population.actor_critic import ActorCritic
 from rltune.engine.population.distributions import Categorical, Gaussian
 from rltune.engine.population.layers import NotStackable, Stack, stack
 from rltune.engine.population.learner import Members
+from rltune.engine.population.normalisation import Reader
 from rltune.engine.population.ppo import PPO
 from rltune.engine.population.ppo_shape import PPOShape
 
@@ -89,32 +88,25 @@ def settings(batch: PPO) -> dict[str, Any]:
     }
 
 
+def weights(net: Any) -> dict[str, torch.Tensor]:
+    """A member's weights, from RLlib's module."""
+    found: dict[str, torch.Tensor] = net.state_dict()
+    return found
+
+
 def learner(
-    config: Any,
-    nets: Sequence[Any],
-    seeds: Sequence[int],
-    device: torch.device,
-    dtype: torch.dtype = torch.float32,
-    within_step: bool = False,
+    members: Members,
+    net: Any,
+    shape: PPOShape,
+    reader: Reader,
+    obs_dtype: torch.dtype,
+    clip_by: str,
 ) -> PPO:
     """A batch of members.
 
     Args:
-        config: of any of them: what they have in common is read from it.
-        nets: RLlib's module of each member.
-        seeds: of each member's random numbers.
-        within_step: whether environments begin a new episode in the step that ends one.
+        net: RLlib's module of any of them.
+        shape: see :func:`shape_of`.
     """
-    first = nets[0]
-    space = first.observation_space
-    batch = PPO(
-        Members([net.state_dict() for net in nets], seeds, device, dtype),
-        networks(first),
-        replace(shape_of(config), within_step=within_step),
-        reader(first, len(nets), device, dtype),
-        space.shape,
-        torch.uint8 if space.dtype == "uint8" else dtype,
-        config.grad_clip_by,
-    )
-    batch.kl_coeff.fill_(config.kl_coeff)
-    return batch
+    obs_shape = net.observation_space.shape
+    return PPO(members, networks(net), shape, reader, obs_shape, obs_dtype, clip_by)

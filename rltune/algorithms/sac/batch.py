@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
 import torch
 
-from rltune.algorithms.batches import encoder, off_policy, off_policy_settings, reader
+from rltune.algorithms.batches import encoder, off_policy, off_policy_settings
 from rltune.algorithms.image_encoder import ImageEncoder
 from rltune.algorithms.sac.module import ObsActionEncoder
 from rltune.engine.population.layers import NotStackable, Stack, stack
 from rltune.engine.population.learner import Members
+from rltune.engine.population.normalisation import Reader
 from rltune.engine.population.sac import LOG_ALPHA, SAC, Critic, SACNetworks, SACShape
 
 
@@ -75,40 +74,26 @@ def settings(batch: SAC) -> dict[str, Any]:
     return {**off_policy_settings(batch, batch.shape.squared), "twin_q": len(batch.net.critics) > 1}
 
 
+def weights(net: Any) -> dict[str, torch.Tensor]:
+    """A member's weights, with a place for its temperature."""
+    found: dict[str, torch.Tensor] = net.state_dict()
+    return {**found, LOG_ALPHA: next(iter(found.values())).new_zeros(1)}
+
+
 def learner(
-    config: Any,
-    nets: Sequence[Any],
-    seeds: Sequence[int],
-    device: torch.device,
-    dtype: torch.dtype = torch.float32,
-    within_step: bool = False,
+    members: Members,
+    net: Any,
+    shape: SACShape,
+    reader: Reader,
+    obs_dtype: torch.dtype,
+    clip_by: str,
 ) -> SAC:
     """A batch of members.
 
     Args:
-        config: of any of them: what they have in common is read from it.
-        nets: RLlib's module of each member.
-        seeds: of each member's random numbers.
-        within_step: whether environments begin a new episode in the step that ends one.
+        net: RLlib's module of any of them.
+        shape: see :func:`shape_of`.
     """
-    first = nets[0]
-    space, net = first.observation_space, networks(first)
-    shape = replace(shape_of(config), within_step=within_step)
-    obs_dtype = torch.uint8 if space.dtype == "uint8" else dtype
-    batch = SAC(
-        Members([_weights(net) for net in nets], seeds, device, dtype),
-        net,
-        shape,
-        shape.layout(space.shape, obs_dtype, (net.actions,), torch.float32),
-        reader(first, len(nets), device, dtype),
-        config.grad_clip_by,
-    )
-    for member in range(len(nets)):
-        begin(batch, member, config)
-    return batch
-
-
-def _weights(net: Any) -> dict[str, torch.Tensor]:
-    """A member's weights, with a place for its temperature."""
-    found: dict[str, torch.Tensor] = net.state_dict()
-    return {**found, LOG_ALPHA: next(iter(found.values())).new_zeros(1)}
+    nets = networks(net)
+    layout = shape.layout(net.observation_space.shape, obs_dtype, (nets.actions,), torch.float32)
+    return SAC(members, nets, shape, layout, reader, clip_by)
