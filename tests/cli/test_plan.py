@@ -19,7 +19,9 @@ from rltune.spec import JobSpec
 
 
 def test_the_plan_says_what_will_happen(said: Said, tmp_path: Path) -> None:
-    code, shown, err = said(f"dqn cartpole --dry-run --steps 10k --storage {tmp_path} --name mine")
+    code, shown, err = said(
+        f"dqn cartpole --dry-run --steps 10k --batch off --storage {tmp_path} --name mine"
+    )
     assert (code, err) == (0, "")
     assert max(map(len, shown.splitlines())) <= 80
     words = " ".join(shown.split())

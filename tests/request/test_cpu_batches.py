@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rltune.errors import BadInput
 from rltune.processes import machine
 from rltune.processes.machine import Grant
 from rltune.request.resolve import landscape_request, make_request
@@ -31,7 +32,18 @@ def test_many_seeds_train_as_batches() -> None:
 def test_members_of_a_population_share_processes() -> None:
     assert _batch("ppo", "cartpole", job="sweep") == "2"
     assert _batch("ppo", "cartpole", job="sweep", scheduler="pbt", trials=100) == "16"
+    assert _batch("dqn", "cartpole", job="sweep") == "2"
     assert _batch("ppo", "cartpole", job="sweep", trials=2) == "off"
+
+
+def test_buffers_that_would_not_fit_side_by_side_stay_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "memory", lambda *_: Grant(1 << 30, "RAM"))
+    large = {"buffer_capacity": 12_000_000}
+    assert _batch("dqn", "cartpole", job="sweep", trials=3, settings=large) == "off"
+    with pytest.raises(BadInput, match="in each of 4 trials"):
+        _batch("dqn", "cartpole", job="sweep", trials=4, batch=2, settings=large)
 
 
 def test_what_is_asked_for_stays() -> None:
@@ -51,7 +63,6 @@ def test_other_runs_are_left_alone() -> None:
     assert _batch("ppo", "cartpole", job="sweep", trials=100, scheduler="asha") == "off"
     assert _batch("ppo", "cartpole", job="sweep", trials=9, scheduler="fifo") == "off"
     assert _batch("ppo", "cartpole", job="sweep", address="auto") == "off"
-    assert _batch("dqn", "cartpole", job="sweep") == "off"
     assert _batch("ppo", "acrobot", trials=100) == "off"
     assert _batch("dqn", "cartpole", trials=100) == "off"
     assert _batch("dqn", "cartpole", trials=100, batch=8) == "8"
