@@ -9,6 +9,7 @@ import pytest
 from rltune.errors import BadInput
 from rltune.processes import machine
 from rltune.processes.machine import Grant
+from rltune.request import capacity
 from rltune.request.resolve import landscape_request, make_request
 
 
@@ -39,6 +40,7 @@ def test_members_of_a_population_share_processes() -> None:
 def test_buffers_that_would_not_fit_side_by_side_stay_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(capacity, "ray_runs", lambda: False)  # other tests of this process use one
     monkeypatch.setattr(machine, "memory", lambda *_: Grant(1 << 30, "RAM"))
     large = {"buffer_capacity": 12_000_000}
     assert _batch("dqn", "cartpole", job="sweep", trials=3, settings=large) == "off"
