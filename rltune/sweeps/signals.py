@@ -79,7 +79,7 @@ class Signals:
     def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
         """Keeps a signal that came while a process was forked from being printed as a fault.
 
-        Python goes on there, and :meth:`check` raises it again.
+        Python continues after it, and :meth:`check` raises the exception again.
         """
         if not isinstance(unraisable.exc_value, Interrupted):
             self._hook(unraisable)

@@ -17,7 +17,7 @@ from ray.tune.experiment import Trial
 from rltune.algorithms.member_seats import Arrival
 
 #: Seats of a group: torch rounds the products of a lone member otherwise than those of several, and
-#: a trial should do the same whoever sits beside it.
+#: a trial's numbers should not depend on which trials share its group.
 LEAST = 2
 
 
