@@ -17,6 +17,7 @@ from typing import Any
 from unittest import mock
 
 from conftest import ROOT, environment
+from ray import ObjectID
 
 
 @cache
@@ -96,5 +97,16 @@ def _rltune(
     for stream, path in ((sys.stdout, out), (sys.stderr, err)):
         with path.open("w") as file:
             os.dup2(file.fileno(), stream.fileno())
+    draw_ids_apart()
     sys.argv = ["rltune", *words]
     runpy.run_module("rltune", run_name="__main__", alter_sys=True)
+
+
+def draw_ids_apart() -> None:
+    """Keeps Ray's random ids of this process from those of its sisters.
+
+    Ray draws them natively, from a state that a fork copies. Two drivers that connect to one Ray at
+    once then write an object of one id, and Ray ends one of them: "Check failed: WarmupStore()".
+    """
+    for _ in range(os.getpid() % 4096 * 8):
+        ObjectID.from_random()

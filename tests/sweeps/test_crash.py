@@ -170,7 +170,6 @@ def test_a_sweep_whose_mutations_do_not_act_fails_with_both_values(
     assert "after the exploit of" in line.error
 
 
-@pytest.mark.by_hand  # once in a dozen runs Ray ends one of two drivers that connect at once
 @pytest.mark.fault(54)
 def test_two_parallel_sweeps_do_not_mix(folder: Path, cluster_address: str) -> None:
     """On one Ray: the same module name and environment id, with other code behind them (31330)."""
