@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rltune.cli import console, plan
+from rltune.cli import console, request_view
 from rltune.cli.live import watcher
 from rltune.cli.opened import open_run
 from rltune.cli.sweep import conclude
@@ -31,7 +31,7 @@ def run(
     changes = {name: value for name, value in options.items() if value is not None}
     spec = extended(folder, changes)
     if dry_run and not json:
-        plan.show(spec, folder.job, plan.start_rows(spec, folder.job))
+        request_view.show(spec, folder.job, request_view.start_rows(spec, folder.job))
         return
     if dry_run:
         console.print_json({**spec.to_dict(), **folder.job.to_dict()})

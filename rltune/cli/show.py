@@ -12,7 +12,7 @@ from rich.text import Text
 from rltune import catalog
 from rltune.catalog.algorithms import ALGORITHMS, algorithm
 from rltune.catalog.probe import Probe
-from rltune.cli import console, plan
+from rltune.cli import console, request_view
 from rltune.cli.listed_runs import standing, started
 from rltune.cli.parse import values
 from rltune.cli.spelling import spelling
@@ -88,7 +88,7 @@ def _show_run(folder: RunFolder, json: bool) -> None:
         rows += [("its settings", config)] if config else []
     following = "evaluate" if following == "show" and summary and summary.evaluation else following
     rows += [("next", f"rltune {following} {folder.shown}")] if following != "show" else []
-    plan.show(spec, job, rows)
+    request_view.show(spec, job, rows)
 
 
 def _reading(probe: Probe, preset: Preset) -> str:

@@ -10,7 +10,7 @@ from rltune.callbacks.loggers.process import check_access
 from rltune.callbacks.loggers.trackers import check_loggers
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.catalog.presets import newer_version
-from rltune.cli import console, plan
+from rltune.cli import console, request_view
 from rltune.cli.live import watcher
 from rltune.cli.parse import values
 from rltune.cli.spelling import typed
@@ -52,7 +52,9 @@ def launch(spec: RunSpec, job: JobSpec, *, json: bool, quiet: bool, dry_run: boo
         RunFolder.check_free(spec)
         check_access(spec.log)
     if dry_run and not json:
-        plan.show(spec, job, [*plan.start_rows(spec, job), *plan.note_rows(spec, job)])
+        request_view.show(
+            spec, job, [*request_view.start_rows(spec, job), *request_view.note_rows(spec, job)]
+        )
         return
     for note in [] if quiet else notes(spec, job):
         console.messages.print(f"note: {typed(note)}", soft_wrap=True)

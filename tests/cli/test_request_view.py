@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Said
 
-from rltune.cli import plan
+from rltune.cli import request_view
 from rltune.processes import machine
 from rltune.processes.machine import Grant
 from rltune.request import batches, capacity
@@ -49,13 +49,13 @@ def test_notices_are_part_of_the_plan(said: Said, tmp_path: Path) -> None:
 
 def test_the_plan_of_a_training_run_and_of_a_race(tmp_path: Path) -> None:
     spec, job = make_request("ppo", "cartpole", job="train", trials=3, storage=tmp_path)
-    rows = dict(plan.rows(spec, job))
+    rows = dict(request_view.rows(spec, job))
     assert "one preset on 3 training seeds, 100,000 environment steps each" in rows["what"]
     assert "searched" not in rows
     race = make_spec(
         "ppo", "cartpole", scheduler="asha", trials=6, seeds_per_trial=2, storage=tmp_path
     )
-    assert "6 settings on up to 2 seeds each" in dict(plan.rows(race, JobSpec()))["what"]
+    assert "6 settings on up to 2 seeds each" in dict(request_view.rows(race, JobSpec()))["what"]
 
 
 @pytest.mark.fault(94)
