@@ -34,6 +34,7 @@ RANKS = [
     {"callbacks"},
     {"sweeps"},
     {"live"},
+    {"plans"},
     {"run"},
     {"api"},
     {"cli"},

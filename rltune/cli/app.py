@@ -28,6 +28,7 @@ from rltune.cli.options import (
     SaveBufferOption,
     SpaceOption,
     TrustOption,
+    amount,
     count,
     flag,
     takes,
@@ -114,6 +115,38 @@ def _sweep(
         json=json,
         quiet=quiet,
         dry_run=dry_run,
+        **options,
+    )
+
+
+@app.command()
+@takes(OPTIONS)
+def plan(
+    algo: AlgoArgument,
+    env: EnvArgument,
+    save_buffer: SaveBufferOption = None,
+    seconds: Annotated[
+        float,
+        amount("seconds", "Seconds that trials train for, measured.", above=0, rich_help_panel=RUN),
+    ] = 10.0,
+    price: Annotated[
+        float | None,
+        amount("price", "What an hour costs, for the cost of the run.", above=0),
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    **options: Any,
+) -> None:
+    """Measures the first seconds of a sweep: its time, memory, disk and cost to the end."""
+    _call(
+        "plan",
+        algo=algo,
+        env=env,
+        save_buffer=save_buffer,
+        seconds=seconds,
+        price=price,
+        json=json,
+        quiet=quiet,
         **options,
     )
 

@@ -6,6 +6,7 @@ Nothing here takes time to import.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
@@ -49,6 +50,19 @@ def count(name: str, help: str, *, least: int, **rules: Any) -> Any:
     """A whole number that single commands take."""
     shown = {"metavar": "N", "help": help, **rules}
     return typer.Option(*declared(name), parser=reading(name, as_whole, least), **shown)
+
+
+def amount(name: str, help: str, *, above: float, **rules: Any) -> Any:
+    """A number, larger than another, that single commands take."""
+
+    def read(word: str) -> float:
+        value = as_number(word)
+        if not above < value < math.inf:
+            raise ValueError(f"must be a number above {above:g}, got {word}")
+        return float(value)
+
+    shown = {"metavar": "X", "help": help, **rules}
+    return typer.Option(*declared(name), parser=reading(name, read), **shown)
 
 
 def flag(name: str, help: str) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -104,6 +105,26 @@ def free_memory(root: Path = ROOT, variables: Mapping[str, str] = os.environ) ->
     for limit, used in _memory_limits(root):
         grants.append(Grant(max(0, limit - used), "cgroup memory limit"))
     return _least(grants)
+
+
+@dataclass(frozen=True)
+class GpuMemory:
+    """Memory of all GPUs together, in bytes."""
+
+    used: int
+    total: int
+
+
+def gpu_memory() -> GpuMemory | None:
+    """Returns the memory of NVIDIA's GPUs, of all processes; None where nvidia-smi is missing."""
+    words = ["nvidia-smi", "--query-gpu=memory.used,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=10)
+        rows = [[int(cell) for cell in line.split(",")] for line in done.stdout.splitlines()]
+        used, total = (sum(column) << 20 for column in zip(*rows, strict=True))
+    except (OSError, subprocess.SubprocessError, ValueError):  # also [N/A], of an instance
+        return None
+    return GpuMemory(used, total)
 
 
 def _least(grants: list[Grant]) -> Grant:

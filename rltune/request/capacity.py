@@ -114,6 +114,15 @@ def replay_layout(spec: RunSpec, probe: Probe | None = None) -> Layout | None:
     )
 
 
+def replay_on_disk(spec: RunSpec) -> int:
+    """Bytes of the replay buffers in the last checkpoint of every trial."""
+    layout = replay_layout(spec) if spec.settings.get("save_buffer") else None
+    if layout is None:
+        return 0
+    share = min(1.0, spec.budget.steps / layout.capacity)
+    return int(spec.budget.trials * layout.nbytes * share)
+
+
 def _check_buffers(spec: RunSpec, probe: Probe | None, trials: int) -> None:
     """Refuses replay buffers that will not fit: they would fill up hours later."""
     layout = replay_layout(spec, probe)
