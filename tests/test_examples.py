@@ -54,7 +54,7 @@ CELL = re.compile(r"\| `rltune ([^`]+)` (?=\|)")
 
 def _commands(text: str) -> list[str]:
     blocks = [words for block in BLOCK.findall(text) for words in LINE.findall(block)]
-    plain = (shlex.join(shlex.split(words, comments=True)) for words in blocks)
+    plain = (shlex.join(shlex.split(words.partition(" > ")[0], comments=True)) for words in blocks)
     return [*plain, *COMMAND.findall(text), *CELL.findall(text)]
 
 
@@ -134,7 +134,8 @@ def test_a_command_of_a_page_is_accepted(words: str, cli: Cli, tmp_path: Path) -
         shutil.copytree(ROOT / "tests/data/runs_0_1/finished", run)
         (run / "best/preset.toml").write_text("[settings]\nlr = 1e-3\n")
     trusted = ["--trust"] if command in ("extend", "replay") else []
-    done = cli(command, *others, "--dry-run", *trusted, variables=ALONE)
+    dry = ["--dry-run"] if command != "recipe" else []
+    done = cli(command, *others, *dry, *trusted, variables=ALONE)
     no_gpu = "--gpus-per-trial" in words and "this machine has no GPU" in done.stderr
     assert done.returncode == 0 or no_gpu, done.stderr
 
@@ -171,7 +172,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_command_of_a_page_runs(words: str, page: Path) -> None:
     words = re.sub(r" --name [\w-]+", "", words)  # its run is there already
     command = words.split()[0]
-    dry = command in READ or "--dry-run" in words
+    dry = command in (*READ, "recipe") or "--dry-run" in words
     short = "" if dry else SHORT.get(command, f"--time-budget 15 {FEW_EPISODES}")
     done = run_rltune(page, *shlex.split(f"{words} {short}"), variables=ALONE)
     assert done.returncode == 0, done.stderr

@@ -29,6 +29,7 @@ RANKS = [
     {"policies"},
     {"reports"},
     {"request"},
+    {"clusters"},
     {"tasks"},
     {"integrations"},
     {"callbacks"},
@@ -43,7 +44,7 @@ RANKS = [
 RANK = {room: rank for rank, rooms in enumerate(RANKS) for room in rooms}
 DOORS = {
     "ray.rllib": {"algorithms"},
-    "ray": {"algorithms", "integrations", "sweeps", "tasks"},
+    "ray": {"algorithms", "clusters", "integrations", "sweeps", "tasks"},
 }
 #: What alone may use what Ray and Tune keep private.
 RAY_ADAPTERS = ("rltune/sweeps/ray_adapter", "rltune/algorithms")

@@ -55,6 +55,8 @@ def test_the_wheel_holds_code_environments_and_presets(wheel: Path) -> None:
     page = {"comparison.html.j2", "made.html.j2", "parts.html.j2", "report.html.j2", "run.html.j2"}
     page |= {"report.css", "report.js"}
     assert {f"rltune/reports/page/{name}" for name in page} <= names
+    recipes = {"slurm.sh.j2", "kuberay.yaml.j2", "aws.yaml.j2", "gcp.yaml.j2", "cloud.yaml.j2"}
+    assert {f"rltune/clusters/recipes/{name}" for name in recipes} <= names
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"rltune"}
 

@@ -26,6 +26,7 @@ from rltune.cli.options import (
     RunArgument,
     RunsArgument,
     SaveBufferOption,
+    ShipOption,
     SpaceOption,
     TrustOption,
     amount,
@@ -33,9 +34,9 @@ from rltune.cli.options import (
     flag,
     takes,
 )
-from rltune.cli.usage import Command, MainJob, UsageError, check_words
+from rltune.cli.usage import Command, Forwarding, MainJob, UsageError, check_words
 from rltune.errors import RltuneError
-from rltune.options import OPTIONS, RUN
+from rltune.options import OF_NODES, OPTIONS, RUN
 
 MAIN_JOB = "sweep"
 
@@ -424,6 +425,75 @@ def watch(run: RunArgument) -> None:
     _call("watch", run_path=run)
 
 
+@app.command(cls=Forwarding)
+@takes(OPTIONS, more=OF_NODES)
+def recipe(
+    ctx: typer.Context,
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="KIND", help="slurm, kuberay, aws or gcp.", show_default=False),
+    ],
+    algo: AlgoArgument,
+    env: EnvArgument,
+    ship: ShipOption = None,
+    save_buffer: SaveBufferOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    **options: Any,
+) -> None:
+    """Prints a file that runs a sweep on a cluster: Slurm, KubeRay, or `ray up` on AWS or GCP."""
+    _call(
+        "recipe",
+        words=ctx.meta["words"],
+        kind=kind,
+        algo=algo,
+        env=env,
+        ship=ship,
+        save_buffer=save_buffer,
+        json=json,
+        quiet=quiet,
+        **options,
+    )
+
+
+@app.command(cls=Forwarding)
+@takes(OPTIONS)
+def submit(
+    ctx: typer.Context,
+    algo: AlgoArgument,
+    env: EnvArgument,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait/--no-wait", metavar="", help="Whether its log is shown here until it ends."
+        ),
+    ] = True,
+    ship: ShipOption = None,
+    save_buffer: SaveBufferOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    dry_run: DryRunOption = False,
+    **options: Any,
+) -> None:
+    """Submits a sweep to a cluster's job API, at the --address http://HOST:8265 of its dashboard.
+
+    The cluster has rltune installed; files of your own that the sweep names are shipped.
+    """
+    _call(
+        "submit",
+        words=ctx.meta["words"],
+        algo=algo,
+        env=env,
+        wait=wait,
+        ship=ship,
+        save_buffer=save_buffer,
+        json=json,
+        quiet=quiet,
+        dry_run=dry_run,
+        **options,
+    )
+
+
 @app.command()
 def report(
     runs: RunsArgument,
@@ -513,7 +583,7 @@ COMMANDS = tuple(
 
 
 for _command in app.registered_commands:
-    if _command.cls is not MainJob:
+    if _command.cls not in (MainJob, Forwarding):
         _command.cls = Command
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
@@ -105,6 +106,14 @@ QuietOption = Annotated[bool, flag("--quiet", "Print nothing but errors.")]
 DryRunOption = Annotated[
     bool, flag("--dry-run", "Check everything, print the plan, start nothing.")
 ]
+ShipOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATH",
+        help="File or folder that your code reads, which goes along with it. Again for more.",
+        show_default=False,
+    ),
+]
 
 SpaceOption = Annotated[
     list[str],
@@ -129,16 +138,22 @@ OF_REPLAYS = (
 
 #: What a finished run is extended by.
 EXTENDED = ("trials", "steps", "target", "time_budget")
+#: Options that a cluster gets as they were typed: all but those of where it is and what it keeps.
+FORWARDED = (*OPTIONS, "save_buffer", "json", "quiet")
 #: Options of a search over a function, but for those that such a search must have.
 OF_FUNCTIONS = tuple(name for name in options.OF_FUNCTIONS if name != "metric")
 
 Command = Callable[..., None]
+NO_MORE: Mapping[str, Option] = MappingProxyType({})
 
 
-def takes(names: Iterable[str], inherited: Iterable[str] = ()) -> Callable[[Command], Command]:
+def takes(
+    names: Iterable[str], inherited: Iterable[str] = (), more: Mapping[str, Option] = NO_MORE
+) -> Callable[[Command], Command]:
     """Gives a command the options of some names, in the place of its ``**options``.
 
     Args:
+        more: options that are none of a run.
         inherited: those whose value comes from elsewhere where none is given.
     """
 
@@ -150,6 +165,7 @@ def takes(names: Iterable[str], inherited: Iterable[str] = ()) -> Callable[[Comm
             if parameter.kind is not parameter.VAR_KEYWORD
         ]
         made = [_parameter(OPTIONS[name], name in inherited) for name in names]
+        made += [_parameter(option, False) for option in more.values()]
         every = sorted([*made, *own], key=lambda each: not _is_argument(each))
         command.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
         command.__annotations__ = {each.name: each.annotation for each in every}
@@ -159,7 +175,7 @@ def takes(names: Iterable[str], inherited: Iterable[str] = ()) -> Callable[[Comm
 
 
 def _is_argument(parameter: inspect.Parameter) -> bool:
-    return isinstance(get_args(parameter.annotation)[1], ArgumentInfo)
+    return any(isinstance(each, ArgumentInfo) for each in get_args(parameter.annotation))
 
 
 def _parameter(option: Option, inherited: bool) -> inspect.Parameter:

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from rltune.options import OPTIONS
+from rltune.options import OF_NODES, OPTIONS
 
 #: Options that are spelled differently from their Python keyword.
 _SPELLED = {
@@ -25,7 +25,7 @@ _SPELLED = {
 }
 #: Keywords of functions that are options of single commands.
 _OWN = ("force", "point", "seeds", "trust", "video")
-_NAMES = "|".join((*OPTIONS, *_OWN))
+_NAMES = "|".join((*OPTIONS, *(name for name in OF_NODES if "_" in name), *_OWN))
 _FIRST = re.compile(rf"^({_NAMES})(?=[ :])")
 _QUOTED = re.compile(rf"`({_NAMES})(?:=([^`]*))?`")
 
@@ -40,6 +40,18 @@ def spelling(name: str) -> str:
     return _SPELLED.get(name, f"--{name.replace('_', '-')}").partition("/")[0]
 
 
+def spelled(name: str, word: str) -> list[str]:
+    """What is typed for an option: its name, and its word where it is no switch.
+
+    Args:
+        word: "True" or "False" for a switch.
+    """
+    if word not in ("True", "False") or not _is_switch(name):
+        return [spelling(name), word]
+    on, _, off = _SPELLED.get(name, spelling(name)).partition("/")
+    return [on if word == "True" else off or f"--no-{on.removeprefix('--')}"]
+
+
 def typed(message: str) -> str:
     """A message with its options as they are typed.
 
@@ -48,6 +60,10 @@ def typed(message: str) -> str:
     """
     message = _FIRST.sub(lambda match: spelling(match[1]), message)
     return _QUOTED.sub(lambda match: _with_value(match[1], match[2]), message)
+
+
+def _is_switch(name: str) -> bool:
+    return name not in OPTIONS or OPTIONS[name].types[0] is bool
 
 
 def _with_value(name: str, text: str | None) -> str:

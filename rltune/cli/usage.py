@@ -50,6 +50,26 @@ class Command(TyperCommand):
         return " ".join([ctx.command_path, *names])
 
 
+class Forwarding(Command):
+    """A command whose options another machine gets, as they were typed.
+
+    They are in its context's ``meta["words"]``, by the option's name; a switch has "True" or
+    "False".
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keeps the words of options before they are read as values."""
+        typed = {} if ctx.resilient_parsing else self.make_parser(ctx).parse_args(list(args))[0]
+        rest = super().parse_args(ctx, args)
+        named = {param.name for param in self.params if isinstance(param, TyperOption)}
+        ctx.meta["words"] = {
+            name: [str(each) for each in (word if isinstance(word, list) else [word])]
+            for name, word in typed.items()
+            if name in named
+        }
+        return rest
+
+
 class MainJob(Command):
     """``rltune ALGO ENV``: a command without a word of its own."""
 

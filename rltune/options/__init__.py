@@ -33,6 +33,7 @@ __all__ = [
     "EnvOptions",
     "Goal",
     "Group",
+    "Nodes",
     "Option",
     "Place",
     "Resources",
@@ -46,7 +47,7 @@ __all__ = [
 UNTIL_RETURN = 1 << 53
 
 #: Headings that help shows options under.
-RUN, SCHEDULING, MACHINE = "Run", "Scheduler", "Machine"
+RUN, SCHEDULING, MACHINE, NODES = "Run", "Scheduler", "Machine", "Nodes"
 
 
 @dataclass(frozen=True)
@@ -336,6 +337,40 @@ class Place(Group):
     report: bool = option(True, "Whether report.html is written at the end of the run.")
 
 
+@dataclass(frozen=True)
+class Nodes(Group):
+    """The cluster that a recipe asks for. None and nothing stand for what its kind takes."""
+
+    panel = NODES
+
+    nodes: int = option(
+        2, "Nodes of the cluster; the sweep is driven from one, and trains there too.", least=1
+    )
+    node_cpus: int = option(16, "CPUs of a node.", least=1)
+    node_gpus: int = option(0, "GPUs of a node.", least=0)
+    node_memory: int = option(
+        0,
+        "Memory of a node of kuberay, like 64GiB; 2GiB for each CPU by default.",
+        least=0,
+        placeholder="SIZE",
+        read=as_bytes,
+    )
+    image: str | None = option(None, "Container image that has rltune, or a cloud's machine image.")
+    install: Sequence[str] = option(
+        (),
+        "What pip installs on a node in place of this version of rltune: a requirement, a wheel's "
+        "URL, git+https://...",
+        placeholder="WHAT",
+        read=as_names,
+    )
+    region: str | None = option(
+        None, "Region of AWS, us-west-2 by default; zone of Google Cloud, us-central1-a."
+    )
+    project: str | None = option(
+        None, "Project of Google Cloud; GOOGLE_CLOUD_PROJECT by default.", placeholder="ID"
+    )
+
+
 GROUPS: tuple[type[Group], ...] = (
     Budget,
     Goal,
@@ -348,6 +383,9 @@ GROUPS: tuple[type[Group], ...] = (
 
 #: Every option by its name.
 OPTIONS = {name: one for group in GROUPS for name, one in options_of(group).items()}
+
+#: Options of a recipe, which are none of a run.
+OF_NODES = options_of(Nodes)
 
 #: Options of a search over any function: no environment, no policy and no preset.
 OF_FUNCTIONS = tuple(
