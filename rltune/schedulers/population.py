@@ -14,8 +14,9 @@ How to explore is up to an :class:`rltune.schedulers.explorer.Explorer`. Source:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from rltune.runs.names import number_of
 from rltune.runs.records import Decision, Exploit
 from rltune.schedulers.base import TIME, Action, Change, SchedulerContext, Turn
 from rltune.schedulers.explorer import Explorer
+from rltune.schedulers.ranking import Ranking, as_score
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class MemberState:
         age = min(len(mine), len(others))
         if self.diverged or age <= over.cloned_at:
             return math.nan
-        own, other = _as_score(mine[age - 1]), _as_score(others[age - 1])
+        own, other = as_score(mine[age - 1]), as_score(others[age - 1])
         return 0.0 if own == other else own - other
 
 
@@ -84,6 +86,8 @@ class Population:
         #: The whole configuration of every trial that was ever added.
         self._settings: dict[str, Mapping[str, Any]] = {}
         self._ended: set[str] = set()
+        #: Every live member that has a return, and is old enough to be counted.
+        self._ranking = Ranking()
         #: Reports that end an interval, until the checkpoint that belongs to them is written.
         self._reported: dict[str, Mapping[str, Any]] = {}
         #: Those of them whose member continues at once, with nothing to decide.
@@ -97,6 +101,7 @@ class Population:
         self._settings[trial] = settings
         self._ended.discard(trial)
         self.members.setdefault(trial, MemberState(next_due=self._budget.perturb_every))
+        self._rank(trial)
 
     def reported(self, trial: str, report: Mapping[str, Any], others_wait: bool) -> Action:
         """Ends the interval where it is over: the member is saved, and waits."""
@@ -121,6 +126,7 @@ class Population:
             next_due=(report[TIME] // every + 1) * every,
             waits=trial not in self._alone,
         )
+        self._rank(trial)
         if _finite(member.score) and not member.diverged:
             score = float(member.score or 0.0)
             self.explorer.observe(trial, member.env_steps, score, self._settings[trial])
@@ -132,6 +138,7 @@ class Population:
     def ended(self, trial: str, report: Mapping[str, Any] | None) -> None:
         """Makes the member neither donor nor clone any more; one that failed may come back."""
         self._ended.add(trial)
+        self._rank(trial)
         self._reported.pop(trial, None)
         self._alone.discard(trial)
 
@@ -139,13 +146,12 @@ class Population:
 
     def choose(self, waiting: Sequence[str]) -> Turn:
         """The member that is furthest behind: nobody starves."""
-        live = self._live()
-        if live and all(self.members[trial].diverged for trial in live):
-            return Turn(stops=live)  # nobody is left whom they could copy
-        changes: list[Change] = []
-        if self._budget.synchronous and all(self.members[trial].waits for trial in live):
-            changes = self._settle(live)
-        for trial in sorted(waiting, key=lambda t: (self.members[t].env_steps, number_of(t))):
+        members, changes = self.members, list[Change]()
+        if all(members[trial].diverged for trial in self._live()):
+            return Turn(stops=list(self._live()))  # nobody is left whom they could copy
+        if self._budget.synchronous and all(members[trial].waits for trial in self._live()):
+            changes = self._settle(list(self._live()))
+        for trial in sorted(waiting, key=lambda t: (members[t].env_steps, number_of(t))):
             if self.members[trial].waits and not self._budget.synchronous:
                 changes += self._settle([trial])
             # A diverged member waits on, for somebody to copy.
@@ -176,21 +182,21 @@ class Population:
 
     # Whose weights ----------------------------------------------------------------------------
 
-    def _live(self) -> list[str]:
-        return [trial for trial in self._settings if trial not in self._ended]
+    def _live(self) -> Iterator[str]:
+        return (trial for trial in self._settings if trial not in self._ended)
 
-    def _ranked(self) -> dict[str, MemberState]:
-        """Every live member that has a return, and is old enough to be counted."""
-        members, ended, burn_in = self.members, self._ended, self._budget.burn_in
-        return {
-            name: member
-            for name in self._settings
-            if name not in ended
-            and (
-                (member := members[name]).diverged
-                or (member.score is not None and member.env_steps >= burn_in)
-            )
-        }
+    def _rank(self, trial: str) -> None:
+        """Ranks a member, of which something has changed."""
+        member = self.members.get(trial)
+        known = member is not None and trial in self._settings and trial not in self._ended
+        if not known or member is None:
+            self._ranking.remove(trial)
+            return
+        old_enough = member.score is not None and member.env_steps >= self._budget.burn_in
+        if member.diverged or old_enough:
+            self._ranking.put(trial, member.scores, counts=not member.diverged)
+        else:
+            self._ranking.remove(trial)
 
     def _quantile(self, count: int) -> int:
         """Members of that many that are replaced, and as many that are copied."""
@@ -198,33 +204,25 @@ class Population:
 
     def _is_low(self, name: str, member: MemberState) -> bool:
         """Whether a member belongs to the worst quantile; among equals the later ones do."""
-        ranked = self._ranked()
-        others = len(ranked) - (name in ranked)
+        others = len(self._ranking) - (name in self._ranking)
         low = self._quantile(others + 1)
         if low == 0:
             return False
-        above = 0
-        for other, body in ranked.items():
-            lead = body.lead(member) if other != name else math.nan
-            above += lead > 0 or (lead == 0 and number_of(other) < number_of(name))
-        return above > others - low
+        return self._ranking.above(name, member.scores, member.cloned_at) > others - low
 
     def _donor(self, trial: str) -> str | None:
         """One of the best at random; the next best where its checkpoint is damaged."""
         clone = self.members[trial]
         if not (clone.diverged or self._is_low(trial, clone)):
             return None
-        ranked = self._ranked()
-        if trial not in ranked:
+        ranking, members = self._ranking, self.members
+        if trial not in ranking:
             return None
-        order = sorted(
-            ranked, key=lambda name: (_as_score(ranked[name].score), number_of(name)), reverse=True
-        )
-        able = [name for name in order if self._gives(ranked[name], clone)]
-        best = [name for name in order[: max(1, self._quantile(len(order)))] if name in able]
-        shuffled = [best[i] for i in self.rng.permutation(len(best))]
-        others = [name for name in able if name not in best]
-        return next(filter(self._intact, shuffled + others), None)
+        count = max(1, self._quantile(len(ranking)))
+        best = [name for name in ranking.best(count) if self._gives(members[name], clone)]
+        shuffled = (best[i] for i in self.rng.permutation(len(best)))
+        others = (name for name in ranking.after(count) if self._gives(members[name], clone))
+        return next(filter(self._intact, chain(shuffled, others)), None)
 
     def _gives(self, donor: MemberState, clone: MemberState) -> bool:
         """Whether a member is a donor for another: healthy, and better by more than the margin."""
@@ -255,6 +253,7 @@ class Population:
         own = {"seed": self._settings[trial]["seed"], "exploit": exploit.to_dict()}
         self._settings[trial] = {**settings, **changed, **own}
         self.members[trial] = replace(member, cloned_at=len(member.scores), diverged=False)
+        self._rank(trial)
         searched = {name: self._settings[trial][name] for name in self._context.spec.space}
         decision = Decision(
             kind="exploit",
@@ -282,6 +281,8 @@ class Population:
             name: MemberState(**{**body, "scores": tuple(body["scores"])})
             for name, body in state["members"].items()
         }
+        for trial in self._settings:
+            self._rank(trial)
         self.explorer.set_state(state["explorer"])
         self.rng.bit_generator.state = state["rng"]
 
@@ -292,7 +293,3 @@ def _diverged(report: Mapping[str, Any]) -> bool:
 
 def _finite(score: float | None) -> bool:
     return score is not None and math.isfinite(score)
-
-
-def _as_score(score: float | None) -> float:
-    return float(score) if score is not None and not math.isnan(score) else -math.inf
