@@ -5,7 +5,8 @@
     python scripts/bench_members.py --out members.jsonl --report      # tables alone
 
 ``batch`` is a population of PPO on CartPole with a network of eight units, all members at once in
-a few processes; ``functions`` are trials of a function that does nothing, each by itself. Training
+a few processes; ``functions`` are trials of a function that does nothing, each by itself;
+``decisions`` are the scheduler's alone, on drawn returns, without a sweep. Training
 costs next to nothing, so that what is left is bookkeeping. Of the driving process alone, from the
 first trial's start to the end of training, these are printed: processor seconds of each report and
 each member, seconds in which the sweep's state was saved, what the state takes on the disk, and the
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -174,6 +176,55 @@ def one(kind: str, members: int, scheduler: str, groups: int) -> dict[str, Any]:
         }
 
 
+def decisions(members: int, name: str) -> dict[str, Any]:
+    """What a scheduler alone takes, on returns that are drawn. Returns what it took."""
+    import numpy as np
+
+    from rltune import schedulers
+    from rltune.request.resolve import make_spec
+    from rltune.runs import checkpoints
+    from rltune.schedulers.base import SchedulerContext
+    from rltune.tasks.rl import RLTask
+
+    rng, every = np.random.default_rng(0), 1_000
+    spec = make_spec(
+        "ppo",
+        "cartpole",
+        scheduler=name,
+        trials=members,
+        steps=REPORTS * every,
+        target=float("inf"),
+        population={"perturb_every": every},
+    )
+    checkpoint = Path(tempfile.mkdtemp())  # of every member
+    checkpoints.seal(checkpoint, spec.algo)
+    context = SchedulerContext(spec, lambda _: checkpoint, mutable=RLTask(spec).mutable())
+    scheduler = schedulers.build(context)
+    trials = [f"t{number:02d}" for number in range(members)]
+    for trial in trials:
+        scheduler.added(trial, {**spec.settings, "seed": 0})
+    began = time.process_time()
+    for step in range(1, REPORTS + 1):
+        for trial in trials:
+            report = {"env_steps": step * every, "episode_reward_mean": float(rng.normal())}
+            scheduler.reported(trial, report, others_wait=False)
+            scheduler.saved(trial)
+        waiting = dict.fromkeys(trials)
+        while (trial := scheduler.choose(list(waiting)).start) is not None:
+            del waiting[trial]
+    passed = time.process_time() - began
+    shutil.rmtree(checkpoint)
+    return {
+        "kind": "decisions",
+        "members": members,
+        "groups": 1,
+        "scheduler": name,
+        "reports": REPORTS * members,
+        "cpu": passed,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+    }
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """Measurements as a table in Markdown."""
     head = [
@@ -188,11 +239,11 @@ def table(rows: list[dict[str, Any]]) -> str:
             f"{row['reports']:,}",
             f"{1e3 * row['cpu'] / row['reports']:.2f} ms",
             f"{1e3 * row['cpu'] / row['members']:.1f} ms",
-            f"{row['saving']:.2f} s",
-            f"{row['saves']:,}",
-            f"{row['disk']:.1f} MB",
+            f"{row['saving']:.2f} s" if "saving" in row else "",
+            f"{row['saves']:,}" if "saves" in row else "",
+            f"{row['disk']:.1f} MB" if "disk" in row else "",
             f"{row['memory']:.0f} MB",
-            f"{sum(row['pauses']) / row['groups']:.1f} s" if row["pauses"] else "",
+            f"{sum(row['pauses']) / row['groups']:.1f} s" if row.get("pauses") else "",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -201,7 +252,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    kinds = ("batch", "functions")
+    kinds = ("batch", "functions", "decisions")
     parser.add_argument("--kinds", nargs="+", choices=kinds, default=list(kinds))
     parser.add_argument("--members", nargs="+", type=int, default=[125, 250, 500, 1_000])
     parser.add_argument("--scheduler", choices=("pbt", "pb2", "asha", "fifo"), default="pbt")
@@ -211,9 +262,12 @@ def main() -> None:
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(
-            json.dumps(one(options.kinds[0], options.members[0], options.scheduler, options.groups))
-        )
+        kind, members = options.kinds[0], options.members[0]
+        if kind == "decisions":
+            measured = decisions(members, options.scheduler)
+        else:
+            measured = one(kind, members, options.scheduler, options.groups)
+        print(json.dumps(measured))
         return
     rows = []
     if options.out and options.out.exists():
