@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -150,7 +151,7 @@ def _explain(kind: Kind, command: Command, name: str) -> None:
     file = "sweep.sh" if name == "slurm" else "sweep.yaml"
     console.messages.print(f"how to use it, saved as {file}:")
     for line in kind.use:
-        line = line.replace("FILE", file).replace("RUN", command.run)
+        line = line.replace("FILE", file).replace("RUN", shlex.quote(command.run))
         console.messages.print(f"  {line}", soft_wrap=True)
     for variable in command.variables:
         console.messages.print(_SECRET[name].format(variable), soft_wrap=True)
