@@ -9,8 +9,9 @@ Each side is a process that trains one agent at identical settings, pinned to on
 torch thread. They take turns, A B C D A B C D, each the same number of environment steps a turn,
 while the others wait: so that all of them see the same machine. Busy processes multiply matrices
 larger than a core's cache, on whichever core is free. Printed are environment steps a
-second as ratios within a round (median, and the lowest and highest round), the time from the start
-of the process to the end of the first update, imports included, and the process's peak memory.
+second, their ratios within a round (median, and the lowest and highest round), the same ratios per
+second of processor time, in which waiting for the core does not count, the time from the start of
+the process to the end of the first update, imports included, and the process's peak memory.
 """
 
 from __future__ import annotations
@@ -367,11 +368,12 @@ def serve(name: str, side: str, core: int, gpu: bool) -> None:
     run(TASKS[name].first)
     _answer({"first": time.perf_counter() - started})
     for line in sys.stdin:
-        before = time.perf_counter()
+        before, busy_before = time.perf_counter(), time.process_time()
         taken = run(int(line))
         speed = taken / (time.perf_counter() - before)
+        busy_speed = taken / (time.process_time() - busy_before)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        _answer({"speed": speed, "peak": peak})
+        _answer({"speed": speed, "busy_speed": busy_speed, "peak": peak})
     os._exit(0)  # Ray's processes go by themselves
 
 
@@ -390,6 +392,7 @@ class Side:
         )
         self.first = self._read()["first"]
         self.speeds: list[float] = []
+        self.busy_speeds: list[float] = []
         self.peak = 0.0
 
     def turn(self, env_steps: int, *, counts: bool = True) -> None:
@@ -400,6 +403,7 @@ class Side:
         self.peak = answer["peak"]
         if counts:
             self.speeds.append(answer["speed"])
+            self.busy_speeds.append(answer["busy_speed"])
 
     def _read(self) -> dict[str, float]:
         assert self._process.stdout
@@ -450,21 +454,26 @@ def measure(name: str, rounds: int, core: int, names: list[str], gpu: bool, load
             side.turn(task.slice)
     for side in sides.values():
         side.end()
-    ours = np.array(sides["rltune"].speeds)
+    ours = sides["rltune"]
     where = ", learners on a GPU" if gpu else ""
     where += f", beside {load} busy {'process' if load == 1 else 'processes'}" if load else ""
     print(f"\n{task.algo} {task.env}{where}, {rounds} turns of {task.slice} steps\n")
-    print("| | env steps/s | rltune is | first update | peak memory |")
-    print("|---|---|---|---|---|")
+    print("| | env steps/s | rltune is | in processor time | first update | peak memory |")
+    print("|---|---|---|---|---|---|")
     for name, side in sides.items():
-        speeds = np.array(side.speeds)
-        ratio = ours / speeds
-        spread = f"{np.median(ratio):.2f}x [{ratio.min():.2f}, {ratio.max():.2f}]"
+        ratios = ("", "")
+        if side is not ours:
+            ratios = (_ratio(ours.speeds, side.speeds), _ratio(ours.busy_speeds, side.busy_speeds))
         print(
-            f"| {SHOWN.get(name, name)} | {np.median(speeds):.0f} "
-            f"| {'' if name == 'rltune' else spread} | {side.first:.1f} s | {side.peak:.0f} MB |",
+            f"| {SHOWN.get(name, name)} | {np.median(side.speeds):.0f} | {ratios[0]} | {ratios[1]} "
+            f"| {side.first:.1f} s | {side.peak:.0f} MB |",
             flush=True,
         )
+
+
+def _ratio(ours: list[float], others: list[float]) -> str:
+    ratio = np.array(ours) / np.array(others)
+    return f"{np.median(ratio):.2f}x [{ratio.min():.2f}, {ratio.max():.2f}]"
 
 
 def main() -> None:

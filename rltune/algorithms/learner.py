@@ -18,9 +18,9 @@ from rltune.algorithms.audit import Reading
 from rltune.algorithms.last_metrics import LastMetrics
 from rltune.algorithms.learner_numbers import norm_name
 from rltune.engine.divergence import Divergence
+from rltune.engine.fused_adam import fast_step_of
 from rltune.engine.normalisation import as_input, as_numbers, to_device
 from rltune.engine.rollout import Rollout
-from rltune.engine.torch_compiler import step_of
 from rltune.engine.update_watch import Watch
 from rltune.errors import BadCheckpoint
 
@@ -52,7 +52,7 @@ class ArrayLearnerMixin:
             (optimizer, [p for group in optimizer.param_groups for p in group["params"]])
             for optimizer in self._named_optimizers.values()
         ]
-        self._steps = [step_of(optimizer) for optimizer, _ in self._parts]
+        self._steps = [fast_step_of(optimizer) for optimizer, _ in self._parts]
         self._norm_names = [norm_name(optimizer) for optimizer in self._named_optimizers]
         self.watch = Watch(self.device, list(self._named_optimizers.values()))
 
@@ -74,18 +74,23 @@ class ArrayLearnerMixin:
         Raises:
             Divergence: loss or gradient is not finite; nothing was applied.
         """
+        loss = self.gradients(batch)
+        norms = [self._clip(params) for _, params in self._parts]
+        self.watch.look(loss, norms)
+        for step in self._steps:
+            step()
+        self.metrics.log_value((DEFAULT_MODULE_ID, "total_loss"), loss)
+        for name, norm in zip(self._norm_names, norms, strict=True):
+            self.metrics.log_value((DEFAULT_MODULE_ID, name), norm)
+
+    def gradients(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Leaves the gradients of the loss on a batch in the parameters; returns the loss."""
         loss = self._checked_loss(batch)
         for _, params in self._parts:
             for param in params:
                 param.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
-        norms = [self._clip(params) for _, params in self._parts]
-        self.watch.look(loss.detach(), norms)
-        for step in self._steps:
-            step()
-        self.metrics.log_value((DEFAULT_MODULE_ID, "total_loss"), loss.detach())
-        for name, norm in zip(self._norm_names, norms, strict=True):
-            self.metrics.log_value((DEFAULT_MODULE_ID, name), norm)
+        return loss.detach()
 
     def _checked_loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         try:
@@ -127,6 +132,8 @@ class ArrayLearnerMixin:
         if limit is None or math.isinf(limit):
             return norm
         if self.config.grad_clip_by == "global_norm":
+            if norm.is_cpu and norm.item() + 1e-6 <= limit:
+                return norm  # the factor would be 1
             torch._foreach_mul_(grads, (limit / (norm + 1e-6)).clamp(max=1.0))
             return norm
         clipped = {i: param.grad for i, param in enumerate(params)}

@@ -143,23 +143,22 @@ class Poison:
 
     def __init__(self, member: Any, what: str, value: float, at: int = 3) -> None:
         self.member, self.value, self.at, self.updates = member, value, at, 0
-        self._loss = member.learner.loss
-        member.learner.loss = self.loss
-        if what == "gradient":
-            # The last of them, so that the others are sound.
-            param = member.learner._parts[-1][1][-1]
-            param.register_hook(lambda grad: grad * self._factor())
         self.what = what
+        self._gradients = member.learner.gradients
+        member.learner.gradients = self.gradients
 
-    def _factor(self) -> float:
-        return self.value if self.updates == self.at else 1.0
-
-    def loss(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def gradients(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         self.updates += 1
-        if self.updates == self.at:
-            self.before = weights(self.member), optimiser(self.member)
-        loss: torch.Tensor = self._loss(batch)
-        return loss * self._factor() if self.what == "loss" else loss
+        if self.updates != self.at:
+            untouched: torch.Tensor = self._gradients(batch)
+            return untouched
+        self.before = weights(self.member), optimiser(self.member)
+        loss: torch.Tensor = self._gradients(batch)
+        if self.what == "loss":
+            return loss * self.value
+        # The last of them, so that the others are sound.
+        self.member.learner._parts[-1][1][-1].grad.mul_(self.value)
+        return loss
 
 
 @pytest.mark.fault(29)

@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from quick import GPUS
 from test_losses import CASES, SETTINGS, Pair, _close, _stock_update
 
 from rltune import algorithms
@@ -69,9 +70,8 @@ def test_loss_gradients_and_update_of_dqn_are_rllibs(case: str) -> None:
     learner = make_learner(configs, nets, range(MEMBERS), device)
     learner.hyper.write(Table(learner.HYPERPARAMETERS, configs).at(np.full(MEMBERS, 400)))
     batch = _batch(drawn, gammas)
-    found = torch.zeros_like(learner.weights.flat)
-    learner.weights.gradient(learner.losses(batch)[0].sum(), found)
-    gradients = learner.weights.layout.views(found)
+    found = learner.differentiate(learner.losses(batch)[0])
+    gradients = {name: each.clone() for name, each in found.items()}
     losses, errors = learner.losses(batch)
     learner.apply(losses)
     for member, pair in enumerate(pairs):
@@ -148,13 +148,19 @@ def test_images_and_masks_are_read_as_by_the_engine_of_single_trials(kind: str) 
     learner = make_learner([config, config], nets, [0, 1], torch.device("cpu"))
     learner.hyper.write(Table(learner.HYPERPARAMETERS, [config, config]).at(np.zeros(2)))
     losses, _ = learner.losses(_batch(drawn, [config.gamma] * 2))
-    found = torch.zeros_like(learner.weights.flat)
-    learner.weights.gradient(losses.sum(), found)
-    gradients = learner.weights.layout.views(found)
+    gradients = learner.differentiate(losses)
     for member, single in enumerate(singles):
         wanted = single.loss(dict(drawn[member]))
         assert float(losses[member].detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
         wanted.backward()
+        for name, param in single.net.named_parameters():
+            if param.grad is not None:
+                _close(gradients[name][member], param.grad)
+        # With images by autograd again, with masks without it.
+        assert (single._direct is None) == (kind == "images" or bool(GPUS))
+        assert float(single.gradients(dict(drawn[member]))) == pytest.approx(
+            float(wanted.detach()), rel=1e-5
+        )
         for name, param in single.net.named_parameters():
             if param.grad is not None:
                 _close(gradients[name][member], param.grad)

@@ -57,6 +57,9 @@ CASES = {
     "ppo-lr-schedule": ("ppo", "cartpole", {"lr": [[0, 1e-2], [1000, 0.0]]}),
     "ppo-value-clip": ("ppo", "cartpole", {"vf_clip_param": 0.3}),
     "dqn": ("dqn", "cartpole", {}),
+    "dqn-wide": ("dqn", "cartpole", {"fcnet_hiddens": [256, 256], "double_q": True}),
+    "dqn-tanh": ("dqn", "cartpole", {"fcnet_activation": "tanh"}),
+    "dqn-swish": ("dqn", "cartpole", {"fcnet_activation": "swish"}),
     "dqn-mse": ("dqn", "cartpole", {"td_error_loss_fn": "mse"}),
     "dqn-double": ("dqn", "cartpole", {"double_q": True}),
     "dqn-dueling": ("dqn", "cartpole", {"dueling": True}),
@@ -201,6 +204,13 @@ def test_loss_gradients_and_update_are_rllibs(case: str, monkeypatch: pytest.Mon
         compared += 1
     trained = [name for name, param in own.items() if param.requires_grad and "sigma" not in name]
     assert compared == len(trained), "every trained weight was compared"
+
+
+@pytest.mark.parametrize("case", [name for name in CASES if name.startswith("dqn")])
+def test_linear_layers_alone_need_no_autograd(case: str) -> None:
+    others = ("dqn-swish", "dqn-distributional", "dqn-rainbow", "dqn-noisy")
+    direct = Pair(*CASES[case]).ours._direct
+    assert (direct is None) == (case in others or bool(GPUS))
 
 
 def test_rllibs_own_engine_has_no_squared_errors_for_sac() -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import torch
 from ray.rllib.core.columns import Columns
 
 from rltune.algorithms.audit import Reading
+from rltune.algorithms.dqn.direct import QNet
 from rltune.algorithms.env_runner import ArrayEnvRunner
 from rltune.engine.codec import UnsupportedSpace, legal, masked
 
 
 class DQNRunner(ArrayEnvRunner):
     """Epsilon-greedy on the network's Q values."""
+
+    _direct: QNet | None = None
+    _direct_of: Any = None
 
     def make_env(self) -> None:
         """The vectorised environment.
@@ -36,9 +42,18 @@ class DQNRunner(ArrayEnvRunner):
         actions = self._random_actions(obs)
         greedy = self.rng.random(len(obs)) >= float(schedule.get_current_value())
         if greedy.any():
-            q_values = self.module.legal_q_values({Columns.OBS: obs})
-            actions[greedy] = q_values.argmax(-1).cpu().numpy()[greedy]
+            actions[greedy] = self._q_values(obs).argmax(-1).cpu().numpy()[greedy]
         return actions, {}
+
+    def _q_values(self, obs: torch.Tensor) -> torch.Tensor:
+        """Q values (N, actions), those of illegal actions out of reach."""
+        if self._direct_of is not self.module:
+            self._direct_of, self._direct = self.module, QNet.of(self.module)
+        batch = {Columns.OBS: obs}
+        if self._direct is None:
+            found: torch.Tensor = self.module.legal_q_values(batch)
+            return found
+        return self.module.allow(batch, self._direct(obs))  # type: ignore[no-any-return]
 
     def _random_actions(self, obs: torch.Tensor) -> np.ndarray:
         """A legal action for each observation, shape (N,)."""

@@ -6,6 +6,9 @@ import torch
 
 #: Decay of Adam's averages: torch's own, which all of RLlib's learners have.
 BETAS = (0.9, 0.999)
+#: Weights of a member from which a CPU updates member by member, in torch's fused kernel. With
+#: fewer, its 9 microseconds a call weigh more than the other way's ten passes over all members.
+ONE_BY_ONE = 1 << 13
 
 
 class Adam:
@@ -39,6 +42,9 @@ class Adam:
             rate: learning rates, shape (M, 1).
             active: bool, shape (M, 1).
         """
+        if self.flat.is_cpu and self.flat.shape[1] >= ONE_BY_ONE:
+            self._step_each(gradient, rate, active)
+            return
         share = active.to(gradient.dtype)
         self.steps += share
         count = self.steps.clamp_min(1)
@@ -49,6 +55,28 @@ class Adam:
         root.div_((1 - BETAS[1] ** count).sqrt_()).add_(self.epsilon)
         step = rate * share / (1 - BETAS[0] ** count)
         self.flat.addcdiv_(self.first * -step, root)
+
+    def _step_each(self, gradient: torch.Tensor, rate: torch.Tensor, active: torch.Tensor) -> None:
+        """The same, member by member in one pass each."""
+        for member, (acts, lr) in enumerate(zip(active.tolist(), rate.tolist(), strict=True)):
+            if not acts[0]:
+                continue
+            count = self.steps[member, 0].add_(1)
+            torch._fused_adam_(
+                [self.flat[member]],
+                [gradient[member]],
+                [self.first[member]],
+                [self.second[member]],
+                [],
+                [count.float()],
+                lr=lr[0],
+                beta1=BETAS[0],
+                beta2=BETAS[1],
+                weight_decay=0.0,
+                eps=self.epsilon,
+                amsgrad=False,
+                maximize=False,
+            )
 
     @property
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -64,4 +92,6 @@ def norms(gradient: torch.Tensor) -> torch.Tensor:
 
 def clip(gradient: torch.Tensor, norm: torch.Tensor, limit: torch.Tensor) -> None:
     """Scales gradients (M, P) in place to a norm of at most ``limit`` (M, 1); inf for none."""
+    if norm.is_cpu and bool((norm + 1e-6 <= limit).all()):
+        return  # all factors would be 1
     gradient.mul_((limit / (norm + 1e-6)).clamp_(max=1.0))

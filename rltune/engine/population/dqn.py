@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch.nn import functional
 
+from rltune.engine.population.direct import DirectStack
 from rltune.engine.population.layers import Stack
 from rltune.engine.population.learner import Members, Part
 from rltune.engine.population.normalisation import Reader
@@ -55,15 +56,19 @@ class QNetwork:
             streams: of the noise of noisy layers; None for their mean weights.
         """
         features = self.encoder(obs, weights, streams)
-        found = self.advantage(features, weights, streams)
-        if self.atoms > 1:
-            found = found.view(*found.shape[:2], self.actions, self.atoms)
+        found = self.shaped(self.advantage(features, weights, streams))
         if self.value is None:
             return found
         value = self.value(features, weights, streams)
         # RLlib centres the logits of an action's atoms, not those of an atom's actions.
         centred = found - found.mean(-1, keepdim=True)
         return centred + (value.unsqueeze(-1) if self.atoms > 1 else value)
+
+    def shaped(self, found: torch.Tensor) -> torch.Tensor:
+        """What the head of advantages puts out, (M, N, A), with atoms (M, N, A, atoms)."""
+        if self.atoms == 1:
+            return found
+        return found.view(*found.shape[:2], self.actions, self.atoms)
 
     def values(self, outputs: torch.Tensor) -> torch.Tensor:
         """Q values (M, N, A) of outputs."""
@@ -119,11 +124,17 @@ class DQN(OffPolicyLearner):
         super().__init__(members, parts, shape, layout, reader, net.targets, clip_by)
         self.net = net
         self._noise = self.streams if net.noisy else None
+        self._frozen: DirectStack | None = None
+        if net.value is None:
+            whole = net.encoder + net.advantage
+            rows, views = shape.minibatch, self.weights.views
+            self.direct = DirectStack.of(whole, views, rows, self.gradient_views)
+            self._frozen = DirectStack.of(whole, self.target.views, rows)
 
     def explore(self, obs: torch.Tensor) -> torch.Tensor:
         """The best actions, or random ones with probability epsilon."""
         net, reader, hyper = self.net, self.reader, self.hyper
-        outputs = net.outputs(reader(obs), self.weights.views, self._noise)
+        outputs = self._trained_outputs(reader(obs))
         best = reader.allow(obs, net.values(outputs)).argmax(-1)
         choices = net.actions if reader.masked else 1
         uniform = self.streams.uniform(obs.shape[1], 1 + choices, dtype=torch.float64)
@@ -136,6 +147,13 @@ class DQN(OffPolicyLearner):
         first, last = hyper["initial_epsilon"], hyper["final_epsilon"]
         return torch.where(chances < first + (last - first) * passed, drawn, best)
 
+    def _trained_outputs(self, obs: torch.Tensor, differentiated: bool = False) -> torch.Tensor:
+        """Of the trained network, see :meth:`QNetwork.outputs`."""
+        if self.direct is None:
+            return self.net.outputs(obs, self.weights.views, self._noise)
+        called = self.direct.leaf if differentiated else self.direct
+        return self.net.shaped(called(obs))
+
     def memory(self, member: int) -> dict[str, Any]:
         """Epsilon too."""
         given, clock = self.hyper.given, int(self.clock[member])
@@ -146,7 +164,7 @@ class DQN(OffPolicyLearner):
     def losses(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """See :class:`OffPolicyLearner`."""
         net = self.net
-        outputs = net.outputs(self.reader(batch.obs), self.weights.views, self._noise)
+        outputs = self._trained_outputs(self.reader(batch.obs), differentiated=True)
         with torch.no_grad():
             best, following = self._following(batch)
         if net.atoms > 1:
@@ -172,8 +190,11 @@ class DQN(OffPolicyLearner):
         net, reader, obs = self.net, self.reader, batch.next_obs
         read = reader(obs)
         # Noise is drawn in RLlib's order.
-        choosing = net.outputs(read, self.weights.views, self._noise) if self.shape.double else None
-        outputs = net.outputs(read, self.target.views, self._noise)
+        choosing = self._trained_outputs(read) if self.shape.double else None
+        if self._frozen:
+            outputs = net.shaped(self._frozen(read))
+        else:
+            outputs = net.outputs(read, self.target.views, self._noise)
         ratings = net.values(outputs if choosing is None else choosing)
         return reader.allow(obs, ratings).argmax(-1), outputs
 

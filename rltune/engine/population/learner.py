@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from rltune.engine.population.adam import Adam, clip, norms
+from rltune.engine.population.direct import DirectStack
 from rltune.engine.population.hyperparameters import Hyperparameters
 from rltune.engine.population.streams import Streams
-from rltune.engine.population.weights import Layout, Weights
+from rltune.engine.population.weights import Layout, Views, Weights
 
 CPU = torch.device("cpu")
 
@@ -93,6 +94,10 @@ class BatchLearner(ABC):
         self.numbers: dict[str, torch.Tensor] = {}
         self.counted = torch.ones_like(self.alive)
         self._gradient = torch.zeros_like(self.weights.flat)
+        #: The same memory by the names of the weights.
+        self.gradient_views: Views = layout.views(self._gradient)
+        #: Differentiates the losses, where their layers are called directly.
+        self.direct: DirectStack | None = None
 
     def __len__(self) -> int:
         return len(self.weights.flat)
@@ -149,6 +154,14 @@ class BatchLearner(ABC):
             before = self.numbers[name]
             before.copy_(torch.where(self.counted[:, 0], value, before))
 
+    def differentiate(self, losses: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The gradients of losses (M,), each (M, ...), in memory that the next call overwrites."""
+        if self.direct:
+            self.direct.backward(losses.sum())
+        else:
+            self.weights.gradient(losses.sum(), self._gradient)
+        return dict(self.gradient_views)
+
     def apply(self, losses: torch.Tensor, due: torch.Tensor | None = None) -> None:
         """One update of every member that is alive and due.
 
@@ -156,7 +169,7 @@ class BatchLearner(ABC):
             losses: shape (M,).
             due: bool, shape (M, 1); None for all.
         """
-        self.weights.gradient(losses.sum(), self._gradient)
+        self.differentiate(losses)
         with torch.no_grad():
             losses = losses.detach().unsqueeze(1)
             lengths = [norms(self._gradient[:, span]) for span in self._spans]

@@ -234,8 +234,9 @@ class OffPolicyLearner(BatchLearner):
 
     @torch.no_grad()
     def _next_batch(self) -> Batch:
-        if self._at_once == 1:
-            drawn = {name: each[0] for name, each in self._drawn.items()}
+        if self._at_once == 1 or self._turn.is_cpu:
+            at = int(self._turn) % self._at_once if self._at_once > 1 else 0
+            drawn = {name: each[at] for name, each in self._drawn.items()}
         else:
             turn = self._turn % self._at_once
             drawn = {name: each.index_select(0, turn)[0] for name, each in self._drawn.items()}
@@ -244,6 +245,8 @@ class OffPolicyLearner(BatchLearner):
     def _move_targets(self, due: torch.Tensor) -> None:
         passed = self.clock - self.moved >= self.hyper["target_network_update_freq"]
         due = due & passed
+        if due.is_cpu and not due.any():
+            return
         share = self.hyper["tau"] * due
         self.target.flat.lerp_(self.weights.flat[:, self._copied], share)
         self.moved.copy_(torch.where(due, self.clock, self.moved))

@@ -11,6 +11,7 @@ import torch
 from quick import GPUS
 from torch import nn
 
+from rltune.engine import products
 from rltune.engine.noisy_linear import NoisyLinear
 from rltune.engine.population.dqn import DQN, DQNShape, QNetwork
 from rltune.engine.population.layers import stack
@@ -170,6 +171,22 @@ def test_a_member_is_the_same_alone_and_beside_others(case: str) -> None:
             torch.testing.assert_close(
                 rows[0], together.tensors()[name][member], rtol=0, atol=1e-9, msg=name
             )
+
+
+@pytest.mark.skipif(bool(GPUS), reason="on a CPU alone")
+def test_members_without_autograd_are_the_same_bit_for_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes: dict[str, Any] = {"dtype": torch.float32, "double": True, "prioritized": True}
+    with_autograd = _trained(range(4), 20, **changes)
+    monkeypatch.setattr(products, "LARGE", 1)  # every product is large
+    together = _trained(range(4), 20, **changes)
+    assert with_autograd.direct is None
+    assert together.direct is not None
+    for member in (1, 2):
+        alone = _trained([member], 20, **changes)
+        for name, rows in alone.tensors().items():
+            assert torch.equal(rows[0], together.tensors()[name][member]), name
+    weights = with_autograd.weights.flat
+    torch.testing.assert_close(together.weights.flat, weights, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("prioritized", [False, True])
