@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +86,27 @@ class Nameless(Climber):
     def step(self) -> dict[str, Any]:
         row = super().step()
         return {"score": row.pop(REWARD), **row}
+
+
+class Slow(Climber):
+    """Takes a time that something can happen in."""
+
+    def step(self) -> dict[str, Any]:
+        time.sleep(0.1)
+        return super().step()
+
+
+class KilledIdle(Climber):
+    """The last of three trials kills the process of the first, which waits for it."""
+
+    def step(self) -> dict[str, Any]:
+        folder = Path(self.logdir).parent
+        if self.trial_id == "t00":
+            (folder / "first").write_text(str(os.getpid()))
+        if self.trial_id == "t02" and self.env_steps == 750 and not (folder / "killed").exists():
+            while not (folder / "t00" / "checkpoints").exists():
+                time.sleep(0.1)
+            time.sleep(1)
+            (folder / "killed").touch()
+            os.kill(int((folder / "first").read_text()), signal.SIGKILL)
+        return super().step()

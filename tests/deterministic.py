@@ -33,9 +33,10 @@ def spec_of(
     trials: int = 4,
     max_failures: int = 2,
     trainable: type = climbers.Climber,
+    concurrent: int | None = 1,
     **options: Any,
 ) -> RunSpec:
-    """A sweep of climbers, one at a time; ``options`` are the population's."""
+    """A sweep of climbers, one at a time if not told; ``options`` are the population's."""
     return function_spec(
         trainable,
         {
@@ -48,7 +49,7 @@ def spec_of(
         steps=6 * INTERVAL,
         target=math.inf,
         perturb_every=INTERVAL,
-        concurrent=1,
+        concurrent=concurrent,
         max_failures=max_failures,
         address=address,
         **options,

@@ -16,6 +16,7 @@ import ray
 import torch
 
 from rltune import algorithms, envs
+from rltune.algorithms import heartbeat
 from rltune.algorithms.audit import Reading, mismatches
 from rltune.algorithms.batches import Table
 from rltune.algorithms.groups import BATCHES, build, make_group
@@ -66,6 +67,8 @@ class MemberGroup:
         self._seats: dict[int, Seat] = {}
         self._group: Group | None = None
         self._reports = reports
+        if reports is not None:
+            heartbeat.start()
 
     def train(
         self, arrivals: Sequence[Arrival], leavers: Sequence[int], seats: int | None = None

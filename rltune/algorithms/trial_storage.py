@@ -8,6 +8,7 @@ from ray.train._internal.storage import StorageContext
 from ray.tune import Checkpoint
 from ray.tune.trainable.trainable import _DICT_CHECKPOINT_FILE_NAME
 
+from rltune.algorithms import heartbeat
 from rltune.errors import BadCheckpoint
 from rltune.schedulers.base import TIME
 
@@ -29,8 +30,12 @@ class TrialStorageMixin:
     _last_result: dict[str, Any] | None
 
     def tidy_storage(self) -> None:
-        """Puts checkpoints in a folder of their own; without effect outside a trial."""
+        """Puts checkpoints in a folder of their own; without effect outside a trial.
+
+        From then on the process tells its sweep that it lives.
+        """
         if self._storage is not None:
+            heartbeat.start()
             self._storage.__class__ = TidyStorage
 
     def restore(self, checkpoint_path: Any) -> None:

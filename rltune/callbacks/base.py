@@ -145,14 +145,18 @@ class EvaluationProgressed(Event):
 
 @dataclass(frozen=True)
 class SweepAbandoned(Event):
-    """The process ends at once, at a second signal: no other event follows, not even a close.
+    """The process ends at once: no other event follows, not even a close.
+
+    It does so at a second signal, or where Ray would not let it end.
 
     Attributes:
         advice: how to continue, in words.
+        why: "interrupted", or "error".
     """
 
     handler = "on_abandoned"
     advice: str
+    why: str = "interrupted"
 
 
 @dataclass(frozen=True)

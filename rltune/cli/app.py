@@ -275,7 +275,7 @@ def certify(
 
 
 @app.command()
-@takes(("callbacks",))
+@takes(("callbacks", "address"))
 def resume(
     run: RunArgument,
     json: JsonOption = False,

@@ -156,7 +156,7 @@ class Watcher(Callback):
 
     def on_abandoned(self, event: SweepAbandoned) -> None:
         """Says how to continue, below what is on the screen: no lock is taken, nothing buffered."""
-        os.write(2, f"\ninterrupted: {event.advice}\n".encode())
+        os.write(2, f"\n{event.why}: {event.advice}\n".encode())
 
 
 class LiveWatcher(Watcher):

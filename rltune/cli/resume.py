@@ -13,12 +13,20 @@ from rltune.tasks.resume import check_resumable
 
 
 def run(
-    *, run_path: Path, json: bool, quiet: bool, force: bool, trust: bool, callbacks: list[str]
+    *,
+    run_path: Path,
+    json: bool,
+    quiet: bool,
+    force: bool,
+    trust: bool,
+    callbacks: list[str],
+    address: str | None,
 ) -> None:
     """Resumes a run; a finished one stays unchanged.
 
     Args:
         callbacks: notified of this part of the run, beside the run's own.
+        address: of the cluster it continues on; None for the run's own.
     """
     folder = RunFolder.open(run_path)
     finished = is_finished(folder)
@@ -31,5 +39,5 @@ def run(
         watch.waiting("" if finished else "loading Ray and RLlib")
         from rltune.sweeps import runner
 
-        runner.resume(folder, [watch, *callbacks], force)
+        runner.resume(folder, [watch, *callbacks], force, address)
     conclude(folder, json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,13 @@ OF_TUNE = re.compile(r"^Failure # \d+ \(occurred at .+\)\n", re.MULTILINE)
 STEP = re.compile(r"env step (\d+)")
 #: Begins what Ray says of a process that ended without an exception.
 DIED = ("The actor died unexpectedly", "The actor is dead because", "The worker died", "Task was")
+#: What is said of a process that stood still, see :class:`rltune.sweeps.watch.ProcessWatch`.
+STALLED = "the trial's process did not answer for {:.0f} s, and was ended: stopped, or hung"
+LOST = "the machine of the trial's process was lost: it died, or was cut off"
 #: What Ray says of a process that ended without an exception, by how it ended.
+UNAVAILABLE = re.compile(r"The actor \w+ is unavailable")
 ENDED = {
+    r"its node has died": LOST,
     r"exit code (-?\d+)": "the trial's process ended with exit code {}",
     r"(?:running low on|ran out of|OOM_KILL|OutOfMemory)": (
         "the trial's process was ended: the machine ran out of memory"
@@ -26,10 +32,13 @@ ENDED = {
 }
 
 
-def read_failure(spec: RunSpec, folder: RunFolder, trial: Any, again: bool) -> Failure:
+def read_failure(
+    spec: RunSpec, folder: RunFolder, trial: Any, ended: Mapping[str, float], again: bool
+) -> Failure:
     """The failure of a Tune trial that has just failed.
 
     Args:
+        ended: seconds of silence of processes that were ended for it, by Ray's id of them.
         again: whether it is tried again.
     """
     path = trial.error_file
@@ -39,6 +48,8 @@ def read_failure(spec: RunSpec, folder: RunFolder, trial: Any, again: bool) -> F
     # Of a process that crashed Ray knows no more than that.
     parts = [report] if report and raw.startswith(DIED) else [report, plain(raw)]
     text = "\n\n".join(filter(None, parts)) or "no traceback"
+    silent = next((seconds for actor, seconds in ended.items() if actor in raw), None)
+    stalled = "" if silent is None else STALLED.format(silent)
     if path:  # Tune copies its own over the folder's in the end
         Path(path).write_text(text + "\n", encoding="utf-8")
     reports = folder.reports(str(trial))
@@ -46,7 +57,7 @@ def read_failure(spec: RunSpec, folder: RunFolder, trial: Any, again: bool) -> F
     return Failure(
         env_id=spec.env_id,
         env_steps=max([*steps, reports[-1].env_steps if reports else 0]),
-        error=headline(raw, report),
+        error=stalled or headline(raw, report),
         traceback=text,
         tried_again=again,
     )
@@ -62,6 +73,8 @@ def headline(text: str, report: str = "") -> str:
     """
     if report:
         return report.splitlines()[0]
+    if UNAVAILABLE.match(text):
+        return LOST
     if not text.startswith(DIED) or NOTE in text:
         return headline_of(text)
     for pattern, told in ENDED.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -26,6 +27,9 @@ from rltune.sweeps.surroundings import (
     trials_of_a_running_ray,
 )
 from rltune.tasks import Task
+
+#: Seconds that a cluster's head gets to answer at its address.
+ANSWER = 10.0
 
 
 @contextmanager
@@ -99,6 +103,7 @@ _NO_CLIENT = (
 def _connect(spec: RunSpec, address: str) -> None:
     if "://" in address:
         raise BadInput(_NO_CLIENT)
+    _check_answers(address)
     variables = for_other_machines(spec)
     try:
         ray.init(
@@ -112,6 +117,20 @@ def _connect(spec: RunSpec, address: str) -> None:
         raise MachineError(
             f"the Ray cluster at {address} did not let us in: {error}. Ray 2.60 clusters ask "
             "for a token unless told otherwise: export RAY_AUTH_MODE=token"
+        ) from error
+
+
+def _check_answers(address: str) -> None:
+    """Refuses an address at which nothing listens: Ray would try it for minutes."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdigit()):
+        return  # "auto", which Ray looks up
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
+    except OSError as error:
+        raise MachineError(
+            f"no Ray cluster answers at {address}: {error.strerror or error}. Start it, or give "
+            "the address that `ray start --head` printed"
         ) from error
 
 

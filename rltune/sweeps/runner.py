@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from rltune import schedulers
@@ -15,7 +16,7 @@ from rltune.callbacks.loggers.callback import checked, started
 from rltune.callbacks.report_writer import ReportWriter
 from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
-from rltune.errors import BadInput, Interrupted
+from rltune.errors import BadInput, Interrupted, MachineError
 from rltune.processes.watchdog import collect
 from rltune.request import batches
 from rltune.runs.folder import RunFolder, is_finished
@@ -28,19 +29,17 @@ from rltune.sweeps.groups import run_groups
 from rltune.sweeps.jobs import job_in, job_of
 from rltune.sweeps.jobs.base import Job
 from rltune.sweeps.open_decisions import OpenDecisions
-from rltune.sweeps.ray_adapter.console import Quiet
 from rltune.sweeps.ray_adapter.scheduler import BatchScheduler, TuneScheduler
 from rltune.sweeps.signals import Signals
+from rltune.sweeps.singles import run_singles
 from rltune.sweeps.stopping import SweepStopper
 from rltune.sweeps.summary import finish, score_again
 from rltune.sweeps.sweep_state import Stateful, SweepState
 from rltune.sweeps.trial_events import Clock, TrialEvents
 from rltune.sweeps.trial_source import TrialSource
 from rltune.sweeps.trial_table import TrialTable
+from rltune.sweeps.watch import watching
 from rltune.tasks.resume import check_resumable
-
-# isort: split
-from ray import tune
 
 __all__ = ["extend", "resume", "run"]
 
@@ -79,7 +78,10 @@ def run(
 
 
 def resume(
-    folder: RunFolder, callbacks: Sequence[CallbackLike] = (), force: bool = False
+    folder: RunFolder,
+    callbacks: Sequence[CallbackLike] = (),
+    force: bool = False,
+    address: str | None = None,
 ) -> RunFolder:
     """Continues a run that was stopped or killed, or whose scoring is not finished.
 
@@ -88,6 +90,7 @@ def resume(
     Args:
         callbacks: notified of this part of the run, beside those that its request names.
         force: continue although space, settings or environment are no longer what they were.
+        address: of the Ray cluster to continue on; None for that of the run.
 
     Raises:
         BadInput: the run cannot be resumed, or another process works on it.
@@ -97,6 +100,10 @@ def resume(
         return folder
     with _alone(), folder.held(), started(folder.spec.log) as logged:
         check_resumable(folder, force)
+        if address not in (None, folder.spec.resources.address):
+            resources = replace(folder.spec.resources, address=address)
+            folder.change_request(replace(folder.spec, resources=resources))
+            folder = RunFolder(folder.path)
         made = make_callbacks([*folder.spec.callbacks, *callbacks])
         _continue(folder, [*made, *checked(logged)])
         return folder
@@ -218,7 +225,10 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
         seconds_before=clock.seconds,
         first_wins=job.first_wins,
     )
-    with ray_session.ray_session(job.task) as slots:
+    with (
+        ray_session.ray_session(job.task) as slots,
+        watching(spec.env_options.env_timeout, partial(_leave, signals)) as watch,
+    ):
         context = SchedulerContext(spec, trials.checkpoint_of, callbacks.notice, job.task.mutable())
         scheduler = job.scheduler(context)
         parts: dict[str, Stateful] = {
@@ -245,7 +255,16 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
         signals.check()
         if not source.is_finished():
             events = TrialEvents(
-                job.task, folder, callbacks, clock, stopper, scheduler, trials, decisions, state
+                job.task,
+                folder,
+                callbacks,
+                clock,
+                stopper,
+                scheduler,
+                trials,
+                decisions,
+                state,
+                watch,
             )
             if batches.is_batched(spec):
                 processes = run_groups(
@@ -258,13 +277,14 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
                     signals,
                 )
             else:
-                _run_tune(
+                run_singles(
                     job,
                     folder,
                     source,
                     TuneScheduler(scheduler, slots, decided),
                     stopper,
-                    [events, TakeOver(signals), Quiet()],
+                    events,
+                    signals,
                 )
             collect_reports(folder)
     if signals.interrupted:
@@ -275,50 +295,17 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
     return Trained(trials.statuses, reason, clock.seconds, slots, processes)
 
 
-def _run_tune(
-    job: Job,
-    folder: RunFolder,
-    source: TrialSource,
-    scheduler: TuneScheduler,
-    stopper: SweepStopper,
-    callbacks: list[tune.Callback],
-) -> None:
-    spec, task = job.spec, job.task
-    tune.run(
-        task.trainable,
-        name="trials",
-        storage_path=str(folder.path),
-        config=task.config(job.pauses(), ray_session.cpus_of_a_process(task)),
-        search_alg=source,
-        scheduler=scheduler,
-        num_samples=spec.budget.most_trials,
-        stop=stopper,
-        max_failures=spec.resources.max_failures,
-        callbacks=callbacks,
-        reuse_actors=True,
-        raise_on_failed_trial=False,
-        checkpoint_config=tune.CheckpointConfig(
-            checkpoint_frequency=task.checkpoint_frequency(), checkpoint_at_end=True
-        ),
-        verbose=0,
-        progress_reporter=tune.CLIReporter(),  # silent; that of a notebook shows an empty output
+def _leave(signals: Signals, seconds: float) -> None:
+    """Ends the process: its cluster is gone. Ray would end it, too, without a word of the run."""
+    signals.leave(
+        f"the head of the Ray cluster has not answered for {seconds:.0f} s: it has ended, or the "
+        "connection to it is cut. What the trials had saved is kept; ",
+        "error",
+        MachineError.exit_code,
     )
-    for file in folder.path.glob("trials/*.*"):
-        file.unlink()  # Tune's own state: nothing reads it
 
 
 def collect_reports(folder: RunFolder) -> None:
     """Takes in what processes that were ended have left."""
     for trial in folder.trials():
         collect(folder.path / "trials" / trial)
-
-
-class TakeOver(tune.Callback):
-    """Tune calls ``setup`` right after it has put its own signal handler in place."""
-
-    def __init__(self, signals: Signals) -> None:
-        self._signals = signals
-
-    def setup(self, **_: Any) -> None:
-        """Takes the signal back."""
-        self._signals.take_over()

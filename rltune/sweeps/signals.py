@@ -86,6 +86,16 @@ class Signals:
 
     def _leave_now(self) -> None:
         """Ends every process this one started, and itself; what is on disk stays as it is."""
+        self.leave("", "interrupted", Interrupted.exit_code)
+
+    def leave(self, message: str, why: str, code: int) -> None:
+        """Ends the process from any thread, where the sweep's own may never return from Ray.
+
+        Args:
+            message: what comes before the advice how to continue.
+            why: "interrupted" or "error".
+            code: the exit code.
+        """
         for process in psutil.Process().children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -93,5 +103,5 @@ class Signals:
         if not self._folder.is_worth_keeping:
             self._folder.discard_unstarted()
             advice = "nothing is kept"
-        self._callbacks.notify(SweepAbandoned(advice))
-        os._exit(Interrupted.exit_code)
+        self._callbacks.notify(SweepAbandoned(message + advice, why))
+        os._exit(code)

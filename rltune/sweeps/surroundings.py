@@ -20,7 +20,7 @@ from rltune.envs import arguments
 from rltune.errors import MachineError
 from rltune.runs import signatures
 from rltune.spec import RunSpec
-from rltune.sweeps.ray_adapter import console, driver
+from rltune.sweeps.ray_adapter import console, driver, losses
 
 #: Ray and Tune read these when they start, not when they are imported.
 VARIABLES = {
@@ -36,6 +36,7 @@ VARIABLES = {
     "RAY_prestart_worker_first_driver": "0",
     # rltune writes its own state; Tune's comes once, at the end.
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    **losses.VARIABLES,
 }
 #: What an environment prints lands in Ray's logs: 20 MB of it are kept for each process.
 LOG_ROTATION = {"RAY_ROTATION_MAX_BYTES": str(10 << 20), "RAY_ROTATION_BACKUP_COUNT": "1"}

@@ -31,6 +31,7 @@ from rltune.sweeps.stall import StallWatch
 from rltune.sweeps.stopping import SweepStopper
 from rltune.sweeps.sweep_state import SweepState
 from rltune.sweeps.trial_table import TrialTable
+from rltune.sweeps.watch import ProcessWatch
 from rltune.tasks import Task
 
 
@@ -60,7 +61,9 @@ class TrialEvents(ray.tune.Callback):
         trials: TrialTable,
         decisions: OpenDecisions,
         state: SweepState,
+        watch: ProcessWatch,
     ) -> None:
+        self._watch = watch
         self._task = task
         self._spec = task.spec
         self._folder = folder
@@ -127,7 +130,7 @@ class TrialEvents(ray.tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Notifies of a failure for good."""
-        failure = read_failure(self._spec, self._folder, trial, again=False)
+        failure = read_failure(self._spec, self._folder, trial, self._watch.ended, again=False)
         self._callbacks.notify(TrialFailed(str(trial), failure))
         self._stopper.failures += 1
         self._trials.changed = True
@@ -137,7 +140,7 @@ class TrialEvents(ray.tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Notifies of a failure after which the trial continues from its last checkpoint."""
-        failure = read_failure(self._spec, self._folder, trial, again=True)
+        failure = read_failure(self._spec, self._folder, trial, self._watch.ended, again=True)
         self._trials.step_back(trial)
         continues_from = self._trials.env_steps(trial.trial_id)
         self._callbacks.notify(TrialFailed(str(trial), failure, continues_from))
@@ -155,6 +158,8 @@ class TrialEvents(ray.tune.Callback):
         for trial in trials:
             self._notify_status(trial)
         self._state.write_if_changed()
+        while not self._watch.notices.empty():
+            self._callbacks.notice(self._watch.notices.get())
         try:
             self._stall.look(trials)
         except MachineError as error:

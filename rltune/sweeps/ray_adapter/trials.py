@@ -14,6 +14,7 @@ from ray.tune.experiment import Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 
 from rltune.schedulers.base import TIME
+from rltune.sweeps.ray_adapter.losses import LossyTrial
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class TrialFactory:
         creators = ("trial_name_creator", "trial_dirname_creator")
         experiment |= dict.fromkeys(creators, lambda _trial: name)
         trial = _create_trial_from_spec(experiment, self._parser, trial_id=name)
+        trial.__class__ = LossyTrial
         # Its folder may be there from before a resume; Tune would make another.
         trial.relative_logdir = trial.storage.trial_dir_name = name
         return trial

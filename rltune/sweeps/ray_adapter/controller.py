@@ -1,0 +1,38 @@
+"""Tune's controller, with what it gets wrong of processes that die while they wait for a trial."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from ray.tune import tune
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+
+from rltune.sweeps.ray_adapter.driver import replaced
+
+
+class Controller(TuneController):
+    """Tries a trial again whose process had died before it was given to the trial.
+
+    Tune gives a trial an idle process with a call of its ``reset``. Where the process is dead, Tune
+    handles the failure twice, the second time as one for good, and takes the trial to be resetting
+    from then on, so that it never starts again (ray 2.60, ``_actor_failed`` and
+    ``_maybe_reuse_cached_actor``). This can go once a trial outlives the death of an idle process:
+    tests/sweeps/test_three_nodes.py.
+    """
+
+    def _trial_task_failure(self, trial: Trial, exception: Exception) -> None:
+        resets = trial in self._resetting_trials
+        self._resetting_trials.discard(trial)
+        if trial.status == Trial.PENDING:
+            if not resets:
+                return  # handled already, as the failure of the trial's process
+            # Its reset raised, in a process that lives.
+            self._set_trial_status(trial, Trial.RUNNING)
+            self._unstage_trial_with_resources(trial)
+        super()._trial_task_failure(trial, exception)
+
+
+def in_use() -> AbstractContextManager[None]:
+    """Makes ``tune.run`` use it."""
+    return replaced(tune, "TuneController", Controller)

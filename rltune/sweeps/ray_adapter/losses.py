@@ -1,0 +1,49 @@
+"""What a trial is not charged for: the loss of the machine that it trained on."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ray.exceptions import ActorUnavailableError, RayActorError
+from ray.tune.experiment import Trial
+
+#: Losses without a checkpoint in between that are not charged. More may be the trial's own doing: a
+#: machine that it fills ends with it.
+MOST = 5
+#: How long Ray waits to be told why a process does not answer. At its own 1 s it reports a process
+#: whose machine has died as one that may answer again; that machine is found dead in 15 to 30 s.
+VARIABLES = {"RAY_timeout_ms_task_wait_for_death_info": "60000"}
+
+
+class LossyTrial(Trial):
+    """Keeps its retries for failures of its own.
+
+    On a cluster that grows and shrinks a trial may lose more machines than it has retries.
+    """
+
+    #: Losses since its last checkpoint.
+    losses = 0
+
+    def handle_error(self, exc: Any = None) -> None:
+        """Tune's, which counts the failure."""
+        before = self.run_metadata.num_failures
+        super().handle_error(exc)
+        if is_loss(exc) and self.losses < MOST:
+            self.losses += 1
+            self.run_metadata.num_failures = before
+
+    def on_checkpoint(self, checkpoint_result: Any) -> None:
+        """The trial has got a step further."""
+        super().on_checkpoint(checkpoint_result)
+        self.losses = 0
+
+
+def is_loss(error: Any) -> bool:
+    """Whether an error is that of a machine: it died, or nothing is heard from it."""
+    cut_off = isinstance(error, ActorUnavailableError)
+    return cut_off or (isinstance(error, RayActorError) and bool(re.search(LOST, str(error))))
+
+
+#: What Ray says of a process whose machine was lost.
+LOST = r"node has died|node was terminated|owner node"

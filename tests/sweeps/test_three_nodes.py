@@ -1,0 +1,100 @@
+"""Machines, processes and connections that are lost under a sweep: real Ray on three nodes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import climbers
+import deterministic
+import psutil
+import pytest
+import warm
+from conftest import environment
+from three_nodes import ThreeNodes, check_counts, drive, three_nodes
+
+from rltune.runs.folder import RunFolder
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreeNodes]:
+    with three_nodes(tmp_path_factory.mktemp("nodes")) as cluster:
+        yield cluster
+
+
+class Climb:
+    """A sweep of climbers that something happens to."""
+
+    def __init__(self, storage: Path, nodes: ThreeNodes, scheduler: str, **options: Any) -> None:
+        spec = deterministic.spec_of(
+            storage,
+            "a",
+            scheduler,
+            nodes.address,
+            trainable=climbers.Slow,
+            concurrent=None,
+            **options,
+        )
+        self.nodes, self.started = nodes, time.time()
+        self.process = warm.server().Process(target=drive, args=(spec, environment(), 10.0))
+        self.process.start()
+        self.path = storage / "a"
+
+    def reports(self) -> int:
+        """Rows of all trials."""
+        files = self.path.glob("trials/*/progress.jsonl")
+        return sum(file.read_bytes().count(b"\n") for file in files)
+
+    def processes(self) -> list[psutil.Process]:
+        """Those of its trials."""
+        return [one for one in self.nodes.trials("Slow") if one.create_time() > self.started]
+
+    def wait(self, until: Callable[[], bool]) -> None:
+        """Waits for something to happen."""
+        deadline = time.monotonic() + 60
+        while not until():
+            assert self.process.is_alive()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+    def end(self) -> RunFolder:
+        self.process.join(120)
+        self.process.kill()
+        self.process.join()
+        assert self.process.exitcode == 0
+        return RunFolder.open(self.path)
+
+
+@pytest.mark.fault(13)
+def test_a_sweep_outlives_the_loss_of_two_nodes(nodes: ThreeNodes, tmp_path: Path) -> None:
+    climb = Climb(tmp_path, nodes, "pbt", max_failures=0)
+    for _ in range(2):
+        reports = climb.reports()
+        climb.wait(lambda before=reports: climb.reports() >= before + 8)
+        nodes.kill(nodes.nodes[0])
+    run = climb.end()
+    check_counts(run)
+    failures = [failure for trial in run.trials() for failure in run.failures(trial)]
+    assert failures
+    assert {failure.tried_again for failure in failures} == {True}
+    told = "the machine of the trial's process was lost: it died, or was cut off"
+    assert {failure.error for failure in failures} == {told}
+    nodes.nodes += [nodes.add(), nodes.add()]
+
+
+@pytest.mark.fault(15)
+def test_a_process_that_is_stopped_is_replaced(nodes: ThreeNodes, tmp_path: Path) -> None:
+    climb = Climb(tmp_path, nodes, "asha")
+    climb.wait(lambda: climb.reports() >= 6)
+    stopped = climb.processes()[0]
+    stopped.suspend()
+    climb.wait(lambda: not stopped.is_running() or stopped.status() == "zombie")
+    run = climb.end()
+    check_counts(run)
+    (failure,) = [failure for trial in run.trials() for failure in run.failures(trial)]
+    assert failure.tried_again
+    assert "did not answer for" in failure.error
