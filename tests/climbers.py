@@ -100,13 +100,15 @@ class KilledIdle(Climber):
     """The last of three trials kills the process of the first, which waits for it."""
 
     def step(self) -> dict[str, Any]:
-        folder = Path(self.logdir).parent
-        if self.trial_id == "t00":
-            (folder / "first").write_text(str(os.getpid()))
-        if self.trial_id == "t02" and self.env_steps == 750 and not (folder / "killed").exists():
-            while not (folder / "t00" / "checkpoints").exists():
+        first = Path(self.logdir).parent / "first"
+        if self.trial_id == "t02" and self.env_steps == 750:
+            while not first.exists():
                 time.sleep(0.1)
-            time.sleep(1)
-            (folder / "killed").touch()
-            os.kill(int((folder / "first").read_text()), signal.SIGKILL)
+            time.sleep(1)  # the trial pauses
+            os.kill(int(first.read_text()), signal.SIGKILL)
         return super().step()
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        if self.trial_id == "t00" and self.env_steps == 1_000:
+            (Path(self.logdir).parent / "first").write_text(str(os.getpid()))
+        return super().save_checkpoint(checkpoint_dir)

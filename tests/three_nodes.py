@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,20 +26,24 @@ SYSTEM = {"health_check_period_ms": 500, "health_check_failure_threshold": 6}
 
 
 class ThreeNodes:
-    """Three nodes with a CPU each; workers are those of forked_workers.py.
+    """Three nodes with a CPU each.
+
+    Args:
+        forked: whether workers are those of forked_workers.py, which start sooner.
 
     Attributes:
         address: of the head.
         nodes: the two beside the head.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, forked: bool = True) -> None:
         self._around = {
             **environment(),
             **CLUSTER,
             "PYTHONPATH": import_path(ROOT, Path(__file__).parent),
             forked_workers.SOCKET: str(folder / "workers"),
         }
+        self._words = {"setup_worker_path": forked_workers.__file__} if forked else {}
         self._server = subprocess.Popen(
             [sys.executable, forked_workers.__file__, "serve"], env=self._around
         )
@@ -57,7 +63,7 @@ class ThreeNodes:
 
     def _add(self, **words: Any) -> Any:
         with mock.patch.dict(os.environ, self._around):
-            return self._cluster.add_node(setup_worker_path=forked_workers.__file__, **words)
+            return self._cluster.add_node(**self._words, **words)
 
     def kill(self, node: Any) -> None:
         """Ends a node at once, as a machine that loses its power; the head's ends the cluster."""
@@ -90,6 +96,10 @@ class ThreeNodes:
                 if own and process.name().startswith(tuple(f"ray::{name}" for name in names)):
                     found.append(process)
         return found
+
+    def processes(self, node: Any) -> list[psutil.Process]:
+        """A node's own, and those of its workers where they are Ray's."""
+        return _below(node)
 
     def close(self) -> None:
         """Ends all of it."""
@@ -145,10 +155,66 @@ def _below(node: Any) -> list[psutil.Process]:
     return found
 
 
+class Proxy:
+    """Stands between a driver and a cluster's head; a context manager.
+
+    Attributes:
+        address: where it listens.
+    """
+
+    def __init__(self, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self._target, self._mended = (host, int(port)), True
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._open: set[socket.socket] = set()
+        self.address = f"127.0.0.1:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                here, _ = self._server.accept()
+                if not self._mended:
+                    here.close()
+                    continue
+                there = socket.create_connection(self._target)
+                self._open |= {here, there}
+                for pair in ((here, there), (there, here)):
+                    threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+
+    def cut(self) -> None:
+        """Closes all connections and takes no new ones."""
+        self._mended = False
+        for each in list(self._open):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        """Takes new ones again."""
+        self._mended = True
+
+    def __enter__(self) -> Proxy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cut()
+        self._server.close()
+        for each in self._open:
+            each.close()
+
+
+def _pass_on(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while data := one.recv(1 << 16):
+            other.sendall(data)
+    with suppress(OSError):
+        other.shutdown(socket.SHUT_RDWR)
+
+
 @contextmanager
-def three_nodes(folder: Path) -> Iterator[ThreeNodes]:
+def three_nodes(folder: Path, forked: bool = True) -> Iterator[ThreeNodes]:
     """A cluster for the time of a test."""
-    cluster = ThreeNodes(folder)
+    cluster = ThreeNodes(folder, forked)
     try:
         yield cluster
     finally:

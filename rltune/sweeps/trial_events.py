@@ -153,15 +153,19 @@ class TrialEvents(ray.tune.Callback):
         """Saves what was decided: it takes effect in this step."""
         self._state.write_if_changed()
 
-    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
-        """Notifies of trials that have started, and saves whatever has changed."""
+    def on_step_end(self, iteration: int, trials: list[Any], waits: bool = False, **_: Any) -> None:
+        """Notifies of trials that have started, and saves whatever has changed.
+
+        Args:
+            waits: whether those that run wait for their processes to start.
+        """
         for trial in trials:
             self._notify_status(trial)
         self._state.write_if_changed()
         while not self._watch.notices.empty():
             self._callbacks.notice(self._watch.notices.get())
         try:
-            self._stall.look(trials)
+            self._stall.look([] if waits else trials)
         except MachineError as error:
             self._stopper.fatal = error
 

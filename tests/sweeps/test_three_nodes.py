@@ -30,14 +30,9 @@ class Climb:
     """A sweep of climbers that something happens to."""
 
     def __init__(self, storage: Path, nodes: ThreeNodes, scheduler: str, **options: Any) -> None:
+        options = {"trainable": climbers.Slow, **options}
         spec = deterministic.spec_of(
-            storage,
-            "a",
-            scheduler,
-            nodes.address,
-            trainable=climbers.Slow,
-            concurrent=None,
-            **options,
+            storage, "a", scheduler, nodes.address, concurrent=None, **options
         )
         self.nodes, self.started = nodes, time.time()
         self.process = warm.server().Process(target=drive, args=(spec, environment(), 10.0))
@@ -98,3 +93,15 @@ def test_a_process_that_is_stopped_is_replaced(nodes: ThreeNodes, tmp_path: Path
     (failure,) = [failure for trial in run.trials() for failure in run.failures(trial)]
     assert failure.tried_again
     assert "did not answer for" in failure.error
+
+
+@pytest.mark.fault(11)
+def test_an_idle_process_that_dies_costs_a_trial_one_retry(
+    nodes: ThreeNodes, tmp_path: Path
+) -> None:
+    """Tune counts it twice, and for good."""
+    options = {"trials": 3, "max_failures": 1, "synchronous": True}
+    run = Climb(tmp_path, nodes, "pbt", trainable=climbers.KilledIdle, **options).end()
+    check_counts(run)
+    failures = [failure for trial in run.trials() for failure in run.failures(trial)]
+    assert [failure.tried_again for failure in failures] == [True]

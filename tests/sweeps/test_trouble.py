@@ -70,17 +70,6 @@ def test_a_killed_worker_continues_from_its_checkpoint_alone(run: Any) -> None:
     assert [row.env_steps for row in lost] == [1_250, 1_500], "what came after the checkpoint"
 
 
-@pytest.mark.fault(11)
-def test_an_idle_process_that_died_costs_a_trial_one_retry(run: Any) -> None:
-    """Tune counts it twice, and for good; with one process a trial none is idle for long."""
-    outcome = run("pbt", climbers.KilledIdle, trials=3, concurrent=None, max_failures=1)
-    assert set(outcome.told["statuses"].values()) == {"TERMINATED"}
-    failures = [
-        failure for name in outcome.folder.trials() for failure in outcome.folder.failures(name)
-    ]
-    assert [failure.tried_again for failure in failures] == [True]
-
-
 @pytest.mark.fault(17)
 def test_a_trial_that_always_fails_is_given_up_with_its_traceback(run: Any) -> None:
     outcome = run("fifo", climbers.Failing)

@@ -31,6 +31,8 @@ from rltune.sweeps.ray_adapter.trials import last_saved
 
 #: Seconds that a step waits for a group.
 PATIENCE = 0.1
+#: Seconds that a process gets to start in before those that idle make room for it.
+START = 30.0
 
 
 class BatchController:
@@ -105,8 +107,24 @@ class BatchController:
         # What was decided is saved while it trains: it has effect at its first report.
         self._notify("on_step_begin")
         self._collect()
+        self._make_room()
         self._iteration += 1
-        self._notify("on_step_end")
+        self._notify("on_step_end", waits=self._waits)
+
+    def _make_room(self) -> None:
+        """Ends processes that idle while another cannot start: a cluster may have shrunk."""
+        starting = [each for each in self._seating.groups if each.process and not each.is_up]
+        if any(time.monotonic() - each.since > START for each in starting):
+            for group in self._seating.groups:
+                if group.is_up and group.training is None and not group.seats:
+                    ray.kill(group.process)
+                    group.lose_process()
+
+    @property
+    def _waits(self) -> bool:
+        """Whether nobody trains: no process has started yet of the groups that somebody sits in."""
+        taken = [group for group in self._seating.groups if group.seats]
+        return bool(taken) and not any(group.is_up for group in taken)
 
     def _is_finished(self) -> bool:
         return bool(self._source.is_finished()) and not self._live()
@@ -172,7 +190,7 @@ class BatchController:
 
     def _train(self, group: Group) -> None:
         if group.process is None:
-            group.process = self._start()
+            group.process, group.since = self._start(), time.monotonic()
         # What those hold who train is no checkpoint's any more.
         group.held = {n: path for n, path in group.held.items() if n not in group.seats}
         seats = group.size if group.is_new else None
@@ -192,6 +210,7 @@ class BatchController:
             group.training = None
             try:
                 results = ray.get(reference)
+                group.is_up = True
                 self._process(group, results)
             except (RayActorError, RayTaskError) as error:
                 self._fail(group, error)
@@ -289,8 +308,7 @@ class BatchController:
         """
         ray.kill(group.process)
         trials, guilty = list(group.seats.values()), self._guilty(group)
-        group.process = None
-        group.renew(None, 0)
+        group.lose_process()
         for trial in trials:
             if guilty in (None, trial):
                 self._fail_trial(trial, error)

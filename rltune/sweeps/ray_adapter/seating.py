@@ -33,6 +33,8 @@ class Group:
         held: the checkpoint that each free or paused seat's numbers are those of.
         is_new: whether its process has yet to make it.
         training: what its process works on; None while it is idle.
+        is_up: whether its process has answered since it was started.
+        since: when its process was asked for, or last answered.
     """
 
     process: Any = None
@@ -44,6 +46,8 @@ class Group:
     held: dict[int, str] = field(default_factory=dict)
     is_new: bool = False
     training: Any = None
+    is_up: bool = False
+    since: float = 0.0
 
     @property
     def free(self) -> list[int]:
@@ -60,6 +64,11 @@ class Group:
         self.shape, self.size, self.is_new = shape, size, True
         for kept in (self.seats, self.arrivals, self.leavers, self.held):
             kept.clear()
+
+    def lose_process(self) -> None:
+        """Empties it, its process being gone."""
+        self.process, self.is_up = None, False
+        self.renew(None, 0)
 
 
 class Seating:
