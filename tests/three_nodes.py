@@ -113,18 +113,18 @@ class ThreeNodes:
         self._server.wait()
 
 
-def drive(spec: RunSpec, variables: Mapping[str, str], stalled: float) -> None:
-    """Runs a sweep: the whole of a process.
-
-    Args:
-        variables: of its environment.
-        stalled: seconds without a sign of life after which a process is looked at.
-    """
+def drive(spec: RunSpec, variables: Mapping[str, str]) -> None:
+    """Runs or resumes a sweep whose watch is quick: the whole of a process."""
     from rltune.sweeps import runner, watch
+    from rltune.sweeps.ray_adapter import heartbeats
 
-    watch.STALLED = stalled
-    os.environ.update(variables)
-    runner.run(spec)
+    watch.STALLED, watch.BEAT, heartbeats.PATIENCE = 4.0, 0.5, 1.0
+    os.environ.update({**variables, "RAY_gcs_rpc_server_reconnect_timeout_s": "16"})
+    path = Path(spec.storage) / str(spec.name)
+    if path.exists():
+        runner.resume(RunFolder.open(path), address=spec.resources.address)
+    else:
+        runner.run(spec)
 
 
 def check_counts(run: RunFolder) -> None:

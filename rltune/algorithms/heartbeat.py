@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from ray.exceptions import RayError
 
 #: Seconds between two beats, and those that Ray's store gets to answer.
 BEAT, PATIENCE = 5.0, 5.0
-#: The key that says that a sweep looks; without it no process beats.
+#: The key that says that a sweep looks, and how often; without it no process beats.
 WATCHED = b"watched"
 
 
@@ -55,12 +56,17 @@ def room() -> bytes:
 
 
 class Heart:
-    """Beats in a thread of its own, as long as the process lives."""
+    """Beats in a thread of its own, as long as the process lives.
 
-    def __init__(self) -> None:
+    Args:
+        interval: seconds from one beat to the next.
+    """
+
+    def __init__(self, interval: float) -> None:
         context, process = ray.get_runtime_context(), psutil.Process()
         self._room, self._key = room(), str(context.get_actor_id()).encode()
         self._beat = Beat(context.get_node_id(), process.pid, process.create_time(), 0)
+        self._interval = interval
         threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
 
     def _run(self) -> None:
@@ -68,7 +74,7 @@ class Heart:
             body = json.dumps({**asdict(self._beat), "count": count}).encode()
             with suppress(RayError):
                 store().internal_kv_put(self._key, body, True, self._room, timeout=PATIENCE)
-            threading.Event().wait(BEAT)
+            time.sleep(self._interval)
 
 
 _hearts: list[Heart] = []
@@ -79,5 +85,6 @@ def start() -> None:
     if _hearts or not ray.is_initialized() or ray.get_runtime_context().get_actor_id() is None:
         return
     with suppress(RayError):
-        if store().internal_kv_get(WATCHED, room(), timeout=PATIENCE) is not None:
-            _hearts.append(Heart())
+        interval = store().internal_kv_get(WATCHED, room(), timeout=PATIENCE)
+        if interval is not None:
+            _hearts.append(Heart(float(interval)))

@@ -69,7 +69,7 @@ class ProcessWatch:
         self._silence = silence
         asked = os.environ.get("RAY_gcs_rpc_server_reconnect_timeout_s")  # noqa: SIM112
         self._patience = PART * (float(asked) if asked else OF_RAY)
-        self._beats = Heartbeats()
+        self._beats = Heartbeats(BEAT)
         self._seen: dict[str, Seen] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -78,7 +78,7 @@ class ProcessWatch:
 
     def _run(self) -> None:
         last, unanswered = time.monotonic(), 0.0
-        while not self._closed.wait(BEAT):
+        while not self._closed.wait(min(1.0, BEAT) if unanswered else BEAT):
             try:
                 beats, answered = self._beats.read(), True
             except RayError:

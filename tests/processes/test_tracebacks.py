@@ -246,6 +246,7 @@ def test_a_call_of_exit_is_a_failure_that_says_so(end: BaseException, words: str
         ("Worker unexpectedly exits with a connection error code 2. (1) by the OOM killer", "died"),
         ("Worker exits with an exit code 3.", "ended with exit code 3"),
         ("killed due to the node running low on memory", "ran out of memory"),
+        ("The actor died because its node has died. Node Id: 12", "machine of the trial's process"),
     ],
 )
 def test_a_process_that_died_without_an_exception_has_a_headline(detail: str, words: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import warm
 from conftest import environment
 from three_nodes import ThreeNodes, check_counts, drive, three_nodes
 
+from rltune.errors import MachineError
 from rltune.runs.folder import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -31,13 +33,18 @@ class Climb:
 
     def __init__(self, storage: Path, nodes: ThreeNodes, scheduler: str, **options: Any) -> None:
         options = {"trainable": climbers.Slow, **options}
-        spec = deterministic.spec_of(
+        self.spec = deterministic.spec_of(
             storage, "a", scheduler, nodes.address, concurrent=None, **options
         )
-        self.nodes, self.started = nodes, time.time()
-        self.process = warm.server().Process(target=drive, args=(spec, environment(), 10.0))
+        self.nodes, self.path = nodes, storage / "a"
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, or continues it."""
+        resources = replace(self.spec.resources, address=self.nodes.address)
+        spec, self.started = replace(self.spec, resources=resources), time.time()
+        self.process = warm.server().Process(target=drive, args=(spec, environment()))
         self.process.start()
-        self.path = storage / "a"
 
     def reports(self) -> int:
         """Rows of all trials."""
@@ -56,11 +63,11 @@ class Climb:
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
-    def end(self) -> RunFolder:
+    def end(self, code: int = 0) -> RunFolder:
         self.process.join(120)
         self.process.kill()
         self.process.join()
-        assert self.process.exitcode == 0
+        assert self.process.exitcode == code
         return RunFolder.open(self.path)
 
 
@@ -105,3 +112,16 @@ def test_an_idle_process_that_dies_costs_a_trial_one_retry(
     check_counts(run)
     failures = [failure for trial in run.trials() for failure in run.failures(trial)]
     assert [failure.tried_again for failure in failures] == [True]
+
+
+@pytest.mark.fault(14)
+def test_a_sweep_without_a_head_ends_and_resumes_on_another_cluster(
+    nodes: ThreeNodes, tmp_path: Path
+) -> None:
+    climb = Climb(tmp_path, nodes, "pbt")
+    climb.wait(lambda: climb.reports() >= 8)
+    nodes.kill(nodes.head)
+    climb.end(MachineError.exit_code)
+    nodes.start()
+    climb.start()
+    check_counts(climb.end())

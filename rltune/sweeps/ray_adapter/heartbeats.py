@@ -16,11 +16,16 @@ from rltune.sweeps.ray_adapter.driver import TRIAL_VARIABLES
 
 
 class Heartbeats:
-    """The beats of the processes of this job."""
+    """The beats of the processes of this job.
 
-    def __init__(self) -> None:
+    Args:
+        interval: seconds from one beat to the next.
+    """
+
+    def __init__(self, interval: float) -> None:
         self._room, self._store = room(), store()
-        self._store.internal_kv_put(WATCHED, b"1", True, self._room, timeout=PATIENCE)
+        body = str(interval).encode()
+        self._store.internal_kv_put(WATCHED, body, True, self._room, timeout=PATIENCE)
 
     def read(self) -> dict[str, Beat]:
         """The newest beat of each process, by the id of its actor.
