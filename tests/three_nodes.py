@@ -26,7 +26,7 @@ SYSTEM = {"health_check_period_ms": 500, "health_check_failure_threshold": 6}
 
 
 class ThreeNodes:
-    """Three nodes with a CPU each.
+    """Three nodes with a CPU each, and a GPU that only Ray believes in.
 
     Args:
         forked: whether workers are those of forked_workers.py, which start sooner.
@@ -63,7 +63,7 @@ class ThreeNodes:
 
     def _add(self, **words: Any) -> Any:
         with mock.patch.dict(os.environ, self._around):
-            return self._cluster.add_node(**self._words, **words)
+            return self._cluster.add_node(num_gpus=1, **self._words, **words)
 
     def kill(self, node: Any) -> None:
         """Ends a node at once, as a machine that loses its power; the head's ends the cluster."""

@@ -73,7 +73,8 @@ class Climb:
 
 @pytest.mark.fault(13)
 def test_a_sweep_outlives_the_loss_of_two_nodes(nodes: ThreeNodes, tmp_path: Path) -> None:
-    climb = Climb(tmp_path, nodes, "pbt", max_failures=0)
+    """Each with its GPU, of which every trial takes one."""
+    climb = Climb(tmp_path, nodes, "pbt", max_failures=0, gpus_per_trial=1)
     for _ in range(2):
         reports = climb.reports()
         climb.wait(lambda before=reports: climb.reports() >= before + 8)

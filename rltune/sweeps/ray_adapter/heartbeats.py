@@ -11,8 +11,12 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rltune.algorithms.heartbeat import PATIENCE, WATCHED, Beat, room, store
+from rltune.errors import MachineError
 from rltune.processes import stalled
 from rltune.sweeps.ray_adapter.driver import TRIAL_VARIABLES
+
+#: Seconds that Ray's store gets for its first answer.
+START = 60.0
 
 
 class Heartbeats:
@@ -20,12 +24,18 @@ class Heartbeats:
 
     Args:
         interval: seconds from one beat to the next.
+
+    Raises:
+        MachineError: the cluster's head does not answer.
     """
 
     def __init__(self, interval: float) -> None:
         self._room, self._store = room(), store()
         body = str(interval).encode()
-        self._store.internal_kv_put(WATCHED, body, True, self._room, timeout=PATIENCE)
+        try:
+            self._store.internal_kv_put(WATCHED, body, True, self._room, timeout=START)
+        except RayError as error:
+            raise MachineError(f"the head of the Ray cluster does not answer: {error}") from error
 
     def read(self) -> dict[str, Beat]:
         """The newest beat of each process, by the id of its actor.
