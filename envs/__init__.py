@@ -32,9 +32,10 @@ from rltune.envs.construct import (
     reveal,
 )
 from rltune.envs.draws import SEEDED, OwnDraws
-from rltune.envs.frames import JoinFrames, joined
+from rltune.envs.frames import JoinFrames, frames_of, joined
 from rltune.envs.info import EnvInfo, bare
 from rltune.envs.registrations import is_from, registered
+from rltune.envs.workers import POSSIBLE, Processes, Workers
 
 from rltune.engine.codec import ActionCodec, ObservationCodec, action_codec, has_mask
 
@@ -43,9 +44,12 @@ __all__ = [
     "FAMILIES",
     "INFOS",
     "MAX_EPISODE_STEPS",
+    "POSSIBLE",
     "Copies",
     "EnvInfo",
     "JoinFrames",
+    "Processes",
+    "Workers",
     "arguments",
     "authored",
     "authored_actions",
@@ -54,6 +58,7 @@ __all__ = [
     "coded",
     "construct",
     "family",
+    "frames_of",
     "gym_id",
     "in_lockstep",
     "is_from",
@@ -70,6 +75,7 @@ __all__ = [
     "registered",
     "registrations",
     "reveal",
+    "steps_at_once",
     "with_mask",
 ]
 
@@ -155,18 +161,27 @@ def make_vec(
     frame_stack: int = 1,
     simulator: str = "gymnasium",
     form: str = "auto",
+    processes: Processes | None = None,
 ) -> VectorEnv:
-    """Makes ``num_envs`` copies that step together in this process; see :func:`make`.
+    """Makes ``num_envs`` copies that step together; see :func:`make`.
 
     Uses an environment's own vectorised version if there is one, there are enough copies (CartPole:
     12 times the steps per second at 64) and the codec changes nothing; otherwise the copies step
-    one after the other. Copies never run in subprocesses: for cheap environments, communication
-    costs more than the steps.
+    one after the other, in this process or in several (:class:`Workers`), with the same results.
 
     Args:
         simulator: "gymnasium", or "envpool" if :func:`rltune.envs.pool.problem` returns None.
         form: as in :func:`make`.
+        processes: in which to step the copies; None for this one.
+
+    Raises:
+        ValueError: several processes for what steps all copies at once.
     """
+    if processes is not None and min(processes.count, num_envs) > 1 and POSSIBLE:
+        if simulator == "envpool" or steps_at_once(name, num_envs, frame_stack):
+            raise ValueError(f"all copies of {name} step at once: env_processes must be 1")
+        made = partial(_copies, name, env_args=env_args, frame_stack=frame_stack, form=form)
+        return Workers(made, num_envs, processes)
     if simulator == "envpool":
         like = authored(name, env_args)
         codec = action_codec(like.action_space)
@@ -223,9 +238,15 @@ def _own_version(
     name: str, num_envs: int, env_args: Mapping[str, Any] | None, frame_stack: int, form: str
 ) -> VectorEnv | None:
     """An environment's own vectorised version, where :func:`make_vec` uses it."""
-    if frame_stack > 1 or num_envs < VECTORISED_FROM or not _has_vectorised(gym_id(name)):
+    if not steps_at_once(name, num_envs, frame_stack):
         return None
     return _vectorised(name, num_envs, env_args, form)
+
+
+def steps_at_once(name: str, num_envs: int, frame_stack: int = 1) -> bool:
+    """Whether so many copies have a vectorised version, which :func:`make_vec` prefers."""
+    enough = frame_stack == 1 and num_envs >= VECTORISED_FROM
+    return enough and _has_vectorised(gym_id(name))
 
 
 def _vectorised(

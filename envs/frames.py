@@ -54,3 +54,10 @@ class JoinFrames(gym.ObservationWrapper, RecordConstructorArgs):  # type: ignore
         while len(self._frames) < (self._frames.maxlen or 0):
             self._frames.append(observation)
         return np.concatenate(self._frames, axis=-1)
+
+
+def frames_of(env: gym.Env[Any, Any]) -> int:
+    """Number of observations that an environment joins, read from its spaces."""
+    if not isinstance(env, JoinFrames):
+        return 1
+    return int(env.observation_space.shape[-1] // env.env.observation_space.shape[-1])

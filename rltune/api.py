@@ -51,6 +51,7 @@ def sweep(
     max_failures: int = 2,
     env_timeout: float = ENV_TIMEOUT,
     env_copies: int | None = None,
+    env_processes: int | None = None,
     episodes: int | None = None,
     selection_episodes: int | None = None,
     simulator: str = "auto",
@@ -108,6 +109,8 @@ def sweep(
             the trial tried again.
         env_copies: copies of the environment at any time, in all processes: one a port, one a
             licence. Trials at a time and a preset's ``num_envs_per_env_runner`` are lowered to it.
+        env_processes: processes that step a trial's copies; by default its CPUs, where that is
+            faster. Results are those of one process.
         episodes: whole episodes behind a score, each on its own seed. The preset's, or 100.
         selection_episodes: whole episodes that each candidate checkpoint plays for being the best.
             The preset's, or 20.
@@ -172,6 +175,7 @@ def train(
     max_failures: int = 2,
     env_timeout: float = ENV_TIMEOUT,
     env_copies: int | None = None,
+    env_processes: int | None = None,
     episodes: int | None = None,
     selection_episodes: int | None = None,
     simulator: str = "auto",
@@ -229,6 +233,7 @@ def landscape(
     max_failures: int = 2,
     env_timeout: float = ENV_TIMEOUT,
     env_copies: int | None = None,
+    env_processes: int | None = None,
     episodes: int | None = None,
     selection_episodes: int | None = None,
     simulator: str = "auto",

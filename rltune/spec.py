@@ -168,6 +168,8 @@ class RunSpec:
         started_in: the folder that it was given in; empty where that is not known.
         versions: of rltune, ray, torch, gymnasium and Python.
         reading: how the policy reads observations, in words; empty where it reads them as they are.
+        stepping: how the copies of the environment are stepped, in words; empty where several
+            processes were not in question.
     """
 
     algo: str
@@ -193,6 +195,7 @@ class RunSpec:
     started_in: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     reading: str = ""
+    stepping: str = ""
     former: tuple[FormerTrial, ...] = ()
     extensions: tuple[Extension, ...] = ()
     derived: Mapping[str, str] = field(default_factory=dict)
@@ -288,9 +291,10 @@ _ORDER = (
     *("algo", "env", "env_id", "settings", "space", "budget", "name", "storage"),
     *("seed", "env_args", "points", "concurrent", "cpus_per_trial"),
     *("gpus_per_trial", "memory_per_trial", "max_failures", "env_timeout", "env_copies"),
+    "env_processes",
     *("evaluation", "simulator", "metric", "mode", "address", "imports", "callbacks"),
     *("batch", "log", "log_all", "report", "command", "started_in"),
-    *("versions", "reading"),
+    *("versions", "reading", "stepping"),
 )
 
 

@@ -154,6 +154,17 @@ class Once(Faulty):
         return super().step(action)
 
 
+class Slow(Faulty):
+    """A step takes some seconds."""
+
+    def __init__(self, seconds: float = 1_000.0) -> None:
+        self.seconds = seconds
+
+    def step(self, action: Any) -> Any:
+        time.sleep(self.seconds)
+        return super().step(action)
+
+
 class HangingScore(Faulty):
     """Hangs in the episodes that choose between policies and score them: their seeds are higher."""
 

@@ -21,6 +21,8 @@ class FlatConfigMixin:
         frame_stack: observations joined along their last axis, the newest last.
         observation_form: how observations are read, see rltune.engine.codec.ObservationCodec.
         simulator: what steps the environments, "gymnasium" or "envpool", see rltune.envs.pool.
+        env_processes: processes that step the copies, at most one a copy, with the results that one
+            process has. Excludes ``num_env_runners``.
         exploit: set by a population's scheduler when the trial becomes a clone: ``donor``, the
             trial whose checkpoint it is restored from next, ``env_steps``, where its own clock
             continues, and ``own_checkpoint``, the folder of its own last one, or None. A trial that
@@ -62,6 +64,7 @@ class FlatConfigMixin:
         self.frame_stack = 1
         self.observation_form = "auto"
         self.simulator = "gymnasium"
+        self.env_processes = 1
         self.exploit: dict[str, Any] | None = None
         self.pauses: Sequence[int] = ()
         #: Threads that a trial computes with; None: the CPUs that Ray sets aside for it, which are
@@ -115,6 +118,8 @@ class FlatConfigMixin:
             config.train_batch_size = config.total_train_batch_size
         if refused := refusals(self):
             config._value_error("\n".join(refused))
+        if self.env_processes > 1 and self.num_env_runners:
+            config._value_error("env_processes: the environments are stepped by num_env_runners")
         self.fallback_reasons = self.find_fallback_reasons()
         if not self.fallback_reasons:
             self.env_runner_cls = self.runner_class
@@ -134,6 +139,7 @@ class FlatConfigMixin:
             "observation_filter": config.observation_filter != "NoFilter",
             "clip_rewards": config.clip_rewards,
             "observation_form": config.observation_form != "auto",
+            "env_processes": config.env_processes > 1,
         }
 
     def find_fallback_reasons(self) -> list[str]:

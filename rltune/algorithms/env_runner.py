@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from rltune.engine.normalisation import as_input, to_device
 from rltune.engine.rollout import MAX_RESTARTS, STEP_COLUMNS, Finished, Rollout
 from rltune.engine.torch_compiler import without_compiler
 from rltune.engine.torch_settings import TorchSettingsGuard
-from rltune.errors import EnvironmentFailed, described
+from rltune.errors import EnvironmentFailed, ProcessEnded, described
 from rltune.processes.descendants import end_descendants
 from rltune.processes.watchdog import Watchdog, watchdog
 from rltune.spec import FIRST_FRESH_SEED, MAX_TRIAL_SEED
@@ -47,8 +48,12 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         super().__init__(config=config, **kwargs)
         self._spaces = kwargs.get("spaces")
         self.module: Any = None
-        crash_folder = config.crash_folder and Path(config.crash_folder)
-        self._watchdog = watchdog(config.env_timeout, crash_folder)
+        self._crash_folder = Path(config.crash_folder) if config.crash_folder else None
+        #: In several processes each has a watchdog of its own, and none is called in this one.
+        several = min(config.env_processes, config.num_envs_per_env_runner) > 1
+        self._several = several and envs.POSSIBLE
+        timeout = math.inf if self._several else config.env_timeout
+        self._watchdog = watchdog(timeout, self._crash_folder)
         self._guard = TorchSettingsGuard(self._watchdog)
         self.rng = np.random.default_rng(self._seed)
         self._restarts = 0
@@ -76,6 +81,9 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
     def make_env(self) -> None:
         """Makes the vectorised environment and resets it with this runner's seed."""
         config = self.config
+        processes = envs.Processes(
+            config.env_timeout, self._crash_folder, self._seed, config.env_processes
+        )
         with self._guard:
             name, env_args = env_arguments(config, self.worker_index, self.num_workers)
             self.env = envs.make_vec(
@@ -85,6 +93,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
                 config.frame_stack,
                 config.simulator,
                 config.observation_form,
+                processes,
             )
         self._autoreset = self.env.metadata["autoreset_mode"]
         self._reset_env(self._seed)
@@ -210,6 +219,8 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
             raise Divergence("action", actions[~finite][0])
         try:
             return self._step(actions, ended) | extras
+        except ProcessEnded:  # as where the environments' process is the trial's
+            raise
         except Exception as error:
             events.append(self._restart(error, env_steps))
             return None
@@ -257,6 +268,8 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
             self._seed = start + int(self.rng.integers(MAX_TRIAL_SEED))
             try:
                 self.make_env()
+            except ProcessEnded:
+                raise
             except Exception as again:
                 error = again
             else:
@@ -293,10 +306,11 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         """The settings that act here, read from the environments themselves."""
         env, place = self.env, "environment"
         found = [Reading("num_envs_per_env_runner", place, env.num_envs)]
-        one = env.envs[0] if isinstance(env, SyncVectorEnv) else None
         frames = 1
-        if isinstance(one, envs.JoinFrames):
-            frames = one.observation_space.shape[-1] // one.env.observation_space.shape[-1]
+        if isinstance(env, envs.Workers):
+            frames = env.frames
+        elif isinstance(env, SyncVectorEnv):
+            frames = envs.frames_of(env.envs[0])
         return [*found, Reading("frame_stack", place, frames)]
 
     def get_spaces(self) -> dict[str, tuple[gym.Space[Any], gym.Space[Any]]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +23,9 @@ from rltune.engine.codec import (
 )
 from rltune.envs import EnvInfo
 from rltune.errors import BadInput
+
+#: Steps that tell what a step takes, at most and at least, and seconds after which they are enough.
+STEPS, FEWEST, SECONDS = 200, 5, 0.3
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,58 @@ def probe_of(env_id: str, env_args: Mapping[str, Any] | None = None) -> Probe:
         return found
 
     return guarded(f"environment {env_id}", look)
+
+
+@dataclass(frozen=True)
+class Stepping:
+    """How the copies of a trial are stepped in one process.
+
+    Attributes:
+        at_once: whether gymnasium steps all of them at once.
+        seconds: what one step of one copy takes, of random actions; 0 where it cannot be stepped.
+    """
+
+    at_once: bool
+    seconds: float = 0.0
+
+
+def stepping_of(
+    env_id: str, env_args: Mapping[str, Any], copies: int, settings: Mapping[str, Any]
+) -> Stepping:
+    """Steps an environment in a process of its own, to see what a step takes.
+
+    Raises:
+        BadInput: it cannot be made.
+    """
+
+    def look() -> Stepping:
+        if envs.steps_at_once(env_id, copies, settings["frame_stack"]):
+            return Stepping(at_once=True)
+        form = settings.get("observation_form", "auto")
+        env = envs.make(env_id, env_args, settings["frame_stack"], form)
+        seconds = 0.0
+        with suppress(Exception):  # trials can handle it
+            seconds = _seconds_of_a_step(env)
+        envs.close(env)
+        return Stepping(at_once=False, seconds=seconds)
+
+    return guarded(f"environment {env_id}", look)
+
+
+def _seconds_of_a_step(env: gym.Env[Any, Any]) -> float:
+    """The median over some steps: a busy machine makes a few of them long."""
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    taken: list[float] = []
+    until = time.perf_counter() + SECONDS
+    while len(taken) < FEWEST or (len(taken) < STEPS and time.perf_counter() < until):
+        action = env.action_space.sample()
+        began = time.perf_counter()
+        _, _, terminated, truncated, _ = env.step(action)
+        taken.append(time.perf_counter() - began)
+        if terminated or truncated:
+            env.reset()
+    return statistics.median(taken)
 
 
 def probed(env: gym.Env[Any, Any]) -> Probe:

@@ -35,6 +35,7 @@ def rows(spec: RunSpec, job: JobSpec) -> Rows:
     return [
         ("what", _what(spec, job)),
         *_search(spec, job),
+        *([("environments", spec.stepping)] if spec.stepping else []),
         ("ends", _end(spec)),
         ("seed", str(spec.seed)),
     ]

@@ -275,6 +275,12 @@ class EnvOptions(Group):
         least=1,
         placeholder="N",
     )
+    env_processes: int | None = option(
+        None,
+        "Processes that step a trial's copies; by default its CPUs, where that is faster.",
+        least=1,
+        placeholder="N",
+    )
     simulator: str = option(
         "auto",
         "What steps the environments; auto: EnvPool where it is installed and faster.",

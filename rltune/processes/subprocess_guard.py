@@ -30,7 +30,7 @@ Guard = AbstractContextManager[Any]
 Work = Callable[[Guard], T]
 #: Options of Linux's prctl(2): a signal for when the parent ends, whether a crash leaves a core
 #: file, and whether descendants whose parent has ended become its own children.
-_PDEATHSIG, _DUMPABLE, _CHILD_SUBREAPER = 1, 4, 36
+PDEATHSIG, _DUMPABLE, _CHILD_SUBREAPER = 1, 4, 36
 
 
 def isolated(work: Work[T], timeout: float) -> T:
@@ -114,7 +114,7 @@ class _Child(Generic[T]):
         self._folder = folder
         self.answer, its = fork.Pipe(duplex=False)
         self._process = fork.Process(target=_oversee, args=(work, timeout, folder, its))
-        with warnings.catch_warnings(), _without_sigterm():
+        with warnings.catch_warnings(), without_sigterm():
             warnings.simplefilter("ignore", DeprecationWarning)  # the child needs no threads
             self._process.start()
         its.close()
@@ -144,7 +144,7 @@ class _Child(Generic[T]):
 
 
 @contextmanager
-def _without_sigterm() -> Iterator[None]:
+def without_sigterm() -> Iterator[None]:
     """Blocks SIGTERM: a child must not receive it before its handler is installed."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
@@ -166,11 +166,11 @@ def _oversee(work: Work[Any], timeout: float, folder: Path, answer: Connection) 
     gc.freeze()  # inherited C++ objects may not survive garbage collection here
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
     signal.signal(signal.SIGTERM, _leave)
-    _prctl(_CHILD_SUBREAPER, 1)
-    _prctl(_PDEATHSIG, signal.SIGTERM)
+    prctl(_CHILD_SUBREAPER, 1)
+    prctl(PDEATHSIG, signal.SIGTERM)
     worker = os.fork()
     if worker == 0:
-        _prctl(_PDEATHSIG, signal.SIGKILL)
+        prctl(PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         _do(work, timeout, folder, answer)
@@ -183,7 +183,7 @@ def _oversee(work: Work[Any], timeout: float, folder: Path, answer: Connection) 
     end_descendants()
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
-        _prctl(_DUMPABLE, 0)  # one core file is enough
+        prctl(_DUMPABLE, 0)  # one core file is enough
         with suppress(OSError):  # SIGKILL has no handler
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
@@ -195,7 +195,8 @@ def _leave(*_: object) -> NoReturn:
     os._exit(0)
 
 
-def _prctl(option: int, value: int) -> None:
+def prctl(option: int, value: int) -> None:
+    """Sets an option of this process (Linux)."""
     ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
@@ -204,11 +205,8 @@ def _do(work: Work[Any], timeout: float, folder: Path, answer: Connection) -> No
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     sys.stdout, sys.stderr = os.fdopen(nowhere, "w"), sys.__stderr__
-    if store := sys.modules.get("ray.experimental.internal_kv"):
-        store._internal_kv_reset()  # a fork has no connection to Ray: a look-up would hang
-    if torch := sys.modules.get("torch"):
-        torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
-    logger, said = logging.getLogger("rltune"), _Said()
+    without_what_a_fork_lacks()
+    logger, said = logging.getLogger("rltune"), Said()
     logger.handlers, logger.propagate = [said], False
     try:
         with Boundary():
@@ -219,7 +217,15 @@ def _do(work: Work[Any], timeout: float, folder: Path, answer: Connection) -> No
     os._exit(0)  # skips the exit handlers of the parent
 
 
-class _Said(logging.Handler):
+def without_what_a_fork_lacks() -> None:
+    """Keeps libraries in a forked process from threads and connections of its parent."""
+    if store := sys.modules.get("ray.experimental.internal_kv"):
+        store._internal_kv_reset()  # a fork has no connection to Ray: a look-up would hang
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
+
+
+class Said(logging.Handler):
     """Collects log messages for the parent, since all children would log the same."""
 
     def __init__(self) -> None:

@@ -44,6 +44,8 @@ def _told(error: BaseException) -> tuple[int, str]:
     """Returns how near one exception of a chain is to the user's code, and its headline."""
     if type(error).__name__.startswith(("RayTaskError", "ActorDiedError")):
         return _read_text(str(error))  # from another process, such as a runner
+    if notes := [note for note in getattr(error, "__notes__", ()) if note.startswith(NOTE)]:
+        return 2, notes[-1].removeprefix(NOTE)  # raised in a process that knew its place
     near, _ = _place(error)
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]

@@ -50,6 +50,8 @@ def problems(spec: RunSpec, probe: Probe) -> list[str]:
     found = []
     if spec.settings["num_env_runners"] or "num_env_runners" in spec.space:
         found.append("a batch steps its environments itself: num_env_runners must be 0")
+    if (spec.env_options.env_processes or 1) > 1:
+        found.append("a batch steps its environments in one process: leave out env_processes")
     if spec.env_options.simulator != "gymnasium":
         found.append("a batch steps gymnasium's environments: leave out the simulator")
     _, actions = probe.spaces(spec.settings)

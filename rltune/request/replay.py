@@ -12,6 +12,7 @@ from rltune.catalog.algorithms import algorithm
 from rltune.errors import BadInput
 from rltune.options import Budget, Place
 from rltune.request import capacity, env_copies, preflight, resolve, secrets
+from rltune.request.env_processes import in_processes_again
 from rltune.runs import lineage
 from rltune.runs.folder import RunFolder
 from rltune.runs.names import check_name, default_name
@@ -72,6 +73,8 @@ def replay_spec(
     capacity.check_fits_here(spec)
     if spec.task == RL:
         _check_environment(spec)
+    if spec.task == RL and cpus_per_trial is not None:
+        spec = in_processes_again(spec)
     return spec, JobSpec("replay", arms)
 
 

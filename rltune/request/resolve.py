@@ -27,6 +27,7 @@ from rltune.request import batches, capacity, preflight, secrets
 from rltune.request.asked import Request
 from rltune.request.cpu_batches import in_batches
 from rltune.request.env_copies import fewer_at_a_time, within
+from rltune.request.env_processes import in_processes
 from rltune.request.former import with_former
 from rltune.request.schedule import check_used, with_interval
 from rltune.runs.names import check_name, default_name
@@ -82,6 +83,7 @@ def make_request(
     )
     _check_noise(spec, probe)
     spec = batches.resolved(in_batches(spec, probe, job == "sweep"), probe)
+    spec = in_processes(spec)
     spec = with_former(fewer_at_a_time(spec), asked.start.former)
     capacity.check_fits_here(spec, probe)
     if job != "train":

@@ -105,7 +105,7 @@ class Task(ABC):
     @property
     def notice(self) -> str:
         """What a person should know at the start, in words; empty for nothing."""
-        return self.spec.reading
+        return "; ".join(filter(None, [self.spec.reading, self.spec.stepping]))
 
     def rehearse(self) -> None:  # noqa: B027
         """Tries what a trial will do, before anything starts.

@@ -50,6 +50,7 @@ class RLTask(Task):
             "env_timeout": spec.env_options.env_timeout,
             "ends_processes": True,
             "simulator": spec.env_options.simulator,
+            "env_processes": spec.env_options.env_processes or 1,
             "pauses": pauses,
             "min_sample_timesteps_per_iteration": self._steps_per_report,
         }

@@ -56,6 +56,38 @@ def test_a_hang_or_crash_costs_a_retry(
     assert list(folder.path.rglob(".crash-*")) == []
 
 
+@pytest.mark.by_hand
+@pytest.mark.fault(19, 21, 99)
+@pytest.mark.parametrize(
+    ("env", "args", "error"),
+    [
+        ("Once", {"what": "hang"}, "EnvironmentHung: no answer for 2 s (in match, "),
+        ("Once", {"what": "segfault"}, "Crashed: Segmentation fault (in string_at, "),
+        ("Leaves", {"how": "_exit", "at": "300"}, "the environment ended its process with exit"),
+    ],
+)
+def test_a_process_of_several_that_ends_costs_a_retry(
+    here: Path, env: str, args: dict[str, str], error: str, cluster_address: str
+) -> None:
+    args["done" if env == "Once" else "once"] = str(here / "done")
+    args |= {"log": str(here / "log")} if env == "Leaves" else {}
+    given = [word for key, value in args.items() for word in ("--env-arg", f"{key}={value}")]
+    two = ("--set", "num_envs_per_env_runner=2", "--cpus-per-trial", "2", "--env-processes", "2")
+    more = (*QUICK, *two, "--trials", "1", "--env-timeout", "2", "--episodes", "5")
+    done = run_rltune(here, "ppo", f"mine:{env}", *given, *more, cluster=cluster_address)
+    assert done.returncode == 0, done.stderr
+    assert "2 copies in 2 processes; a step of one takes" in " ".join(done.stdout.split())
+    folder = RunFolder.open(here / "runs/a")
+    (failure,) = folder.failures("t00")
+    assert error in failure.error
+    assert failure.tried_again is True
+    assert "mine.py" in failure.traceback, "where it happened"
+    assert folder.reports("t00")[-1].env_steps >= 1_200
+    assert list(folder.path.rglob(".crash-*")) == []
+    started = (here / "log").read_text().split() if env == "Leaves" else []
+    assert [pid for pid in started if psutil.pid_exists(int(pid))] == []
+
+
 @pytest.mark.fault(78)
 def test_a_failure_within_a_trial_is_reported_by_its_own_name(here: Path) -> None:
     """Also where temporary files lie too deep for Ray's sockets (81), on one core (80)."""
