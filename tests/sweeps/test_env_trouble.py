@@ -72,8 +72,9 @@ def test_a_process_of_several_that_ends_costs_a_retry(
     args["done" if env == "Once" else "once"] = str(here / "done")
     args |= {"log": str(here / "log")} if env == "Leaves" else {}
     given = [word for key, value in args.items() for word in ("--env-arg", f"{key}={value}")]
-    two = ("--set", "num_envs_per_env_runner=2", "--cpus-per-trial", "2", "--env-processes", "2")
-    more = (*QUICK, *two, "--trials", "1", "--env-timeout", "2", "--episodes", "5")
+    quick = [word.replace("env_runner=1", "env_runner=2") for word in QUICK]
+    two = ("--cpus-per-trial", "2", "--env-processes", "2", "--trials", "1")
+    more = (*quick, *two, "--env-timeout", "2", "--episodes", "5")
     done = run_rltune(here, "ppo", f"mine:{env}", *given, *more, cluster=cluster_address)
     assert done.returncode == 0, done.stderr
     assert "2 copies in 2 processes; a step of one takes" in " ".join(done.stdout.split())
