@@ -74,6 +74,10 @@ class RunFolder(RecordFiles):
         self.lock = FileLock(self.path / ".lock", timeout=0.2)
         self._made = self._made_storage = False
 
+    def _is_there(self) -> bool:
+        """Also where a process has made the folder again that another has removed."""
+        return self.has("run.json") or not any(self.path.glob("trials/*"))
+
     # Making ------------------------------------------------------------------------------------
 
     @classmethod

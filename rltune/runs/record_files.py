@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import IO, Any, TypeVar
 from rltune import schema
 from rltune.errors import BadInput
 from rltune.runs.json_text import dumps, loads
+from rltune.runs.storage_faults import patiently
 from rltune.schema import Record
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
@@ -36,16 +38,34 @@ class RecordFiles:
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a file, whole or not at all."""
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        patiently(lambda: self._write_text(self._place(name), text))
+
+    def _write_text(self, path: Path, text: str) -> None:
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
 
+    def _place(self, name: str) -> Path:
+        """The path of a file that is about to be written.
+
+        Raises:
+            FileNotFoundError: the folder is gone; it is not made again.
+        """
+        path = self.path / name
+        if not self._is_there():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _is_there(self) -> bool:
+        """Whether files may be added."""
+        return self.path.is_dir()
+
     def append(self, name: str, values: Mapping[str, Any]) -> None:
         """Adds a line of JSON to a file."""
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        patiently(lambda: self._append(self._place(name), values))
+
+    def _append(self, path: Path, values: Mapping[str, Any]) -> None:
         with path.open("a+b") as file:
             if file.tell() and not _ends_a_line(file):
                 file.write(b"\n")  # a crash cut the last line: this one must not be lost with it

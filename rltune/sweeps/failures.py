@@ -11,6 +11,7 @@ from rltune.processes.tracebacks import NOTE, headline_of, plain
 from rltune.processes.watchdog import collect
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Failure
+from rltune.runs.storage_faults import failed, fault_in
 from rltune.spec import RunSpec
 
 #: Tune's heading of a failure.
@@ -40,6 +41,9 @@ def read_failure(
     Args:
         ended: seconds of silence of processes that were ended for it, by Ray's id of them.
         again: whether it is tried again.
+
+    Raises:
+        MachineError: the storage could not take its checkpoint, which is no fault of the trial's.
     """
     path = trial.error_file
     raw = Path(path).read_text(encoding="utf-8") if path else ""
@@ -50,6 +54,9 @@ def read_failure(
     text = "\n\n".join(filter(None, parts)) or "no traceback"
     silent = next((seconds for actor, seconds in ended.items() if actor in raw), None)
     stalled = "" if silent is None else STALLED.format(silent)
+    fault = fault_in(raw)
+    if fault or not folder.has("run.json"):
+        raise failed(folder.path, fault or "", f"continue with: rltune resume {folder.shown}")
     if path:  # Tune copies its own over the folder's in the end
         Path(path).write_text(text + "\n", encoding="utf-8")
     reports = folder.reports(str(trial))

@@ -16,11 +16,12 @@ from rltune.callbacks.loggers.callback import checked, started
 from rltune.callbacks.report_writer import ReportWriter
 from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
-from rltune.errors import BadInput, Interrupted, MachineError
+from rltune.errors import BadInput, Interrupted, MachineError, RltuneError
 from rltune.processes.watchdog import collect
 from rltune.request import batches
 from rltune.runs.folder import RunFolder, is_finished
 from rltune.runs.records import Decision
+from rltune.runs.storage_faults import guarded
 from rltune.schedulers.base import SchedulerContext
 from rltune.spec import JobSpec, RunSpec
 from rltune.sweeps import ray_session
@@ -40,6 +41,9 @@ from rltune.sweeps.trial_source import TrialSource
 from rltune.sweeps.trial_table import TrialTable
 from rltune.sweeps.watch import watching
 from rltune.tasks.resume import check_resumable
+
+# isort: split
+from ray.tune import TuneError
 
 __all__ = ["extend", "resume", "run"]
 
@@ -146,11 +150,23 @@ def _notifying(spec: RunSpec, folder: RunFolder, others: Sequence[Callback]) -> 
     """The one list of callbacks, notified of the start; closed in the end."""
     watching = [TensorBoardWriter(spec, folder), *([ReportWriter(folder)] if spec.report else [])]
     callbacks = Callbacks(RunWriter(spec, folder), [*watching, *others])
+    with guarded(folder.path, f"continue with: rltune resume {folder.shown}"), _unwrapped():
+        try:
+            callbacks.notify(SweepStarted(spec, folder))
+            yield callbacks
+        finally:
+            callbacks.close()
+
+
+@contextmanager
+def _unwrapped() -> Iterator[None]:
+    """Raises what a callback of Tune's raised; Tune keeps no more than the text of it."""
     try:
-        callbacks.notify(SweepStarted(spec, folder))
-        yield callbacks
-    finally:
-        callbacks.close()
+        yield
+    except TuneError as error:
+        if isinstance(error.__context__, RltuneError | OSError):
+            raise error.__context__ from None
+        raise
 
 
 _running = threading.Lock()

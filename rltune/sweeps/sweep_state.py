@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
 from rltune.runs.state_file import StateFile
+from rltune.runs.storage_faults import patiently
 from rltune.sweeps.trial_table import TrialTable
 
 
@@ -72,12 +73,11 @@ class SweepState:
 
     def write(self) -> None:
         """Makes the present state the newest, and removes checkpoints that nothing needs."""
-        self._file.write(
-            {
-                "fingerprint": self._fingerprint,
-                "trials": self._trials.to_list(),
-                "parts": {name: part.get_state() for name, part in self._parts.items()},
-            }
-        )
+        state = {
+            "fingerprint": self._fingerprint,
+            "trials": self._trials.to_list(),
+            "parts": {name: part.get_state() for name, part in self._parts.items()},
+        }
+        patiently(lambda: self._file.write(state))
         self._trials.changed = False
         self._trials.prune()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import ray.tune
@@ -27,6 +26,7 @@ from rltune.schedulers.base import TIME, Scheduler
 from rltune.sweeps.failures import read_failure
 from rltune.sweeps.further_numbers import further_numbers
 from rltune.sweeps.open_decisions import OpenDecisions
+from rltune.sweeps.ray_adapter.trials import last_saved
 from rltune.sweeps.stall import StallWatch
 from rltune.sweeps.stopping import SweepStopper
 from rltune.sweeps.sweep_state import SweepState
@@ -108,14 +108,12 @@ class TrialEvents(ray.tune.Callback):
             self._callbacks.notice(f"{report.trial}: {incident['kind']}: {incident['error']}")
         self._notify_status(trial)
 
-    def on_checkpoint(
-        self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **_: Any
-    ) -> None:
-        """Notifies of a checkpoint."""
-        self._callbacks.notify(CheckpointWritten(str(trial), Path(checkpoint.path)))
-
     def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Counts what the scheduler heard of a trial from now on: its checkpoint is written."""
+        saved = last_saved(trial)
+        assert saved is not None
+        # Not in ``on_checkpoint``, whose errors Tune keeps to itself.
+        self._callbacks.notify(CheckpointWritten(str(trial), saved.path))
         self._trials.saved(trial)
         self._scheduler.saved(trial.trial_id)
         self._stopper.failures = 0  # a trial got a step further

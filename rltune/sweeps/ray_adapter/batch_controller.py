@@ -277,7 +277,6 @@ class BatchController:
         """Checkpoints of trials are on disk, whole."""
         for number, trial in trials.items():
             checkpoint = Checkpoint.from_directory(places[number])
-            self._notify("on_checkpoint", trial=trial, checkpoint=checkpoint)
             result = _TrainingResult(checkpoint=checkpoint, metrics=dict(trial.last_result))
             trial.on_checkpoint(result)
             self._notify("on_trial_save", trial=trial)
