@@ -151,10 +151,10 @@ def test_any_other_error_names_environment_and_step() -> None:
     member = make("dqn", trial="t07")
     member.train()
 
-    def broken(_: Any) -> None:
+    def broken(*_: Any) -> None:
         raise ValueError("a fault of ours")
 
-    member.learner.loss = broken
+    member.learner.gradients = broken
     with pytest.raises(ValueError, match="a fault of ours") as raised:
         member.train()
     text = "".join(traceback.format_exception(raised.value))
