@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import psutil
 import pytest
 
 from rltune.processes import stalled
+from rltune.processes.descendants import end
 
 SLEEP = "import time; time.sleep(60)"
 Started = Callable[[str], psutil.Process]
@@ -29,6 +32,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
 
     yield start
     for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            end(psutil.Process(process.pid).children(recursive=True))
         process.kill()
         process.wait()
         assert process.stdout is not None
@@ -43,6 +48,8 @@ def look(process: psutil.Process, blocked: bool = True) -> str:
 def test_a_process_that_stands_still_is_ended(started: Started) -> None:
     stopped, idle, busy = started(SLEEP), started(SLEEP), "while 1: 0"
     stopped.suspend()
+    while stopped.status() != psutil.STATUS_STOPPED:
+        time.sleep(0.01)
     assert look(stopped, blocked=False) == "ended"
     assert look(idle, blocked=False) == "busy", "a call of an environment may take any time"
     assert look(idle) == "ended"
