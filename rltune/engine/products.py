@@ -15,7 +15,7 @@ def _onednn() -> Any:
     """What torch's compiler calls for linear layers; None in a build of torch without it."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
-    found = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    found: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
     try:  # private to torch: it may go, or take other arguments
         one = torch.ones(1, 1)
         return found if found(one, one, one[0], "none", [], "").item() == 2.0 else None

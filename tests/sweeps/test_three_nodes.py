@@ -19,7 +19,8 @@ from three_nodes import ThreeNodes, check_counts, drive, three_nodes
 from rltune.errors import MachineError
 from rltune.runs.folder import RunFolder
 
-pytestmark = pytest.mark.slow
+# By hand: Ray of three nodes lives in the process of the tests, which later tests fork.
+pytestmark = [pytest.mark.slow, pytest.mark.by_hand]
 
 
 @pytest.fixture(scope="module")
