@@ -72,7 +72,8 @@ def test_a_tuner_runs_stock_pbt(name: str, tmp_path: Path) -> None:
     assert not results.errors
     assert scheduler._num_perturbations >= 1
     for result in results:
-        assert result.metrics["training_iteration"] == 4
+        # A clone of a donor that was done already takes one more.
+        assert result.metrics["training_iteration"] in (4, 5)
         assert result.metrics["settings"][rate] == pytest.approx(result.config[rate])
         assert result.metrics["episode_reward_mean"] != 0.0
 
