@@ -136,6 +136,7 @@ def plan(
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    dry_run: DryRunOption = False,
     **options: Any,
 ) -> None:
     """Measures the first seconds of a sweep: its time, memory, disk and cost to the end."""
@@ -148,6 +149,7 @@ def plan(
         price=price,
         json=json,
         quiet=quiet,
+        dry_run=dry_run,
         **options,
     )
 

@@ -35,6 +35,7 @@ def run(
     save_buffer: bool | None,
     json: bool,
     quiet: bool,
+    dry_run: bool,
     seconds: float,
     price: float | None,
     **options: Any,
@@ -47,6 +48,8 @@ def run(
     _check_disk(disk, capacity.replay_on_disk(spec), "replay buffers in checkpoints alone")
     if not json:
         request_view.show(spec, job, request_view.start_rows(spec, job))
+    if dry_run:
+        return
     found = _measured(spec, job, seconds, told=not quiet and not json)
     rows = {way: _row(forecast, price) for way, forecast in found.items()}
     if json:
@@ -145,7 +148,7 @@ def _without(words: Sequence[str], *options: str) -> list[str]:
     left: list[str] = []
     dropped = False
     for word in words:
-        if not dropped and word.partition("=")[0] not in (*options, "--quiet"):
+        if not dropped and word.partition("=")[0] not in (*options, "--quiet", "--dry-run"):
             left.append(word)
         dropped = not dropped and word in options
     return left
