@@ -70,7 +70,7 @@ class DirectStack:
 
     @torch.no_grad()
     def leaf(self, x: torch.Tensor) -> torch.Tensor:
-        """The same as a leaf of autograd's, whose gradient :meth:`backward` goes on from."""
+        """The same as a leaf of autograd's, whose gradient :meth:`backward` continues from."""
         self._outputs = [
             member.outputs(each) for member, each in zip(self._members, x, strict=True)
         ]
