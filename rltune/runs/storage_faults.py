@@ -52,7 +52,7 @@ def guarded(folder: Path, advice: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        inside = str(error.filename or "").startswith(str(folder))
+        inside = error.filename is not None and Path(str(error.filename)).is_relative_to(folder)
         if error.errno not in FAULTS and not inside:
             raise
         raise failed(folder, error.strerror or str(error), advice) from error

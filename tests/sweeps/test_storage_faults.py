@@ -158,8 +158,9 @@ def test_only_faults_of_the_run_s_storage_are_the_machine_s(tmp_path: Path) -> N
         told = r"failed: (full|gone).*then say so"
         with pytest.raises(MachineError, match=told), guarded(tmp_path, "say so"):
             raise error
-    with pytest.raises(FileNotFoundError), guarded(tmp_path, "say so"):
-        raise FileNotFoundError(errno.ENOENT, "gone", "/elsewhere")
+    for elsewhere in ("/elsewhere", f"{tmp_path}-of-another", None):
+        with pytest.raises(FileNotFoundError), guarded(tmp_path, "say so"):
+            raise FileNotFoundError(errno.ENOENT, "gone", elsewhere)
     with pytest.raises(MachineError, match="is gone"), guarded(tmp_path / "run", "say so"):
         raise FileNotFoundError(errno.ENOENT, "gone", str(tmp_path / "run"))
 
