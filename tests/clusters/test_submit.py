@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +25,6 @@ from conftest import ROOT, Cli, Said, environment, import_path
 
 from rltune.clusters.command import Command
 from rltune.clusters.jobs import entrypoint
-
-pytest.importorskip("aiohttp", reason="the job API needs rltune[cluster]")
 
 SHORT = ["--steps", "4k", "--trials", "2", "--scheduler", "fifo", "--target", "inf"]
 SHORT += ["--episodes", "5", "--selection-episodes", "2", "--batch", "off", "--no-report"]
@@ -46,7 +45,11 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """Two nodes on loopback addresses, with a dashboard."""
+    """Two nodes on loopback addresses, with a dashboard.
+
+    By hand, because rltune[cluster] makes every start of Ray a fifth slower, in all other tests.
+    """
+    pytest.importorskip("aiohttp", reason="the job API needs rltune[cluster]")
     gcs, dashboard = free_port(), free_port()
     rltune = Path(sys.executable).parent
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -114,7 +117,7 @@ def submit(cluster: Cluster, cli: Cli, folder: Path, *words: str) -> Any:
     return cli("submit", "ppo", "own.py:Env", *words, variables=cluster.variables)
 
 
-@pytest.mark.slow
+@pytest.mark.by_hand
 def test_what_a_job_says_and_how_it_ends_comes_back(
     cluster: Cluster, cli: Cli, tmp_path: Path
 ) -> None:
@@ -181,6 +184,7 @@ def test_an_interrupted_wait_leaves_the_job_running(cluster: Cluster, tmp_path: 
     assert [trial["status"] for trial in summary["trials"]] == ["TERMINATED"] * 2
 
 
+@pytest.mark.by_hand
 def test_a_wrong_token_is_refused(
     cluster: Cluster, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,13 +203,20 @@ def test_a_wrong_token_is_refused(
         ("--address http://127.0.0.1:1", 2, "--storage is missing"),
         ("--address http://127.0.0.1:1 --storage runs", 2, "--storage /mnt/runs"),
         ("--address 127.0.0.1:6379 --storage /mnt/runs", 2, "--address http://HOST:8265"),
-        ("--address http://127.0.0.1:1 --storage /mnt/runs", 3, "does not answer"),
     ],
 )
 def test_a_wrong_address_is_refused(said: Said, words: str, code: int, problem: str) -> None:
     ended, out, err = said(f"submit ppo cartpole {words}")
     assert (ended, out) == (code, "")
     assert problem in err
+
+
+def test_nobody_answers(said: Said) -> None:
+    """Nor is there anything to ask with, where the job API's packages are not installed."""
+    installed = find_spec("aiohttp") is not None
+    code, out, err = said("submit ppo cartpole --address http://127.0.0.1:1 --storage /mnt/runs")
+    assert (code, out) == (3 if installed else 2, "")
+    assert ("does not answer" if installed else "rltune[cluster]") in err
 
 
 def test_a_job_without_rltune_says_so() -> None:
