@@ -17,6 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from rltune.import_path import copies, moved
+
 #: Names of the modules that are being loaded, see :func:`starts`.
 _under_way: list[str] = []
 
@@ -74,7 +76,7 @@ def load(place: str) -> ModuleType:
         return sys.modules["__main__"]
     if not is_file(place):
         return _import(place)
-    path = Path(place).expanduser().absolute()
+    path = Path(moved(str(Path(place).expanduser().absolute()), copies()))
     if not path.is_file():
         raise ModuleNotFoundError(f"there is no file {path}", name=place)
     root, parts = path.parent, [path.stem]

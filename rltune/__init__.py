@@ -10,7 +10,6 @@ The same from a shell: ``python -m rltune dqn cartpole``.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from rltune.tasks.session import get_checkpoint as get_checkpoint
     from rltune.tasks.session import report as report
 
+from rltune import import_path
 from rltune._version import __version__
 
 
@@ -55,10 +55,8 @@ _HERE = Path(__file__).resolve().parent
 if not (_HERE / "envs" / "__init__.py").is_file():
     __path__.append(str(_HERE.parent))
 
-# In a trial's process: folders that the driver imports from after everything that is installed.
-for _folder in os.environ.get("RLTUNE_IMPORT_PATH", "").split(os.pathsep):
-    if _folder and _folder not in sys.path:
-        sys.path.append(_folder)
+# In a trial's process: folders that the driver imports from, or copies of them.
+sys.path[:] = import_path.whole()
 
 # Public names load on first use, so that `rltune --help` imports nothing heavy.
 _PUBLIC = {

@@ -15,7 +15,7 @@ from rltune.searchers import READY, SEARCHERS
 
 #: The rooms from the bottom up: a room imports from its own rank and from those before it.
 RANKS = [
-    {"_version", "errors", "statistics", "schema", "toml_file"},
+    {"_version", "errors", "import_path", "statistics", "schema", "toml_file"},
     {"processes"},
     {"engine"},
     {"options"},

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import psutil
 import ray
@@ -16,11 +15,11 @@ from rltune.errors import BadInput, MachineError
 from rltune.processes import descendants, machine
 from rltune.request import batches, capacity
 from rltune.spec import RunSpec
+from rltune.sweeps import connection
 from rltune.sweeps.ray_adapter import driver
 from rltune.sweeps.surroundings import (
     QUIET,
     changed,
-    for_other_machines,
     job_config,
     surroundings,
     temporary_folder,
@@ -28,12 +27,9 @@ from rltune.sweeps.surroundings import (
 )
 from rltune.tasks import Task
 
-#: Seconds that a cluster's head gets to answer at its address.
-ANSWER = 10.0
-
 
 @contextmanager
-def ray_session(task: Task) -> Iterator[int]:
+def ray_session(task: Task, notice: Callable[[str], None]) -> Iterator[int]:
     """Starts Ray here, connects to the address asked for, or joins the Ray of this process.
 
     Yields the number of trials that run at a time. What was started or connected to is left on the
@@ -41,6 +37,9 @@ def ray_session(task: Task) -> Iterator[int]:
 
     A Ray of our own is exactly as large as the trials that shall run at a time. It listens on
     127.0.0.1 alone and has no dashboard.
+
+    Args:
+        notice: notified of what a person should know of a cluster.
 
     Raises:
         MachineError: Ray does not start, or the cluster does not answer.
@@ -52,20 +51,22 @@ def ray_session(task: Task) -> Iterator[int]:
         if joined:
             _check_joined(spec)
         elif spec.resources.address is not None:
-            _connect(spec, spec.resources.address)
+            connection.connect(spec, spec.resources.address)
         else:
             _start(task)
         try:
-            check_fits(task)
-            slots = _slots(task)
-            # Processes for every slot start at once; Tune would start one after the other.
-            pending = {"TUNE_MAX_PENDING_TRIALS_PG": str(slots)}
-            with changed(os.environ, pending):
+            with ExitStack() as stack:
                 if joined:
-                    with trials_of_a_running_ray(spec):
-                        yield slots
-                else:
-                    yield slots
+                    stack.enter_context(trials_of_a_running_ray(spec))
+                    connection.check_nodes(spec, notice)
+                elif spec.resources.address is not None:
+                    connection.equip(spec, spec.resources.address, notice)
+                check_fits(task)
+                slots = _slots(task)
+                # Processes for every slot start at once; Tune would start one after the other.
+                pending = {"TUNE_MAX_PENDING_TRIALS_PG": str(slots)}
+                stack.enter_context(changed(os.environ, pending))
+                yield slots
         finally:
             if not joined:
                 _shut_down()
@@ -84,7 +85,7 @@ def _shut_down() -> None:
 def _check_joined(spec: RunSpec) -> None:
     """Refuses a Ray that this process is connected to and that is not the one asked for."""
     if ray_client.is_connected():
-        raise BadInput(_NO_CLIENT)
+        raise BadInput(connection.NO_CLIENT)
     here = ray.get_runtime_context().gcs_address
     address = spec.resources.address
     if address not in (None, "auto", here):
@@ -92,46 +93,6 @@ def _check_joined(spec: RunSpec) -> None:
             f"this process is connected to the Ray at {here} already, and {address} was asked "
             "for: leave out the address to use that Ray, or call ray.shutdown() first"
         )
-
-
-_NO_CLIENT = (
-    "a sweep cannot run through Ray Client (ray://): run it on a machine of the cluster, with the "
-    "address of the cluster itself, such as `address='auto'` or `address='HOST:6379'`"
-)
-
-
-def _connect(spec: RunSpec, address: str) -> None:
-    if "://" in address:
-        raise BadInput(_NO_CLIENT)
-    _check_answers(address)
-    variables = for_other_machines(spec)
-    try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=QUIET,
-            runtime_env={"env_vars": variables} if variables else None,
-            job_config=job_config(),
-        )
-    except (ConnectionError, RuntimeError, OSError, TimeoutError) as error:
-        raise MachineError(
-            f"the Ray cluster at {address} did not let us in: {error}. Ray 2.60 clusters ask "
-            "for a token unless told otherwise: export RAY_AUTH_MODE=token"
-        ) from error
-
-
-def _check_answers(address: str) -> None:
-    """Refuses an address at which nothing listens: Ray would try it for minutes."""
-    host, _, port = address.rpartition(":")
-    if not (host and port.isdigit()):
-        return  # "auto", which Ray looks up
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
-    except OSError as error:
-        raise MachineError(
-            f"no Ray cluster answers at {address}: {error.strerror or error}. Start it, or give "
-            "the address that `ray start --head` printed"
-        ) from error
 
 
 def _start(task: Task) -> None:

@@ -242,7 +242,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
         first_wins=job.first_wins,
     )
     with (
-        ray_session.ray_session(job.task) as slots,
+        ray_session.ray_session(job.task, callbacks.notice) as slots,
         watching(spec.env_options.env_timeout, partial(_leave, signals)) as watch,
     ):
         context = SchedulerContext(spec, trials.checkpoint_of, callbacks.notice, job.task.mutable())

@@ -10,12 +10,14 @@ import os
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ray.job_config import JobConfig
 
+from rltune import import_path
+from rltune.clusters.own_code import INSTALLED
 from rltune.envs import arguments
 from rltune.errors import MachineError
 from rltune.runs import signatures
@@ -41,8 +43,8 @@ VARIABLES = {
 #: What an environment prints lands in Ray's logs: 20 MB of it are kept for each process.
 LOG_ROTATION = {"RAY_ROTATION_MAX_BYTES": str(10 << 20), "RAY_ROTATION_BACKUP_COUNT": "1"}
 QUIET = logging.CRITICAL
-#: Where Python's library is, and packages are.
-INSTALLED = tuple(map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
+#: The folder that rltune is in.
+CHECKOUT = str(Path(__file__).resolve().parents[2])
 LOGGERS = ("ray", "ray.tune", "ray.rllib", "ray.data")
 #: Bytes of a Unix socket's path (104 on macOS), less those that Ray adds to its folder.
 SOCKET_PATH = (103 if sys.platform == "darwin" else 107) - len(
@@ -101,7 +103,7 @@ def trials_of_a_running_ray(spec: RunSpec) -> Iterator[None]:
 
 def for_other_machines(spec: RunSpec) -> dict[str, str]:
     """Variables that trials on a cluster's machines cannot inherit."""
-    late = {"RLTUNE_IMPORT_PATH": _import_paths()["RLTUNE_IMPORT_PATH"]}
+    late = {import_path.LATE: _import_paths()[import_path.LATE]}
     key = signatures.VARIABLE
     given = {key: os.environ[key]} if key in os.environ else {}
     return {name: value for name, value in {**late, **given, **secrets(spec)}.items() if value}
@@ -122,13 +124,12 @@ def _import_paths() -> dict[str, str]:
     paths = [path or str(Path.cwd()) for path in sys.path]
     library = paths.index(INSTALLED[0]) if INSTALLED[0] in paths else len(paths)
     before, after = map(_own, (paths[:library], paths[library:]))
-    checkout = Path(__file__).resolve().parents[2]
-    if not str(checkout).startswith(INSTALLED):
-        before.insert(0, str(checkout))
+    if not CHECKOUT.startswith(INSTALLED):
+        before.insert(0, CHECKOUT)
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return {
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(p for p in (*before, *inherited) if p)),
-        "RLTUNE_IMPORT_PATH": os.pathsep.join(after),
+        import_path.LATE: os.pathsep.join(after),
     }
 
 
@@ -141,18 +142,25 @@ def _own(paths: Iterable[str]) -> list[str]:
 class _OwnPaths(list[str]):
     """Folders that a job's workers import from first: Ray adds to it when it starts."""
 
+    def __init__(self, without: Collection[str]) -> None:
+        super().__init__()
+        self._without = without
+
     def extend(self, paths: Iterable[str]) -> None:
         """Leaves out the current folder, unless it comes first in this process too."""
         own = _import_paths()["PYTHONPATH"].split(os.pathsep)
-        super().extend(path for path in paths if path in own)
+        super().extend(path for path in paths if path in own and path not in self._without)
 
 
-def job_config() -> JobConfig:
+def job_config(without: Collection[str] = ()) -> JobConfig:
     """A job whose workers do not import from the current folder before what is installed.
 
     Else they would (ray 2.60, worker.connect), and a ``torch.py`` that lies there would be run.
+
+    Args:
+        without: further folders that they do not import from.
     """
-    return driver.job_config(_OwnPaths())
+    return driver.job_config(_OwnPaths(without))
 
 
 def temporary_folder() -> str:
