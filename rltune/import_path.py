@@ -20,10 +20,10 @@ SHIPPED = "RLTUNE_SHIPPED"
 PACKAGE = "rltune_shipped_{}"
 
 
-def copies(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
+def copies() -> dict[str, str]:
     """Where the copies of the driver's folders are in this process, by the folder."""
     found = {}
-    for number, folder in enumerate(_split(variables.get(SHIPPED, ""))):
+    for number, folder in enumerate(_split(os.environ.get(SHIPPED, ""))):
         spec = find_spec(PACKAGE.format(number))
         if spec is not None and spec.submodule_search_locations:
             found[folder] = next(iter(spec.submodule_search_locations))
@@ -38,11 +38,12 @@ def moved(path: str, copied: Mapping[str, str]) -> str:
     return path
 
 
-def whole(variables: Mapping[str, str] = os.environ) -> list[str]:
-    """``sys.path`` with the driver's folders; a folder's copy takes its place."""
-    late = [path for path in _split(variables.get(LATE, "")) if path not in sys.path]
-    copied = copies(variables)
-    return [copied.get(path, path) for path in (*sys.path, *late)]
+def whole() -> list[str]:
+    """``sys.path`` with the driver's folders; copies come first, in place of what is copied."""
+    copied = copies()
+    late = [path for path in _split(os.environ.get(LATE, "")) if path not in sys.path]
+    others = [path for path in (*sys.path, *late) if path not in {*copied, *copied.values()}]
+    return [*copied.values(), *others]
 
 
 def _split(folders: str) -> list[str]:

@@ -36,24 +36,18 @@ class OwnCode:
         root: the folder.
         module: the top-level module that is imported by name; empty where a file is.
         files: relative to it.
+        shown: what was named, for messages.
     """
 
     root: Path
     module: str
     files: tuple[Path, ...]
+    shown: str
 
     def hashes(self) -> dict[str, Any]:
         """As :func:`rltune.clusters.node_facts.facts` compares it."""
         files = {path.as_posix(): file_hash(self.root / path) for path in self.files}
         return {"root": str(self.root), "module": self.module, "files": files}
-
-    @property
-    def shown(self) -> str:
-        """What was named, for messages."""
-        package = f"{self.module}/__init__.py"
-        if self.module:
-            return self.module if Path(package) in self.files else f"{self.module}.py"
-        return self.files[0].name if len(self.files) == 1 else f"{self.root.name}/"
 
 
 def code_of(spec: RunSpec) -> tuple[list[OwnCode], list[str]]:
@@ -77,8 +71,8 @@ def code_of(spec: RunSpec) -> tuple[list[OwnCode], list[str]]:
             root = origin.parent.parent if origin.name == "__init__.py" else origin.parent
         if module == "rltune":
             continue
-        files = own_files.of_modules([place], root)
-        own[root, module or place] = OwnCode(root, module, tuple(files))
+        files = [path for path in own_files.of_modules([place], root) if _is_own(path, root)]
+        own[root, module or place] = OwnCode(root, module, tuple(files), module or Path(place).name)
     return list(own.values()), list(installed)
 
 
@@ -117,6 +111,12 @@ def _objects(value: Any) -> Iterator[str]:
             yield str(value["value"]["class"])
     for each in value.values():
         yield from _objects(each)
+
+
+def _is_own(path: Path, root: Path) -> bool:
+    """Whether imports find a file of a folder, and not something installed with its name."""
+    found = find_spec(Path(path.parts[0]).stem)
+    return found is None or not found.origin or Path(found.origin).is_relative_to(root)
 
 
 def _root(path: Path) -> Path:

@@ -128,6 +128,9 @@ def _imported(path: Path, folder: Path) -> Iterator[Path]:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names = [node.module]
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            module, colon, name = node.value.partition(":")  # an entry point, as gymnasium has it
+            names = [module] if colon and f"{module}.{name}".replace(".", "").isidentifier() else []
         for top in {name.split(".")[0] for name in names}:
             for where in dict.fromkeys((path.parent, folder)):
                 yield from _beside(top, where, folder)
