@@ -11,7 +11,7 @@ from rltune.clusters import node_facts
 from rltune.clusters.nodes import Answer
 from rltune.clusters.own_code import OwnCode, code_of, packages_of
 from rltune.clusters.shipment import Shipment
-from rltune.spec import RunSpec
+from rltune.spec import FUNCTION, RunSpec
 
 #: Nodes that a message names.
 NAMED = 3
@@ -25,7 +25,7 @@ class Needs:
         own: the user's code.
         wanted: what nodes are asked, see :func:`rltune.clusters.node_facts.facts`.
         here: what this machine answers.
-        gpus: of a trial.
+        gpus: of a trial that trains with torch.
     """
 
     own: Sequence[OwnCode]
@@ -50,7 +50,8 @@ class Needs:
             "file": str(request) if local else None,
             "hash": node_facts.file_hash(request) if local else "",
         }
-        return cls(own, wanted, node_facts.facts(wanted), spec.resources.gpus_per_trial)
+        gpus = 0.0 if spec.task == FUNCTION else spec.resources.gpus_per_trial
+        return cls(own, wanted, node_facts.facts(wanted), gpus)
 
     def lacking(self, answers: Sequence[Answer]) -> tuple[Shipment, list[str]]:
         """The code that a node lacks or has otherwise, and the names of those nodes."""
