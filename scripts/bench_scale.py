@@ -3,6 +3,7 @@
     python scripts/bench_scale.py --out scale.jsonl                 # every side, half an hour
     python scripts/bench_scale.py --trials 50 --sides rltune        # a few of them
     python scripts/bench_scale.py --out scale.jsonl --report        # tables alone
+    python scripts/bench_scale.py --presets                         # what an hour of each trains
 
 Trials do nothing: each reports a number five times, with a checkpoint of a few bytes each time, two
 trials at a time. ``rltune`` is :func:`rltune.tune`; ``tune`` is a ``tune.Tuner`` of the same trial
@@ -234,6 +235,35 @@ def listing(runs: int) -> dict[str, Any]:
     return {"runs": runs, "seconds": seconds}
 
 
+def presets() -> str:
+    """What each preset trains in an hour of one core, by its certificate, as a table.
+
+    A seed that trained in a batch took its share of the batch's seconds.
+    """
+    from rltune import catalog
+    from rltune.policies import certificates
+
+    cells = []
+    for algo, env in catalog.preset_names():
+        preset = catalog.preset(algo, catalog.environment(env))
+        found = certificates.standing(preset)
+        if found is None:
+            continue
+        seeds = 1 if found["batch"] == "off" else int(found["batch"])
+        each = found["seconds_to_threshold"] and found["seconds_to_threshold"] / seeds
+        steps = found["env_steps"] / found["train_seconds"] * seeds
+        sweep = preset.budget.trials * preset.budget.steps / steps / 3600
+        cells.append(
+            [
+                f"{algo} {env}",
+                f"{3600 * steps / 1e6:.1f}",
+                "-" if each is None else f"{3600 / each:,.0f}",
+                f"{sweep:.2f}",
+            ]
+        )
+    return table(["preset", "million steps", "policies solved", "hours of a sweep, at most"], cells)
+
+
 def table(head: list[str], rows: list[list[str]]) -> str:
     """A table in Markdown."""
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
@@ -283,8 +313,12 @@ def main() -> None:
     parser.add_argument("--runs", nargs="*", type=int, default=[50, 500])
     parser.add_argument("--out", type=Path, help="file of measurements, one a line")
     parser.add_argument("--report", action="store_true", help="the tables of what is in the file")
+    parser.add_argument("--presets", action="store_true", help="the table of presets alone")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.presets:
+        print(presets())
+        return
     if options.one:
         what, _, size = options.one.partition("=")
         measure = {"members": members, "runs": listing}.get(what)

@@ -76,14 +76,17 @@ def _certified(row: Row) -> Row | None:
         "score": number(body["iqm"]),
         "threshold": number(body["threshold"]),
         "steps": number(body["env_steps_to_threshold"]),
-        "time": _time(body["seconds_to_threshold"]) + "+" * (body["batch"] != "off"),
+        "time": _time(body["seconds_to_threshold"], body["batch"]),
     }
 
 
-def _time(seconds: float | None) -> str:
+def _time(seconds: float | None, batch: str) -> str:
+    """What one seed took; of a batch its share."""
     if seconds is None:
         return "-"
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    seeds, mark = (1, "") if batch == "off" else (int(batch), "+")
+    seconds /= seeds
+    return (f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min") + mark
 
 
 def _presets_note(asked: Asked, rows: Rows) -> str:
@@ -93,7 +96,7 @@ def _presets_note(asked: Asked, rows: Rows) -> str:
         "over the seeds, until a policy is over the threshold (-: half of them never were)"
     ]
     if any((row["certificate"] or {}).get("batch", "off") != "off" for row in rows):
-        paragraphs.append("+: of a batch of seeds, one alone takes less")
+        paragraphs.append("+: its share of the time of a batch of seeds; one alone takes longer")
     if any((row["certificate"] or {}).get("stale") for row in rows):
         paragraphs.append("*: the preset has changed since")
     for algo in sorted(ALGORITHMS):

@@ -94,7 +94,8 @@ def _what(spec: RunSpec, job: JobSpec) -> str:
         each = f"{budget.trials // job.seeds} settings on {job.seeds} {_s('seed', job.seeds)} each"
         return f"{on}: {each}, {_trials(spec)}"
     if job.job == "replay":
-        return f"{on}: replays {', '.join(job.arms)}; {_trials(spec)}"
+        arms = dict.fromkeys(name.partition("/")[0] for name in job.arms)
+        return f"{on}: replays {', '.join(arms)}; {_trials(spec)}"
     return f"{on}: {_trials(spec)}"
 
 
@@ -107,6 +108,9 @@ def _trials(spec: RunSpec) -> str:
     total = number(budget.most_trials * budget.steps)
     if budget.seeds_per_trial > 1:
         trials = f"{number(budget.trials)} settings on up to {budget.seeds_per_trial} seeds each"
+    if budget.controls:
+        controls = f"{budget.controls} {_s('control', budget.controls)}"
+        trials += f" ({budget.trials - budget.controls} members and {controls})"
     return f"{trials} x {number(budget.steps)} {steps}, {total} at most"
 
 

@@ -138,6 +138,14 @@ class Budget(Group):
         panel=SCHEDULING,
         searches=True,
     )
+    controls: int = option(
+        0,
+        "Trials of a population that are never copied or changed: what it has to beat.",
+        least=0,
+        placeholder="N",
+        panel=SCHEDULING,
+        searches=True,
+    )
     reduction_factor: int = option(
         3,
         "Ratio of a rung to the one below it; one trial in so many passes it.",
@@ -159,6 +167,11 @@ class Budget(Group):
         super().__post_init__()
         if self.judge != "mean" and self.seeds_per_trial == 1:
             raise BadInput("judge is of several seeds: give `seeds_per_trial` too")
+        if self.controls and self.controls > self.trials - 2:
+            raise BadInput(
+                f"controls: {self.controls} of {self.trials} trials leave fewer than two members "
+                f"that learn from each other. Give `trials` = {self.controls + 4} or more"
+            )
 
     @property
     def most_trials(self) -> int:

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 from rltune.metric import Metric
 from rltune.reports.numbers import bounds, chance, number
+from rltune.runs.names import number_of
 from rltune.runs.summary_record import Evaluation, SettingOutcome, Summary
 from rltune.spec import RunSpec
-from rltune.statistics import FEWEST_VALUES, better, higher, interval
+from rltune.statistics import FEWEST_VALUES, best_of, better, higher, interval
 
+#: Controls that tell how far they scatter, at least.
+FEWEST_CONTROLS = 3
 #: What the winner is held against, in words.
 RIVALS = {"runner-up": "the runner-up", "defaults": "the preset's defaults"}
 
@@ -78,6 +81,38 @@ def confidence(spec: RunSpec, summary: Summary) -> list[Confidence]:
         for rival in summary.rivals or []
         if (pair := _pairs(summary.evaluation, rival.evaluation))
     ]
+
+
+def beside_controls(spec: RunSpec, summary: Summary) -> str | None:
+    """The best member of a population beside what its controls make likely, in words.
+
+    That is the best of as many trials as it has members, none of them copied or changed: what
+    choosing among starting settings comes to. None of a sweep without controls.
+    """
+    first = spec.budget.trials - spec.budget.controls
+    if not spec.budget.controls or summary.settings is not None:
+        return None
+    scores: dict[bool, list[float]] = {True: [], False: []}
+    for trial in summary.trials:
+        if trial.score is not None and math.isfinite(trial.score):
+            scores[number_of(trial.id) >= first].append(spec.goal.score(trial.score))
+    controls, members = scores[True], scores[False]
+    if not members or len(controls) < FEWEST_CONTROLS:
+        few = f"{len(controls)} with a score say too little, it takes {FEWEST_CONTROLS}"
+        return f"beside its controls: {few}"
+    best, (middle, (low, high)) = max(members), best_of(controls, len(members))
+    ends = sorted(map(spec.goal.score, (low, high)))
+    likely = f"{number(spec.goal.score(middle))} {bounds((ends[0], ends[1]))}"
+    told = (
+        f"the best member ended its training at {number(spec.goal.score(best))}; the best of "
+        f"{len(members)} trials that nobody touches is likely to at {likely}, by {len(controls)} "
+        "controls: "
+    )
+    if best > high:
+        return told + "copying and changing made the difference"
+    if best < low:
+        return told + "copying and changing did harm"
+    return told + "no more than selection or luck among starting settings"
 
 
 def _pairs(ours: Evaluation, theirs: Evaluation) -> list[tuple[float, float]]:

@@ -9,10 +9,16 @@ from rltune.envs import INFOS
 from rltune.reports.champion import facts
 from rltune.reports.comparison import Comparison as Runs
 from rltune.reports.comparison import Entry
-from rltune.reports.confidence import confidence
+from rltune.reports.confidence import beside_controls, confidence
 from rltune.reports.numbers import bounds, number
 from rltune.reports.run_view import RunView
-from rltune.reports.words import ARMS, landscape_in_words, sentence, tail_in_words
+from rltune.reports.words import (
+    ARMS,
+    landscape_in_words,
+    sentence,
+    tail_in_words,
+    verdict_in_words,
+)
 from rltune.runs.bounds import on_bounds
 from rltune.runs.summary_record import Evaluation, SeedStatistics, Summary
 from rltune.spec import RL
@@ -80,7 +86,11 @@ def how_sure(run: RunView) -> list[str]:
         told.append(
             "That is about policies of one training run each; of their settings, fresh seeds tell."
         )
+    if controls := beside_controls(run.spec, run.summary):
+        told.append(f"{_capital(controls)}.")
     told += [f"{_capital(sentence(one))}." for one in run.summary.comparisons or []]
+    if verdict := verdict_in_words(run.summary):
+        told.append(f"{_capital(verdict)}.")
     return told or [_why_unsure(run, run.summary)]
 
 

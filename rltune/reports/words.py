@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from rltune.reports.numbers import bounds, number
-from rltune.runs.summary_record import Comparison, LandscapeOutcome, SeedStatistics
+from rltune.runs.summary_record import Comparison, LandscapeOutcome, SeedStatistics, Summary
 from rltune.spec import FUNCTION, RL, RunSpec
 from rltune.statistics import FEWEST_OF_TENTH, FEWEST_VALUES
 
@@ -30,7 +30,33 @@ ARMS = {
     "schedule": "the champion's schedule",
     "final": "its final settings held constant",
     "initial": "the best initial settings",
+    "control": "settings that nobody chose",
 }
+#: What a replay found to have made the difference, in words.
+VERDICTS = {
+    "schedule": "it was the schedule: it is better than either of its constant settings",
+    "selection": (
+        "it was selection: its settings are good ones, and changing them adds nothing that shows"
+    ),
+    "luck": "it was luck: on fresh seeds it is no better than settings that nobody chose",
+}
+
+
+def verdict_in_words(summary: Summary) -> str | None:
+    """What made the difference, by a replay; None for any other run."""
+    if summary.arms is None:
+        return None
+    if summary.verdict is not None:
+        return VERDICTS[summary.verdict]
+    fewest = min(arm.seeds for arm in summary.arms.values())
+    if fewest < FEWEST_VALUES:
+        return f"schedule, selection or luck: {fewest} seeds do not tell, it takes {FEWEST_VALUES}"
+    if "control" in summary.arms or "schedule" not in summary.arms:
+        return "schedule, selection or luck: arms without scores leave it open"
+    return (
+        "it was not the schedule, as far as these seeds tell: selection or luck, which controls of "
+        "the sweep tell apart (`controls`)"
+    )
 
 
 def sentence(comparison: Comparison) -> str:

@@ -50,12 +50,13 @@ def replay_spec(
     if asked.name is not None:
         check_name(asked.name)
     arms, env_steps = lineage.arms(folder)
+    count = len({name.partition("/")[0] for name in arms})
     storage = Path(asked.storage).expanduser().resolve()
     given: dict[str, Any] = {"cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial}
     given = {option: value for option, value in given.items() if value is not None}
     spec = replace(
         source,
-        budget=_budget(source, seeds * len(arms), env_steps),
+        budget=_budget(source, seeds * count, env_steps),
         points=(),
         seed=asked.seed,
         name=asked.name or default_name(f"replay-{source.algo}", source.env, storage),
@@ -94,6 +95,7 @@ def _budget(source: RunSpec, trials: int, steps: int) -> Budget:
         searcher="random",
         seeds_per_trial=1,
         judge="mean",
+        controls=0,
         trials=trials,
         steps=steps,
         perturb_every=max(report, steps // resolve.CHECKPOINTS),

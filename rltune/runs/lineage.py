@@ -14,12 +14,15 @@ from typing import Any
 from rltune.errors import BadInput
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
+from rltune.runs.names import number_of
 from rltune.runs.records import Decision
 from rltune.space.values import is_number, same
 from rltune.spec import RL, RunSpec
 
 #: Settings by the step they hold from: ``[env_steps, settings]``, the first from 0 on.
 Schedule = list[list[Any]]
+#: Before a slash in the name of an arm of a replay, whose seeds alternate between such arms.
+CONTROL = "control"
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ def arms(folder: RunFolder) -> tuple[dict[str, Schedule], int]:
     """What a replay compares, and the environment steps that the best policy was trained for.
 
     ``schedule`` is the best policy's; ``final`` its last settings, held from the start;
-    ``initial`` the settings that the member started with which led at the first decision.
+    ``initial`` the settings that the member started with which led at the first decision;
+    ``control/<trial>`` those of each control, which nobody has chosen.
 
     Raises:
         BadInput: the run has no best policy yet, or it trained at the same settings throughout.
@@ -136,7 +140,16 @@ def arms(folder: RunFolder) -> tuple[dict[str, Schedule], int]:
             + commands.with_preset(folder.spec, preset, train=True)
         )
     initial = first_settings(folder, early_leader(folder))
-    return {"schedule": lived, "final": [[0, lived[-1][1]]], "initial": [[0, initial]]}, env_steps
+    found = {"schedule": lived, "final": [[0, lived[-1][1]]], "initial": [[0, initial]]}
+    for control in controls(folder):
+        found[f"{CONTROL}/{control}"] = [[0, first_settings(folder, control)]]
+    return found, env_steps
+
+
+def controls(folder: RunFolder) -> list[str]:
+    """The controls of a population that have reported."""
+    budget = folder.spec.budget
+    return [name for name in folder.trials() if number_of(name) >= budget.trials - budget.controls]
 
 
 def defaults_of(spec: RunSpec) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from rltune.engine.episodes import REWARD
 from rltune.runs.records import Failure
 from rltune.schema import NullableFloat, Omit, Omitted, Record
 
+#: What made the difference, by a replay.
+Verdict = Literal["schedule", "selection", "luck"]
 #: The ends of a 95 % interval: low and high.
 Interval = tuple[NullableFloat, NullableFloat]
 
@@ -298,6 +300,7 @@ class Summary(Record):
 
     Attributes of a replay:
         arms: statistics of each arm by name; comparisons: of every two of them.
+        verdict: what made the difference; None where the seeds do not tell.
     """
 
     best: BestPolicy | None
@@ -319,6 +322,7 @@ class Summary(Record):
     certificate: Annotated[str | None, Omit(beside="across_seeds")] = None
     arms: Omitted[Mapping[str, SeedStatistics] | None] = None
     comparisons: Omitted[list[Comparison] | None] = None
+    verdict: Omitted[Verdict | None] = None
     settings: Omitted[list[SettingOutcome] | None] = None
     landscape: Omitted[LandscapeOutcome | None] = None
 

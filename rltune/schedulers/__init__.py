@@ -56,7 +56,7 @@ def _intervals(budget: Budget) -> Sequence[int]:
     return range(budget.perturb_every, budget.steps + 1, budget.perturb_every)
 
 
-_OF_POPULATIONS = ("synchronous", "burn_in", "quantile", "margin")
+_OF_POPULATIONS = ("synchronous", "burn_in", "quantile", "margin", "controls")
 
 SCHEDULERS: dict[str, SchedulerRow] = {
     "pb2": SchedulerRow(
@@ -72,6 +72,13 @@ SCHEDULERS: dict[str, SchedulerRow] = {
         population=True,
         pauses=_intervals,
         limit=limits.population,
+    ),
+    "mfpbt": SchedulerRow(
+        "PBT in sub-populations with intervals of their own (Doulazmi et al. 2025)",
+        (*_OF_POPULATIONS, "resample_probability"),
+        population=True,
+        pauses=_intervals,
+        limit=limits.multi_frequency,
     ),
     "asha": SchedulerRow(
         "asynchronous successive halving (Li et al. 2020)",

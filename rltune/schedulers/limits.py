@@ -7,6 +7,9 @@ from rltune.options import Budget
 from rltune.schedulers.brackets import one_round
 from rltune.searchers import READY, SEARCHERS
 
+#: Members of a sub-population of mfpbt, at least: it splits them in quarters.
+FEWEST = 4
+
 
 def none(budget: Budget) -> str | None:
     """Nothing to say."""
@@ -49,6 +52,18 @@ def population(budget: Budget) -> str | None:
         f"{budget.scheduler} decides about a trial once: an interval is `perturb_every` = "
         f"{budget.perturb_every:,} environment steps, and a trial has {budget.steps:,}. Lower "
         "`perturb_every`, or raise `steps`"
+    )
+
+
+def multi_frequency(budget: Budget) -> str | None:
+    """Says that there are too few members for two sub-populations."""
+    members = budget.trials - budget.controls
+    if members >= 2 * FEWEST:
+        return population(budget)
+    more = keyword(trials=2 * FEWEST + budget.controls)
+    return population(budget) or (
+        f"mfpbt with {members} members is pbt: a sub-population has {FEWEST} at least. Two of them "
+        f"with {more}"
     )
 
 

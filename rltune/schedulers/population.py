@@ -8,13 +8,14 @@ changes only when its checkpoint is written: score and weights always belong tog
 sweep killed at any moment continues as if nothing had happened (ray 30838, ray PR 48616).
 
 How to explore is up to an :class:`rltune.schedulers.explorer.Explorer`. Source: Jaderberg et al.
-2017.
+2017. The last members may be controls, which train as the others do, and are neither copied nor
+changed: what they come to is what a population has to beat.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -81,6 +82,7 @@ class Population:
         self._context = context
         self._budget = context.spec.budget
         self._goal = context.spec.goal
+        self._first_control = self._budget.trials - self._budget.controls
         self.explorer = explorer
         self.members: dict[str, MemberState] = {}
         #: The whole configuration of every trial that was ever added.
@@ -107,6 +109,8 @@ class Population:
         """Ends the interval where it is over: the member is saved, and waits."""
         if report[TIME] < self.members[trial].next_due and not _diverged(report):
             return Action.CONTINUE
+        if _diverged(report) and self._is_control(trial):
+            return Action.STOP
         self._reported[trial] = report
         if not others_wait and self._continues_alone(trial, report):
             self._alone.add(trial)
@@ -127,7 +131,7 @@ class Population:
             waits=trial not in self._alone,
         )
         self._rank(trial)
-        if _finite(member.score) and not member.diverged:
+        if _finite(member.score) and not (member.diverged or self._is_control(trial)):
             score = float(member.score or 0.0)
             self.explorer.observe(trial, member.env_steps, score, self._settings[trial])
         self._alone.discard(trial)
@@ -147,8 +151,9 @@ class Population:
     def choose(self, waiting: Sequence[str]) -> Turn:
         """The member that is furthest behind: nobody starves."""
         members, changes = self.members, list[Change]()
-        if all(members[trial].diverged for trial in self._live()):
-            return Turn(stops=list(self._live()))  # nobody is left whom they could copy
+        learners = [trial for trial in self._live() if not self._is_control(trial)]
+        if learners and all(members[trial].diverged for trial in learners):
+            return Turn(stops=learners)  # nobody is left whom they could copy
         if self._budget.synchronous and all(members[trial].waits for trial in self._live()):
             changes = self._settle(list(self._live()))
         for trial in sorted(waiting, key=lambda t: (members[t].env_steps, number_of(t))):
@@ -165,7 +170,7 @@ class Population:
         # A donor's configuration is what it ran at, also where it becomes a clone itself.
         settings = dict(self._settings)
         changes = [
-            self._exploit(trial, donor, settings[donor])
+            self._exploit(trial, donor, settings)
             for trial, donor in donors.items()
             if donor is not None
         ]
@@ -178,25 +183,38 @@ class Population:
         """Whether a member, for which nobody waits, keeps its weights and so its process."""
         if self._budget.synchronous or _diverged(report):
             return False
-        return not self._is_low(trial, self._with(self.members[trial], report))
+        return not self._may_change(trial, self._with(self.members[trial], report))
+
+    def _may_change(self, trial: str, member: MemberState) -> bool:
+        """Whether a member may take another's weights at the end of its interval."""
+        return self._is_low(trial, member)
 
     # Whose weights ----------------------------------------------------------------------------
+
+    def _is_control(self, trial: str) -> bool:
+        return number_of(trial) >= self._first_control
+
+    def _ranking_of(self, trial: str) -> Ranking:
+        """The members that one is compared with."""
+        return self._ranking
 
     def _live(self) -> Iterator[str]:
         return (trial for trial in self._settings if trial not in self._ended)
 
     def _rank(self, trial: str) -> None:
         """Ranks a member, of which something has changed."""
-        member = self.members.get(trial)
+        if self._is_control(trial):
+            return
+        member, ranking = self.members.get(trial), self._ranking_of(trial)
         known = member is not None and trial in self._settings and trial not in self._ended
         if not known or member is None:
-            self._ranking.remove(trial)
+            ranking.remove(trial)
             return
         old_enough = member.score is not None and member.env_steps >= self._budget.burn_in
         if member.diverged or old_enough:
-            self._ranking.put(trial, member.scores, counts=not member.diverged)
+            ranking.put(trial, member.scores, counts=not member.diverged)
         else:
-            self._ranking.remove(trial)
+            ranking.remove(trial)
 
     def _quantile(self, count: int) -> int:
         """Members of that many that are replaced, and as many that are copied."""
@@ -204,25 +222,32 @@ class Population:
 
     def _is_low(self, name: str, member: MemberState) -> bool:
         """Whether a member belongs to the worst quantile; among equals the later ones do."""
-        others = len(self._ranking) - (name in self._ranking)
+        if self._is_control(name):
+            return False
+        ranking = self._ranking_of(name)
+        others = len(ranking) - (name in ranking)
         low = self._quantile(others + 1)
         if low == 0:
             return False
-        return self._ranking.above(name, member.scores, member.cloned_at) > others - low
+        return ranking.above(name, member.scores, member.cloned_at) > others - low
 
     def _donor(self, trial: str) -> str | None:
         """One of the best at random; the next best where its checkpoint is damaged."""
         clone = self.members[trial]
         if not (clone.diverged or self._is_low(trial, clone)):
             return None
-        ranking, members = self._ranking, self.members
+        ranking = self._ranking_of(trial)
         if trial not in ranking:
             return None
         count = max(1, self._quantile(len(ranking)))
-        best = [name for name in ranking.best(count) if self._gives(members[name], clone)]
-        shuffled = (best[i] for i in self.rng.permutation(len(best)))
-        others = (name for name in ranking.after(count) if self._gives(members[name], clone))
-        return next(filter(self._intact, chain(shuffled, others)), None)
+        return self._one_of(ranking.best(count), ranking.after(count), clone)
+
+    def _one_of(self, best: Sequence[str], others: Iterable[str], clone: MemberState) -> str | None:
+        """One of the best at random; of the others the first, where none of them will do."""
+        give = [name for name in best if self._gives(self.members[name], clone)]
+        shuffled = (give[i] for i in self.rng.permutation(len(give)))
+        further = (name for name in others if self._gives(self.members[name], clone))
+        return next(filter(self._intact, chain(shuffled, further)), None)
 
     def _gives(self, donor: MemberState, clone: MemberState) -> bool:
         """Whether a member is a donor for another: healthy, and better by more than the margin."""
@@ -243,15 +268,24 @@ class Population:
             return False
         return True
 
-    def _exploit(self, trial: str, donor: str, settings: Mapping[str, Any]) -> Change:
-        """Makes the member's next start a changed copy of the donor, which ran at ``settings``."""
+    def _changed(
+        self, trial: str, donor: str, settings: Mapping[str, Mapping[str, Any]]
+    ) -> Mapping[str, Any]:
+        """The configuration of a clone; ``settings`` are those that every member ran at."""
+        score = float(self.members[donor].score or 0.0)
+        changed = self.explorer.explore(
+            trial, self.members[trial].env_steps, score, settings[donor]
+        )
+        return {**settings[donor], **changed}
+
+    def _exploit(self, trial: str, donor: str, settings: Mapping[str, Mapping[str, Any]]) -> Change:
+        """Makes the member's next start a changed copy of the donor."""
         member, other = self.members[trial], self.members[donor]
         source, memory = map(self._context.checkpoint_of, (donor, trial))
-        score = float(other.score or 0.0)
-        changed = self.explorer.explore(trial, member.env_steps, score, settings)
+        changed = self._changed(trial, donor, settings)
         exploit = Exploit(donor, member.env_steps, None if memory is None else str(memory))
         own = {"seed": self._settings[trial]["seed"], "exploit": exploit.to_dict()}
-        self._settings[trial] = {**settings, **changed, **own}
+        self._settings[trial] = {**changed, **own}
         self.members[trial] = replace(member, cloned_at=len(member.scores), diverged=False)
         self._rank(trial)
         searched = {name: self._settings[trial][name] for name in self._context.spec.space}

@@ -120,7 +120,7 @@ class TrialEvents(ray.tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Notifies of a stop that took effect. The trial's last checkpoint is written by now."""
-        others_run = any(t.status == Trial.RUNNING for t in trials if t is not trial)
+        others_run = any(t.status == Trial.RUNNING for t in self._trials.live if t is not trial)
         self._stopper.ended(trial.trial_id, others_run)
         self._applied(self._decisions.stopped(str(trial)))
         self._trials.changed = True
@@ -157,13 +157,15 @@ class TrialEvents(ray.tune.Callback):
         Args:
             waits: whether those that run wait for their processes to start.
         """
-        for trial in trials:
+        live = self._trials.live  # all of them may be thousands
+        for trial in live:
             self._notify_status(trial)
         self._state.write_if_changed()
+        self._trials.forget_ended()
         while not self._watch.notices.empty():
             self._callbacks.notice(self._watch.notices.get())
         try:
-            self._stall.look([] if waits else trials)
+            self._stall.look([] if waits else live)
         except MachineError as error:
             self._stopper.fatal = error
 

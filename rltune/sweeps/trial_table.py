@@ -93,7 +93,7 @@ class TrialTable:
         self._released: set[str] = set()
         for entry in entries:
             self._put(entry)
-        #: Trials that have not ended, and what their entries were made from.
+        #: See :attr:`live`, and what their entries were made from.
         self._trials: dict[str, Trial] = {}
         self._seen: dict[str, tuple[Any, Any]] = {}
         #: Trials that may have more checkpoints than they keep, and checkpoints that were pruned.
@@ -198,9 +198,20 @@ class TrialTable:
         live = {name: trial.status for name, trial in self._trials.items()}
         return {name: live.get(name, entry.status) for name, entry in self._entries.items()}
 
+    @property
+    def live(self) -> list[Trial]:
+        """Trials that have not ended, and those that have since :meth:`forget_ended`."""
+        return list(self._trials.values())
+
+    def forget_ended(self) -> None:
+        """Looks no more at trials that have ended, once that is in their entries."""
+        for name in [name for name in self._trials if self._entries[name].finished]:
+            del self._trials[name]
+            self._seen.pop(name, None)
+
     def to_list(self) -> list[Mapping[str, Any]]:
         """Every trial as JSON holds it, as of now; the same object where nothing has changed."""
-        for trial in list(self._trials.values()):
+        for trial in self._trials.values():
             self._update(trial)
         return [vars(entry) for entry in self._entries.values()]
 
@@ -221,8 +232,6 @@ class TrialTable:
                     failures=trial.num_failures,
                 )
             )
-        if self._entries[name].finished:
-            del self._trials[name], self._seen[name]
 
     def _put(self, entry: Entry) -> None:
         before = self._entries.get(entry.id)

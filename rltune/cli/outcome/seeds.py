@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -10,9 +10,9 @@ from rich.text import Text
 
 from rltune.cli.outcome.words import heading, interval_in_words, optimism
 from rltune.reports.numbers import bounds, number
-from rltune.reports.words import ARMS, sentence, tail_in_words
+from rltune.reports.words import ARMS, sentence, tail_in_words, verdict_in_words
 from rltune.request.batches import is_batched
-from rltune.runs.summary_record import Comparison, SeedStatistics, Summary
+from rltune.runs.summary_record import SeedStatistics, Summary
 from rltune.spec import RunSpec
 
 
@@ -68,9 +68,7 @@ def seeds(spec: RunSpec, summary: Summary, together: SeedStatistics) -> list[Ren
     return shown
 
 
-def arms_table(
-    arms: Mapping[str, SeedStatistics], comparisons: Sequence[Comparison]
-) -> list[RenderableType]:
+def arms_table(summary: Summary, arms: Mapping[str, SeedStatistics]) -> list[RenderableType]:
     """What each arm of a replay came to, and which is better, how surely."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("arm", "IQM", "95 % interval"):
@@ -89,5 +87,6 @@ def arms_table(
                 else "the last report of each"
             )
         ),
-        *(Text(sentence(comparison)) for comparison in comparisons),
+        *(Text(sentence(comparison)) for comparison in summary.comparisons or []),
+        Text(verdict_in_words(summary) or "", style="bold"),
     ]

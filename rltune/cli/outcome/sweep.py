@@ -14,7 +14,7 @@ from rltune.cli.outcome.words import heading, interval_in_words, optimism, verdi
 from rltune.live.progress import STATES
 from rltune.live.text import UTF8
 from rltune.reports.champion import facts
-from rltune.reports.confidence import confidence
+from rltune.reports.confidence import beside_controls, confidence
 from rltune.reports.leaderboard import Standing, leaderboard
 from rltune.reports.numbers import number, setting
 from rltune.reports.run_view import RunView
@@ -229,4 +229,6 @@ def _sure(spec: RunSpec, summary: Summary) -> list[RenderableType]:
     if found and summary.settings is None:
         note = "of these policies, one training run each: fresh seeds tell of their settings"
         found.append(Text(note, style="dim"))
+    if told := beside_controls(spec, summary):
+        found.append(Text(told))
     return [heading("How sure"), *found] if found else []

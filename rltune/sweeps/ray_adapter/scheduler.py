@@ -19,6 +19,7 @@ ANSWERS = {
     Action.STOP: TrialScheduler.STOP,
 }
 WAITS = (Trial.PENDING, Trial.PAUSED)
+ENDED = (Trial.TERMINATED, Trial.ERROR)
 
 
 class TuneScheduler(TrialScheduler):
@@ -37,13 +38,17 @@ class TuneScheduler(TrialScheduler):
         self._scheduler = scheduler
         self._slots = slots
         self._decided = decided
-        self._trials: dict[str, Trial] = {}
+        #: Trials that have not ended, and some that have. All of them may be thousands.
+        self._live: dict[str, Trial] = {}
+        self._keeps_processes = False
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """A trial is new, resumed, or tried again after a failure."""
-        if not self._trials:
+        if not self._keeps_processes:
+            self._keeps_processes = True
             self._keep_processes(tune_controller, trial)
-        self._trials[trial.trial_id] = trial
+        self._live.pop(trial.trial_id, None)  # one that is tried again is the last in line
+        self._live[trial.trial_id] = trial
         self._scheduler.added(trial.trial_id, trial.config)
 
     def _keep_processes(self, tune_controller: Any, trial: Trial) -> None:
@@ -59,7 +64,7 @@ class TuneScheduler(TrialScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """The scheduler's answer to a report."""
-        others_wait = any(other.status in WAITS for other in self._trials.values())
+        others_wait = any(other.status in WAITS for other in self._live.values())
         action = self._scheduler.reported(trial.trial_id, result, others_wait)
         if action is Action.STOP:
             self._decided([_stop(trial.trial_id, result)])
@@ -87,34 +92,34 @@ class TuneScheduler(TrialScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The trial whose turn it is; changes and stops take effect before it starts."""
+        self._live = {name: t for name, t in self._live.items() if t.status not in ENDED}
         turn = self._scheduler.choose(self._waiting(tune_controller))
         for change in turn.changes:
             self._apply(change)
         if turn.changes:
             self._decided([change.decision for change in turn.changes])
         if turn.stops:
-            self._decided([_stop(name, self._trials[name].last_result) for name in turn.stops])
+            self._decided([_stop(name, self._live[name].last_result) for name in turn.stops])
         for name in turn.stops:
-            tune_controller.stop_trial(self._trials[name])
-        return None if turn.start is None else self._trials[turn.start]
+            tune_controller.stop_trial(self._live[name])
+        return None if turn.start is None else self._live[turn.start]
 
     def _apply(self, change: Change) -> None:
-        trial = self._trials[change.decision.trial]
+        trial = self._live[change.decision.trial]
         trial.set_config(dict(change.settings))
         if change.checkpoint is not None:
             start_from(trial, change.checkpoint)
 
     def _waiting(self, controller: Any) -> list[str]:
         """Trials that could start now; none while every slot is taken."""
-        trials: list[Trial] = controller.get_trials()
-        busy = {trial for trial in trials if trial.status == Trial.RUNNING}
+        busy = {trial for trial in self._live.values() if trial.status == Trial.RUNNING}
         busy |= controller._resetting_trials
         if not controller._actor_cache.num_cached_objects:
             # Without an idle process, one that is being started for a trial takes its slot.
-            busy |= {trial for trial in trials if trial in controller._trial_to_actor}
+            busy |= set(controller._trial_to_actor)
         if len(busy) >= self._slots:
             return []
-        return [t.trial_id for t in trials if t.status in WAITS and t not in busy]
+        return [n for n, trial in self._live.items() if trial.status in WAITS and trial not in busy]
 
     def debug_string(self) -> str:
         """For Tune's console, which is off."""
@@ -131,7 +136,7 @@ class BatchScheduler(TuneScheduler):
         tune_controller.save_after(trial)
 
     def _waiting(self, controller: Any) -> list[str]:
-        running = sum(trial.status == Trial.RUNNING for trial in controller.trials)
+        running = sum(trial.status == Trial.RUNNING for trial in self._live.values())
         if running >= self._slots:
             return []
         return [trial.trial_id for trial in controller.waiting()]
