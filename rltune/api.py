@@ -84,9 +84,9 @@ def sweep(
             class, a function that returns one, "module:Class", "module:function", or the same of
             a file, "path/to/my_env.py:Class". What is defined or registered at the top level of
             the main script will do: workers load the script, as far as its first call of rltune.
-        scheduler: "pb2", "pbt", "asha", "hyperband", "bohb", "median" or "fifo".
+        scheduler: "pb2", "pbt", "mfpbt", "asha", "hyperband", "bohb", "median" or "fifo".
         searcher: "random", "sobol", "tpe", ...: ``rltune list searchers`` shows all.
-        trials: trials of the sweep; the population's size for pb2 and pbt.
+        trials: trials of the sweep; of a population its members and controls.
         seeds_per_trial: seeds that settings are judged on: a race, in which only the better half
             gets more. ``trials`` is then the number of settings.
         judge: what the scores of several seeds come to: "mean", "iqm" or "worst".
@@ -118,10 +118,10 @@ def sweep(
             "gymnasium" or "envpool" otherwise. Scores are always gymnasium's.
         seed: seed of every random draw.
         population: options of the scheduler, by name: ``perturb_every`` of each of them,
-            ``synchronous``, ``burn_in``, ``quantile`` and ``margin`` of pb2 and pbt,
-            ``resample_probability`` of pbt, ``reduction_factor`` of asha, hyperband and bohb,
-            ``min_samples`` of median; see :class:`rltune.options.Budget`. One that the scheduler
-            does not use is refused.
+            ``synchronous``, ``burn_in``, ``quantile``, ``margin`` and ``controls`` of pb2, pbt and
+            mfpbt, ``resample_probability`` of pbt and mfpbt, ``reduction_factor`` of asha,
+            hyperband and bohb, ``min_samples`` of median; see :class:`rltune.options.Budget`. One
+            that the scheduler does not use is refused.
         points: searched settings that the first trials start from: a table as {"lr": 1e-3}, or a
             file: TOML with ``points = [{lr = 1e-3}]``, JSON with a list of tables. The settings
             that a point lacks have the preset's values.
@@ -326,9 +326,9 @@ def tune(
         metric: metric to tune and select by, one of those that the function reports; of an
             algorithm, "episode_reward_mean".
         mode: whether a larger or a smaller metric is better: "max" or "min".
-        scheduler: "fifo", "asha", "pbt" or "pb2"; all but fifo need ``steps``.
+        scheduler: "fifo", "asha", "pbt", "pb2" ...; all but fifo need ``steps``.
         searcher: what suggests settings, see ``rltune list searchers``.
-        trials: trials of the sweep; the population's size for pb2 and pbt.
+        trials: trials of the sweep; of a population its members and controls.
         steps: reports of a trial, or the ``env_steps`` that it reports, after which it is over; of
             an algorithm, environment steps. By default it is over when its function returns.
         time_budget: seconds after which the run ends.

@@ -59,10 +59,13 @@ class Budget(Group):
 
     steps: int = option(100_000, "Environment steps of a trial.", least=1)
     trials: int = option(
-        4, "Trials of the sweep; the population's size for pb2 and pbt.", least=1, searches=True
+        4,
+        "Trials of the sweep; of a population its members and controls.",
+        least=1,
+        searches=True,
     )
     scheduler: str = option(
-        "pb2", "pb2, pbt, asha, hyperband, bohb, median or fifo.", searches=True
+        "pb2", "pb2, pbt, mfpbt, asha, hyperband, bohb, median or fifo.", searches=True
     )
     searcher: str = option(
         "random", "random, sobol, tpe, ...: `rltune list searchers` shows all.", searches=True
@@ -172,6 +175,11 @@ class Budget(Group):
                 f"controls: {self.controls} of {self.trials} trials leave fewer than two members "
                 f"that learn from each other. Give `trials` = {self.controls + 4} or more"
             )
+
+    @property
+    def first_control(self) -> int:
+        """The number from which on trials are controls."""
+        return self.trials - self.controls
 
     @property
     def most_trials(self) -> int:

@@ -87,9 +87,10 @@ def beside_controls(spec: RunSpec, summary: Summary) -> str | None:
     """The best member of a population beside what its controls make likely, in words.
 
     That is the best of as many trials as it has members, none of them copied or changed: what
-    choosing among starting settings comes to. None of a sweep without controls.
+    choosing among starting settings comes to. "Unlikely" and "likely" are the ends of its 95 %
+    prediction interval, see :func:`rltune.statistics.best_of`. None of a sweep without controls.
     """
-    first = spec.budget.trials - spec.budget.controls
+    first = spec.budget.first_control
     if not spec.budget.controls or summary.settings is not None:
         return None
     scores: dict[bool, list[float]] = {True: [], False: []}
@@ -100,19 +101,20 @@ def beside_controls(spec: RunSpec, summary: Summary) -> str | None:
     if not members or len(controls) < FEWEST_CONTROLS:
         few = f"{len(controls)} with a score say too little, it takes {FEWEST_CONTROLS}"
         return f"beside its controls: {few}"
-    best, (middle, (low, high)) = max(members), best_of(controls, len(members))
-    ends = sorted(map(spec.goal.score, (low, high)))
-    likely = f"{number(spec.goal.score(middle))} {bounds((ends[0], ends[1]))}"
+    score, best, (_, (low, high)) = spec.goal.score, max(members), best_of(controls, len(members))
+    ended = f"{number(score(min(controls)))} to {number(score(max(controls)))}"
     told = (
-        f"the best member ended its training at {number(spec.goal.score(best))}; the best of "
-        f"{len(members)} trials that nobody touches is likely to at {likely}, by {len(controls)} "
-        "controls: "
+        f"the best member ended its training at {number(score(best))}, {len(controls)} controls "
+        f"at {ended}: "
     )
+    of_others = f"the best of {len(members)} trials that nobody touches is"
     if best > high:
-        return told + "copying and changing made the difference"
+        beyond = f"{of_others} unlikely to pass {number(score(high))}"
+        return f"{told}copying and changing made the difference ({beyond})"
+    likely = f"{of_others} likely to pass {number(score(low))}"
     if best < low:
-        return told + "copying and changing did harm"
-    return told + "no more than selection or luck among starting settings"
+        return f"{told}copying and changing did harm ({likely})"
+    return f"{told}no more than selection or luck among starting settings ({likely})"
 
 
 def _pairs(ours: Evaluation, theirs: Evaluation) -> list[tuple[float, float]]:

@@ -20,7 +20,8 @@ def next_steps(run: RunView) -> list[tuple[str, str]]:
         return [board]  # nothing usable came out
     found = []
     changes = is_schedule(run.champion)
-    if changes and run.job.job == "sweep" and folder.has(f"{BEST}/{RECORD_FILE}"):
+    told_apart = changes or spec.budget.controls
+    if told_apart and run.job.job == "sweep" and folder.has(f"{BEST}/{RECORD_FILE}"):
         found.append((f"rltune replay {folder.shown}", "was it the schedule, or luck?"))
     if spec.task != RL:
         return [*found, board]

@@ -114,10 +114,12 @@ def arms(folder: RunFolder) -> tuple[dict[str, Schedule], int]:
 
     ``schedule`` is the best policy's; ``final`` its last settings, held from the start;
     ``initial`` the settings that the member started with which led at the first decision;
-    ``control/<trial>`` those of each control, which nobody has chosen.
+    ``control/<trial>`` those of each control, which nobody has chosen. A best policy that trained
+    at the same settings throughout has no ``final`` and no ``initial`` ones beside it.
 
     Raises:
-        BadInput: the run has no best policy yet, or it trained at the same settings throughout.
+        BadInput: the run has no best policy yet; or it trained at the same settings throughout, and
+            the run had no controls.
     """
     summary = folder.summary
     best = None if summary is None else summary.best
@@ -127,6 +129,11 @@ def arms(folder: RunFolder) -> tuple[dict[str, Schedule], int]:
             f"replay: rltune resume {folder.shown}"
         )
     lived, env_steps = schedule(folder, best.trial, best.env_steps)
+    untouched: dict[str, Schedule] = {
+        f"{CONTROL}/{name}": [[0, first_settings(folder, name)]] for name in controls(folder)
+    }
+    if len(lived) < 2 and untouched:
+        return {"schedule": lived, **untouched}, env_steps
     if len(lived) < 2:
         told = (
             f"{folder.shown}: its best trial trained at the same settings throughout, there is no "
@@ -140,16 +147,14 @@ def arms(folder: RunFolder) -> tuple[dict[str, Schedule], int]:
             + commands.with_preset(folder.spec, preset, train=True)
         )
     initial = first_settings(folder, early_leader(folder))
-    found = {"schedule": lived, "final": [[0, lived[-1][1]]], "initial": [[0, initial]]}
-    for control in controls(folder):
-        found[f"{CONTROL}/{control}"] = [[0, first_settings(folder, control)]]
-    return found, env_steps
+    constant: dict[str, Schedule] = {"final": [[0, lived[-1][1]]], "initial": [[0, initial]]}
+    return {"schedule": lived, **constant, **untouched}, env_steps
 
 
 def controls(folder: RunFolder) -> list[str]:
     """The controls of a population that have reported."""
-    budget = folder.spec.budget
-    return [name for name in folder.trials() if number_of(name) >= budget.trials - budget.controls]
+    first = folder.spec.budget.first_control
+    return [name for name in folder.trials() if number_of(name) >= first]
 
 
 def defaults_of(spec: RunSpec) -> dict[str, Any]:

@@ -82,7 +82,6 @@ class Population:
         self._context = context
         self._budget = context.spec.budget
         self._goal = context.spec.goal
-        self._first_control = self._budget.trials - self._budget.controls
         self.explorer = explorer
         self.members: dict[str, MemberState] = {}
         #: The whole configuration of every trial that was ever added.
@@ -192,7 +191,7 @@ class Population:
     # Whose weights ----------------------------------------------------------------------------
 
     def _is_control(self, trial: str) -> bool:
-        return number_of(trial) >= self._first_control
+        return number_of(trial) >= self._budget.first_control
 
     def _ranking_of(self, trial: str) -> Ranking:
         """The members that one is compared with."""

@@ -82,6 +82,8 @@ def _problems(spec: RunSpec, changes: Mapping[str, Any]) -> list[str]:
             "extend it by `trials`, or start another run"
         )
     more = changes.get("trials", budget.trials) > budget.trials
+    if more and budget.controls:
+        found.append("trials: the last ones of this run are its controls. Extend it by `steps`")
     if more and searchers.SEARCHERS[budget.searcher].plans:
         found.append(f"trials: searcher {budget.searcher} has planned all of the run")
     if spec.algo in ALGORITHMS:

@@ -49,7 +49,9 @@ def test_an_option_of_another_scheduler_is_refused(scheduler: str, option: str) 
 
 
 def test_a_sweep_of_a_preset_refuses_them_too() -> None:
-    with pytest.raises(BadInput, match=r"^quantile is not used by asha, but by pb2 and pbt"):
+    with pytest.raises(
+        BadInput, match=r"^quantile is not used by asha, but by pb2 and pbt and mfpbt"
+    ):
         make_spec("ppo", "cartpole", scheduler="asha", population={"quantile": 0.25})
 
 
@@ -59,7 +61,7 @@ def test_a_preset_file_is_refused_for_what_its_own_scheduler_ignores(tmp_path: P
     with pytest.raises(BadInput) as refused:
         make_spec("ppo", "cartpole", preset=path)
     (problem,) = refused.value.problems
-    assert problem.startswith(f"{path}: quantile is not used by asha, but by pb2 and pbt")
+    assert problem.startswith(f"{path}: quantile is not used by asha, but by pb2 and pbt and mfpbt")
     assert make_spec("ppo", "cartpole", preset=path, scheduler="fifo").budget.quantile == 0.4
     assert make_spec("ppo", "cartpole", preset=path, scheduler="pbt").budget.quantile == 0.4
 

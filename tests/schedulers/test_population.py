@@ -156,6 +156,56 @@ def test_a_population_whose_members_all_diverged_ends(synchronous: bool) -> None
     assert max(table.clock.values()) < 6_000
 
 
+@pytest.mark.parametrize(("scheduler", "synchronous"), MODES)
+def test_controls_are_neither_copied_nor_changed(scheduler: str, synchronous: bool) -> None:
+    """The best of all and the worst of all are controls: the last two trials."""
+
+    def gain(name: str, clock: int, config: Mapping[str, Any]) -> float:
+        return {"t04": 100.0, "t05": -100.0}.get(name, by_number(name, clock, config))
+
+    options = {"synchronous": synchronous, "controls": 2}
+    table = Table(gain, scheduler, 6, steps=8_000, population=options)
+    starts = {trial.id: trial.config for trial in table.trials.values()}
+    table.run()
+    named = {name for decision in table.decisions for name in (decision.trial, decision.donor)}
+    assert named == {"t00", "t01", "t02", "t03"} - (set() if "t01" in named else {"t01"})
+    assert set(table.clock.values()) == {8_000}
+    for control in ("t04", "t05"):
+        assert table.trials[control].config == starts[control]
+
+
+def test_members_decide_as_they_would_without_controls() -> None:
+    told = []
+    for controls in (0, 3):
+        options = {"synchronous": True, "controls": controls}
+        table = Table(by_number, members=4 + controls, slots=7, steps=8_000, population=options)
+        told.append(table.run().decisions)
+    assert told[0] == told[1]
+    assert told[0]
+
+
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_a_control_that_diverges_ends_alone(synchronous: bool) -> None:
+    def gain(name: str, clock: int, config: Mapping[str, Any]) -> float:
+        return math.nan if name == "t05" and clock == 1_500 else 1.0 + int(name[1:])
+
+    options = {"synchronous": synchronous, "controls": 2}
+    table = Table(gain, members=6, steps=8_000, population=options).run()
+    assert table.trials["t05"].status == "stopped"
+    assert [clock for name, clock in table.clock.items() if name != "t05"] == [8_000] * 5
+    assert "t05" not in {d.trial for d in table.decisions if d.kind == "exploit"}
+
+
+def test_controls_outlive_members_that_all_diverged() -> None:
+    def gain(name: str, clock: int, config: Mapping[str, Any]) -> float:
+        return math.nan if int(name[1:]) < 3 and clock >= 1_500 else 1.0
+
+    table = Table(gain, members=5, population={"controls": 2}).run()
+    ended = {trial.id for trial in table.trials.values() if trial.status == "ended"}
+    assert ended == {"t03", "t04"}
+    assert {table.clock[name] for name in ended} == {6_000}
+
+
 @pytest.mark.fault(32)
 def test_a_damaged_donor_gives_way_to_the_next_best() -> None:
     table = Table(by_number, population={"synchronous": True})

@@ -290,7 +290,7 @@ def test_a_scheduler_of_ones_own_decides() -> None:
     [
         ({"quantil": 0.5}, "Unknown option 'quantil'. Did you mean 'quantile'?"),
         ({"quantile": 0.9}, "quantile must be in"),
-        ({"quantile": 0.5}, "quantile is not used by asha, but by pb2 and pbt"),
+        ({"quantile": 0.5}, "quantile is not used by asha, but by pb2 and pbt and mfpbt"),
         ({"scheduler": "pbt", "seeds_per_trial": 2}, "seeds_per_trial: the members of pbt"),
         ({"scheduler": "ashe"}, "Unknown scheduler 'ashe'. Did you mean 'asha'?"),
         ({"searcher": "randm"}, "Unknown searcher 'randm'. Did you mean 'random'?"),

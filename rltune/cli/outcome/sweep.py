@@ -111,6 +111,8 @@ def _leaderboard(spec: RunSpec, standings: Sequence[Standing]) -> list[Renderabl
         if gains
         else f"no gains: no trial kept {defaults_in_words(spec)} for so long"
     )
+    if spec.budget.controls:
+        notes.append(f"controls, never copied or changed: t{spec.budget.first_control:02d} and on")
     if any(one.on_bounds for one in shown):
         notes.append(f"{ARROWS['lowest']} {ARROWS['highest']}: on a bound of its range")
     if len(standings) > SHOWN:

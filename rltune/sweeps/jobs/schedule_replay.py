@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import combinations
@@ -95,14 +95,16 @@ class ScheduleReplay(MultiSeed):
             Comparison(arm=a, over=b, **better(scores[a], scores[b]))
             for a, b in combinations(arms, 2)
         ]
-        return replace(summary, arms=arms, comparisons=comparisons, verdict=verdict(scores))
+        return replace(
+            summary, arms=arms, comparisons=comparisons, verdict=verdict(scores, self.arms)
+        )
 
     def _schedule(self, arm: str) -> Schedule | None:
         """The schedule of an arm; None where it has several."""
         return self.arms[arm][0] if len(self.arms[arm]) == 1 else None
 
 
-def verdict(scores: Mapping[str, Sequence[float]]) -> Verdict | None:
+def verdict(scores: Mapping[str, Sequence[float]], arms: Collection[str]) -> Verdict | None:
     """What made the difference, from what the seeds of each arm came to, larger is better.
 
     "schedule": the champion's schedule is better than its own final settings held constant, and
@@ -110,19 +112,20 @@ def verdict(scores: Mapping[str, Sequence[float]]) -> Verdict | None:
     controls, which nobody has chosen. "luck": neither. Each is wrong in one of twenty cases at
     most, by the test of Mann and Whitney.
 
+    Args:
+        arms: names of those that were trained, whether they have scores or not.
+
     Returns:
-        None where an arm has fewer seeds than say anything; or no control has any, and it was not
-        the schedule.
+        None where an arm has fewer seeds than say anything; or there were no controls, and it was
+        not the schedule.
     """
     ours = scores.get("schedule", ())
-    if len(ours) < FEWEST_VALUES:
+    others = {name: scores.get(name, ()) for name in arms if name != "schedule"}
+    if min(map(len, [ours, *others.values()])) < FEWEST_VALUES:
         return None
-    constant = [scores.get(name, ()) for name in ("final", "initial")]
-    if min(map(len, constant)) < FEWEST_VALUES:
-        return None
-    if all(beats(ours, theirs) <= LEVEL for theirs in constant):
+    untouched = others.pop(CONTROL, None)
+    if others and all(beats(ours, theirs) <= LEVEL for theirs in others.values()):
         return "schedule"
-    untouched = scores.get(CONTROL, ())
-    if len(untouched) < FEWEST_VALUES:
+    if untouched is None:
         return None
     return "selection" if beats(ours, untouched) <= LEVEL else "luck"
