@@ -9,7 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from three_nodes import Proxy, ThreeNodes, check_counts, three_nodes
+from local_cluster import LocalCluster
+from run_checks import check_run
+from three_nodes import Proxy, three_nodes
 from warm import Started, run_rltune
 
 from rltune.runs.folder import RunFolder
@@ -42,7 +44,7 @@ PATIENCE = 60
 
 
 @pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[ThreeNodes]:
+def nodes(tmp_path: Path) -> Iterator[LocalCluster]:
     with three_nodes(tmp_path, forked=False) as cluster:
         yield cluster
 
@@ -101,66 +103,68 @@ def gone(process: psutil.Process) -> bool:
 
 @each_kind
 @pytest.mark.fault(13)
-def test_two_nodes_are_lost(nodes: ThreeNodes, tmp_path: Path, kind: str) -> None:
+def test_two_nodes_are_lost(nodes: LocalCluster, tmp_path: Path, kind: str) -> None:
     job = Main(tmp_path, kind, nodes.address)
     for _ in range(2):
         job.wait_for(8)
         nodes.kill(nodes.nodes[0])
-    check_counts(job.end())
+    check_run(job.end())
 
 
 @each_kind
 @pytest.mark.fault(15)
-def test_a_process_is_stopped_for_two_minutes(nodes: ThreeNodes, tmp_path: Path, kind: str) -> None:
+def test_a_process_is_stopped_for_two_minutes(
+    nodes: LocalCluster, tmp_path: Path, kind: str
+) -> None:
     job = Main(tmp_path, kind, nodes.address)
     job.wait_for(8)
-    stopped, began = nodes.trials("PPO", "MemberGroup")[0], time.monotonic()
+    stopped, began = nodes.workers("PPO", "MemberGroup")[0], time.monotonic()
     stopped.suspend()
     job.wait(lambda: gone(stopped))
     assert time.monotonic() - began < 120
-    check_counts(job.end())
+    check_run(job.end())
 
 
 @two_kinds
 @pytest.mark.fault(15)
-def test_a_node_is_stopped_and_wakes(nodes: ThreeNodes, tmp_path: Path, kind: str) -> None:
+def test_a_node_is_stopped_and_wakes(nodes: LocalCluster, tmp_path: Path, kind: str) -> None:
     """As a virtual machine that is moved: Ray takes it for dead, and it writes on when it wakes."""
     job = Main(tmp_path, kind, nodes.address)
     job.wait_for(8)
-    stopped = nodes.processes(nodes.nodes[0])
+    stopped = nodes.nodes[0].all_processes()
     for process in stopped:
         process.suspend()
     job.wait_for(8)
     time.sleep(10)
     for process in stopped:
         process.resume()
-    check_counts(job.end())
+    check_run(job.end())
 
 
 @two_kinds
 @pytest.mark.fault(14)
-def test_the_head_dies(nodes: ThreeNodes, tmp_path: Path, kind: str) -> None:
+def test_the_head_dies(nodes: LocalCluster, tmp_path: Path, kind: str) -> None:
     job = Main(tmp_path, kind, nodes.address)
     job.wait_for(8)
     nodes.kill(nodes.head)
     job.lost()
     nodes.start()
-    check_counts(job.resumed(nodes.address))
+    check_run(job.resumed(nodes.address))
 
 
 @two_kinds
 @pytest.mark.fault(14)
-def test_the_connection_is_cut(nodes: ThreeNodes, tmp_path: Path, kind: str) -> None:
+def test_the_connection_is_cut(nodes: LocalCluster, tmp_path: Path, kind: str) -> None:
     with Proxy(nodes.address) as proxy:
         job = Main(tmp_path, kind, proxy.address)
         job.wait_for(8)
         proxy.cut()
         job.lost()
-    check_counts(job.resumed(nodes.address))
+    check_run(job.resumed(nodes.address))
 
 
 @two_kinds
-def test_the_connection_comes_back(nodes: ThreeNodes, tmp_path: Path, kind: str) -> None:
+def test_the_connection_comes_back(nodes: LocalCluster, tmp_path: Path, kind: str) -> None:
     with Proxy(nodes.address) as proxy:
         job = Main(tmp_path, kind, proxy.address)
         job.wait_for(8)
@@ -168,17 +172,17 @@ def test_the_connection_comes_back(nodes: ThreeNodes, tmp_path: Path, kind: str)
         time.sleep(10)
         proxy.restore()
         run = job.end()
-    check_counts(run)
+    check_run(run)
     assert not any(run.failures(trial) for trial in run.trials())
 
 
 @two_kinds
 @pytest.mark.fault(1)
-def test_the_driver_is_killed(nodes: ThreeNodes, tmp_path: Path, kind: str) -> None:
+def test_the_driver_is_killed(nodes: LocalCluster, tmp_path: Path, kind: str) -> None:
     job = Main(tmp_path, kind, nodes.address)
     job.wait_for(8)
     job.process.send_signal(signal.SIGKILL)
-    workers = nodes.trials("PPO", "MemberGroup")
+    workers = nodes.workers("PPO", "MemberGroup")
     job.process.end(0)
     assert not psutil.wait_procs(workers, timeout=30)[1]
-    check_counts(job.resumed(nodes.address))
+    check_run(job.resumed(nodes.address))

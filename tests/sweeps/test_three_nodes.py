@@ -14,7 +14,9 @@ import psutil
 import pytest
 import warm
 from conftest import environment
-from three_nodes import ThreeNodes, check_counts, drive, three_nodes
+from local_cluster import LocalCluster
+from run_checks import check_run
+from three_nodes import drive, three_nodes
 
 from rltune.errors import MachineError
 from rltune.runs.folder import RunFolder
@@ -24,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.by_hand]
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreeNodes]:
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     with three_nodes(tmp_path_factory.mktemp("nodes")) as cluster:
         yield cluster
 
@@ -32,7 +34,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ThreeNodes]:
 class Climb:
     """A sweep of climbers that something happens to."""
 
-    def __init__(self, storage: Path, nodes: ThreeNodes, scheduler: str, **options: Any) -> None:
+    def __init__(self, storage: Path, nodes: LocalCluster, scheduler: str, **options: Any) -> None:
         options = {"trainable": climbers.Slow, **options}
         self.spec = deterministic.spec_of(
             storage, "a", scheduler, nodes.address, concurrent=None, **options
@@ -54,7 +56,7 @@ class Climb:
 
     def processes(self) -> list[psutil.Process]:
         """Those of its trials."""
-        return [one for one in self.nodes.trials("Slow") if one.create_time() > self.started]
+        return [one for one in self.nodes.workers("Slow") if one.create_time() > self.started]
 
     def wait(self, until: Callable[[], bool]) -> None:
         """Waits for something to happen."""
@@ -73,7 +75,7 @@ class Climb:
 
 
 @pytest.mark.fault(13)
-def test_a_sweep_outlives_the_loss_of_two_nodes(nodes: ThreeNodes, tmp_path: Path) -> None:
+def test_a_sweep_outlives_the_loss_of_two_nodes(nodes: LocalCluster, tmp_path: Path) -> None:
     """Each with its GPU, of which every trial takes one."""
     climb = Climb(tmp_path, nodes, "pbt", max_failures=0, gpus_per_trial=1)
     for _ in range(2):
@@ -81,24 +83,25 @@ def test_a_sweep_outlives_the_loss_of_two_nodes(nodes: ThreeNodes, tmp_path: Pat
         climb.wait(lambda before=reports: climb.reports() >= before + 8)
         nodes.kill(nodes.nodes[0])
     run = climb.end()
-    check_counts(run)
+    check_run(run)
     failures = [failure for trial in run.trials() for failure in run.failures(trial)]
     assert failures
     assert {failure.tried_again for failure in failures} == {True}
     told = "the machine of the trial's process was lost: it died, or was cut off"
     assert {failure.error for failure in failures} == {told}
-    nodes.nodes += [nodes.add(), nodes.add()]
+    nodes.add()
+    nodes.add()
 
 
 @pytest.mark.fault(15)
-def test_a_process_that_is_stopped_is_replaced(nodes: ThreeNodes, tmp_path: Path) -> None:
+def test_a_process_that_is_stopped_is_replaced(nodes: LocalCluster, tmp_path: Path) -> None:
     climb = Climb(tmp_path, nodes, "asha")
     climb.wait(lambda: climb.reports() >= 6)
     stopped = climb.processes()[0]
     stopped.suspend()
     climb.wait(lambda: not stopped.is_running() or stopped.status() == "zombie")
     run = climb.end()
-    check_counts(run)
+    check_run(run)
     (failure,) = [failure for trial in run.trials() for failure in run.failures(trial)]
     assert failure.tried_again
     assert "did not answer for" in failure.error
@@ -107,19 +110,19 @@ def test_a_process_that_is_stopped_is_replaced(nodes: ThreeNodes, tmp_path: Path
 @pytest.mark.by_hand  # one run in three still ends with a trial in ERROR
 @pytest.mark.fault(11)
 def test_an_idle_process_that_dies_costs_a_trial_one_retry(
-    nodes: ThreeNodes, tmp_path: Path
+    nodes: LocalCluster, tmp_path: Path
 ) -> None:
     """Tune counts it twice, and for good."""
     options = {"trials": 3, "max_failures": 1, "synchronous": True}
     run = Climb(tmp_path, nodes, "pbt", trainable=climbers.KilledIdle, **options).end()
-    check_counts(run)
+    check_run(run)
     failures = [failure for trial in run.trials() for failure in run.failures(trial)]
     assert [failure.tried_again for failure in failures] == [True]
 
 
 @pytest.mark.fault(14)
 def test_a_sweep_without_a_head_ends_and_resumes_on_another_cluster(
-    nodes: ThreeNodes, tmp_path: Path
+    nodes: LocalCluster, tmp_path: Path
 ) -> None:
     climb = Climb(tmp_path, nodes, "pbt")
     climb.wait(lambda: climb.reports() >= 8)
@@ -127,4 +130,4 @@ def test_a_sweep_without_a_head_ends_and_resumes_on_another_cluster(
     climb.end(MachineError.exit_code)
     nodes.start()
     climb.start()
-    check_counts(climb.end())
+    check_run(climb.end())
