@@ -29,6 +29,7 @@ from rltune.algorithms.checkpointing import CheckpointMixin
 from rltune.algorithms.env_creator import register_with_rllib
 from rltune.algorithms.fallback import check_metrics
 from rltune.algorithms.learner_numbers import learner_numbers
+from rltune.algorithms.trial_storage import timed
 from rltune.engine.divergence import Divergence, check_rollouts
 from rltune.engine.episodes import LENGTH, PREFIX, REWARD, Episode, Window, pause_matters
 from rltune.engine.metric_names import LEARNER
@@ -239,6 +240,7 @@ class RLTrainable(CheckpointMixin):
             timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: self.env_steps}
         )
 
+    @timed
     @headlined
     def step(self) -> dict[str, Any]:
         """One iteration. Adds to RLlib's result what rltune reports.

@@ -1,11 +1,15 @@
-"""Where Tune keeps the checkpoints of a trial, and what it may load of them. No RLlib."""
+"""What every trial adds to Tune's: its storage, its clocks, what it may load. No RLlib."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from ray.train._internal.storage import StorageContext
 from ray.tune import Checkpoint
+from ray.tune.result import TIME_THIS_ITER_S
 from ray.tune.trainable.trainable import _DICT_CHECKPOINT_FILE_NAME
 
 from rltune.algorithms import heartbeat
@@ -58,3 +62,18 @@ class TrialStorageMixin:
         """
         if not self._last_result:
             self._last_result = {TIME: clock, "training_iteration": self._iteration}
+
+
+def timed(step: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Reports what a step takes on a clock that cannot jump.
+
+    Tune takes it from the time of day (ray 2.60, Trainable.train), which somebody may set back.
+    """
+
+    @wraps(step)
+    def measured(*args: Any) -> dict[str, Any]:
+        began = time.monotonic()
+        result = step(*args)
+        return {**result, TIME_THIS_ITER_S: time.monotonic() - began}
+
+    return measured

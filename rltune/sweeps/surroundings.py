@@ -51,6 +51,9 @@ SOCKET_PATH = (103 if sys.platform == "darwin" else 107) - len(
     "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1"
 )
 
+#: Bytes and files that Ray's folder must have room for.
+ROOM, FILES = 16 << 20, 256
+
 
 @contextmanager
 def surroundings(own_ray: bool) -> Iterator[None]:
@@ -164,7 +167,7 @@ def job_config(without: Collection[str] = ()) -> JobConfig:
 
 
 def temporary_folder() -> str:
-    """A folder for Ray's files, its path short enough for the sockets in it.
+    """A folder for Ray's files, its path short enough for the sockets in it, with room for them.
 
     The one that Ray itself takes (RAY_TMPDIR, TMPDIR), or else one under /tmp.
 
@@ -177,19 +180,31 @@ def temporary_folder() -> str:
     tried = [Path(usual).absolute() / "ray"]
     for place in ("/tmp", "/var/tmp", "/dev/shm"):
         tried += [Path(place) / "ray", Path(place) / f"ray-{os.getuid()}"]
+    lacks: dict[Path, str] = {}
     for folder in tried:
-        if len(os.fsencode(folder)) <= SOCKET_PATH and _is_writable(folder):
+        lacks[folder] = _lack(folder)
+        if not lacks[folder]:
             return str(folder)
+    told = "; ".join(dict.fromkeys(f"{path.parent} {lack}" for path, lack in lacks.items()))
     raise MachineError(
-        f"Ray needs a folder for its sockets: {usual} is too long a path (more than {SOCKET_PATH} "
-        "bytes) or cannot be written, nor can /tmp. Set RAY_TMPDIR to a short path on a local disk."
+        f"Ray needs a folder for its sockets and logs: {told}. Make room, or set RAY_TMPDIR to a "
+        "short path on a local disk"
     )
 
 
-def _is_writable(folder: Path) -> bool:
+def _lack(folder: Path) -> str:
+    """Why a folder cannot be Ray's; empty where it can."""
+    if len(os.fsencode(folder)) > SOCKET_PATH:
+        return f"is too long a path (more than {SOCKET_PATH} bytes)"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
+            pass
+        free = os.statvfs(folder)
+    except OSError as error:
+        return f"cannot be written ({error.strerror or error})"
+    if (left := free.f_bavail * free.f_frsize) < ROOM:
+        return f"is full ({left / 2**20:.1f} MiB are free, {ROOM >> 20} are needed)"
+    if free.f_files and free.f_favail < FILES:  # some file systems do not count them
+        return f"is full ({free.f_favail} more files fit, {FILES} are needed)"
+    return ""

@@ -17,7 +17,7 @@ from ray.tune import PlacementGroupFactory
 from ray.tune.result import RESULT_DUPLICATE, SHOULD_CHECKPOINT
 
 from rltune.algorithms import tune_session
-from rltune.algorithms.trial_storage import TrialStorageMixin
+from rltune.algorithms.trial_storage import TrialStorageMixin, timed
 from rltune.engine.divergence import Divergence
 from rltune.engine.metric_names import EVERYTHING
 from rltune.envs import places
@@ -76,6 +76,7 @@ class MemberMixin(TrialStorageMixin):
         )
         super().setup({**nested(copy.deepcopy(settings)), "seed": seed})  # type: ignore[misc]
 
+    @timed
     @headlined
     def step(self) -> dict[str, Any]:
         """One report."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,14 @@ MUTATIONS: dict[str, dict[str, Any]] = {
 }
 #: An environment whose episodes are long.
 LONG_ENV = {"ppo": "acrobot", "dqn": "acrobot", "sac": "pendulum"}
+
+
+@pytest.mark.fault(56)
+def test_durations_survive_a_clock_that_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    member, hours = make("ppo"), count(1e6, -1)
+    monkeypatch.setattr(time, "time", lambda: 3_600.0 * next(hours))
+    result = member.train()
+    assert 0 < result["time_this_iter_s"] == result["time_total_s"] < 60
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)

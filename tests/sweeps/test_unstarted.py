@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+import short
 import warm
+from conftest import environment
 
 from rltune.callbacks.base import Callback, SweepStarted
 from rltune.errors import BadInput, MachineError
@@ -96,9 +101,54 @@ def test_a_short_folder_is_chosen_for_sockets(
     blocked.write_text("a file in the way")
     monkeypatch.setenv("TMPDIR", str(blocked))
     assert surroundings.temporary_folder() == "/tmp/ray"
-    monkeypatch.setattr(surroundings, "_is_writable", lambda _: False)
-    with pytest.raises(MachineError, match="Set RAY_TMPDIR to a short path"):
+    monkeypatch.setattr(surroundings, "SOCKET_PATH", 3)
+    with pytest.raises(MachineError, match=r"/tmp is too long a path.*RAY_TMPDIR to a short path"):
         surroundings.temporary_folder()
+
+
+def beside_full(words: list[str], folder: Path, *mounts: str) -> CompletedProcess[str]:
+    """Runs a command whose temporary folder is a small disk, and others are: ``/tmp size=64k``."""
+    disks = [
+        f"mkdir -p {where} && mount -t tmpfs -o {how} tmpfs {where}"
+        for where, how in map(str.split, (f"{folder / 'full'} size=64k", *mounts))
+    ]
+    private = ["unshare", "--mount", "sh", "-c", " && ".join([*disks, 'exec "$@"']), "sh"]
+    try:
+        subprocess.run([*private, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("only root can mount a disk")
+    full = str(folder / "full")
+    around = {**environment(), "TMPDIR": full, "RAY_TMPDIR": full}
+    return subprocess.run(
+        [*private, *words], cwd=folder, env=around, capture_output=True, text=True, check=False
+    )
+
+
+CHOOSES = """\
+import os
+from rltune.sweeps import surroundings
+print(surroundings.temporary_folder())
+for place in ("/var/tmp", "/dev/shm"):
+    os.system(f"mount -t tmpfs -o size=64m,nr_inodes=99 tmpfs {place}")
+surroundings.temporary_folder()
+"""
+
+
+@pytest.mark.fault(57)
+def test_a_full_folder_is_passed_by(tmp_path: Path) -> None:
+    full = ("/tmp/ray size=1m", f"/tmp/ray-{os.getuid()} size=1m")
+    done = beside_full([sys.executable, "-c", CHOOSES], tmp_path, *full)
+    assert done.stdout == "/var/tmp/ray\n"
+    assert "/tmp is full (1.0 MiB are free, 16 are needed)" in done.stderr
+    assert "/var/tmp is full (97 more files fit, 256 are needed)" in done.stderr
+    assert "set RAY_TMPDIR to a short path" in done.stderr
+
+
+@pytest.mark.by_hand
+@pytest.mark.fault(57)
+def test_a_sweep_runs_beside_a_full_tmp(folder: Path) -> None:
+    done = beside_full([sys.executable, "-m", "rltune", *short.words("a")], folder)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.fault(81)
