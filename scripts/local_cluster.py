@@ -55,7 +55,8 @@ class LocalCluster:
 
     Args:
         nodes: their number, the head included.
-        variables: of the environment of all processes.
+        variables: of the environment of all processes. What is to be found as one of them, and
+            is started elsewhere, has the same MARK.
         options: of each node, as ``ray.cluster_utils.Cluster.add_node`` takes them.
 
     Attributes:
@@ -71,7 +72,8 @@ class LocalCluster:
         self._folder = tempfile.mkdtemp(prefix="nodes", dir="/tmp")  # a short path
         self.token = os.environ.get(TOKEN) or secrets.token_hex(32)
         around = {**os.environ, **(variables or {}), **LOOPBACK, TOKEN: self.token}
-        around |= {MARK: self._folder, "RAY_TMPDIR": self._folder}
+        self._mark = around[MARK] = (variables or {}).get(MARK, self._folder)
+        around["RAY_TMPDIR"] = self._folder
         words = [sys.executable, __file__]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(words, env=around, stdin=pipe, stdout=pipe, text=True)
@@ -120,7 +122,7 @@ class LocalCluster:
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                if process.environ().get(MARK) == self._folder:
+                if process.environ().get(MARK) == self._mark:
                     found.append(process)
         return found
 

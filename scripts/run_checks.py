@@ -28,26 +28,33 @@ def count_problems(run: RunFolder) -> Iterator[str]:
     if summary is None:
         yield "there is no summary"
         return
-    yield from (f"{t.id} is {t.status}" for t in summary.trials if t.status != "TERMINATED")
+    for trial in summary.trials:
+        if trial.status != "TERMINATED":
+            yield f"{trial.id} is {trial.status}: {trial.error}"
     stopped = {line.trial for line in run.decisions() if line.kind == "stop"}
-    spent = 0
-    for trial in run.trials():
-        rows = run.reports(trial)
-        before = 0
-        for number, row in enumerate(rows, 1):
-            if row.env_steps - row.env_steps_this_iter != before or row.env_steps <= before:
-                yield f"{trial}: {row.env_steps} env steps follow {before}"
-            if row.training_iteration != number:
-                yield f"{trial}: report {number} is of iteration {row.training_iteration}"
-            before = row.env_steps
-        if before < run.spec.budget.steps and trial not in stopped:
-            yield f"{trial} ended after {before} env steps"
-        spent += sum(row.env_steps_this_iter for row in [*rows, *run.discarded(trial)])
-    if summary.env_steps != spent:
+    for name in run.trials():
+        yield from _report_problems(run.reports(name))
+        if (
+            steps := run.reports(name)[-1].env_steps
+        ) < run.spec.budget.steps and name not in stopped:
+            yield f"{name} ended after {steps} env steps"
+    rows = [row for name in run.trials() for row in [*run.reports(name), *run.discarded(name)]]
+    if summary.env_steps != (spent := sum(row.env_steps_this_iter for row in rows)):
         yield f"the summary has {summary.env_steps} env steps, the reports {spent}"
-    seconds = [row.wall_seconds for trial in run.trials() for row in run.reports(trial)]
+    seconds = [row.wall_seconds for row in rows]
     if min(seconds, default=0) < 0 or summary.wall_seconds < max(seconds, default=0):
         yield f"wall times of {min(seconds)} to {max(seconds)} s in {summary.wall_seconds} s"
+
+
+def _report_problems(rows: list[Report]) -> Iterator[str]:
+    before = 0
+    for number, row in enumerate(rows, 1):
+        # Episodes that are played to their end after an interval are not on the clock.
+        if not before < row.env_steps <= before + row.env_steps_this_iter:
+            yield f"{row.trial}: {row.env_steps} env steps follow {before}"
+        if row.training_iteration != number:
+            yield f"{row.trial}: report {number} is of iteration {row.training_iteration}"
+        before = row.env_steps
 
 
 def decision_problems(run: RunFolder) -> Iterator[str]:
@@ -103,6 +110,7 @@ def _intervals(run: RunFolder, trial: str) -> int:
 
 def leftovers(run: RunFolder) -> list[str]:
     """Files that only a process that runs should have."""
-    hidden = [path for path in run.path.rglob(".*") if path.name != ".lock"]
+    own = {".lock", ".run.json.signature"}
+    hidden = [path for path in run.path.rglob(".*") if path.name not in own]
     parts = list(run.path.rglob("*.part"))
     return [f"left: {path.relative_to(run.path)}" for path in [*hidden, *parts]]

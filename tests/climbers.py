@@ -112,3 +112,23 @@ class KilledIdle(Climber):
         if self.trial_id == "t00" and self.env_steps == 1_000:
             (Path(self.logdir).parent / "first").write_text(str(os.getpid()))
         return super().save_checkpoint(checkpoint_dir)
+
+
+class Peaking(Climber):
+    """Is at its best after some steps, and worse from then on."""
+
+    def step(self) -> dict[str, Any]:
+        row = super().step()
+        return {**row, REWARD: -abs(self.env_steps - 1_500)}
+
+
+class Hungry(Climber):
+    """One trial takes what memory there is, each time that it gets so far."""
+
+    def step(self) -> dict[str, Any]:
+        taken = []
+        if self.trial_id == "t01" and self.env_steps == 1_500:
+            for _ in range(100):  # 6 GiB
+                taken.append(b"x" * (64 << 20))
+                time.sleep(0.02)
+        return super().step()

@@ -13,23 +13,28 @@ from pathlib import Path
 
 import forked_workers
 from conftest import ROOT, environment, import_path
-from local_cluster import LocalCluster
+from local_cluster import MARK, LocalCluster
 
 from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
 
 
 @contextmanager
-def three_nodes(folder: Path, forked: bool = True) -> Iterator[LocalCluster]:
+def three_nodes(
+    folder: Path, forked: bool = True, variables: Mapping[str, str] | None = None
+) -> Iterator[LocalCluster]:
     """A cluster of three nodes, whose workers can import the tests' own modules.
 
     Args:
         forked: whether workers are those of forked_workers.py, which start sooner.
+        variables: of its environment, beside those of this process.
     """
     around = {
         **environment(),
+        **(variables or {}),
         "PYTHONPATH": import_path(ROOT, Path(__file__).parent),
         forked_workers.SOCKET: str(folder / "workers"),
+        MARK: str(folder),
     }
     options = {"setup_worker_path": forked_workers.__file__} if forked else {}
     server = subprocess.Popen([sys.executable, forked_workers.__file__, "serve"], env=around)
@@ -37,9 +42,9 @@ def three_nodes(folder: Path, forked: bool = True) -> Iterator[LocalCluster]:
     try:
         yield cluster
     finally:
-        cluster.close()
         server.kill()
         server.wait()
+        cluster.close()
 
 
 def drive(spec: RunSpec, variables: Mapping[str, str]) -> None:

@@ -92,11 +92,12 @@ def _disk(measured: Measured, steps_a_report: float) -> int:
     trials, steps = budget.most_trials, budget.steps
     if steps == UNTIL_RETURN:
         steps = max(trial.env_steps for trial in measured.known.trials)
-    kept = min(CHECKPOINTS_KEPT, max(1, math.ceil(steps / budget.perturb_every)))
+    written = max(1, math.ceil(steps / budget.perturb_every))
+    newest, best = min(CHECKPOINTS_KEPT, written), int(written > CHECKPOINTS_KEPT)
     replay = 0
     layout = capacity.replay_layout(spec)
     if measured.replay and layout is not None:
         replay = int(layout.nbytes * min(1.0, steps / layout.capacity))
     reports = trials * steps / steps_a_report
-    each = kept * (measured.checkpoint + replay)
+    each = newest * (measured.checkpoint + replay) + best * measured.checkpoint
     return int(ONCE + trials * each + reports * measured.report)

@@ -28,7 +28,8 @@ ENDED = {
     r"its node has died": LOST,
     r"exit code (-?\d+)": "the trial's process ended with exit code {}",
     r"(?:running low on|ran out of|OOM_KILL|OutOfMemory)": (
-        "the trial's process was ended: the machine ran out of memory"
+        "the trial's process was ended: the machine ran out of memory. Let fewer trials run at a "
+        "time, or make their batches and buffers smaller"
     ),
 }
 

@@ -11,17 +11,18 @@ from typing import Any
 
 from ray.tune.experiment import Trial
 
-from rltune.errors import BadCheckpoint
+from rltune.errors import BadCheckpoint, BadInput
 from rltune.request.trust import saved_trials
 from rltune.runs import checkpoints
-from rltune.runs.checkpoints import POLICY_FILE, RECORD_FILE
-from rltune.runs.folder import RunFolder
+from rltune.runs.checkpoints import POLICY_FILE, RECORD_FILE, REPLAY_FILE
+from rltune.runs.folder import RunFolder, rank
 from rltune.runs.names import number_of
 from rltune.schedulers.base import TIME
 from rltune.spec import RunSpec
 from rltune.sweeps.ray_adapter.trials import last_saved, start_from
 
-#: Checkpoints a trial keeps. With fewer a donor's could go before its clone has read it.
+#: Newest checkpoints that a trial keeps, beside the best of its older ones. With fewer a donor's
+#: could go before its clone has read it.
 CHECKPOINTS_KEPT = 4
 
 
@@ -99,6 +100,8 @@ class TrialTable:
         #: Trials that may have more checkpoints than they keep, and checkpoints that were pruned.
         self._grown: set[str] = set()
         self._pruned: set[str] = set()
+        #: How good older checkpoints are that are kept.
+        self._ranks: dict[str, tuple[bool, float, int]] = {}
         self.handed_out = len(entries)
         self.changed = False
 
@@ -250,20 +253,39 @@ class TrialTable:
         return str(Path(path).relative_to(self._folder.path))
 
     def prune(self) -> None:
-        """Keeps each trial's last checkpoints, and what this state or the last speaks of."""
+        """Keeps each trial's last checkpoints, its best, and what this or the last state names."""
         for name in sorted(self._grown):
             paths = sorted(self._folder.path.glob(f"trials/{name}/checkpoints/checkpoint_*"))
             old = {self._relative(path): path for path in paths[:-CHECKPOINTS_KEPT]}
             needed = {own for own in old if self._uses[own] or own in self._released}
+            best = None if self._keeps_every_policy else max(old, key=self._rank, default=None)
             for own in old.keys() - needed - self._pruned:
-                self._pruned.add(own)
-                if self._keeps_every_policy:
-                    checkpoints.strip(old[own], (POLICY_FILE, RECORD_FILE))
-                else:
-                    shutil.rmtree(old[own], ignore_errors=True)
+                self._discard(own, old[own], own == best)
             if not needed:
                 self._grown.discard(name)
         self._released.clear()
+
+    def _discard(self, own: str, path: Path, is_best: bool) -> None:
+        """Removes a checkpoint that no trial continues from, or what only a trial needs of it."""
+        if is_best:
+            (path / REPLAY_FILE).unlink(missing_ok=True)
+            return
+        self._pruned.add(own)
+        self._ranks.pop(own, None)
+        if self._keeps_every_policy:
+            checkpoints.strip(path, (POLICY_FILE, RECORD_FILE))
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _rank(self, own: str) -> tuple[bool, float, int]:
+        """Where a checkpoint stands among those of its trial."""
+        if own not in self._ranks:
+            try:
+                record = self._folder.record(self._folder.path / own)
+            except BadInput:  # it is damaged
+                record = None
+            self._ranks[own] = rank(record, self._spec.goal)
+        return self._ranks[own]
 
 
 def _memory(config: Mapping[str, Any]) -> str | None:
