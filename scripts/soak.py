@@ -47,7 +47,7 @@ TRIALS, NODES = 6, 3
 #: Environment steps a second that the nodes make together, start and end of a sweep aside.
 RATE = 1_100
 #: Environment steps of an interval.
-INTERVAL = 4_000
+INTERVAL = 2_000
 #: Seconds of a sweep that are its start and its end.
 AROUND = 25.0
 PRESET = """\

@@ -100,11 +100,16 @@ class KilledIdle(Climber):
     """The last of three trials kills the process of the first, which waits for it."""
 
     def step(self) -> dict[str, Any]:
-        first = Path(self.logdir).parent / "first"
-        if self.trial_id == "t02" and self.env_steps == 750:
-            while not first.exists():
-                time.sleep(0.1)
+        folder = Path(self.logdir).parent
+        (folder / f"started-{self.trial_id}").touch()
+        if self.trial_id == "t00" and self.env_steps == 750:
+            # A trial whose process has not started would be given this one.
+            _wait_for(folder / "started-t01", folder / "started-t02")
+        first, killed = folder / "first", folder / "killed"
+        if self.trial_id == "t02" and self.env_steps == 750 and not killed.exists():
+            _wait_for(first)
             time.sleep(1)  # the trial pauses
+            killed.touch()
             os.kill(int(first.read_text()), signal.SIGKILL)
         return super().step()
 
@@ -112,6 +117,11 @@ class KilledIdle(Climber):
         if self.trial_id == "t00" and self.env_steps == 1_000:
             (Path(self.logdir).parent / "first").write_text(str(os.getpid()))
         return super().save_checkpoint(checkpoint_dir)
+
+
+def _wait_for(*marks: Path) -> None:
+    while not all(mark.exists() for mark in marks):
+        time.sleep(0.1)
 
 
 class Peaking(Climber):

@@ -107,7 +107,6 @@ def test_a_process_that_is_stopped_is_replaced(nodes: LocalCluster, tmp_path: Pa
     assert "did not answer for" in failure.error
 
 
-@pytest.mark.by_hand  # one run in three still ends with a trial in ERROR
 @pytest.mark.fault(11)
 def test_an_idle_process_that_dies_costs_a_trial_one_retry(
     nodes: LocalCluster, tmp_path: Path
