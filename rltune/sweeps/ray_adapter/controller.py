@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from ray.air._internal import usage as air_usage
 from ray.tune import tune
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
@@ -33,6 +35,15 @@ class Controller(TuneController):
         super()._trial_task_failure(trial, exception)
 
 
-def in_use() -> AbstractContextManager[None]:
-    """Makes ``tune.run`` use it."""
-    return replaced(tune, "TuneController", Controller)
+@contextmanager
+def in_use() -> Iterator[None]:
+    """Makes ``tune.run`` use it, and import no experiment tracker to count its users.
+
+    Ray imports all of them that are installed (ray 2.60, air/_internal/usage.py), though nothing is
+    counted; Weights & Biases leaves temporary folders where a process is killed.
+    """
+    with (
+        replaced(tune, "TuneController", Controller),
+        replaced(air_usage, "tag_callbacks", lambda _: None),
+    ):
+        yield
