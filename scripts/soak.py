@@ -181,6 +181,7 @@ def soak(folder: Path, options: argparse.Namespace) -> dict[str, object]:
     (folder / "preset.toml").write_text(text)
     words = ["ppo", f"{ROOT / 'scripts' / 'sluggish.py'}:Sluggish", "--preset", "preset.toml"]
     words += ["--scheduler", options.scheduler, "--batch", options.batch, "--seed", "0"]
+    words += ["--max-failures", "1000"]  # as many as it takes
     cluster = LocalCluster(NODES, {"TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(ROOT)})
     busy = _busy()
     try:

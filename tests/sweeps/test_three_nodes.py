@@ -21,8 +21,7 @@ from three_nodes import drive, three_nodes
 from rltune.errors import MachineError
 from rltune.runs.folder import RunFolder
 
-# By hand: Ray of three nodes lives in the process of the tests, which later tests fork.
-pytestmark = [pytest.mark.slow, pytest.mark.by_hand]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +106,7 @@ def test_a_process_that_is_stopped_is_replaced(nodes: LocalCluster, tmp_path: Pa
     assert "did not answer for" in failure.error
 
 
+@pytest.mark.by_hand
 @pytest.mark.fault(11)
 def test_an_idle_process_that_dies_costs_a_trial_one_retry(
     nodes: LocalCluster, tmp_path: Path
@@ -119,6 +119,7 @@ def test_an_idle_process_that_dies_costs_a_trial_one_retry(
     assert [failure.tried_again for failure in failures] == [True]
 
 
+@pytest.mark.by_hand
 @pytest.mark.fault(14)
 def test_a_sweep_without_a_head_ends_and_resumes_on_another_cluster(
     nodes: LocalCluster, tmp_path: Path
