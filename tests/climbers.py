@@ -138,7 +138,7 @@ class Hungry(Climber):
     def step(self) -> dict[str, Any]:
         taken = []
         if self.trial_id == "t01" and self.env_steps == 1_500:
-            for _ in range(100):  # 6 GiB
+            for _ in range(160):  # 10 GiB
                 taken.append(b"x" * (64 << 20))
                 time.sleep(0.02)
         return super().step()

@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import sys
 import tempfile
@@ -28,6 +29,8 @@ T = TypeVar("T")
 #: Context around each call that may hang.
 Guard = AbstractContextManager[Any]
 Work = Callable[[Guard], T]
+#: Bytes that a folder has room for which takes the reports of children.
+ROOM = 1 << 20
 #: Options of Linux's prctl(2): a signal for when the parent ends, whether a crash leaves a core
 #: file, and whether descendants whose parent has ended become its own children.
 PDEATHSIG, _DUMPABLE, _CHILD_SUBREAPER = 1, 4, 36
@@ -75,7 +78,7 @@ def each_isolated(
     waiting = deque(enumerate(works))
     running: dict[Connection, tuple[int, _Child[T]]] = {}
     done: dict[int, T | Exception] = {}
-    with tempfile.TemporaryDirectory(prefix="rltune-") as name:
+    with tempfile.TemporaryDirectory(prefix="rltune-", dir=_with_room()) as name:
         try:
             while waiting or running:
                 while waiting and len(running) < at_a_time:
@@ -91,6 +94,15 @@ def each_isolated(
             for _, child in running.values():
                 child.end()
     return [done[index] for index in range(len(works))]
+
+
+def _with_room() -> str | None:
+    """A folder for small files: the usual one, unless it has filled up; None where all have."""
+    for place in (tempfile.gettempdir(), "/var/tmp", "/dev/shm"):
+        with suppress(OSError):
+            if shutil.disk_usage(place).free >= ROOM:
+                return place
+    return None
 
 
 def _done_here(work: Work[T], done: Callable[[], None]) -> T | Exception:
