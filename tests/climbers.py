@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from devours import devour
 from ray import tune
 
 from rltune.engine.episodes import REWARD
@@ -136,9 +137,6 @@ class Hungry(Climber):
     """One trial takes what memory there is, each time that it gets so far."""
 
     def step(self) -> dict[str, Any]:
-        taken = []
         if self.trial_id == "t01" and self.env_steps == 1_500:
-            for _ in range(160):  # 10 GiB
-                taken.append(b"x" * (64 << 20))
-                time.sleep(0.02)
+            devour()
         return super().step()

@@ -17,6 +17,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import psutil
+from devours import devour
 from filelock import FileLock
 
 
@@ -361,3 +362,21 @@ class Counted(Faulty):
 
     def close(self) -> None:
         self.file.unlink(missing_ok=True)
+
+
+class Hungry(Faulty):
+    """Takes what memory there is, once in all processes.
+
+    Args:
+        mark: a file that says that it has.
+    """
+
+    def __init__(self, mark: str) -> None:
+        self.mark, self.steps = Path(mark), 0
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        if self.steps == 100 and not self.mark.exists():
+            self.mark.touch()
+            devour()
+        return super().step(action)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError
 from ray.train._internal.checkpoint_manager import _TrainingResult
 from ray.tune import Callback, Checkpoint, Stopper
 from ray.tune.experiment import Experiment, Trial
@@ -25,6 +25,7 @@ from rltune.algorithms.member_seats import Arrival
 from rltune.errors import EnvironmentFailed
 from rltune.processes.turns import blamed
 from rltune.processes.watchdog import move
+from rltune.sweeps.ray_adapter.losses import as_death
 from rltune.sweeps.ray_adapter.scheduler import WAITS, BatchScheduler
 from rltune.sweeps.ray_adapter.seating import Group, Seating
 from rltune.sweeps.ray_adapter.trials import last_saved
@@ -212,8 +213,8 @@ class BatchController:
                 results = ray.get(reference)
                 group.is_up = True
                 self._process(group, results)
-            except (RayActorError, RayTaskError) as error:
-                self._fail(group, error)
+            except RayError as error:
+                self._fail(group, as_death(error))
 
     def _process(self, group: Group, results: Mapping[int, Any]) -> None:
         trials = dict(group.seats)

@@ -1,16 +1,20 @@
-"""Tune's controller, with what it gets wrong of processes that die while they wait for a trial."""
+"""Tune's controller, with what it gets wrong of processes that die."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ray.air._internal import usage as air_usage
+from ray.air.execution._internal import RayActorManager
 from ray.tune import tune
+from ray.tune.execution import tune_controller
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 
 from rltune.sweeps.ray_adapter.driver import replaced
+from rltune.sweeps.ray_adapter.losses import as_death
 
 
 class Controller(TuneController):
@@ -35,6 +39,13 @@ class Controller(TuneController):
         super()._trial_task_failure(trial, exception)
 
 
+class ActorManager(RayActorManager):
+    """Takes whatever ends a process for its death."""
+
+    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
+        super()._actor_task_failed(tracked_actor_task, as_death(exception))
+
+
 @contextmanager
 def in_use() -> Iterator[None]:
     """Makes ``tune.run`` use it, and import no experiment tracker to count its users.
@@ -44,6 +55,7 @@ def in_use() -> Iterator[None]:
     """
     with (
         replaced(tune, "TuneController", Controller),
+        replaced(tune_controller, "RayActorManager", ActorManager),
         replaced(air_usage, "tag_callbacks", lambda _: None),
     ):
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ray.exceptions import ActorUnavailableError, RayActorError
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
 from ray.tune.experiment import Trial
 
 #: Losses without a checkpoint in between that are not charged. More may be the trial's own doing: a
@@ -39,6 +39,17 @@ class LossyTrial(Trial):
         self.losses = 0
 
 
+def as_death(error: Exception) -> Exception:
+    """The error of a trial's process as one that Tune handles: it died, or its work failed.
+
+    Of any other Tune raises that it is unexpected, and ends the sweep (ray 2.60, RayActorManager):
+    a process that Ray has ended because memory ran low, a report that was lost with its machine.
+    """
+    if isinstance(error, RayError) and not isinstance(error, RayActorError | RayTaskError):
+        return RayActorError(error_msg=f"The actor died unexpectedly: {error}")
+    return error
+
+
 def is_loss(error: Any) -> bool:
     """Whether an error is that of a machine: it died, or nothing is heard from it."""
     cut_off = isinstance(error, ActorUnavailableError)
@@ -46,4 +57,4 @@ def is_loss(error: Any) -> bool:
 
 
 #: What Ray says of a process whose machine was lost.
-LOST = r"node has died|node was terminated|owner node"
+LOST = r"node has died|node was terminated|owner node|lost due to node failure"
