@@ -45,9 +45,10 @@ def as_death(error: Exception) -> Exception:
     Of any other Tune raises that it is unexpected, and ends the sweep (ray 2.60, RayActorManager):
     a process that Ray has ended because memory ran low, a report that was lost with its machine.
     """
-    if isinstance(error, RayError) and not isinstance(error, RayActorError | RayTaskError):
-        return RayActorError(error_msg=f"The actor died unexpectedly: {error}")
-    return error
+    if not isinstance(error, RayError) or isinstance(error, RayActorError | RayTaskError):
+        return error
+    death: Exception = RayActorError(error_msg=f"The actor died unexpectedly: {error}")
+    return death
 
 
 def is_loss(error: Any) -> bool:
