@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.envs.classic_control import CartPoleEnv
 
 #: Seconds of a step.
-SECONDS = 0.002
+SECONDS = 0.005
 #: Steps of an episode.
 LONGEST = 200
 

@@ -45,7 +45,7 @@ ALLOWED_RATIO = 1.5
 ROOT = Path(__file__).resolve().parents[1]
 TRIALS, NODES = 6, 3
 #: Environment steps a second that the nodes make together, start and end of a sweep aside.
-RATE = 1_100
+RATE = 420
 #: Environment steps of an interval.
 INTERVAL = 2_000
 #: Seconds of a sweep that are its start and its end.
