@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from rltune.runs.records import Decision
 from rltune.schedulers.base import Action, Change, Turn
 from rltune.schedulers.fifo import Fifo
+from rltune.sweeps.failures import headline
+from rltune.sweeps.ray_adapter.losses import as_death, is_loss
 from rltune.sweeps.ray_adapter.scheduler import TuneScheduler
 from rltune.sweeps.ray_adapter.trials import last_saved, start_from
 
@@ -174,3 +177,19 @@ def test_a_trial_that_failed_has_ended_without_a_report(setting: Setting) -> Non
         ("ended", "t01", None),
         ("ended", "t02", None),
     ]
+
+
+@pytest.mark.fault(12)
+def test_any_error_of_ray_s_own_is_the_death_of_a_process() -> None:
+    """Of others than these two Tune raises that they are unexpected, and ends the sweep."""
+    low = as_death(
+        OutOfMemoryError("1 worker(s) were killed due to the node running low on memory")
+    )
+    assert isinstance(low, RayActorError)
+    assert not is_loss(low)
+    assert "the machine ran out of memory" in headline(str(low))
+    lost = as_death(ObjectLostError("00" * 28, None, ""))
+    assert is_loss(lost), str(lost)
+    died, other = RayActorError(), ValueError()
+    assert as_death(died) is died
+    assert as_death(other) is other
