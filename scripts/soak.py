@@ -182,7 +182,8 @@ def soak(folder: Path, options: argparse.Namespace) -> dict[str, object]:
     words = ["ppo", f"{ROOT / 'scripts' / 'sluggish.py'}:Sluggish", "--preset", "preset.toml"]
     words += ["--scheduler", options.scheduler, "--batch", options.batch, "--seed", "0"]
     words += ["--max-failures", "1000"]  # as many as it takes
-    cluster = LocalCluster(NODES, {"TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(ROOT)})
+    around = {"TMPDIR": str(folder / "tmp"), "PYTHONPATH": str(ROOT), "RAY_worker_niceness": "0"}
+    cluster = LocalCluster(NODES, around)
     busy = _busy()
     try:
         calm, _ = _timed(folder, "calm", words, cluster)
