@@ -21,6 +21,7 @@ from rltune.request.trust import adopt, check_trusted
 from rltune.run import Run
 from rltune.runs import checkpoints
 from rltune.runs.folder import RunFolder
+from rltune.runs.remote import location
 from rltune.sweeps import runner
 
 logger = logging.getLogger("rltune")
@@ -132,7 +133,7 @@ def sweep(
         env_args: arguments of the environment, by name; secrets stay off the disk. They keep their
             types; an environment with one ``config`` argument gets them as a dict.
         imports: modules or files that register environments.
-        storage: folder that holds run folders.
+        storage: folder that holds run folders, or a URL: s3://bucket/runs.
         name: name of the run folder. Made from algorithm, environment and time by default.
         address: address of a Ray cluster to run on. None starts Ray here, for this sweep alone.
         callbacks: callbacks that are notified of the run: "module:Class" or "file.py:Class", which
@@ -454,7 +455,7 @@ def trust(path: str | Path) -> None:
         BadInput: the path is neither.
         BadCheckpoint: the checkpoint is damaged.
     """
-    if (Path(path) / checkpoints.MANIFEST).is_file():
+    if (location.local(path) / checkpoints.MANIFEST).is_file():
         checkpoints.sign(path)
     else:
         adopt(RunFolder.open(path))

@@ -209,6 +209,35 @@ def cluster_address() -> Iterator[str]:
             each.wait()
 
 
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[Any]:
+    """A real S3 server with an empty bucket, on loopback: an :class:`object_store.ObjectStore`."""
+    from object_store import ObjectStore
+
+    store = ObjectStore()
+    store.start()
+    store.make_bucket()
+    yield store
+    store.stop()
+
+
+@pytest.fixture
+def bucket(
+    object_store: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> str:
+    """URL of a folder of its own in the bucket, whose working copies are below ``tmp_path``."""
+    from object_store import BUCKET, forget_connections
+
+    for name, value in object_store.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("RLTUNE_CACHE", str(tmp_path / "here"))
+    monkeypatch.delenv("RLTUNE_LEASE", raising=False)
+    forget_connections()
+    return f"s3://{BUCKET}/{tmp_path.name}"
+
+
 @pytest.fixture(scope="module")
 def ray_session(cluster_address: str) -> None:
     """Connects this process to the cluster, until a module asks for ``no_ray_session``."""

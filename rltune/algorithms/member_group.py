@@ -35,6 +35,7 @@ from rltune.processes.turns import Turns
 from rltune.processes.watchdog import Watchdog, watchdog
 from rltune.runs.checkpoints import seal
 from rltune.runs.records import CheckpointRecord, Diverged
+from rltune.runs.remote.copy import wrote
 from rltune.spec import moved_seed
 
 T = TypeVar("T")
@@ -360,3 +361,4 @@ class MemberGroup:
             )
             record.write(folder)
             seal(folder, self.algo)
+            wrote(folder)

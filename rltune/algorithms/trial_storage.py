@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 from ray.train._internal.storage import StorageContext
@@ -14,6 +15,7 @@ from ray.tune.trainable.trainable import _DICT_CHECKPOINT_FILE_NAME
 
 from rltune.algorithms import heartbeat
 from rltune.errors import BadCheckpoint
+from rltune.runs.remote import copy as working_copies
 from rltune.schedulers.base import TIME
 
 
@@ -24,6 +26,18 @@ class TidyStorage(StorageContext):
     def checkpoint_dir_name(self) -> str:
         """``checkpoints/checkpoint_000001``."""
         return f"checkpoints/{super().checkpoint_dir_name}"
+
+    def persist_current_checkpoint(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Puts a checkpoint in its place, and into the store of the run, if it has one.
+
+        A working copy need not be there on this machine; Tune takes that for a storage which not
+        all machines share.
+        """
+        if working_copies.copy_of(Path(self.checkpoint_fs_path)) is not None:
+            self._create_validation_file()
+        saved = super().persist_current_checkpoint(checkpoint)
+        working_copies.wrote(Path(saved.path))
+        return saved
 
 
 class TrialStorageMixin:

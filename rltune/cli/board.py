@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,7 +23,8 @@ HOST = "127.0.0.1"  # TensorBoard has no authentication
 
 def run(*, run_paths: list[Path], port: int) -> None:
     """Serves TensorBoard over runs until interrupted."""
-    folders = list(dict.fromkeys(RunFolder.open(path).path for path in run_paths))
+    runs = {folder.path: folder for folder in map(RunFolder.open, run_paths)}
+    folders = list(runs)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     # It warns of points that are hidden after a resume: they are meant to be.
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
@@ -37,7 +39,17 @@ def run(*, run_paths: list[Path], port: int) -> None:
                 f"{error}. Choose another with --port, 0 for any free one."
             ) from error
         console.output().print(f"TensorBoard at {url} (Ctrl-C ends it)", soft_wrap=True)
-        signal.pause()
+        _follow([folder for folder in runs.values() if folder.remote is not None])
+
+
+def _follow(stored: Sequence[RunFolder]) -> None:
+    """Waits for Ctrl-C; fetches meanwhile what is new of runs in a store."""
+    while stored:
+        time.sleep(1.0)
+        for folder in stored:
+            with suppress(MachineError):  # it may answer again
+                folder.refresh()
+    signal.pause()
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -30,11 +29,11 @@ class Asked:
     """What to list.
 
     Attributes:
-        storage: folder of the runs.
+        storage: folder of the runs, or its URL.
         algo: the algorithm whose settings or presets are listed; None for all presets.
     """
 
-    storage: Path
+    storage: str
     algo: str | None = None
 
 
@@ -211,7 +210,7 @@ def run(*, kind: str, algo: str | None, storage: str, json: bool) -> None:
         raise unknown("kind", kind, KINDS)
     if algo is not None and kind not in _OF_ALGORITHMS:
         raise BadInput(f"`rltune list {kind}` lists all of them: leave {algo!r} out")
-    asked = Asked(Path(storage), None if algo is None else algorithm(algo).name)
+    asked = Asked(storage, None if algo is None else algorithm(algo).name)
     rows = KINDS[kind].rows(asked)
     if json:
         console.print_json({kind: rows})

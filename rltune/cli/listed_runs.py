@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from rltune.errors import BadInput
 from rltune.reports.numbers import number
 from rltune.runs.folder import RunFolder, is_finished
+from rltune.runs.remote import location
+from rltune.runs.remote.store import AT_A_TIME, Store, told
 from rltune.runs.summary_record import Summary
 
 RUNS_NOTE = (
@@ -16,11 +18,34 @@ RUNS_NOTE = (
     "next: what to type, with the run behind it, as rltune show RUN"
 )
 
+#: Files of a run that are read here.
+NEEDED = ("run.json", "phases.jsonl", "summary.json")
 
-def runs(storage: Path) -> list[dict[str, Any]]:
-    """Every run of a storage, the newest last."""
-    found = [_run(RunFolder(path.parent)) for path in sorted(storage.glob("*/run.json"))]
+
+def runs(storage: str) -> list[dict[str, Any]]:
+    """Every run of a storage, a folder or a URL, the newest last."""
+    if location.is_url(storage):
+        found = _runs_in_store(location.storage(storage))
+    else:
+        paths = sorted(location.local(storage).glob("*/run.json"))
+        found = [_run(RunFolder(path.parent)) for path in paths]
     return sorted(found, key=lambda row: str(row["started"]))
+
+
+def _runs_in_store(url: str) -> list[dict[str, Any]]:
+    """Those of a store, which answers slowly, but many at a time."""
+    with told(url):
+        names = Store(url).folders()
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        rows = pool.map(lambda name: _run_in_store(RunFolder(f"{url}/{name}")), names)
+        return [row for row in rows if row is not None]
+
+
+def _run_in_store(folder: RunFolder) -> dict[str, Any] | None:
+    """A run in a store; None for a folder that is no run."""
+    assert folder.remote is not None
+    folder.remote.fetch(only=NEEDED)
+    return _run(folder) if folder.has("run.json") else None
 
 
 def listed(row: dict[str, Any]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from rltune.cli.spelling import declared, spelling
 from rltune.errors import BadInput
 from rltune.options import MACHINE, OPTIONS, Option
 from rltune.options.readers import as_number, as_seconds, as_whole
+from rltune.runs.remote.location import local
 from rltune.schedulers import users_of
 
 Reader = Callable[[str], Any]
@@ -72,10 +73,19 @@ def flag(name: str, help: str) -> Any:
 
 
 RunArgument = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="A run folder, or its URL in an object store.",
+        show_default=False,
+        parser=local,
+    ),
 ]
 RunsArgument = Annotated[
-    list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)
+    list[Path],
+    typer.Argument(
+        metavar="RUN...", help="Run folders, or their URLs.", show_default=False, parser=local
+    ),
 ]
 TrustOption = Annotated[
     bool,

@@ -7,7 +7,6 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich.filesize import decimal
@@ -21,6 +20,7 @@ from rltune.processes import machine
 from rltune.reports.numbers import clock, number
 from rltune.request import capacity
 from rltune.request.resolve import make_request
+from rltune.runs.remote.location import local
 from rltune.spec import JobSpec, RunSpec
 
 #: Share of the time that another way may take, at most, to be proposed.
@@ -156,7 +156,7 @@ def _without(words: Sequence[str], *options: str) -> list[str]:
 
 def _free_disk(spec: RunSpec) -> int:
     """Bytes that are free where the run would be stored."""
-    place = Path(spec.storage).absolute()
+    place = local(spec.storage).absolute()
     while not place.exists():
         place = place.parent
     return shutil.disk_usage(place).free

@@ -24,6 +24,7 @@ from rltune.errors import BadInput
 from rltune.options import OF_NODES, OPTIONS, Nodes
 from rltune.request.resolve import make_request
 from rltune.runs.folder import RunFolder
+from rltune.runs.remote.location import is_url
 from rltune.searchers import SEARCHERS
 from rltune.spec import RunSpec
 
@@ -62,6 +63,11 @@ def request(
     taken = {name: options[name] for name in OPTIONS}
     if (save_buffer := options.get("save_buffer")) is not None:
         taken["settings"] = [*taken["settings"], f"save_buffer={str(save_buffer).lower()}"]
+    if is_url(taken["storage"]):
+        raise BadInput(
+            f"{spelling('storage')} {taken['storage']}: here, name a folder that all nodes see. On "
+            "a machine of the cluster, `rltune ALGO ENV --address auto` takes the URL"
+        )
     if travels and asked.words.get("storage"):
         recipe.whole(taken["storage"])
     spec, _ = make_request(asked.algo, asked.env, **{**values(taken), "address": "auto"})

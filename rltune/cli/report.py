@@ -9,6 +9,7 @@ from rltune.cli import console
 from rltune.cli.extras import need
 from rltune.policies import output_files
 from rltune.reports.write import NAME, RunReport
+from rltune.runs.remote.location import shown
 
 
 def run(
@@ -24,9 +25,9 @@ def run(
     made.write(path)
     files = made.write_plots(plots, f".{form}") if plots is not None else []
     if json:
-        console.print_json({"report": str(path), "plots": [str(file) for file in files]})
+        console.print_json({"report": shown(path), "plots": [str(file) for file in files]})
         return
     out = console.output()
-    out.print(f"{path}", soft_wrap=True)
+    out.print(shown(path), soft_wrap=True)
     if files:
         out.print(f"{len(files)} files of plots in {plots}", soft_wrap=True)

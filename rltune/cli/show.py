@@ -22,6 +22,7 @@ from rltune.policies import certificates
 from rltune.reports.numbers import number, setting
 from rltune.request import preflight, secrets
 from rltune.runs.folder import RunFolder
+from rltune.runs.remote.copy import file_here
 from rltune.spec import Preset
 
 
@@ -37,6 +38,7 @@ def run(*, algo: str, env: str | None, json: bool, **options: Any) -> None:
     asked = values(options)
     found = catalog.environment(env, asked["imports"])
     args, path = secrets.hide(asked["env_args"]), asked["preset"]
+    path = None if path is None else str(file_here(path))
     probe = preflight.check_environment(found, algorithm(algo), args)
     base = catalog.preset(algo, found, path, args)
     resolved = catalog.override(base, asked["settings"], asked["space"], {})
@@ -59,7 +61,8 @@ def _run_of(word: str) -> RunFolder:
     """The run of a path. Raises BadInput for what is no run, and says what was meant."""
     if word in ALGORITHMS:
         raise BadInput(f"{word} on what? rltune show {word} cartpole, or rltune show RUN")
-    folder = RunFolder(Path(word))
+    folder = RunFolder(word)
+    folder.fetch()
     if folder.has("run.json"):
         return folder
     hint = did_you_mean(word, ALGORITHMS)
@@ -77,7 +80,7 @@ def _show_run(folder: RunFolder, json: bool) -> None:
         request = {**spec.to_dict(), **job.to_dict()}
         console.print_json({"state": state, "request": request, "summary": folder.summary_contents})
         return
-    rows = [("stored in", str(folder.path)), ("started (UTC)", started(folder))]
+    rows = [("stored in", folder.place), ("started (UTC)", started(folder))]
     rows += [("command", " ".join(spec.command))] if spec.command else []
     rows.append(("state", state))
     if summary is not None and summary.best is not None:

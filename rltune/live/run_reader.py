@@ -70,6 +70,7 @@ class RunReader:
 
     def read(self) -> Progress:
         """Takes in what is new."""
+        self.folder.refresh()
         self._read_phases()
         self._read_reports()
         for decision in self._records("decisions.jsonl", Decision):

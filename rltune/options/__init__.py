@@ -344,7 +344,9 @@ class Place(Group):
     """Where a run is kept, what watches it, and the seed of all its draws."""
 
     seed: int = option(0, "Seed of every random draw.", least=0, panel=RUN)
-    storage: str | Path = option("runs", "Folder that holds run folders.", placeholder="DIR")
+    storage: str | Path = option(
+        "runs", "Folder that holds run folders, or a URL: s3://bucket/runs.", placeholder="DIR|URL"
+    )
     name: str | None = option(None, "Name of the run folder.")
     callbacks: Sequence[str] = option(
         (),

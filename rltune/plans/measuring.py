@@ -20,6 +20,7 @@ from rltune.live.prediction import FEWEST_REPORTS, Known
 from rltune.live.progress import Member, Progress
 from rltune.processes import machine
 from rltune.runs.checkpoints import REPLAY_FILE
+from rltune.runs.remote.location import is_url
 from rltune.spec import JobSpec, RunSpec
 from rltune.sweeps import runner
 from rltune.sweeps.ray_adapter import driver
@@ -70,6 +71,11 @@ def measure(spec: RunSpec, job: JobSpec, seconds: float) -> Measured:
     """
     watch = _Watch(spec, job, seconds)
     local = spec.resources.address is None
+    if not local and is_url(spec.storage):
+        raise BadInput(
+            f"storage {spec.storage}: a cluster's plan needs a folder that all its machines see, "
+            "for as long as it measures"
+        )
     if not local:  # the other machines of a cluster see the storage, and no folder of this one
         Path(spec.storage).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(

@@ -93,7 +93,7 @@ def _about(folder: RunFolder, summary: Summary) -> dict[str, Any]:
     best = None if summary.best is None else summary.best.trial
     found = {
         "rltune": __version__,
-        "run": str(folder.path),
+        "run": folder.place,
         "algo": spec.algo,
         "env": spec.env_id,
         "scheduler": spec.budget.scheduler,

@@ -18,6 +18,7 @@ from rltune.reports.html import page
 from rltune.reports.plots.axes import Axes
 from rltune.reports.plots.table import OF_A_RUN, OF_SEVERAL_RUNS
 from rltune.reports.run_view import RunView
+from rltune.runs.folder import RunFolder
 from rltune.runs.json_text import dumps
 
 #: The report of a run, in its folder.
@@ -68,6 +69,7 @@ class RunReport:
         for target, text in texts.items():
             with output_files.whole(target) as part:
                 part.write_text(text, encoding="utf-8")
+        RunFolder(path.parent).send(*(target.name for target in texts))
         return path
 
     def write_plots(self, folder: Path, suffix: str) -> list[Path]:

@@ -21,6 +21,7 @@ from rltune.request.former import with_former
 from rltune.request.metrics import RESERVED
 from rltune.request.resolve import versions
 from rltune.runs.names import check_name, default_name
+from rltune.runs.remote import location
 from rltune.space import Searched, Space, space_of
 from rltune.space.nesting import SEPARATOR
 from rltune.spec import FUNCTION, RLLIB, RunSpec
@@ -79,7 +80,7 @@ def function_spec(
             f"shapes the network. Search another, or use {keyword(scheduler='fifo')}"
         )
     points = _points(asked.start.points, searched.space, budget.trials)
-    storage = Path(asked.place.storage).expanduser().resolve()
+    storage = location.storage(asked.place.storage)
     if asked.place.name is not None:
         check_name(asked.place.name)
     settings = searched.middle()
@@ -95,7 +96,7 @@ def function_spec(
         derived=searched.derived,
         budget=budget,
         name=asked.place.name or default_name("tune", title, storage),
-        storage=str(storage),
+        storage=storage,
         seed=asked.place.seed,
         points=points,
         resources=asked.resources,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from rltune import catalog, envs
@@ -16,6 +15,7 @@ from rltune.request.env_processes import in_processes_again
 from rltune.runs import lineage
 from rltune.runs.folder import RunFolder
 from rltune.runs.names import check_name, default_name
+from rltune.runs.remote import location
 from rltune.spec import RL, JobSpec, RunSpec
 
 
@@ -51,7 +51,7 @@ def replay_spec(
         check_name(asked.name)
     arms, env_steps = lineage.arms(folder)
     count = len({name.partition("/")[0] for name in arms})
-    storage = Path(asked.storage).expanduser().resolve()
+    storage = location.storage(asked.storage)
     given: dict[str, Any] = {"cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial}
     given = {option: value for option, value in given.items() if value is not None}
     spec = replace(
@@ -60,7 +60,7 @@ def replay_spec(
         points=(),
         seed=asked.seed,
         name=asked.name or default_name(f"replay-{source.algo}", source.env, storage),
-        storage=str(storage),
+        storage=storage,
         resources=replace(source.resources, concurrent=concurrent, address=address, **given),
         callbacks=tuple(map(envs.places.absolute, asked.callbacks)),
         log=tuple(asked.log),

@@ -31,6 +31,8 @@ from rltune.request.env_processes import in_processes
 from rltune.request.former import with_former
 from rltune.request.schedule import check_used, with_interval
 from rltune.runs.names import check_name, default_name
+from rltune.runs.remote import location
+from rltune.runs.remote.copy import file_here
 from rltune.space import Space
 from rltune.spec import JobSpec, Preset, RunSpec
 
@@ -62,6 +64,10 @@ def make_request(
     """
     algorithm(algo)
     asked = Request.of(options)
+    if (preset := asked.start.preset) is not None and location.is_url(preset):
+        if certify:
+            raise BadInput(f"{preset}: a certificate is written beside it; copy it here first")
+        asked = replace(asked, start=replace(asked.start, preset=file_here(preset)))
     env_info = catalog.environment(env, asked.env_options.imports)
     if asked.place.name is not None:
         check_name(asked.place.name)
@@ -128,7 +134,7 @@ def _run_spec(
         stepped_by = "gymnasium"
     simulator = simulator_of(stepped_by, env, preset.settings, env_args)
     _check(preset)
-    storage = Path(asked.place.storage).expanduser().resolve()
+    storage = location.storage(asked.place.storage)
     return RunSpec(
         algo=preset.algo,
         env=env.name,
@@ -138,7 +144,7 @@ def _run_spec(
         budget=preset.budget,
         evaluation=preset.evaluation,
         name=asked.place.name or default_name(title, env.name, storage),
-        storage=str(storage),
+        storage=storage,
         seed=asked.place.seed,
         env_options=replace(
             asked.env_options,

@@ -84,8 +84,10 @@ def adopt(folder: RunFolder) -> None:
     if not os.access(folder.path, os.W_OK):
         return
     signatures.sign_file(folder.path / "run.json")
-    for path in [folder.path / name for name in _unsigned_pickles(folder)]:
-        checkpoints.sign(path)
+    names = _unsigned_pickles(folder)
+    for name in names:
+        checkpoints.sign(folder.path / name)
+    folder.send(".run.json.signature", *(f"{name}/{checkpoints.MANIFEST}" for name in names))
 
 
 def code_of(spec: RunSpec) -> list[str]:

@@ -18,13 +18,15 @@ from typing import Any
 from rltune._version import __version__
 from rltune.errors import BadCheckpoint
 from rltune.runs import signatures
+from rltune.runs.remote import copy as working_copies
+from rltune.runs.remote.tree import HEAD, MANIFEST_FILE
 
 #: The manifest's name in a checkpoint.
-MANIFEST = "manifest.json"
+MANIFEST = MANIFEST_FILE
 #: Of what a checkpoint holds and how. Raised where an older rltune would misread it.
 SCHEMA = 2
 #: Written in every checkpoint: the returns and settings behind its weights.
-RECORD_FILE = "record.json"
+RECORD_FILE = HEAD[1]
 #: The network's weights, tensors alone.
 POLICY_FILE = "policy.pt"
 #: What else a trial of rltune's engine continues from, tensors alone. A checkpoint without it is
@@ -103,9 +105,22 @@ def verify(
     if algo is not None and manifest["algo"] != algo:
         raise BadCheckpoint(f"{folder} is a checkpoint of {manifest['algo']}, not of {algo}")
     files: dict[str, list[int]] = manifest["files"]
-    for name in files if only is None else only:
-        if name not in skip:
-            _verify_file(folder / name, files.get(name))
+    wanted = [name for name in (files if only is None else only) if name not in skip]
+    working_copies.complete(folder, wanted)
+    for name in wanted:
+        _verify_file(folder / name, files.get(name))
+
+
+def complete(path: Path | str) -> None:
+    """Fetches what a checkpoint lacks here of its files but its replay buffer, from a store.
+
+    Raises:
+        BadCheckpoint: there is no manifest that can be read.
+    """
+    if working_copies.copy_of(Path(path)) is None:
+        return
+    files = _manifest(Path(path))["files"]
+    working_copies.complete(Path(path), [name for name in files if name != REPLAY_FILE])
 
 
 def is_data(path: Path | str) -> bool:
@@ -145,6 +160,8 @@ def check_pickles(path: Path | str) -> None:
 def _pickles(folder: Path, algo: str) -> bytes:
     """What is signed: every file that could be code, by name and SHA-256."""
     found = {}
+    if (folder / MANIFEST).exists():  # else it is being written
+        complete(folder)
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
         if file.is_symlink():
@@ -166,6 +183,7 @@ def holds(path: Path | str, name: str) -> bool:
 
 def strip(path: Path | str, keep: Collection[str]) -> None:
     """Removes all but a few files and the manifest: no trial can continue from the checkpoint."""
+    working_copies.stripped(Path(path), {*keep, MANIFEST})
     for child in Path(path).iterdir():
         if child.name in {*keep, MANIFEST}:
             continue
@@ -186,6 +204,7 @@ def checksum(file: Path) -> int:
 
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
+    working_copies.complete(folder, (MANIFEST,))
     try:
         manifest = json.loads(path.read_text())
     except FileNotFoundError:

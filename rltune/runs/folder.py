@@ -29,6 +29,10 @@ from rltune.runs.json_text import dumps
 from rltune.runs.names import check_name, number_of
 from rltune.runs.record_files import TABLE, RecordFiles, log
 from rltune.runs.records import CheckpointRecord, Decision, Diverged, Failure, Phase, Report
+from rltune.runs.remote import location
+from rltune.runs.remote.copy import copy_at
+from rltune.runs.remote.tree import HEAD
+from rltune.runs.storage_faults import guarded
 from rltune.runs.summary_record import Summary
 from rltune.spec import JobSpec, RunSpec
 
@@ -66,10 +70,16 @@ class RunFolder(RecordFiles):
 
     Attributes:
         path: absolute.
+        remote: the object store that the folder is a working copy of; None for a folder that is
+            the run itself.
+
+    Args:
+        path: the folder, or the URL of a run, whose working copy is meant.
     """
 
     def __init__(self, path: Path | str) -> None:
-        super().__init__(path)
+        super().__init__(location.local(path))
+        self.remote = copy_at(self.path)
         # A moment, in which another process may look whether the folder is held.
         self.lock = FileLock(self.path / ".lock", timeout=0.2)
         self._made = self._made_storage = False
@@ -92,19 +102,34 @@ class RunFolder(RecordFiles):
             MachineError: the storage cannot be written.
         """
         check_name(spec.name)
-        folder = cls(Path(spec.storage) / spec.name)
+        folder = cls.of(spec)
         storage_is_new = not folder.path.parent.exists()
         try:
-            folder.path.mkdir(parents=True)
+            folder._make()
             folder._made, folder._made_storage = True, storage_is_new
             folder.acquire()
             folder.write("run.json", {**spec.to_dict(), **(job or JobSpec()).to_dict()})
             signatures.sign_file(folder.path / "run.json")
+            folder.sync(wait=True)
         except FileExistsError as error:
             raise folder._taken() from error
         except OSError as error:
             raise _unwritable(spec, error) from error
         return folder
+
+    @classmethod
+    def of(cls, spec: RunSpec) -> RunFolder:
+        """Where a run lies, or will lie."""
+        return cls(f"{spec.storage}/{spec.name}")
+
+    def _make(self) -> None:
+        """Makes the folder. Raises FileExistsError where it is there already."""
+        if self.remote is None:
+            self.path.mkdir(parents=True)
+        elif not self.remote.is_free():
+            raise FileExistsError(self.path)
+        else:
+            self.remote.make()
 
     @classmethod
     def check_free(cls, spec: RunSpec) -> None:
@@ -114,8 +139,13 @@ class RunFolder(RecordFiles):
             As :meth:`create`.
         """
         check_name(spec.name)
-        folder = cls(Path(spec.storage) / spec.name)
+        folder = cls.of(spec)
         try:
+            if folder.remote is not None:
+                folder.remote.store.check()
+                if not folder.remote.is_free():
+                    raise folder._taken()
+                return
             if folder.path.exists():
                 raise folder._taken()
             there = next(path for path in folder.path.parents if path.exists())
@@ -139,21 +169,81 @@ class RunFolder(RecordFiles):
         """
         try:
             self.lock.acquire()
+            if self.remote is not None:
+                self.remote.hold()
         except Timeout as error:
             raise self._in_use() from error
+        except BaseException:
+            self.lock.release()
+            raise
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Holds the folder for this process, see :meth:`acquire`."""
         self.acquire()
+        with self.releasing():
+            yield
+
+    @contextmanager
+    def releasing(self) -> Iterator[None]:
+        """Leaves the folder, which this process holds, to others at the exit.
+
+        Raises:
+            MachineError: what is new could not be sent to the store that the folder is a copy of.
+        """
         try:
             yield
+        except BaseException:
+            with suppress(MachineError):
+                self._release()
+            raise
+        else:
+            self._release()
         finally:
             self.lock.release()
+
+    def _release(self) -> None:
+        if self.remote is not None:
+            with guarded(self.path, f"continue with: rltune resume {self.shown}"):
+                self.remote.release()
+
+    def settle(self) -> None:
+        """Sends what a process here could not send to the store before it ended, if there is any.
+
+        Raises:
+            As :meth:`held`.
+        """
+        if self.remote is not None and self.remote.is_unsent:
+            with self.held():
+                pass
+
+    def sync(self, wait: bool = False) -> None:
+        """Has what is new sent to the store that the folder is a copy of, if it is one.
+
+        Args:
+            wait: until it is there; else some of it may be sent later.
+
+        Raises:
+            OSError: the store has not taken it for minutes.
+            MachineError: another process works on the run there.
+        """
+        if self.remote is not None and wait:
+            self.remote.flush()
+        elif self.remote is not None:
+            self.remote.sync()
+
+    def send(self, *names: str) -> None:
+        """Sends files that were written into a run that no sweep holds. See :meth:`sync`."""
+        if self.remote is not None:
+            self.remote.send(*names)
 
     @property
     def is_held(self) -> bool | None:
         """Whether a process works in the folder; None where the storage does not tell."""
+        here = self._is_locked()
+        return self.remote.is_held if self.remote is not None and not here else here
+
+    def _is_locked(self) -> bool | None:
         if sys.platform == "win32":
             return None
         try:
@@ -172,17 +262,16 @@ class RunFolder(RecordFiles):
 
     def _in_use(self) -> BadInput:
         return BadInput(
-            f"run {self.path} is in use by another rltune process. Wait for it, or give this one "
+            f"run {self.place} is in use by another rltune process. Wait for it, or give this one "
             "another `name`."
         )
 
     def _taken(self) -> BadInput:
         if self.is_held:
             return self._in_use()
-        advice = (
-            f"Go on with it: rltune resume {self.shown}" if self.has("run.json") else "Remove it"
-        )
-        return BadInput(f"run {self.path} exists already. {advice}, or choose another `name`.")
+        is_run = self.has("run.json") if self.remote is None else self.remote.exists()
+        advice = f"Go on with it: rltune resume {self.shown}" if is_run else "Remove it"
+        return BadInput(f"run {self.place} exists already. {advice}, or choose another `name`.")
 
     # Appending ---------------------------------------------------------------------------------
 
@@ -234,6 +323,8 @@ class RunFolder(RecordFiles):
 
     def keep_best(self, checkpoint: Path, trial: str) -> None:
         """Copies a trial's checkpoint to best/; the one before stays until the copy is whole."""
+        if self.remote is not None:
+            checkpoints.complete(checkpoint)
         best = self.path / BEST
         new, old = best.with_name(".new"), best.with_name(".old")
         shutil.rmtree(new, ignore_errors=True)
@@ -254,6 +345,9 @@ class RunFolder(RecordFiles):
         """Removes a folder made here, and a storage made for it, unless a trial was started."""
         if self.is_worth_keeping:
             return
+        if self.remote is not None:
+            self.remote.discard()
+            return
         shutil.rmtree(self.path, ignore_errors=True)
         if self._made_storage:
             with suppress(OSError):  # another run is in it by now
@@ -263,15 +357,33 @@ class RunFolder(RecordFiles):
 
     @classmethod
     def open(cls, path: Path | str) -> RunFolder:
-        """A run that exists.
+        """A run that exists. That of a URL is fetched, as far as its records go.
 
         Raises:
             BadInput: the path is no run folder.
+            MachineError: the store of a URL does not answer.
         """
         folder = cls(path)
+        folder.fetch()
         if not folder.has("run.json"):
-            raise BadInput(f"{path} is no run folder: it has no run.json. See `rltune list runs`.")
+            place = path if folder.remote is None else folder.place
+            raise BadInput(f"{place} is no run folder: it has no run.json. See `rltune list runs`.")
         return folder
+
+    def fetch(self) -> None:
+        """Brings the records of a run in a store up to date here; without effect on others."""
+        if self.remote is not None:
+            self.remote.fetch()
+
+    def refresh(self) -> None:
+        """:meth:`fetch` now and then, for somebody who follows a run."""
+        if self.remote is not None:
+            self.remote.refresh()
+
+    @property
+    def place(self) -> str:
+        """Where the run lies, in full: a path, or a URL."""
+        return str(self.path) if self.remote is None else self.remote.url
 
     def inside(self, name: str) -> Path:
         """The path of a file or folder of the run that one of its own files names.
@@ -286,7 +398,9 @@ class RunFolder(RecordFiles):
 
     @property
     def relative(self) -> str:
-        """The path from here, where it lies below."""
+        """The path from here, where it lies below; of a run in a store, its URL."""
+        if self.remote is not None:
+            return self.remote.url
         cwd = Path.cwd()
         return str(self.path.relative_to(cwd) if self.path.is_relative_to(cwd) else self.path)
 
@@ -320,7 +434,8 @@ class RunFolder(RecordFiles):
             problems = error.problems
         if problems:
             raise BadInput([f"{self.shown}/run.json: {problem}" for problem in problems])
-        return replace(spec, storage=str(self.path.parent), name=self.path.name), job
+        storage = self.place.rpartition("/")[0] if self.remote else str(self.path.parent)
+        return replace(spec, storage=storage, name=self.path.name), job
 
     @property
     def summary(self) -> Summary | None:
@@ -360,6 +475,8 @@ class RunFolder(RecordFiles):
 
     def record(self, checkpoint: Path) -> CheckpointRecord:
         """What is behind a checkpoint: env_steps, returns, settings. BadInput if it is damaged."""
+        if self.remote is not None:
+            self.remote.complete(checkpoint, HEAD)
         return self.read(str(checkpoint / RECORD_FILE), CheckpointRecord)
 
     def trials(self) -> list[str]:

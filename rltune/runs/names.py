@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from rltune.errors import BadInput
+from rltune.runs.remote import location
+from rltune.runs.remote.store import Store, told
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}")
 
@@ -29,9 +31,18 @@ def check_name(name: str) -> None:
         )
 
 
-def default_name(algo: str, env: str, storage: Path) -> str:
-    """``<algo>-<env>-<UTC time>``, with a number behind it where that run exists."""
+def default_name(algo: str, env: str, storage: str) -> str:
+    """``<algo>-<env>-<UTC time>``, with a number behind it where that run exists.
+
+    Args:
+        storage: a path, or a URL.
+    """
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{algo}-{env}")[:55]
     name = f"{plain}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    taken = sum(1 for path in storage.glob(f"{name}*"))
+    if location.is_url(storage):
+        with told(storage):
+            there = Store(storage).folders()
+    else:
+        there = [path.name for path in Path(storage).glob(f"{name}*")]
+    taken = sum(one.startswith(name) for one in there)
     return f"{name}-{taken + 1}" if taken else name

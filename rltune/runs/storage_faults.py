@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rltune.errors import MachineError
+from rltune.runs.remote import location
 
 Value = TypeVar("Value")
 
@@ -60,14 +61,16 @@ def guarded(folder: Path, advice: str) -> Iterator[None]:
 
 def failed(folder: Path, why: str, advice: str) -> MachineError:
     """The error of a run whose storage has failed."""
+    where = location.shown(folder)
     if not (folder / "run.json").exists():
         return MachineError(
-            f"run {folder} is gone: it was removed while the run wrote to it, or its storage was "
+            f"run {where} is gone: it was removed while the run wrote to it, or its storage was "
             "disconnected"
         )
     return MachineError(
-        f"storage of run {folder} failed: {why}. What was saved is kept: make room or repair it, "
-        f"then {advice}"
+        f"storage of run {where} failed: {why}. What was saved is kept"
+        f"{'' if where == str(folder) else f', and what was not sent, in {folder}'}: make room or "
+        f"repair it, then {advice}"
     )
 
 

@@ -13,6 +13,7 @@ from rltune.algorithms.member_group import MemberGroup
 from rltune.catalog.batches import shape_of
 from rltune.request import batches
 from rltune.runs.folder import RunFolder
+from rltune.runs.remote.copy import variables
 from rltune.sweeps import ray_session
 from rltune.sweeps.jobs.base import Job
 from rltune.sweeps.ray_adapter.batch_controller import BatchController
@@ -55,6 +56,8 @@ def run_groups(
         num_cpus=needs.get("CPU", 0),
         num_gpus=needs.get("GPU", 0),
         **({"memory": needs["memory"]} if "memory" in needs else {}),
+        # Of a Ray that ran before the sweep, processes know nothing of its run.
+        **({"runtime_env": {"env_vars": variables()}} if folder.remote is not None else {}),
     )
     reports = folder.path / ".batches"
     start: Any = partial(process.remote, spec.algo, seats, str(reports))

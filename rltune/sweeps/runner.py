@@ -70,14 +70,13 @@ def run(
         job.task.rehearse()
         made = [*make_callbacks([*spec.callbacks, *callbacks]), *checked(logged)]
         folder = RunFolder.create(spec, job.asked)
-        try:
-            with _notifying(spec, folder, made) as notified:
-                _sweep(job, folder, notified)
-        except BaseException:
-            folder.discard_unstarted()  # the name is free again
-            raise
-        finally:
-            folder.lock.release()
+        with folder.releasing():
+            try:
+                with _notifying(spec, folder, made) as notified:
+                    _sweep(job, folder, notified)
+            except BaseException:
+                folder.discard_unstarted()  # the name is free again
+                raise
         return folder
 
 
@@ -101,6 +100,7 @@ def resume(
     """
     check_callbacks(callbacks)
     if is_finished(folder):
+        folder.settle()
         return folder
     with _alone(), folder.held(), started(folder.spec.log) as logged:
         check_resumable(folder, force)
@@ -268,6 +268,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
                 state.decided(at_once=not batches.is_batched(spec))
 
         state.write()
+        folder.sync(wait=True)  # numbers of checkpoints that were discarded come again
         signals.check()
         if not source.is_finished():
             events = TrialEvents(

@@ -21,6 +21,7 @@ from rltune.clusters.own_code import INSTALLED
 from rltune.envs import arguments
 from rltune.errors import MachineError
 from rltune.runs import signatures
+from rltune.runs.remote import copy as working_copy
 from rltune.spec import RunSpec
 from rltune.sweeps.ray_adapter import console, driver, losses
 
@@ -99,7 +100,7 @@ def trials_of_a_running_ray(spec: RunSpec) -> Iterator[None]:
     """
     paths = _import_paths()
     paths["PYTHONPATH"] += os.pathsep + "${PYTHONPATH}"
-    variables = {**paths, **secrets(spec)}
+    variables = {**paths, **_given(), **secrets(spec)}
     with changed(driver.TRIAL_VARIABLES, variables):
         yield
 
@@ -107,9 +108,14 @@ def trials_of_a_running_ray(spec: RunSpec) -> Iterator[None]:
 def for_other_machines(spec: RunSpec) -> dict[str, str]:
     """Variables that trials on a cluster's machines cannot inherit."""
     late = {import_path.LATE: _import_paths()[import_path.LATE]}
+    found = {**late, **_given(), **secrets(spec)}
+    return {name: value for name, value in found.items() if value}
+
+
+def _given() -> dict[str, str]:
+    """Variables of rltune's own: the key, and what a run in an object store is known by."""
     key = signatures.VARIABLE
-    given = {key: os.environ[key]} if key in os.environ else {}
-    return {name: value for name, value in {**late, **given, **secrets(spec)}.items() if value}
+    return {**({key: os.environ[key]} if key in os.environ else {}), **working_copy.variables()}
 
 
 def secrets(spec: RunSpec) -> dict[str, str]:

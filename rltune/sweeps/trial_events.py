@@ -162,6 +162,7 @@ class TrialEvents(ray.tune.Callback):
             self._notify_status(trial)
         self._state.write_if_changed()
         self._trials.forget_ended()
+        self._folder.sync()
         while not self._watch.notices.empty():
             self._callbacks.notice(self._watch.notices.get())
         try:

@@ -268,7 +268,9 @@ class TrialTable:
     def _discard(self, own: str, path: Path, is_best: bool) -> None:
         """Removes a checkpoint that no trial continues from, or what only a trial needs of it."""
         if is_best:
-            (path / REPLAY_FILE).unlink(missing_ok=True)
+            if (path / REPLAY_FILE).exists():
+                names = {child.name for child in path.iterdir()}
+                checkpoints.strip(path, names - {REPLAY_FILE})
             return
         self._pruned.add(own)
         self._ranks.pop(own, None)
