@@ -40,6 +40,7 @@ def sweep(
     seeds_per_trial: int | None = None,
     judge: str | None = None,
     steps: int | None = None,
+    total_steps: int | None = None,
     time_budget: float | None = None,
     target: float | None = None,
     metric: str = REWARD,
@@ -92,6 +93,8 @@ def sweep(
             gets more. ``trials`` is then the number of settings.
         judge: what the scores of several seeds come to: "mean", "iqm" or "worst".
         steps: environment steps of a trial.
+        total_steps: environment steps of all trials together, lost work included, at which the run
+            ends.
         time_budget: seconds after which the run ends.
         target: value of the metric at which the run ends; inf for never. The preset's by default,
             which is a return.
@@ -289,6 +292,7 @@ def tune(
     seeds_per_trial: int | None = None,
     judge: str | None = None,
     steps: int | None = None,
+    total_steps: int | None = None,
     time_budget: float | None = None,
     target: float | None = None,
     concurrent: int | None = None,
@@ -332,6 +336,7 @@ def tune(
         trials: trials of the sweep; of a population its members and controls.
         steps: reports of a trial, or the ``env_steps`` that it reports, after which it is over; of
             an algorithm, environment steps. By default it is over when its function returns.
+        total_steps: steps of all trials together, lost work included, at which the run ends.
         time_budget: seconds after which the run ends.
         target: value of the metric at which the run ends.
         settings: settings to fix, as the function reads them.
@@ -394,6 +399,7 @@ def extend(
     *,
     trials: int | None = None,
     steps: int | None = None,
+    total_steps: int | None = None,
     target: float | None = None,
     time_budget: float | None = None,
     callbacks: Sequence[CallbackLike] = (),
@@ -409,6 +415,7 @@ def extend(
         path: folder of a finished sweep.
         trials: of the whole sweep, those that it has included.
         steps: environment steps of a trial, those that it has trained included.
+        total_steps: environment steps of all trials together, those that it has taken included.
         target: another value of the metric at which the run ends; inf for never.
         time_budget: seconds after which the run ends, those that it has taken included.
         callbacks: notified of this part of the run, beside those that the sweep names.
@@ -420,7 +427,13 @@ def extend(
     places.starts()
     folder = RunFolder.open(path)
     check_trusted(folder, resumes=True)
-    asked = {"trials": trials, "steps": steps, "target": target, "time_budget": time_budget}
+    asked = {
+        "trials": trials,
+        "steps": steps,
+        "total_steps": total_steps,
+        "target": target,
+        "time_budget": time_budget,
+    }
     changes = {name: value for name, value in asked.items() if value is not None}
     return Run(runner.extend(folder, changes, [*notebook.line(), *callbacks]))
 

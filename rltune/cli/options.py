@@ -147,7 +147,7 @@ OF_REPLAYS = (
 )
 
 #: What a finished run is extended by.
-EXTENDED = ("trials", "steps", "target", "time_budget")
+EXTENDED = ("trials", "steps", "total_steps", "target", "time_budget")
 #: Options that a cluster gets as they were typed: all but those of where it is and what it keeps.
 FORWARDED = (*OPTIONS, "save_buffer", "json", "quiet")
 #: Options of a search over a function, but for those that such a search must have.

@@ -105,7 +105,7 @@ def _trials(spec: RunSpec) -> str:
     if budget.steps == UNTIL_RETURN:
         return f"{trials}, each until it ends by itself"
     steps = "environment steps" if spec.task == RL else "steps"
-    total = number(budget.most_trials * budget.steps)
+    total = number(budget.most_steps)
     if budget.seeds_per_trial > 1:
         trials = f"{number(budget.trials)} settings on up to {budget.seeds_per_trial} seeds each"
     if budget.controls:
@@ -134,6 +134,8 @@ def _end(spec: RunSpec) -> str:
     budget = spec.budget
     ends = [] if budget.target in (None, inf, -inf) else [f"{spec.metric} {number(budget.target)}"]
     ends += [f"{clock(budget.time_budget)} of wall time"] if budget.time_budget else []
+    if budget.total_steps:
+        ends.append(f"{number(budget.total_steps)} steps of all trials together")
     return f"at {' or '.join(ends)}, or with the last trial" if ends else "with the last trial"
 
 

@@ -122,7 +122,8 @@ def predict(known: Known) -> Outlook:
     likely = None
     if not math.isfinite(math.inf if budget.target is None else budget.target):
         likely = _likely(known, now, speed)
-    return _within_time(budget, known, speed, Outlook(at_most, likely))
+    found = _within_steps(known, now, speed, Outlook(at_most, likely))
+    return _within_time(budget, known, speed, found)
 
 
 def evaluation_end(began: float, now: float, done: int, left: int) -> float | None:
@@ -141,6 +142,20 @@ def _likely(known: Known, now: float, speed: Speed) -> float | None:
         return None
     own, unseen = finals
     return now + _left(known, own, unseen, speed) + _scoring(known, speed, usual=True)
+
+
+def _within_steps(known: Known, now: float, speed: Speed, found: Outlook) -> Outlook:
+    """The same under the steps that all trials may spend together."""
+    total = known.budget.total_steps
+    if total is None:
+        return found
+    left = max(0, total - sum(work.env_steps for work in known.work)) / speed.together
+    most = now + SLACK * left + _scoring(known, speed, usual=False)
+    likely = now + left + _scoring(known, speed, usual=True)
+    return Outlook(
+        most if found.at_most is None else min(found.at_most, most),
+        None if found.likely is None else min(found.likely, likely),
+    )
 
 
 def _within_time(budget: Budget, known: Known, speed: Speed, found: Outlook) -> Outlook:

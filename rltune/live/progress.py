@@ -240,7 +240,7 @@ class Progress:
     def total(self) -> int:
         """Environment steps of the whole budget; 0 where functions say when they are done."""
         budget = self.spec.budget
-        return 0 if budget.steps == UNTIL_RETURN else budget.steps * budget.most_trials
+        return 0 if budget.steps == UNTIL_RETURN else budget.most_steps
 
     @property
     def seen(self) -> list[Member]:

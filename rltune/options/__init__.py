@@ -89,6 +89,13 @@ class Budget(Group):
         unit=" seconds",
         placeholder="SECONDS",
     )
+    total_steps: int | None = option(
+        None,
+        "Environment steps of all trials together, lost work included, at which the run ends.",
+        least=1,
+        placeholder="STEPS",
+        searches=True,
+    )
     seeds_per_trial: int = option(
         1,
         "Seeds that settings are judged on: a race, in which only the better half gets more.",
@@ -185,6 +192,12 @@ class Budget(Group):
     def most_trials(self) -> int:
         """Trials of the sweep at most, those of further seeds included."""
         return self.trials * self.seeds_per_trial
+
+    @property
+    def most_steps(self) -> int:
+        """Steps of all trials together at most."""
+        most = self.most_trials * self.steps
+        return most if self.total_steps is None else min(most, self.total_steps)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def forecast(measured: Measured, free_memory: int) -> Forecast:
         None if outlook.likely is None else outlook.likely + around,
         None if outlook.at_most is None else outlook.at_most + around,
         speed_of(measured),
-        None if budget.steps == UNTIL_RETURN else budget.most_trials * budget.steps,
+        None if budget.steps == UNTIL_RETURN else budget.most_steps,
         _disk(measured, sum(each.env_steps for each in work) / len(work)),
         memory,
         measured.gpu_memory,

@@ -101,4 +101,5 @@ def _budget(source: RunSpec, trials: int, steps: int) -> Budget:
         perturb_every=max(report, steps // resolve.CHECKPOINTS),
         target=None,
         time_budget=None,
+        total_steps=None,
     )

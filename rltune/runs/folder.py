@@ -503,9 +503,16 @@ class RunFolder(RecordFiles):
     @property
     def seconds_spent(self) -> float:
         """Seconds on the sweep's clock at the last report of all, lost work included."""
+        return max((row.wall_seconds for row in self._all_reports()), default=0.0)
+
+    @property
+    def steps_spent(self) -> int:
+        """Steps of all trials, lost work included."""
+        return sum(row.env_steps_this_iter for row in self._all_reports())
+
+    def _all_reports(self) -> list[Report]:
         names = self.trials()
-        rows = [row for name in names for row in self.reports(name) + self.discarded(name)]
-        return max((row.wall_seconds for row in rows), default=0.0)
+        return [row for name in names for row in self.reports(name) + self.discarded(name)]
 
     def diverged(self, trial: str) -> Diverged | None:
         """What ended a trial that diverged; None for others."""

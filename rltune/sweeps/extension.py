@@ -27,14 +27,15 @@ from rltune.spec import Extension, RunSpec
 #: Where the summary of before is kept.
 EARLIER_SUMMARY = "summary.previous.json"
 #: Reasons for which a sweep ends before its trials have.
-CUT_SHORT = ("target", "time_budget", "failures")
+CUT_SHORT = ("target", "time_budget", "total_steps", "failures")
 
 
 def extended(folder: RunFolder, changes: Mapping[str, Any]) -> RunSpec:
     """The request of an extension.
 
     Args:
-        changes: new values of ``trials``, ``steps``, ``target`` and ``time_budget``, by name.
+        changes: new values of ``trials``, ``steps``, ``total_steps``, ``target`` and
+            ``time_budget``, by name.
 
     Raises:
         BadInput: the run cannot be extended, or not by that; with every problem.
@@ -65,16 +66,18 @@ def extended(folder: RunFolder, changes: Mapping[str, Any]) -> RunSpec:
 
 def _problems(spec: RunSpec, changes: Mapping[str, Any]) -> list[str]:
     budget, found = spec.budget, []
-    for name in ("trials", "steps"):
+    for name in ("trials", "steps", "total_steps"):
         now = getattr(budget, name)
-        if changes.get(name, now) >= now:
+        if now is None or changes.get(name, now) >= now:
             continue
         if now == UNTIL_RETURN:
             found.append("steps: the run has no limit of them, its trials end by themselves")
         else:
             found.append(f"{name} of the run are {now:,}: an extension has more")
     if not any(changes[name] != getattr(budget, name) for name in changes):
-        found.append("nothing to extend by: give `trials`, `steps`, `target` or `time_budget`")
+        found.append(
+            "nothing to extend by: give `trials`, `steps`, `total_steps`, `target` or `time_budget`"
+        )
     steps = changes.get("steps", budget.steps)
     if steps > budget.steps and not row(budget.scheduler).extends:
         found.append(

@@ -18,6 +18,7 @@ from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
 from rltune.errors import BadInput, Interrupted, MachineError, RltuneError
 from rltune.processes.watchdog import collect
+from rltune.purse import Purse
 from rltune.request import batches
 from rltune.runs.folder import RunFolder, is_finished
 from rltune.runs.records import Decision
@@ -240,6 +241,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
         rescues=schedulers.row(spec.budget.scheduler).population,
         seconds_before=clock.seconds,
         first_wins=job.first_wins,
+        purse=Purse(spec.budget.total_steps, folder.steps_spent, trials.training),
     )
     with (
         ray_session.ray_session(job.task, callbacks.notice) as slots,
@@ -288,7 +290,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
                     job,
                     folder,
                     source,
-                    BatchScheduler(scheduler, slots, decided),
+                    BatchScheduler(scheduler, slots, decided, stopper.purse),
                     stopper,
                     events,
                     signals,
@@ -298,7 +300,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
                     job,
                     folder,
                     source,
-                    TuneScheduler(scheduler, slots, decided),
+                    TuneScheduler(scheduler, slots, decided, stopper.purse),
                     stopper,
                     events,
                     signals,

@@ -11,6 +11,7 @@ from ray.tune import Stopper
 from rltune.errors import RltuneError
 from rltune.metric import Metric
 from rltune.options import Budget
+from rltune.purse import Purse
 from rltune.schedulers.base import TIME
 
 #: Trials that fail one after the other, with nothing achieved in between, before a sweep ends.
@@ -18,7 +19,7 @@ FAILURES_IN_A_ROW = 5
 
 
 class SweepStopper(Stopper):
-    """Ends a trial at its budget, and the sweep at its target, its time, or its failures.
+    """Ends a trial at its budget, and the sweep at its target, its time, its steps or failures.
 
     Attributes:
         reached: Tune's ids of the trials that got to the target.
@@ -38,6 +39,7 @@ class SweepStopper(Stopper):
         rescues: bool,
         seconds_before: float = 0.0,
         first_wins: bool = True,
+        purse: Purse | None = None,
     ) -> None:
         """A new one.
 
@@ -45,7 +47,9 @@ class SweepStopper(Stopper):
             rescues: whether the scheduler overwrites a trial that diverged.
             seconds_before: what earlier parts of a resumed run took.
             first_wins: whether the first trial at the target ends the sweep, or itself alone.
+            purse: what all trials together may still spend.
         """
+        self.purse = purse or Purse(None)
         self._budget = budget
         self._goal = goal
         self._rescues = rescues
@@ -67,8 +71,12 @@ class SweepStopper(Stopper):
             self.reached.append(trial_id)
         if result.get("diverged") and not self._rescues:
             return True
+        self.purse.spent(trial_id, result["env_steps_this_iter"])
         done = result[TIME] >= self._budget.steps or trial_id in self.reached
-        return done or self.out_of_time
+        done = done or self.out_of_time or not self.purse.has_room(trial_id)
+        if done:
+            self.purse.told(trial_id)
+        return done
 
     def ended(self, trial_id: str, others_run: bool) -> None:
         """A trial has ended, its last checkpoint written."""
@@ -78,7 +86,7 @@ class SweepStopper(Stopper):
     def stop_all(self) -> bool:
         """True once the last checkpoint is left: the target's, or at the end of time all."""
         overdue = self._deadline is not None and time.monotonic() > self._deadline + self.GRACE
-        return self.final_saved or overdue or self.gives_up
+        return self.final_saved or overdue or self.gives_up or self.purse.is_empty
 
     @property
     def gives_up(self) -> bool:
@@ -92,13 +100,15 @@ class SweepStopper(Stopper):
 
     @property
     def reason(self) -> str:
-        """ "target", "failures", "time_budget" or "steps"."""
+        """ "target", "failures", "time_budget", "total_steps" or "steps"."""
         wanted = 1 if self._first_wins else self._budget.trials
         if len(self.reached) >= wanted:
             return "target"
         if self.gives_up:
             return "failures"
-        return "time_budget" if self.out_of_time else "steps"
+        if self.out_of_time:
+            return "time_budget"
+        return "total_steps" if self.purse.is_empty else "steps"
 
     def get_state(self) -> dict[str, Any]:
         """As JSON holds it."""

@@ -206,6 +206,15 @@ class TrialTable:
         """Trials that have not ended, and those that have since :meth:`forget_ended`."""
         return list(self._trials.values())
 
+    def training(self) -> dict[str, bool]:
+        """Whether each trial that has not ended trains, by its id."""
+        ended = (Trial.TERMINATED, Trial.ERROR)
+        return {
+            name: trial.status == Trial.RUNNING
+            for name, trial in self._trials.items()
+            if trial.status not in ended
+        }
+
     def forget_ended(self) -> None:
         """Looks no more at trials that have ended, once that is in their entries."""
         for name in [name for name in self._trials if self._entries[name].finished]:

@@ -8,6 +8,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
+from rltune.purse import Purse
 from rltune.runs.records import Decision
 from rltune.schedulers.base import TIME, Action, Change, Scheduler
 from rltune.sweeps.ray_adapter.trials import start_from
@@ -29,12 +30,18 @@ class TuneScheduler(TrialScheduler):
         scheduler: what decides.
         slots: trials that run at a time.
         decided: called with decisions that are made together, before they take effect.
+        purse: of the steps that trials may spend together.
     """
 
     def __init__(
-        self, scheduler: Scheduler, slots: int, decided: Callable[[Sequence[Decision]], None]
+        self,
+        scheduler: Scheduler,
+        slots: int,
+        decided: Callable[[Sequence[Decision]], None],
+        purse: Purse,
     ) -> None:
         super().__init__()
+        self._purse = purse
         self._scheduler = scheduler
         self._slots = slots
         self._decided = decided
@@ -93,6 +100,8 @@ class TuneScheduler(TrialScheduler):
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The trial whose turn it is; changes and stops take effect before it starts."""
         self._live = {name: t for name, t in self._live.items() if t.status not in ENDED}
+        if not self._purse.has_room():
+            return None
         turn = self._scheduler.choose(self._waiting(tune_controller))
         for change in turn.changes:
             self._apply(change)
@@ -102,7 +111,10 @@ class TuneScheduler(TrialScheduler):
             self._decided([_stop(name, self._live[name].last_result) for name in turn.stops])
         for name in turn.stops:
             tune_controller.stop_trial(self._live[name])
-        return None if turn.start is None else self._live[turn.start]
+        if turn.start is None:
+            return None
+        self._purse.started(turn.start)
+        return self._live[turn.start]
 
     def _apply(self, change: Change) -> None:
         trial = self._live[change.decision.trial]

@@ -1,0 +1,83 @@
+"""Environment steps that all trials of a sweep may spend together."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import short
+from schedulers.table import REPORT, Table
+
+from rltune.purse import Purse
+from rltune.runs.folder import RunFolder
+from rltune.schedulers import SCHEDULERS
+from rltune.sweeps.extension import extended
+
+
+def _gain(name: str, clock: int, config: Mapping[str, Any]) -> float:
+    return -abs(math.log10(config["lr"]) + 3) + config["seed"] % 5 / 10
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("total", [9_000, 20_300, 31_111])
+@pytest.mark.parametrize("slots", [1, 3, 8])
+def test_a_sweep_ends_within_half_a_report_of_it(scheduler: str, total: int, slots: int) -> None:
+    members = 8 if SCHEDULERS[scheduler].population else 60
+    table = Table(_gain, scheduler, members, slots=slots, total_steps=total, late=members > 8).run()
+    assert table.stop_reason == "total_steps"
+    assert abs(table.machine.env_steps - total) <= REPORT / 2
+    assert all(trial.is_over for trial in table.trials.values())
+
+
+def test_a_budget_that_trials_do_not_spend_changes_nothing() -> None:
+    plain, roomy = Table(_gain).run(), Table(_gain, total_steps=10**9).run()
+    assert roomy.stop_reason == "steps"
+    assert roomy.decisions == plain.decisions
+
+
+def test_trials_that_train_have_their_next_report_set_aside() -> None:
+    live = {"t00": True, "t01": True, "t02": False}
+    purse = Purse(1_000, 0, lambda: live)
+    assert purse.has_room()
+    for name in ("t00", "t01"):
+        purse.started(name)
+        purse.spent(name, 300)
+    assert not purse.has_room("t00"), "600, 300 that t01 brings, and half of 300: 1,050"
+    purse.told("t01")
+    live["t01"] = False
+    assert purse.has_room("t00"), "600 and half of 300"
+    purse.spent("t00", 300)
+    assert not purse.has_room("t00")
+    assert not purse.is_empty, "t00 has its last checkpoint to write"
+    purse.told("t00")
+    live["t00"] = False
+    assert purse.is_empty
+
+
+def test_a_resumed_purse_knows_what_was_spent() -> None:
+    purse = Purse(1_000, 900, dict)
+    purse.spent("t00", 200)
+    assert not purse.has_room("t00")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", ["off", "4"])
+def test_a_real_sweep_spends_it_and_can_be_extended(
+    folder: Path, cluster_address: str, batch: str
+) -> None:
+    words = ("--scheduler", "asha", "--trials", "30", "--steps", "4k", "--perturb-every", "1k")
+    more = ("--total-steps", "10k", "--batch", batch, "--quiet", "--json")
+    name = f"spent-{batch}"
+    done = short.run(folder, name, *words, *more, cluster=cluster_address)
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["stop_reason"] == "total_steps"
+    run = RunFolder.open(folder / "runs" / name)
+    largest = max(row.env_steps_this_iter for t in run.trials() for row in run.reports(t))
+    assert run.steps_spent == summary["env_steps"]
+    # Reports of trials that are cut in the middle of an episode are of other lengths.
+    assert abs(run.steps_spent - 10_000) <= 2 * largest
+    assert extended(run, {"total_steps": 20_000}).budget.total_steps == 20_000
