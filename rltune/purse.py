@@ -81,5 +81,5 @@ class Purse:
     def _report(self, trial: str | None) -> float:
         """Steps of a trial's next report: as of its last, or as others' are."""
         if trial in self._last:
-            return self._last[trial]  # type: ignore[index]
+            return self._last[trial]
         return sum(self._last.values()) / len(self._last) if self._last else 0.0

@@ -35,7 +35,7 @@ RANKS = [
     {"callbacks"},
     {"sweeps"},
     {"live"},
-    {"plans"},
+    {"plans", "races"},
     {"run"},
     {"api"},
     {"cli"},

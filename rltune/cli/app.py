@@ -16,6 +16,7 @@ from rltune.cli.options import (
     EXTENDED,
     OF_FUNCTIONS,
     OF_LANDSCAPES,
+    OF_RACES,
     OF_REPLAYS,
     OF_TRAINING,
     AlgoArgument,
@@ -201,6 +202,41 @@ def landscape(
         algo=algo,
         env=env,
         trials=number_of_settings,
+        seeds=seeds,
+        json=json,
+        quiet=quiet,
+        dry_run=dry_run,
+        **options,
+    )
+
+
+@app.command()
+@takes(OF_RACES)
+def compare(
+    algo: AlgoArgument,
+    env: EnvArgument,
+    methods: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="Schedulers, searchers, or both as asha+tpe.",
+            rich_help_panel=RUN,
+        ),
+    ] = "random,asha,pbt,pb2",
+    seeds: Annotated[
+        int, count("seeds", "Repetitions of each of them.", least=2, rich_help_panel=RUN)
+    ] = 5,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    dry_run: DryRunOption = False,
+    **options: Any,
+) -> None:
+    """Races methods at equal environment steps, and says which are better and which are level."""
+    _call(
+        "compare",
+        algo=algo,
+        env=env,
+        methods=methods,
         seeds=seeds,
         json=json,
         quiet=quiet,

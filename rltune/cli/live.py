@@ -112,6 +112,8 @@ class Watcher(Callback):
         self.folder: RunFolder | None = None
         self.progress: Progress | None = None
         self.text = ""
+        #: Whether what came out is printed at the end of a run.
+        self.outcomes = True
         self.lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -149,7 +151,7 @@ class Watcher(Callback):
 
     def on_end(self, event: SweepEnded) -> None:
         """Prints what came out."""
-        if event.summary.best is not None and self.progress is not None:
+        if self.outcomes and event.summary.best is not None and self.progress is not None:
             # Commands are whole in a window of any width.
             spec, job = self.progress.spec, self.progress.job
             self.console.print(outcome(spec, job, event.summary), crop=False)
@@ -253,8 +255,11 @@ class LineWatcher(Watcher):
 
 
 @contextmanager
-def watcher(*, json: bool, quiet: bool) -> Iterator[Watcher]:
+def watcher(*, json: bool, quiet: bool, outcomes: bool = True) -> Iterator[Watcher]:
     """The watcher that suits where the output goes.
+
+    Args:
+        outcomes: whether what came out is printed at the end of a run.
 
     Raises:
         Interrupted: by Ctrl-C, with the command that continues the run where there is one.
@@ -267,6 +272,7 @@ def watcher(*, json: bool, quiet: bool) -> Iterator[Watcher]:
         watch = LiveWatcher(console)
     else:
         watch = LineWatcher(console)
+    watch.outcomes = outcomes
     try:
         with watch:
             yield watch

@@ -140,6 +140,12 @@ OF_TRAINING = tuple(name for name, option in OPTIONS.items() if not option.searc
 #: Options of a landscape: every trial trains to its end.
 OF_LANDSCAPES = (*(name for name in OF_TRAINING if name != "target"), "space")
 
+#: Options of a race: all but those that make a method, and the target, which would end it early.
+OF_RACES = (
+    *(name for name in OF_TRAINING if name not in ("target", "report", "callbacks", "time_budget")),
+    *("space", "total_steps", "perturb_every"),
+)
+
 #: Options of a run whose settings are given.
 OF_REPLAYS = (
     *("seed", "storage", "name", "callbacks", "log", "log_all", "report"),

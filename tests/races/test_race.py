@@ -1,0 +1,183 @@
+"""Races: methods at equal steps, each lap a run, ties called ties."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Said
+from warm import run_rltune
+
+from rltune.errors import BadInput
+from rltune.metric import Metric
+from rltune.races.methods import method, methods
+from rltune.races.outcome import Standing, in_words, ranked
+from rltune.races.race import race
+from rltune.runs.folder import RunFolder
+
+GOAL = Metric()
+GOOD, FAIR = [490.0, 495.0, 500.0, 492.0, 498.0], [300.0, 310.0, 320.0, 305.0, 315.0]
+
+
+def _verdicts(scores: dict[str, list[float]], goal: Metric = GOAL) -> dict[str, str]:
+    return {one["method"]: one["verdict"] for one in ranked(goal, scores)}
+
+
+def test_methods_are_told_apart_where_the_repetitions_do() -> None:
+    close = [one - 3.0 for one in GOOD]
+    assert _verdicts({"random": FAIR, "pb2": GOOD, "asha": close}) == {
+        "pb2": "leads",
+        "asha": "level",
+        "random": "worse",
+    }
+
+
+def test_a_smaller_metric_can_be_the_better_one() -> None:
+    goal = Metric("episode_len_mean", "min")
+    assert _verdicts({"random": FAIR, "pb2": GOOD}, goal) == {"random": "leads", "pb2": "worse"}
+
+
+def test_few_repetitions_leave_it_open() -> None:
+    assert _verdicts({"a": GOOD[:2], "b": FAIR[:2]}) == {"a": "leads", "b": "open"}
+    assert _verdicts({"a": GOOD[:3], "b": FAIR[:3]}) == {"a": "leads", "b": "worse"}
+
+
+def test_runs_that_never_vary_are_level_where_they_are_equal() -> None:
+    found = _verdicts({"a": [500.0] * 3, "b": [500.0] * 3, "c": [400.0] * 3})
+    assert found == {"a": "leads", "b": "level", "c": "worse"}
+
+
+def test_a_repetition_without_a_policy_is_the_worst_of_all() -> None:
+    first, second = ranked(GOAL, {"a": [490.0, math.nan, math.nan], "b": [480.0, 470.0, 300.0]})
+    assert (first["method"], first["verdict"]) == ("b", "leads")
+    assert second["verdict"] == "level"
+    assert second["mean"] == 490.0
+    assert math.isnan(second["ci95"][0])
+    nobody = ranked(GOAL, {"a": [math.nan] * 3, "b": [math.nan] * 3})
+    assert [one["verdict"] for one in nobody] == ["leads", "level"]
+
+
+def test_equal_methods_are_seldom_told_apart() -> None:
+    """Five methods that are one: some difference is claimed in 5 % of the races at most."""
+    rng, wrong = np.random.default_rng(0), 0
+    for _ in range(200):
+        scores = {name: rng.exponential(10.0, 5).tolist() for name in "abcde"}
+        wrong += "worse" in _verdicts(scores).values()
+    assert wrong <= 16
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["random"], "takes two of them"),
+        (["random", "pbtt"], "Did you mean 'pbt'"),
+        (["asha+tpo", "pbt"], "Did you mean 'tpe'"),
+        (["pbt", "asha", "pbt+random"], "pbt+random is named twice"),
+        (["fifo", "random"], "named twice"),
+    ],
+)
+def test_wrong_methods_are_refused(names: list[str], told: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(told)):
+        methods(names)
+
+
+def test_every_scheduler_and_searcher_is_a_method() -> None:
+    assert (method("mfpbt").scheduler, method("mfpbt").searcher) == ("mfpbt", "random")
+    assert (method("sobol").scheduler, method("sobol").searcher) == ("fifo", "sobol")
+    assert "each trial to its end" in method("random").in_words
+
+
+def _asked(tmp_path: Path, **options: Any) -> Any:
+    given = {"seeds": 2, "total_steps": 40_000, "steps": 10_000, "storage": tmp_path, "name": "r"}
+    return race("ppo", "cartpole", methods(["random", "asha", "pbt"]), **{**given, **options})
+
+
+def test_laps_differ_in_nothing_but_method_and_seed(tmp_path: Path) -> None:
+    asked = _asked(tmp_path, seed=7)
+    assert [lap.spec.name for lap in asked.laps] == [
+        *("random-0", "asha-0", "pbt-0"),
+        *("asha-1", "pbt-1", "random-1"),
+    ]
+    assert {lap.spec.seed for lap in asked.laps if lap.number == 1} == {8}
+    for lap in asked.laps:
+        assert lap.spec.budget.total_steps == 40_000
+        assert lap.spec.budget.target == math.inf
+        assert lap.spec.settings == asked.laps[0].spec.settings
+        assert lap.spec.space == asked.laps[0].spec.space
+    trials = {lap.method.name: lap.spec.budget.trials for lap in asked.laps}
+    assert trials["random"] == trials["pbt"] == 4
+    assert trials["asha"] * asked.laps[1].spec.budget.perturb_every >= 40_000
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"seeds": 1}, "seeds must be at least 2"),
+        ({"total_steps": 9_999}, "fewer than the 10,000 steps of one trial"),
+        ({"name": "../x"}, "run name"),
+        ({"settings": {"lrr": 1.0}}, "lrr"),
+    ],
+)
+def test_a_bad_race_is_refused(tmp_path: Path, options: dict[str, Any], told: str) -> None:
+    with pytest.raises(BadInput, match=re.escape(told)):
+        _asked(tmp_path, **options)
+
+
+def test_a_folder_of_something_else_is_not_raced_in(tmp_path: Path) -> None:
+    asked = _asked(tmp_path)
+    (tmp_path / "r").mkdir()
+    with pytest.raises(BadInput, match="exists and is no race"):
+        asked.check_free()
+    (tmp_path / "r/race.json").write_text(json.dumps(asked.request))
+    asked.check_free()
+    with pytest.raises(BadInput, match="a race of other methods, steps, seeds or settings"):
+        _asked(tmp_path, seed=1).check_free()
+
+
+def test_a_plan_says_what_will_race(said: Said, tmp_path: Path) -> None:
+    words = f"compare ppo cartpole --methods random,asha+tpe --dry-run --storage {tmp_path}"
+    code, shown, _ = said(words)
+    assert code == 0
+    assert "2 methods x 5 repetitions x 800,000 environment steps, 8,000,000 together" in shown
+    assert "asha+tpe: asynchronous successive halving" in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_race_runs_and_continues(tmp_path: Path, cluster_address: str) -> None:
+    words = ("compare", "ppo", "cartpole", "--methods", "random,pbt", "--seeds", "2", "--name", "r")
+    budget = ("--steps", "2k", "--total-steps", "8k", "--perturb-every", "1k", "--episodes", "3")
+    more = ("--selection-episodes", "1", "--json")
+    done = run_rltune(tmp_path, *words, *budget, *more, cluster=cluster_address)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["sentence"].endswith("2 repetitions do not tell methods apart, it takes 3")
+    assert {one["method"] for one in told["standings"]} == {"random", "pbt"}
+    for one in told["standings"]:
+        runs = [RunFolder.open(tmp_path / f"runs/r/{one['method']}-{n}") for n in (0, 1)]
+        assert one["env_steps"] == [run.steps_spent for run in runs]
+        scores = [run.summary.evaluation.mean for run in runs]  # type: ignore[union-attr]
+        assert one["scores"] == scores
+    assert (tmp_path / "runs/r/report.html").stat().st_size > 100_000
+    before = (tmp_path / "runs/r/outcome.json").read_text()
+    again = run_rltune(tmp_path, *words, *budget, *more, cluster=cluster_address)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "runs/r/outcome.json").read_text() == before
+    assert "of 4:" not in again.stderr, "nothing is trained again"
+
+
+def test_the_sentence_names_who_is_level_and_who_is_worse() -> None:
+    scores = {"random": FAIR, "pb2": GOOD, "asha": [one - 3.0 for one in GOOD]}
+    rows = [
+        Standing(**one, in_words="", env_steps=[1] * 5, seconds=[1.0] * 5)
+        for one in ranked(GOAL, scores)
+    ]
+    told = in_words(rows, 5)
+    assert told.startswith("pb2 came to 495 on average [")
+    assert "the most; asha may be as good: these repetitions do not tell them apart" in told
+    assert told.endswith("; random is worse, not by luck")
