@@ -15,6 +15,7 @@ from rltune.request.resolve import make_request
 from rltune.runs.folder import RunFolder, is_finished
 from rltune.runs.json_text import dumps, loads
 from rltune.runs.names import check_name, default_name
+from rltune.runs.remote import location
 from rltune.spec import JobSpec, RunSpec
 
 #: What a race was asked for, and what came out, in its folder.
@@ -142,13 +143,15 @@ def race(
         raise BadInput(f"seeds must be at least 2, got {seeds}")
     if name is not None:
         check_name(name)
+    if location.is_url(str(storage)):
+        raise BadInput(f"storage {storage}: a race is kept in a folder: choose one as `storage`")
     storage = Path(storage).expanduser().resolve()
     probe, _ = make_request(algo, env, seed=seed, storage=storage, **options)
     steps = probe.budget.steps
     total = total_steps or TRIALS_WORTH * steps
     if total < steps:
         raise BadInput(f"total_steps: {total:,} are fewer than the {steps:,} steps of one trial")
-    folder = storage / (name or default_name(f"compare-{algo}", probe.env, storage))
+    folder = storage / (name or default_name(f"compare-{algo}", probe.env, str(storage)))
     laps = [
         Lap(
             method,

@@ -120,6 +120,7 @@ def test_laps_differ_in_nothing_but_method_and_seed(tmp_path: Path) -> None:
         ({"seeds": 1}, "seeds must be at least 2"),
         ({"total_steps": 9_999}, "fewer than the 10,000 steps of one trial"),
         ({"name": "../x"}, "run name"),
+        ({"storage": "s3://bucket/runs"}, "a race is kept in a folder"),
         ({"settings": {"lrr": 1.0}}, "lrr"),
     ],
 )
