@@ -34,6 +34,7 @@ def spec_of(
     max_failures: int = 2,
     trainable: type = climbers.Climber,
     concurrent: int | None = 1,
+    steps: int = 6 * INTERVAL,
     **options: Any,
 ) -> RunSpec:
     """A sweep of climbers, one at a time if not told; ``options`` are the population's."""
@@ -46,7 +47,7 @@ def spec_of(
         metric=REWARD,
         scheduler=scheduler,
         trials=trials,
-        steps=6 * INTERVAL,
+        steps=steps,
         target=math.inf,
         perturb_every=INTERVAL,
         concurrent=concurrent,

@@ -62,7 +62,7 @@ def ray_session(task: Task, notice: Callable[[str], None]) -> Iterator[int]:
                 elif spec.resources.address is not None:
                     connection.equip(spec, spec.resources.address, notice)
                 check_fits(task)
-                slots = _slots(task)
+                slots = slots_now(task)
                 # Processes for every slot start at once; Tune would start one after the other.
                 pending = {"TUNE_MAX_PENDING_TRIALS_PG": str(slots)}
                 stack.enter_context(changed(os.environ, pending))
@@ -163,8 +163,8 @@ def processes(task: Task) -> int:
     return max(1, fit)
 
 
-def _slots(task: Task) -> int:
-    """Trials that run at a time."""
+def slots_now(task: Task) -> int:
+    """Trials that run at a time on what Ray has now."""
     spec, fit = task.spec, processes(task)
     if batches.is_batched(spec):
         groups, seats = batches.size(spec, fit)

@@ -34,6 +34,7 @@ from rltune.sweeps.open_decisions import OpenDecisions
 from rltune.sweeps.ray_adapter.scheduler import BatchScheduler, TuneScheduler
 from rltune.sweeps.signals import Signals
 from rltune.sweeps.singles import run_singles
+from rltune.sweeps.slots import Slots
 from rltune.sweeps.stopping import SweepStopper
 from rltune.sweeps.summary import finish, score_again
 from rltune.sweeps.sweep_state import Stateful, SweepState
@@ -258,7 +259,10 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
         state = SweepState(folder, job.task.fingerprint(), trials, parts)
         state.restore()
         job.history.read_scores(folder)
-        source = TrialSource(spec, job, trials, slots)
+        batched = batches.is_batched(spec)
+        # A batch's processes are as many as at the start.
+        room = Slots(slots, lambda: slots if batched else ray_session.slots_now(job.task))
+        source = TrialSource(spec, job, trials, room)
         processes = None
 
         def decided(new: Sequence[Decision]) -> None:
@@ -267,7 +271,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
                 if decision.kind == "stop":
                     job.history.stopped(decision.trial)
             if any(decision.kind == "exploit" for decision in new):
-                state.decided(at_once=not batches.is_batched(spec))
+                state.decided(at_once=not batched)
 
         state.write()
         folder.sync(wait=True)  # numbers of checkpoints that were discarded come again
@@ -285,12 +289,12 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
                 state,
                 watch,
             )
-            if batches.is_batched(spec):
+            if batched:
                 processes = run_groups(
                     job,
                     folder,
                     source,
-                    BatchScheduler(scheduler, slots, decided, stopper.purse),
+                    BatchScheduler(scheduler, room, decided, stopper.purse),
                     stopper,
                     events,
                     signals,
@@ -300,7 +304,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
                     job,
                     folder,
                     source,
-                    TuneScheduler(scheduler, slots, decided, stopper.purse),
+                    TuneScheduler(scheduler, room, decided, stopper.purse),
                     stopper,
                     events,
                     signals,

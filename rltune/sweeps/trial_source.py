@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -25,7 +26,9 @@ class TrialSource(SearchAlgorithm):
     :meth:`rltune.sweeps.ray_adapter.scheduler.TuneScheduler._keep_processes`.
     """
 
-    def __init__(self, spec: RunSpec, job: Job, trials: TrialTable, slots: int) -> None:
+    def __init__(
+        self, spec: RunSpec, job: Job, trials: TrialTable, slots: Callable[[], int]
+    ) -> None:
         self._spec = spec
         self._job = job
         self._history = job.history
@@ -57,7 +60,7 @@ class TrialSource(SearchAlgorithm):
             return None
         if self._restored:
             return self._again(self._restored.pop(0))
-        if not self._pauses and len(self._running) >= self._slots:
+        if not self._pauses and len(self._running) >= self._slots():
             return None
         start = self._job.next_start(self._count)
         if start is None:

@@ -82,7 +82,7 @@ class Setting:
         self.controller = Controller(self.trials)
         self.scheduler = Scripted()
         self.decided: list[Decision] = []
-        self.tune = TuneScheduler(self.scheduler, 2, self.decided.extend)
+        self.tune = TuneScheduler(self.scheduler, lambda: 2, self.decided.extend)
         for trial in self.trials:
             self.tune.on_trial_add(self.controller, trial)
         self.trials[0].set_status(Trial.RUNNING)
@@ -149,7 +149,7 @@ def test_a_change_is_made_before_it_is_told(setting: Setting, tmp_path: Path) ->
         settings.append(trial.config)
         setting.decided.extend(new)
 
-    setting.tune = TuneScheduler(setting.scheduler, 2, decided)
+    setting.tune = TuneScheduler(setting.scheduler, lambda: 2, decided)
     for each in setting.trials:
         setting.tune.on_trial_add(setting.controller, each)
     changes = [

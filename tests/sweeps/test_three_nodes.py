@@ -107,6 +107,23 @@ def test_a_process_that_is_stopped_is_replaced(nodes: LocalCluster, tmp_path: Pa
 
 
 @pytest.mark.by_hand
+@pytest.mark.parametrize("scheduler", ["pbt", "asha"])
+def test_nodes_that_join_are_used(nodes: LocalCluster, tmp_path: Path, scheduler: str) -> None:
+    for node in list(nodes.nodes):
+        nodes.kill(node)
+    climb = Climb(tmp_path, nodes, scheduler, steps=20_000)
+    climb.wait(lambda: climb.reports() >= 8)
+    assert len(climb.processes()) == 1
+    nodes.add()
+    nodes.add()
+    climb.wait(lambda: len(climb.processes()) == 3)
+    before = climb.reports()
+    climb.wait(lambda: climb.reports() >= before + 30)
+    assert len(climb.processes()) == 3
+    check_run(climb.end())
+
+
+@pytest.mark.by_hand
 @pytest.mark.fault(11)
 def test_an_idle_process_that_dies_costs_a_trial_one_retry(
     nodes: LocalCluster, tmp_path: Path

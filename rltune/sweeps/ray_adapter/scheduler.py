@@ -28,7 +28,7 @@ class TuneScheduler(TrialScheduler):
 
     Args:
         scheduler: what decides.
-        slots: trials that run at a time.
+        slots: gives the number of trials that run at a time; it may grow.
         decided: called with decisions that are made together, before they take effect.
         purse: of the steps that trials may spend together.
     """
@@ -36,7 +36,7 @@ class TuneScheduler(TrialScheduler):
     def __init__(
         self,
         scheduler: Scheduler,
-        slots: int,
+        slots: Callable[[], int],
         decided: Callable[[Sequence[Decision]], None],
         purse: Purse,
     ) -> None:
@@ -44,16 +44,15 @@ class TuneScheduler(TrialScheduler):
         self._purse = purse
         self._scheduler = scheduler
         self._slots = slots
+        #: Idle processes that Tune has been told to keep.
+        self._kept = 0
         self._decided = decided
         #: Trials that have not ended, and some that have. All of them may be thousands.
         self._live: dict[str, Trial] = {}
-        self._keeps_processes = False
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """A trial is new, resumed, or tried again after a failure."""
-        if not self._keeps_processes:
-            self._keeps_processes = True
-            self._keep_processes(tune_controller, trial)
+        self._keep_processes(tune_controller, trial)
         self._live.pop(trial.trial_id, None)  # one that is tried again is the last in line
         self._live[trial.trial_id] = trial
         self._scheduler.added(trial.trial_id, trial.config)
@@ -66,8 +65,9 @@ class TuneScheduler(TrialScheduler):
         (TuneController._maybe_cache_trial_actor). This can go once ``reuse_actors=True`` alone
         keeps them.
         """
-        for _slot in range(self._slots):
+        for _slot in range(self._kept, self._slots()):
             tune_controller._actor_cache.increase_max(trial.placement_group_factory)
+            self._kept += 1
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """The scheduler's answer to a report."""
@@ -124,12 +124,14 @@ class TuneScheduler(TrialScheduler):
 
     def _waiting(self, controller: Any) -> list[str]:
         """Trials that could start now; none while every slot is taken."""
+        if self._live:
+            self._keep_processes(controller, next(iter(self._live.values())))
         busy = {trial for trial in self._live.values() if trial.status == Trial.RUNNING}
         busy |= controller._resetting_trials
         if not controller._actor_cache.num_cached_objects:
             # Without an idle process, one that is being started for a trial takes its slot.
             busy |= set(controller._trial_to_actor)
-        if len(busy) >= self._slots:
+        if len(busy) >= self._slots():
             return []
         return [n for n, trial in self._live.items() if trial.status in WAITS and trial not in busy]
 
@@ -149,7 +151,7 @@ class BatchScheduler(TuneScheduler):
 
     def _waiting(self, controller: Any) -> list[str]:
         running = sum(trial.status == Trial.RUNNING for trial in self._live.values())
-        if running >= self._slots:
+        if running >= self._slots():
             return []
         return [trial.trial_id for trial in controller.waiting()]
 
