@@ -35,6 +35,7 @@ def spec_of(
     trainable: type = climbers.Climber,
     concurrent: int | None = 1,
     steps: int = 6 * INTERVAL,
+    perturb_every: int = INTERVAL,
     **options: Any,
 ) -> RunSpec:
     """A sweep of climbers, one at a time if not told; ``options`` are the population's."""
@@ -49,7 +50,7 @@ def spec_of(
         trials=trials,
         steps=steps,
         target=math.inf,
-        perturb_every=INTERVAL,
+        perturb_every=perturb_every,
         concurrent=concurrent,
         max_failures=max_failures,
         address=address,

@@ -177,7 +177,7 @@ def _oversee(work: Work[Any], timeout: float, folder: Path, answer: Connection) 
     """
     gc.freeze()  # inherited C++ objects may not survive garbage collection here
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, partial(_leave, os.getppid(), folder))
     prctl(_CHILD_SUBREAPER, 1)
     prctl(PDEATHSIG, signal.SIGTERM)
     worker = os.fork()
@@ -202,8 +202,11 @@ def _oversee(work: Work[Any], timeout: float, folder: Path, answer: Connection) 
     os._exit(code)
 
 
-def _leave(*_: object) -> NoReturn:
+def _leave(parent: int, folder: Path, *_: object) -> NoReturn:
+    """Ends what the work has started; if the parent was killed, removes what it cannot any more."""
     end_descendants()
+    if os.getppid() != parent:
+        shutil.rmtree(folder.parent, ignore_errors=True)
     os._exit(0)
 
 

@@ -153,13 +153,16 @@ def work(guard):
 
 isolated(work, 2_000.0)
 """
-    driver = subprocess.Popen([sys.executable, "-c", code], env=environment())
+    (temporary := tmp_path / "temporary").mkdir()
+    around = {**environment(), "TMPDIR": str(temporary)}
+    driver = subprocess.Popen([sys.executable, "-c", code], env=around)
     pids = tmp_path / "pids"
     wait_until(lambda: pids.exists() and pids.read_text().endswith("done"))
     driver.kill()
     driver.wait()
     ends = [int(pid) for pid in pids.read_text().split()[:2]]
     wait_until(lambda: not any(psutil.pid_exists(pid) for pid in ends))
+    wait_until(lambda: not list(temporary.iterdir()))
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
