@@ -76,7 +76,8 @@ class Climb:
 @pytest.mark.fault(13)
 def test_a_sweep_outlives_the_loss_of_two_nodes(nodes: LocalCluster, tmp_path: Path) -> None:
     """Each with its GPU, of which every trial takes one."""
-    climb = Climb(tmp_path, nodes, "pbt", max_failures=0, gpus_per_trial=1)
+    climb = Climb(tmp_path, nodes, "pbt", max_failures=0, gpus_per_trial=1, steps=12_000)
+    climb.wait(lambda: len(climb.processes()) == 3)
     for _ in range(2):
         reports = climb.reports()
         climb.wait(lambda before=reports: climb.reports() >= before + 8)
