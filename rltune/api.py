@@ -49,6 +49,7 @@ def sweep(
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float = 0.0,
     memory_per_trial: int | str = 0,
+    placement: str = "pack",
     batch: int | str = "auto",
     max_failures: int = 2,
     env_timeout: float = ENV_TIMEOUT,
@@ -105,6 +106,8 @@ def sweep(
         cpus_per_trial: CPUs reserved for a trial.
         gpus_per_trial: GPUs reserved for a trial; fractions too.
         memory_per_trial: memory reserved for a trial, like "2GiB", or in bytes.
+        placement: how the processes of a trial, or the batches of a sweep, share a cluster: "pack"
+            on few machines, "spread" over many.
         batch: trials that train as one batch, in one process: a number, "off", or "auto" for all
             where a GPU is asked for, and for populations and many seeds where it is faster.
         max_failures: retries of a trial that fails, from its last checkpoint.
@@ -175,6 +178,7 @@ def train(
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float = 0.0,
     memory_per_trial: int | str = 0,
+    placement: str = "pack",
     batch: int | str = "auto",
     max_failures: int = 2,
     env_timeout: float = ENV_TIMEOUT,
@@ -233,6 +237,7 @@ def landscape(
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float = 0.0,
     memory_per_trial: int | str = 0,
+    placement: str = "pack",
     batch: int | str = "auto",
     max_failures: int = 2,
     env_timeout: float = ENV_TIMEOUT,
@@ -299,6 +304,7 @@ def tune(
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float = 0.0,
     memory_per_trial: int | str = 0,
+    placement: str = "pack",
     batch: int | str = "auto",
     max_failures: int = 2,
     seed: int = 0,

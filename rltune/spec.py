@@ -290,7 +290,8 @@ _TABLES: dict[str, type[Group]] = {"budget": Budget, "evaluation": ScoringBudget
 _ORDER = (
     *("algo", "env", "env_id", "settings", "space", "budget", "name", "storage"),
     *("seed", "env_args", "points", "concurrent", "cpus_per_trial"),
-    *("gpus_per_trial", "memory_per_trial", "max_failures", "env_timeout", "env_copies"),
+    *("gpus_per_trial", "memory_per_trial", "placement", "max_failures", "env_timeout"),
+    "env_copies",
     "env_processes",
     *("evaluation", "simulator", "metric", "mode", "address", "imports", "callbacks"),
     *("batch", "log", "log_all", "report", "command", "started_in"),

@@ -164,7 +164,7 @@ def stock_sweep(task: Task, side: str, seed: int, storage: str) -> Outcome:
     from rltune import algorithms, schedulers, searchers
     from rltune.request.resolve import make_spec
     from rltune.searchers.history import History
-    from rltune.sweeps import ray_session
+    from rltune.sweeps import ray_session, room
     from rltune.tasks.rl import RLTask
 
     # isort: split
@@ -180,11 +180,11 @@ def stock_sweep(task: Task, side: str, seed: int, storage: str) -> Outcome:
     np.random.seed(seed)  # noqa: NPY002
     started = time.perf_counter()
     rl = RLTask(spec)
-    with ray_session.ray_session(rl):
+    with ray_session.ray_session(rl, print):
         tune.Tuner(
             algorithms.PPO,
             param_space={
-                **rl.config(schedulers.pauses(spec), ray_session.cpus_of_a_process(rl)),
+                **rl.config(schedulers.pauses(spec), room.cpus_of_a_process(rl)),
                 **spec.settings,
                 **{name: tune.choice([point[name] for point in points]) for name in searched},
             },

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import ray
 from ray import tune
 
 import rltune
@@ -159,3 +162,13 @@ class Mute(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> None:
         self.height = 1.0
+
+
+def tells_where(config: dict[str, Any]) -> None:
+    """Reports the GPU that it sees, numbered over all nodes, and when it began and ended."""
+    node = int(ray.get_runtime_context().get_node_id(), 16) % 1_000_003
+    device = int(os.environ.get("CUDA_VISIBLE_DEVICES") or -1)
+    began = time.time()
+    time.sleep(1)
+    where = {"node": node, "device": device, "began": began, "ended": time.time()}
+    rltune.report(where, checkpoint={"step": 1})

@@ -27,6 +27,7 @@ from rltune.algorithms.member_settings import MemberConfig
 from rltune.algorithms.rl_trainable import no_denormals
 from rltune.catalog.algorithms import algorithm
 from rltune.catalog.batches import shape_of
+from rltune.engine.gpu import device_for
 from rltune.engine.metric_names import LEARNER
 from rltune.engine.population.group import Group
 from rltune.engine.rollout import MAX_RESTARTS
@@ -251,7 +252,6 @@ class MemberGroup:
         config.validate()
         self._base = config
         self._common = self._shape(first)
-        cuda = config.num_gpus_per_learner > 0 and torch.cuda.is_available()
         folder = None
         if self._reports is not None:
             folder = Path(self._reports) / ray.get_runtime_context().get_actor_id()
@@ -261,7 +261,7 @@ class MemberGroup:
         torch.set_num_threads(config.threads or 1)
         self._group, self._network = make_group(
             [config] * self._size,
-            torch.device("cuda" if cuda else "cpu"),
+            device_for(config.num_gpus_per_learner),
             watch=turns,
             turn=turns.turn,
         )

@@ -32,6 +32,7 @@ from rltune.algorithms.learner_numbers import learner_numbers
 from rltune.algorithms.trial_storage import timed
 from rltune.engine.divergence import Divergence, check_rollouts
 from rltune.engine.episodes import LENGTH, PREFIX, REWARD, Episode, Window, pause_matters
+from rltune.engine.gpu import device_for
 from rltune.engine.metric_names import LEARNER
 from rltune.engine.rollout import Finished, Rollout
 from rltune.engine.torch_compiler import without_compiler
@@ -110,11 +111,12 @@ class RLTrainable(CheckpointMixin):
         """Builds network, optimiser and environments, all drawn from the config's seed."""
         threads = self.config.threads or int(self.config.num_cpus_for_main_process)
         torch.set_num_threads(max(1, threads))
+        self.config = self.config.copy(copy_frozen=False)
         if self._storage is not None:
             self.tidy_storage()
-            self.config = self.config.copy(copy_frozen=False)
             self.config.crash_folder = self._storage.trial_fs_path
-            self.config.freeze()
+        self._take_gpu()
+        self.config.freeze()
         if not self.on_arrays:
             register_with_rllib(self.config.env)
         super().setup(config)  # type: ignore[misc]
@@ -136,6 +138,13 @@ class RLTrainable(CheckpointMixin):
         #: Lengths of the episodes that have ended since the last pause, and of those that run.
         self._ended_lengths: list[int] = []
         self._running_lengths: list[int] = []
+
+    def _take_gpu(self) -> None:
+        """Takes the part of a GPU that is set aside for the learner in this process."""
+        config = self.config
+        gpus = 0.0 if config.num_learners or config._fake_gpus else config.num_gpus_per_learner
+        if device_for(gpus).type == "cpu" and gpus:
+            config.num_gpus_per_learner = 0  # it is not real
 
     def training_step(self) -> None:
         """One round of sampling and updates."""

@@ -1,7 +1,7 @@
 """What a node has of what a sweep needs, as found in a worker's process there.
 
 These functions travel to nodes as they are, also to those that lack rltune: they use the standard
-library alone, and :mod:`rltune.import_path`, which does the same.
+library alone, and modules of rltune that do the same.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rltune import import_path
+from rltune.processes.torch_build import torch_cuda
 
 #: Folders of rltune that lie beside it in a checkout, and within it where it is installed.
 BESIDE = ("envs", "presets")
@@ -51,7 +51,7 @@ def facts(wanted: Mapping[str, Any]) -> dict[str, Any]:
             "modules": [name for name in wanted["modules"] if _origin(name) is None],
             "own": [n for n, code in enumerate(wanted["own"]) if not _is_same(code)],
             "storage": _storage_problem(wanted["file"], wanted["hash"]),
-            "cuda": _cuda(),
+            "cuda": torch_cuda(),
         }
     finally:
         sys.path[:] = before
@@ -114,14 +114,6 @@ def _storage_problem(file: str | None, expected: str) -> str:
             return "" if os.access(Path(file).parent, os.W_OK) else "cannot be written"
         time.sleep(0.5)  # a network file system may know of it a moment later
     return "is not there"
-
-
-def _cuda() -> str:
-    """The version of CUDA, or of ROCm, that torch was built with; empty for none."""
-    origin = _origin("torch")
-    text = (origin.parent / "version.py").read_text(encoding="utf-8") if origin else ""
-    found = re.findall(r"^(?:cuda|hip)\b[^=\n]*= *'([^']+)'", text, re.MULTILINE)
-    return str(found[0]) if found else ""
 
 
 def _origin(name: str) -> Path | None:

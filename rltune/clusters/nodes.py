@@ -13,13 +13,14 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rltune import import_path
 from rltune.clusters import node_facts
+from rltune.processes import torch_build
 
 #: Seconds that all nodes together get to answer in: a busy one starts a process for it.
 PATIENCE = 30.0
 
 # They travel as they are: a node may lack rltune.
-cloudpickle.register_pickle_by_value(node_facts)
-cloudpickle.register_pickle_by_value(import_path)
+for _module in (node_facts, import_path, torch_build):
+    cloudpickle.register_pickle_by_value(_module)
 
 
 @dataclass(frozen=True)

@@ -339,6 +339,13 @@ class Resources(Group):
     memory_per_trial: int = option(
         0, "Memory reserved for a trial, like 2GiB.", least=0, placeholder="SIZE", read=as_bytes
     )
+    placement: str = option(
+        "pack",
+        "How the processes of a trial, or the batches of a sweep, share a cluster: pack on few "
+        "machines, spread over many.",
+        choices=("pack", "spread"),
+        placeholder="pack|spread",
+    )
     batch: str = option(
         "auto",
         "Trials that train as one batch, in one process: a number, off, or auto for all where a "
@@ -350,6 +357,14 @@ class Resources(Group):
         2, "Retries of a trial that fails, from its last checkpoint.", least=0
     )
     address: str | None = option(None, "Address of a Ray cluster to run on.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+            raise BadInput(
+                f"gpus_per_trial {self.gpus_per_trial:g}: Ray reserves a part of one GPU, or whole "
+                "ones: a number up to 1, or a whole one"
+            )
 
 
 @dataclass(frozen=True)

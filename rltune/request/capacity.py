@@ -9,8 +9,9 @@ from rltune.engine.replay_buffer import Layout
 from rltune.errors import BadInput
 from rltune.processes import machine
 from rltune.processes.machine import Grant
+from rltune.processes.torch_build import torch_cuda
 from rltune.request import batches
-from rltune.spec import RL, RunSpec
+from rltune.spec import FUNCTION, RL, RunSpec
 
 
 def check_fits_here(spec: RunSpec, probe: Probe | None = None) -> None:
@@ -24,10 +25,12 @@ def check_fits_here(spec: RunSpec, probe: Probe | None = None) -> None:
     Raises:
         BadInput: with what this process may use, and what limits it.
     """
+    problems = _too_many_gpus(spec)
     if spec.resources.address is not None or ray_runs():
+        if problems:
+            raise BadInput(problems)
         return
     cores, memory = machine.cores(), machine.memory()
-    problems = []
     if spec.cpus_of_a_trial > cores.amount:
         problems.append(
             f"a trial asks for {spec.cpus_of_a_trial:g} CPUs (`cpus_per_trial`, and one for each "
@@ -44,6 +47,11 @@ def check_fits_here(spec: RunSpec, probe: Probe | None = None) -> None:
             f"a trial asks for {spec.resources.gpus_per_trial:g} GPU (`gpus_per_trial`): "
             f"{_granted(gpus, f'{gpus.amount} GPU' if gpus.amount else 'no GPU')}"
         )
+    if gpus is not None and spec.task != FUNCTION and not problems and not torch_cuda():
+        problems.append(
+            f"gpus_per_trial {spec.resources.gpus_per_trial:g}: torch cannot use the GPU, it was "
+            "built without CUDA: install one that was built with it"
+        )
     if problems:
         raise BadInput(problems)
     processes = at_a_time(spec, spec.cpus_of_a_trial)
@@ -52,6 +60,16 @@ def check_fits_here(spec: RunSpec, probe: Probe | None = None) -> None:
         return  # their buffers lie on a GPU, whose memory the processes there ask about
     seats = batches.size(spec, processes)[1] if batched else 1
     _check_buffers(spec, probe, min(spec.budget.trials, processes * seats))
+
+
+def _too_many_gpus(spec: RunSpec) -> list[str]:
+    gpus = spec.resources.gpus_per_trial
+    if spec.task != RL or gpus <= 1:
+        return []
+    return [
+        f"gpus_per_trial {gpus:g}: a trial of {spec.algo}, or a batch, trains on one GPU: 1 or "
+        "less. RLlib's own engine trains a trial on several: `rltune tune ALGO` with num_learners"
+    ]
 
 
 def at_a_time(spec: RunSpec, cpus: float) -> int:
@@ -80,8 +98,13 @@ def processes_here(spec: RunSpec) -> int:
     if asked.memory_per_trial:
         slots.append(machine.free_memory().amount // asked.memory_per_trial)
     if asked.gpus_per_trial and (gpus := machine.gpus()) is not None:
-        slots.append(int(gpus.amount / asked.gpus_per_trial))
+        slots.append(_on_gpus(gpus.amount, asked.gpus_per_trial))
     return max(1, min(slots))
+
+
+def _on_gpus(gpus: int, each: float) -> int:
+    """Processes that GPUs have room for; one that takes a part takes it of a single GPU."""
+    return gpus * int(1 / each + 1e-9) if each < 1 else int(gpus / each)
 
 
 def ray_runs() -> bool:

@@ -13,7 +13,7 @@ from rltune.catalog.environments import told
 from rltune.catalog.presets import points_problems, points_within, untried
 from rltune.envs import places
 from rltune.errors import BadInput, did_you_mean, keyword, unknown
-from rltune.options import OF_FUNCTIONS, UNTIL_RETURN, Budget
+from rltune.options import OF_FUNCTIONS, UNTIL_RETURN, Budget, Resources
 from rltune.request import capacity, secrets
 from rltune.request.algorithms import algorithm_place, changeable, check_algorithm, with_env
 from rltune.request.asked import Request
@@ -66,10 +66,9 @@ def function_spec(
     place = place_of(function)
     found = check_found(place, "the request")
     algorithm = is_algorithm(found)
-    fixed = asked.start.settings
+    searched = _searched(space, asked.start.settings, algorithm)
     if algorithm and asked.resources.gpus_per_trial:
-        fixed = {"num_gpus_per_learner": asked.resources.gpus_per_trial, **fixed}
-    searched = _searched(space, fixed, algorithm)
+        searched = _with_gpus(searched, asked.resources.gpus_per_trial)
     _check_names(searched, asked.goal.metric)
     if algorithm:
         check_algorithm(place, searched)
@@ -222,6 +221,22 @@ def _searched(space: SpaceLike, settings: Mapping[str, Any], algorithm: bool) ->
         raise BadInput("space names no setting to search, as in {'lr': {'log': [1e-5, 1e-2]}}")
     searched.check()
     return searched
+
+
+def _with_gpus(searched: Searched, gpus: float) -> Searched:
+    """The GPUs of a trial, shared out among its learners; BadInput where they get others."""
+    settings = searched.middle()
+    each = gpus / max(1, settings.get("num_learners", 0))
+    given = settings.get("num_gpus_per_learner", each)
+    if given != each:
+        raise BadInput(
+            f"gpus_per_trial {gpus:g} is {each:g} for each learner, and num_gpus_per_learner is "
+            f"{given:g}: leave one of them out"
+        )
+    Resources(gpus_per_trial=each)  # checks it
+    if "num_gpus_per_learner" in settings:
+        return searched
+    return searched.with_settings({"num_gpus_per_learner": each})
 
 
 def _check_names(searched: Searched, metric: str) -> None:

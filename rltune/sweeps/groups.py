@@ -14,7 +14,7 @@ from rltune.catalog.batches import shape_of
 from rltune.request import batches
 from rltune.runs.folder import RunFolder
 from rltune.runs.remote.copy import variables
-from rltune.sweeps import ray_session
+from rltune.sweeps import room
 from rltune.sweeps.jobs.base import Job
 from rltune.sweeps.ray_adapter.batch_controller import BatchController
 from rltune.sweeps.ray_adapter.scheduler import BatchScheduler
@@ -40,7 +40,7 @@ def run_groups(
         The number of processes.
     """
     spec, task = job.spec, job.task
-    groups, seats = batches.size(spec, ray_session.processes(task))
+    groups, seats = batches.size(spec, room.processes(task))
     experiment = tune.Experiment(
         "trials",
         run=task.trainable,
@@ -56,6 +56,7 @@ def run_groups(
         num_cpus=needs.get("CPU", 0),
         num_gpus=needs.get("GPU", 0),
         **({"memory": needs["memory"]} if "memory" in needs else {}),
+        scheduling_strategy="SPREAD" if spec.resources.placement == "spread" else "DEFAULT",
         # Of a Ray that ran before the sweep, processes know nothing of its run.
         **({"runtime_env": {"env_vars": variables()}} if folder.remote is not None else {}),
     )

@@ -17,6 +17,7 @@ from rltune.request import batches, capacity
 from rltune.spec import RunSpec
 from rltune.sweeps import connection
 from rltune.sweeps.ray_adapter import driver
+from rltune.sweeps.room import check_fits, processes
 from rltune.sweeps.surroundings import (
     QUIET,
     changed,
@@ -139,30 +140,6 @@ def _end_what_started(before: set[int]) -> None:
                 process.wait(timeout=5)
 
 
-def cluster_cpus() -> float:
-    """CPUs of the Ray that is running."""
-    return float(ray.cluster_resources().get("CPU", 0.0))
-
-
-def cpus_of_a_process(task: Task) -> float:
-    """CPUs that Ray sets aside for a trial's own process.
-
-    ``concurrent`` is kept by asking for a larger share each, so that no more of them fit.
-    """
-    asked = task.spec.resources
-    if not asked.concurrent:
-        return asked.cpus_per_trial
-    others = task.cpus - asked.cpus_per_trial
-    return max(asked.cpus_per_trial, cluster_cpus() / asked.concurrent - others)
-
-
-def processes(task: Task) -> int:
-    """Processes of a trial, or of a batch, that the Ray which is running has room for."""
-    has = ray.cluster_resources()
-    fit = min(int(has.get(resource, 0) / amount) for resource, amount in task.needs().items())
-    return max(1, fit)
-
-
 def slots_now(task: Task) -> int:
     """Trials that run at a time on what Ray has now."""
     spec, fit = task.spec, processes(task)
@@ -170,33 +147,3 @@ def slots_now(task: Task) -> int:
         groups, seats = batches.size(spec, fit)
         return min(groups * seats, spec.resources.concurrent or groups * seats)
     return min(fit, spec.resources.concurrent or fit, spec.budget.trials)
-
-
-def check_fits(task: Task) -> None:
-    """Refuses a trial that can never start: Ray would let it wait indefinitely.
-
-    A trial's own process needs one machine that has it all; runners may sit elsewhere.
-    """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    together = ray.cluster_resources()
-    options = {"CPU": "cpus_per_trial", "GPU": "gpus_per_trial", "memory": "memory_per_trial"}
-    own = {**task.needs(), "CPU": task.spec.resources.cpus_per_trial}
-    for resource, wanted in own.items():
-        most = max((node.get(resource, 0.0) for node in nodes), default=0.0)
-        if wanted > most:
-            raise BadInput(
-                f"{options[resource]} {shown(resource, wanted)}: no machine here has more than "
-                f"{shown(resource, most)}, so no trial could ever start. Ask for fewer."
-            )
-    if task.cpus > together.get("CPU", 0):
-        raise BadInput(
-            f"a trial with its environment runners takes {task.cpus:g} CPU: there are "
-            f"{together.get('CPU', 0):g} here, so no trial could ever start. Ask for fewer."
-        )
-
-
-def shown(resource: str, amount: float) -> str:
-    """An amount of a resource as a person reads it."""
-    return (
-        f"{amount / 2**30:.1f} GiB of memory" if resource == "memory" else f"{amount:g} {resource}"
-    )

@@ -7,7 +7,7 @@ from typing import Any
 from ray import tune
 
 from rltune.runs.folder import RunFolder
-from rltune.sweeps import ray_session
+from rltune.sweeps import room
 from rltune.sweeps.jobs.base import Job
 from rltune.sweeps.ray_adapter import controller
 from rltune.sweeps.ray_adapter.console import Quiet
@@ -34,7 +34,7 @@ def run_singles(
             task.trainable,
             name="trials",
             storage_path=str(folder.path),
-            config=task.config(job.pauses(), ray_session.cpus_of_a_process(task)),
+            config=task.config(job.pauses(), room.cpus_of_a_process(task)),
             search_alg=source,
             scheduler=scheduler,
             num_samples=spec.budget.most_trials,

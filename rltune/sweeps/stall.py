@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from ray.tune.experiment import Trial
 
 from rltune.errors import BadInput, MachineError
-from rltune.sweeps import ray_session
+from rltune.sweeps import room
 from rltune.tasks import Task
 
 #: Seconds in which a process starts, also on a slow machine.
@@ -38,8 +38,8 @@ class StallWatch:
         elif not self._told and time.monotonic() - self._since > self._patience:
             self._told = True
             try:
-                ray_session.check_fits(self._task)
+                room.check_fits(self._task)
             except BadInput as error:
                 raise MachineError(f"the cluster has shrunk. {error}") from error
-            needs = ", ".join(ray_session.shown(*need) for need in self._task.needs().items())
+            needs = ", ".join(room.shown(*need) for need in self._task.needs().items())
             self._notify(f"waiting for {needs} to be free")

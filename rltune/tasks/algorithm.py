@@ -19,19 +19,26 @@ class AlgorithmTask(FunctionTask):
     remedy = Task.remedy
 
     @cached_property
-    def _others(self) -> list[dict[str, float]]:
-        """What the trial's other processes need: environment runners, learners."""
+    def _needs_of_rllib(self) -> list[dict[str, float]]:
+        """What the trial's processes need: its own, environment runners, learners."""
         spec = self.spec
-        return bundles_of(spec.env_id, spec.settings, spec.derived)[1:]
+        return bundles_of(spec.env_id, spec.settings, spec.derived)
 
     @property
     def cpus(self) -> float:
         """CPUs of one trial, its environment runners' and learners' included."""
-        return self.spec.resources.cpus_per_trial + sum(b.get("CPU", 0) for b in self._others)
+        others = self._needs_of_rllib[1:]
+        return self.spec.resources.cpus_per_trial + sum(b.get("CPU", 0) for b in others)
+
+    def needs(self) -> dict[str, float]:
+        """GPUs are the learners': the trial's own process has one where it is the learner."""
+        own = {name: amount for name, amount in super().needs().items() if name != "GPU"}
+        gpus = self._needs_of_rllib[0].get("GPU", 0.0)
+        return {**own, "GPU": gpus} if gpus else own
 
     def bundles(self, cpus: float) -> list[dict[str, float]]:
         """The trial's own process, then its environment runners and learners."""
-        return [*super().bundles(cpus), *self._others]
+        return [*super().bundles(cpus), *self._needs_of_rllib[1:]]
 
     def mutable(self) -> Space:
         """All but what makes another network or environment, into which no weights would fit."""

@@ -91,6 +91,14 @@ class Task(ABC):
         }
         return {resource: amount for resource, amount in wanted.items() if amount}
 
+    def bundles(self, cpus: float) -> list[dict[str, float]]:
+        """What Ray sets aside for the processes of one trial, its own first.
+
+        Args:
+            cpus: CPUs of its own process.
+        """
+        return [{**self.needs(), "CPU": cpus}]
+
     def mutable(self) -> Space:
         """The part of the space that a population may change while a trial trains."""
         return self.spec.space

@@ -45,17 +45,10 @@ class FunctionTask(Task):
             "settings": list(self.spec.settings),
             "derived": dict(self.spec.derived),
             "bundles": self.bundles(cpus),
+            "placement": self.spec.resources.placement.upper(),
             "log_all": self.spec.log_all,
         }
         return {OWN: own}
-
-    def bundles(self, cpus: float) -> list[dict[str, float]]:
-        """What Ray sets aside for the processes of one trial, its own first.
-
-        Args:
-            cpus: CPUs of its own process.
-        """
-        return [{**self.needs(), "CPU": cpus}]
 
     def rehearse(self) -> None:
         """Checks that the function is there and can be called."""

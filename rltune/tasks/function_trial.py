@@ -53,7 +53,8 @@ class MemberMixin(TrialStorageMixin):
     @classmethod
     def default_resource_request(cls, config: Mapping[str, Any]) -> PlacementGroupFactory:
         """What the run sets aside for a trial."""
-        return PlacementGroupFactory(config[OWN]["bundles"])
+        own = config[OWN]
+        return PlacementGroupFactory(own["bundles"], strategy=own["placement"])
 
     @headlined
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -47,6 +47,7 @@ class RLTask(Task):
             "threads": max(1, int(spec.resources.cpus_per_trial)),
             "num_gpus_per_learner": spec.resources.gpus_per_trial,
             "memory_per_trial": spec.resources.memory_per_trial,
+            "placement_strategy": spec.resources.placement.upper(),
             "env_timeout": spec.env_options.env_timeout,
             "ends_processes": True,
             "simulator": spec.env_options.simulator,
@@ -59,6 +60,11 @@ class RLTask(Task):
     def cpus(self) -> float:
         """CPUs of one trial, its environment runners' included."""
         return self.spec.cpus_of_a_trial
+
+    def bundles(self, cpus: float) -> list[dict[str, float]]:
+        """The trial's own process, then its environment runners."""
+        runners = round(self.cpus - self.spec.resources.cpus_per_trial)
+        return [*super().bundles(cpus), *([{"CPU": 1.0}] * runners)]
 
     def mutable(self) -> Space:
         """All but structural settings, which would need another network or environment."""

@@ -12,6 +12,7 @@ from conftest import ROOT, Said
 from rltune.cli import request_view
 from rltune.processes import machine
 from rltune.processes.machine import Grant
+from rltune.processes.torch_build import FAKE
 from rltune.request import batches, capacity
 from rltune.request.resolve import make_request, make_spec
 from rltune.runs.folder import RunFolder
@@ -99,6 +100,7 @@ def test_slots_follow_from_the_scarcest_resource(
 ) -> None:
     monkeypatch.setattr(machine, "gpus", lambda: Grant(1))
     monkeypatch.setattr(machine, "cores", lambda: Grant(8))
+    monkeypatch.setenv(FAKE, "1")
     asked = {"storage": tmp_path, "trials": 6}
     assert capacity.slots_here(make_spec("ppo", "cartpole", **asked)) == 6
     halves = make_spec("ppo", "cartpole", gpus_per_trial=0.5, batch="off", **asked)

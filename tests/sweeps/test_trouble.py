@@ -16,7 +16,7 @@ from ray.tune.experiment import Trial
 from rltune.errors import MachineError
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
-from rltune.sweeps.ray_session import cpus_of_a_process
+from rltune.sweeps.room import cpus_of_a_process
 from rltune.sweeps.stall import StallWatch
 from rltune.tasks.rl import RLTask
 

@@ -140,6 +140,30 @@ def test_a_gpu_of_a_trial_is_its_learners() -> None:
     assert bundle == {"CPU": 1.0, "GPU": 0.5}
 
 
+@pytest.mark.parametrize(
+    ("learners", "gpus", "expected"),
+    [
+        (2, 2, [{"CPU": 1.0}, {"GPU": 1.0}, {"GPU": 1.0}]),
+        (2, 1, [{"CPU": 1.0}, {"GPU": 0.5}, {"GPU": 0.5}]),
+        (0, 1, [{"CPU": 1.0, "GPU": 1.0}]),
+    ],
+)
+def test_the_gpus_of_a_trial_are_shared_out_among_its_learners(
+    learners: int, gpus: float, expected: list[dict[str, float]]
+) -> None:
+    settings = {"env": "CartPole-v1", "num_env_runners": 0, "num_learners": learners}
+    task = task_of(spec_of("PPO", settings=settings, gpus_per_trial=gpus, address="auto"))
+    assert task.bundles(1.0) == expected
+
+
+def test_gpus_that_learners_get_otherwise_are_refused() -> None:
+    settings = {"env": "CartPole-v1", "num_learners": 2, "num_gpus_per_learner": 1}
+    with pytest.raises(BadInput, match="2 for each learner"):
+        spec_of("PPO", settings={**settings, "num_learners": 1}, gpus_per_trial=2, address="auto")
+    own = spec_of("PPO", settings=settings, gpus_per_trial=2, address="auto")
+    assert own.settings["num_gpus_per_learner"] == 1
+
+
 def test_a_class_of_rltunes_is_rltunes() -> None:
     spec = spec_of(algorithms.PPO, settings={"env": "cartpole"})
     assert spec.env_id == "rltune.algorithms.ppo.algorithm:PPO"

@@ -14,6 +14,17 @@ from rltune.catalog import aliases
 from rltune.catalog.settings import Setting
 from rltune.space import Constraint, Space
 
+#: RLlib's settings of where processes run, and what says it here.
+ELSEWHERE = {
+    **dict.fromkeys(("num_gpus", "num_gpus_per_learner"), "use `gpus_per_trial`"),
+    "num_cpus_for_main_process": "use `cpus_per_trial`",
+    "placement_strategy": "use `placement`",
+    "num_learners": (
+        "a trial has one learner; RLlib's own engine trains with several: `rltune tune ALGO "
+        "--set num_learners=2`"
+    ),
+}
+
 
 @dataclass(frozen=True)
 class Algorithm:
@@ -48,6 +59,8 @@ class Algorithm:
 
     def unknown(self, name: str) -> str:
         """What is wrong with a name that is no setting: the right one, and where all are listed."""
+        if name in ELSEWHERE:
+            return f"no setting of {self.name}: {ELSEWHERE[name]}"
         hint = aliases.hint(name, self.settings)
         return f"unknown setting of {self.name}.{hint} See `rltune list settings {self.name}`."
 

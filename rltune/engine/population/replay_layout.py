@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from rltune.engine.gpu import free_memory
 from rltune.engine.population.sum_trees import SumTrees
 from rltune.engine.replay_buffer import check_memory
 from rltune.processes import machine
@@ -54,7 +55,7 @@ class ReplayLayout:
     def check_memory(self, members: int, device: torch.device, dtype: torch.dtype) -> None:
         """Raises MemoryError if less memory is free on a device than all buffers take."""
         if device.type == "cuda":
-            free = Grant(torch.cuda.mem_get_info(device)[0], f"on {device}")
+            free = Grant(free_memory(device), f"on {device}")
         else:
             free = machine.free_memory()
         check_memory(self.capacity, self.nbytes(1, dtype), members, free)

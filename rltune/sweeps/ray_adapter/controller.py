@@ -27,6 +27,15 @@ class Controller(TuneController):
     tests/sweeps/test_three_nodes.py.
     """
 
+    def _maybe_add_actors(self) -> None:
+        """Starts no more processes than trials shall run at a time.
+
+        Tune starts as many as find room; on several machines nothing else keeps them fewer.
+        """
+        room = max(0, self._scheduler_alg.slots() - self._actor_manager.num_live_actors)
+        with replaced(self, "_max_pending_trials", room):
+            super()._maybe_add_actors()
+
     def _trial_task_failure(self, trial: Trial, exception: Exception) -> None:
         resets = trial in self._resetting_trials
         self._resetting_trials.discard(trial)

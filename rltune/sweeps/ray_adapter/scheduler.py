@@ -31,6 +31,9 @@ class TuneScheduler(TrialScheduler):
         slots: gives the number of trials that run at a time; it may grow.
         decided: called with decisions that are made together, before they take effect.
         purse: of the steps that trials may spend together.
+
+    Attributes:
+        slots: see above.
     """
 
     def __init__(
@@ -43,7 +46,7 @@ class TuneScheduler(TrialScheduler):
         super().__init__()
         self._purse = purse
         self._scheduler = scheduler
-        self._slots = slots
+        self.slots = slots
         #: Idle processes that Tune has been told to keep.
         self._kept = 0
         self._decided = decided
@@ -65,7 +68,7 @@ class TuneScheduler(TrialScheduler):
         (TuneController._maybe_cache_trial_actor). This can go once ``reuse_actors=True`` alone
         keeps them.
         """
-        for _slot in range(self._kept, self._slots()):
+        for _slot in range(self._kept, self.slots()):
             tune_controller._actor_cache.increase_max(trial.placement_group_factory)
             self._kept += 1
 
@@ -131,7 +134,7 @@ class TuneScheduler(TrialScheduler):
         if not controller._actor_cache.num_cached_objects:
             # Without an idle process, one that is being started for a trial takes its slot.
             busy |= set(controller._trial_to_actor)
-        if len(busy) >= self._slots():
+        if len(busy) >= self.slots():
             return []
         return [n for n, trial in self._live.items() if trial.status in WAITS and trial not in busy]
 
@@ -151,7 +154,7 @@ class BatchScheduler(TuneScheduler):
 
     def _waiting(self, controller: Any) -> list[str]:
         running = sum(trial.status == Trial.RUNNING for trial in self._live.values())
-        if running >= self._slots():
+        if running >= self.slots():
             return []
         return [trial.trial_id for trial in controller.waiting()]
 

@@ -1,0 +1,64 @@
+"""The GPU, or the part of one, that is set aside for a trial's process."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import torch
+
+from rltune.errors import MachineError
+from rltune.processes.torch_build import FAKE, torch_cuda
+
+
+def device_for(gpus: float) -> torch.device:
+    """The device that a process trains on; of a part of a GPU, it gets that part of the memory.
+
+    Args:
+        gpus: set aside for the process.
+
+    Raises:
+        MachineError: a GPU is set aside, and torch sees none: training on a CPU would look alike.
+    """
+    if not gpus or os.environ.get(FAKE):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise MachineError(
+            f"a GPU is reserved, and torch sees none on {socket.gethostname()}: {_why()}"
+        )
+    torch.cuda.set_per_process_memory_fraction(memory_share(gpus))
+    return torch.device("cuda")
+
+
+def memory_share(gpus: float) -> float:
+    """The part of a GPU's memory that a process may take."""
+    return min(1.0, gpus)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU that this process may still take: what is free, and within its share."""
+    free, total = torch.cuda.mem_get_info(device)
+    share = getattr(torch.cuda, "get_per_process_memory_fraction", None)  # since torch 2.8
+    own = torch.cuda.memory_reserved(device)
+    return free_within(free, total, own, 1.0 if share is None else share(device))
+
+
+def free_within(free: int, total: int, own: int, share: float) -> int:
+    """Bytes that a process may still take of a GPU.
+
+    Args:
+        free: of the GPU; total: of the GPU; own: that the process has taken.
+        share: of the total that it may take.
+    """
+    return max(0, min(free, int(total * share) - own))
+
+
+def _why() -> str:
+    built = torch_cuda()
+    if not built:
+        return "it was built without CUDA; install one that was built with it"
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (
+        f"it was built with CUDA {built}, which the driver may be too old for (nvidia-smi shows "
+        f"it); CUDA_VISIBLE_DEVICES is {'not set' if shown is None else repr(shown)}"
+    )
