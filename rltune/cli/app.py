@@ -35,7 +35,7 @@ from rltune.cli.options import (
     flag,
     takes,
 )
-from rltune.cli.usage import Command, Forwarding, MainJob, UsageError, check_words
+from rltune.cli.usage import CLIENT, Command, Forwarding, MainJob, UsageError, check_words
 from rltune.errors import RltuneError
 from rltune.options import OF_NODES, OPTIONS, RUN
 
@@ -97,6 +97,7 @@ def _own_modules(options: dict[str, Any]) -> list[str]:
 @app.command(MAIN_JOB, cls=MainJob, hidden=True, no_args_is_help=True)
 @takes(OPTIONS)
 def _sweep(
+    ctx: typer.Context,
     algo: AlgoArgument,
     env: Annotated[
         str | None,
@@ -109,16 +110,11 @@ def _sweep(
     **options: Any,
 ) -> None:
     """Sweeps a preset: trains and tunes trials side by side, scores the best on fresh seeds."""
-    _call(
-        "sweep",
-        algo=algo,
-        env=env,
-        save_buffer=save_buffer,
-        json=json,
-        quiet=quiet,
-        dry_run=dry_run,
-        **options,
-    )
+    options |= {"save_buffer": save_buffer, "json": json, "quiet": quiet, "dry_run": dry_run}
+    if env is not None and (options["address"] or "").startswith(CLIENT):
+        _call("client", algo=algo, env=env, words=ctx.meta["options"], ship=None, **options)
+    else:
+        _call("sweep", algo=algo, env=env, **options)
 
 
 @app.command()
@@ -482,7 +478,7 @@ def recipe(
     """Prints a file that runs a sweep on a cluster: Slurm, KubeRay, or `ray up` on AWS or GCP."""
     _call(
         "recipe",
-        words=ctx.meta["words"],
+        words=ctx.meta["options"],
         kind=kind,
         algo=algo,
         env=env,
@@ -519,7 +515,7 @@ def submit(
     """
     _call(
         "submit",
-        words=ctx.meta["words"],
+        words=ctx.meta["options"],
         algo=algo,
         env=env,
         wait=wait,

@@ -57,7 +57,7 @@ def run(
     if not wait:
         sys.stdout.write(f"{job.id}\n")
         return
-    log = _Log(given["json"])
+    log = Log(given["json"])
     try:
         code = job.follow(log)
     except KeyboardInterrupt:
@@ -74,7 +74,7 @@ def _advice(job: Job) -> str:
     return f"follow it: ray job logs --follow {there}\nstop it: ray job stop {there}"
 
 
-class _Log:
+class Log:
     """Shows a job's log; with JSON, all but its last line goes to stderr."""
 
     def __init__(self, json: bool) -> None:

@@ -15,6 +15,8 @@ from typer.core import TyperArgument, TyperCommand, TyperOption
 
 from rltune.errors import BadInput
 
+#: How the address of a Ray Client server begins: there, another machine gets the options.
+CLIENT = "ray://"
 #: A command line that is not as a command is written; typer shows no other name of its class.
 UsageError: type[Any] = typer.BadParameter.__mro__[1]
 
@@ -49,24 +51,28 @@ class Command(TyperCommand):
         ]
         return " ".join([ctx.command_path, *names])
 
-
-class Forwarding(Command):
-    """A command whose options another machine gets, as they were typed.
-
-    They are in its context's ``meta["words"]``, by the option's name; a switch has "True" or
-    "False".
-    """
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keeps the words of options before they are read as values."""
+    def options_typed(self, ctx: Any, args: list[str]) -> dict[str, list[str]]:
+        """The words of options as they were typed, by name; a switch has "True" or "False"."""
         typed = {} if ctx.resilient_parsing else self.make_parser(ctx).parse_args(list(args))[0]
-        rest = super().parse_args(ctx, args)
         named = {param.name for param in self.params if isinstance(param, TyperOption)}
-        ctx.meta["words"] = {
+        return {
             name: [str(each) for each in (word if isinstance(word, list) else [word])]
             for name, word in typed.items()
             if name in named
         }
+
+
+class Forwarding(Command):
+    """A command whose options another machine gets, as they were typed.
+
+    They are in its context's ``meta["options"]``, see :meth:`Command.options_typed`.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keeps the words of options before they are read as values."""
+        words = self.options_typed(ctx, args)
+        rest = super().parse_args(ctx, args)
+        ctx.meta["options"] = words
         return rest
 
 
@@ -78,6 +84,8 @@ class MainJob(Command):
         ctx.meta["words"] = words = [word for word in args[:2] if not word.startswith("-")]
         if words and args[0] == words[0]:
             import_module("rltune.cli.mistyped").check_first(words[0], args[1:])
+        if any(CLIENT in word for word in args):
+            ctx.meta["options"] = self.options_typed(ctx, args)
         return super().parse_args(ctx, args)
 
     def typed(self, ctx: Any) -> str:

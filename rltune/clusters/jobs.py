@@ -85,7 +85,7 @@ def submit(command: Command, address: str, folder: Path) -> Job:
     own_files.check_size(command.files, folder)
     for name in (*(f"ray.dashboard.{each}" for each in _CHATTY), "ray"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    with _told(address), _working_dir(command.files, folder) as there:
+    with _told(address), working_dir(command.files, folder) as there:
         client = JobSubmissionClient(address)
         started = client.submit_job(
             entrypoint=entrypoint(command),
@@ -97,12 +97,17 @@ def submit(command: Command, address: str, folder: Path) -> Job:
 
 def entrypoint(command: Command) -> str:
     """Shell commands of a job."""
+    there = f"command -v rltune > /dev/null || {{ echo {shlex.quote(NOT_THERE)}; exit 3; }}"
+    return "\n".join([there, *copied(command), f"exec {shlex.join(command.start)}"])
+
+
+def copied(command: Command) -> list[str]:
+    """Shell commands that copy the user's files to where they still are when a run is resumed."""
+    if not command.files:
+        return []
     run = Path(command.run)
     place = shlex.quote(str(run.parent / ".shipped" / run.name))
-    lines = [f"command -v rltune > /dev/null || {{ echo {shlex.quote(NOT_THERE)}; exit 3; }}"]
-    if command.files:
-        lines.append(f"mkdir -p {place} && cp -R . {place} && cd {place} || exit 3")
-    return "\n".join([*lines, f"exec {shlex.join(command.start)}"])
+    return [f"mkdir -p {place} && cp -R . {place} && cd {place} || exit 3"]
 
 
 async def _each(log: AsyncIterator[str], show: Callable[[str], None]) -> None:
@@ -111,7 +116,7 @@ async def _each(log: AsyncIterator[str], show: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _working_dir(files: Sequence[Path], folder: Path) -> Iterator[str]:
+def working_dir(files: Sequence[Path], folder: Path) -> Iterator[str]:
     """A folder with copies of files, and nothing else: Ray ships all of it."""
     with tempfile.TemporaryDirectory(prefix="rltune-job-") as copy:
         for path in files:

@@ -63,13 +63,15 @@ def code_hash() -> str | None:
     if origin is None:
         return None
     whole = hashlib.sha1(usedforsecurity=False)
-    for name, path in code_files(origin.parent):
+    for name, path in package_files(origin.parent):
+        if path.suffix not in CODE:
+            continue
         whole.update(name.encode() + b"\0" + file_hash(path).encode())
     return whole.hexdigest()
 
 
-def code_files(package: Path) -> Iterator[tuple[str, Path]]:
-    """Files of rltune's code and presets, each with its place in an installed package.
+def package_files(package: Path) -> Iterator[tuple[str, Path]]:
+    """Files of rltune, each with its place in an installed package.
 
     Args:
         package: the folder of rltune.
@@ -82,7 +84,7 @@ def code_files(package: Path) -> Iterator[tuple[str, Path]]:
         f"{place}{path.relative_to(folder).as_posix()}": path
         for place, folder in folders.items()
         for path in folder.rglob("*")
-        if path.suffix in CODE
+        if path.is_file() and path.suffix != ".pyc"
     }
     yield from sorted(found.items())
 

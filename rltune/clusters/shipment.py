@@ -14,7 +14,7 @@ from pathlib import Path
 from rltune import import_path
 from rltune._version import __version__
 from rltune.clusters import own_files
-from rltune.clusters.node_facts import code_files
+from rltune.clusters.node_facts import package_files
 from rltune.clusters.own_code import OwnCode
 
 
@@ -76,7 +76,7 @@ def _copy_of_rltune(folder: Path) -> Path:
     spec = find_spec("rltune")
     assert spec is not None
     assert spec.origin is not None
-    for name, path in code_files(Path(spec.origin).parent):
+    for name, path in package_files(Path(spec.origin).parent):
         _copy_file(path, folder / name)
     return folder
 

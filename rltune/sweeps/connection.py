@@ -22,8 +22,9 @@ from rltune.sweeps.surroundings import CHECKOUT, QUIET, for_other_machines, job_
 #: Seconds that a cluster's head gets to answer at its address.
 ANSWER = 10.0
 NO_CLIENT = (
-    "a sweep cannot run through Ray Client (ray://): run it on a machine of the cluster, with the "
-    "address of the cluster itself, such as `address='auto'` or `address='HOST:6379'`"
+    "Tune drives trials from within a cluster, and not through Ray Client (ray://). Type `rltune "
+    "ALGO ENV --address ray://HOST:10001`, which runs the command on the cluster's head, or run "
+    "this on a machine of the cluster, with `address='auto'`"
 )
 NOTHING = Shipment(False, ())
 Notice = Callable[[str], None]
