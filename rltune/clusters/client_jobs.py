@@ -18,7 +18,7 @@ from ray import cloudpickle
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from rltune.clusters import own_files, runner_process
+from rltune.clusters import nodes, own_files, runner_process
 from rltune.clusters.command import Command
 from rltune.clusters.jobs import copied, working_dir
 from rltune.clusters.shipment import Shipment
@@ -26,9 +26,6 @@ from rltune.errors import BadInput, MachineError
 
 # It travels as it is: the cluster may lack rltune.
 cloudpickle.register_pickle_by_value(runner_process)
-
-#: Seconds that the head gets to start the command's process in.
-START = 60.0
 
 
 class ClientJob:
@@ -72,10 +69,13 @@ def submitted(command: Command, address: str, folder: Path) -> Iterator[ClientJo
         BadInput: the cluster is of another Ray or Python.
         MachineError: the cluster does not answer.
     """
+    nodes.check_answers(address)
     own_files.check_size(command.files, folder)
     logging.getLogger("ray").setLevel(logging.ERROR)
     with ExitStack() as stack:
-        environment = {"py_modules": stack.enter_context(Shipment(True, ()).folders())}
+        environment: dict[str, Any] = {
+            "py_modules": stack.enter_context(Shipment(True, ()).folders())
+        }
         if command.files:
             environment["working_dir"] = stack.enter_context(working_dir(command.files, folder))
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +14,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rltune import import_path
 from rltune.clusters import node_facts
+from rltune.errors import MachineError
 from rltune.processes import torch_build
 
 #: Seconds that all nodes together get to answer in: a busy one starts a process for it.
 PATIENCE = 30.0
+#: Seconds that a cluster's head gets to answer at its address.
+ANSWER = 10.0
 
 # They travel as they are: a node may lack rltune.
 for _module in (node_facts, import_path, torch_build):
@@ -38,6 +42,24 @@ class Answer:
     facts: Mapping[str, Any] | None
     gpus: float = 0.0
     error: str = ""
+
+
+def check_answers(address: str) -> None:
+    """Refuses an address at which nothing listens: Ray would try it for minutes.
+
+    Raises:
+        MachineError: nothing does.
+    """
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    if not (host and port.isdigit()):
+        return  # "auto", which Ray looks up
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
+    except OSError as error:
+        raise MachineError(
+            f"no Ray cluster answers at {address}: {error.strerror or error}. Start it, or give "
+            "the address that `ray start --head` printed"
+        ) from error
 
 
 def ask(

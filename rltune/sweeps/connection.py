@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -19,8 +18,6 @@ from rltune.spec import RunSpec
 from rltune.sweeps.ray_adapter import driver
 from rltune.sweeps.surroundings import CHECKOUT, QUIET, for_other_machines, job_config
 
-#: Seconds that a cluster's head gets to answer at its address.
-ANSWER = 10.0
 NO_CLIENT = (
     "Tune drives trials from within a cluster, and not through Ray Client (ray://). Type `rltune "
     "ALGO ENV --address ray://HOST:10001`, which runs the command on the cluster's head, or run "
@@ -42,7 +39,7 @@ def connect(spec: RunSpec, address: str, shipment: Shipment = NOTHING) -> None:
     """
     if "://" in address:
         raise BadInput(NO_CLIENT)
-    _check_answers(address)
+    nodes.check_answers(address)
     variables = {**for_other_machines(spec), **shipment.variables}
     with ExitStack() as stack:
         environment: dict[str, Any] = {"env_vars": variables} if variables else {}
@@ -129,20 +126,6 @@ def _count(found: Sequence[Any]) -> str:
 def _shadowing(shipment: Shipment) -> list[str]:
     """Folders that trials must not import from, as they have copies."""
     return [*map(str, shipment.roots), *([CHECKOUT] if shipment.rltune else [])]
-
-
-def _check_answers(address: str) -> None:
-    """Refuses an address at which nothing listens: Ray would try it for minutes."""
-    host, _, port = address.rpartition(":")
-    if not (host and port.isdigit()):
-        return  # "auto", which Ray looks up
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
-    except OSError as error:
-        raise MachineError(
-            f"no Ray cluster answers at {address}: {error.strerror or error}. Start it, or give "
-            "the address that `ray start --head` printed"
-        ) from error
 
 
 def _meant(address: str, error: Exception) -> RltuneError:
