@@ -22,17 +22,10 @@ from test_submit import OWN, SHORT, free_port
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     client, port = free_port(), free_port()
-    words = f"start --head --block --num-cpus 2 --include-dashboard false --port {port}"
+    words = f"start --head --block --num-cpus 2 --include-dashboard false --port {port} "
+    words += f"--ray-client-server-port {client} --disable-usage-stats"
     started = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "ray.scripts.scripts",
-            *words.split(),
-            "--disable-usage-stats",
-            "--ray-client-server-port",
-            str(client),
-        ],
+        [sys.executable, "-m", "ray.scripts.scripts", *words.split()],
         env={**environment(), **CLUSTER},
         cwd=tmp_path_factory.mktemp("head"),
         stdout=subprocess.DEVNULL,
