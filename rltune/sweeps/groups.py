@@ -16,6 +16,7 @@ from rltune.runs.folder import RunFolder
 from rltune.runs.remote.copy import variables
 from rltune.sweeps import room
 from rltune.sweeps.jobs.base import Job
+from rltune.sweeps.ray_adapter import driver
 from rltune.sweeps.ray_adapter.batch_controller import BatchController
 from rltune.sweeps.ray_adapter.scheduler import BatchScheduler
 from rltune.sweeps.ray_adapter.seating import Seating
@@ -56,6 +57,7 @@ def run_groups(
         num_cpus=needs.get("CPU", 0),
         num_gpus=needs.get("GPU", 0),
         **({"memory": needs["memory"]} if "memory" in needs else {}),
+        **driver.options_of_batches(),
         scheduling_strategy="SPREAD" if spec.resources.placement == "spread" else "DEFAULT",
         # Of a Ray that ran before the sweep, processes know nothing of its run.
         **({"runtime_env": {"env_vars": variables()}} if folder.remote is not None else {}),

@@ -41,14 +41,15 @@ def surroundings() -> list[Any]:
 def sweep(env: str, name: str, **options: Any) -> str:
     """A short one; returns the status of its trial."""
     short = {"trials": 1, "steps": 2_048, "scheduler": "fifo", "target": math.inf, "episodes": 10}
-    run = rltune.sweep("ppo", env, name=name, storage="runs", **short, **options)
+    run = rltune.sweep("ppo", env, name=name, storage="runs", **{**short, **options})
     return str(run.trials[0]["status"])
 
 
 async def notebook(told: list[Any]) -> None:
     """A sweep in the main thread, then one in another thread and one that is in its way."""
     told.append(sweep("mine:Mine", "a", env_args={"api_key": "hunter2"}))
-    thread = threading.Thread(target=lambda: told.append(sweep("cartpole", "b")))
+    batch = {"trials": 2, "batch": 2, "env_args": {"api_key": "hunter2"}}
+    thread = threading.Thread(target=lambda: told.append(sweep("mine:Mine", "b", **batch)))
     thread.start()
     while not Path("runs/b/run.json").exists():
         time.sleep(0.05)

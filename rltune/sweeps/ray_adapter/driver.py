@@ -17,6 +17,17 @@ TRIAL_VARIABLES: MutableMapping[str, str] = class_cache.DEFAULT_ENV_VARS
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
+#: What Tune hands to them by itself.
+_BY_ITSELF = dict(TRIAL_VARIABLES)
+
+
+def options_of_batches() -> dict[str, Any]:
+    """Options of a process that trains trials and that Tune does not start: their variables."""
+    if TRIAL_VARIABLES == _BY_ITSELF:
+        return {}
+    return {"runtime_env": {"env_vars": dict(TRIAL_VARIABLES)}}
+
+
 @contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
     """Sets an attribute, and puts back what it replaced."""
