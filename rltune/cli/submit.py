@@ -90,9 +90,10 @@ class Log:
         sys.stderr.writelines(f"{line}\n" for line in lines)
 
     def close(self) -> None:
-        """Shows what is left."""
+        """Shows what is left: of a sweep that has failed, that is no JSON."""
         if self._held:
-            sys.stdout.write(f"{self._held}\n")
+            stream = sys.stdout if self._held.startswith("{") else sys.stderr
+            stream.write(f"{self._held}\n")
 
 
 class _Failed(RltuneError):
