@@ -53,14 +53,14 @@ def run_groups(
         max_failures=spec.resources.max_failures,
     )
     needs = task.needs()
+    around = driver.added_variables() | (variables() if folder.remote is not None else {})
     process = ray.remote(MemberGroup).options(
         num_cpus=needs.get("CPU", 0),
         num_gpus=needs.get("GPU", 0),
         **({"memory": needs["memory"]} if "memory" in needs else {}),
-        **driver.options_of_batches(),
         scheduling_strategy="SPREAD" if spec.resources.placement == "spread" else "DEFAULT",
         # Of a Ray that ran before the sweep, processes know nothing of its run.
-        **({"runtime_env": {"env_vars": variables()}} if folder.remote is not None else {}),
+        **({"runtime_env": {"env_vars": around}} if around else {}),
     )
     reports = folder.path / ".batches"
     start: Any = partial(process.remote, spec.algo, seats, str(reports))

@@ -21,11 +21,9 @@ LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 _BY_ITSELF = dict(TRIAL_VARIABLES)
 
 
-def options_of_batches() -> dict[str, Any]:
-    """Options of a process that trains trials and that Tune does not start: their variables."""
-    if TRIAL_VARIABLES == _BY_ITSELF:
-        return {}
-    return {"runtime_env": {"env_vars": dict(TRIAL_VARIABLES)}}
+def added_variables() -> dict[str, str]:
+    """Variables that Tune hands to trials' processes, and nobody to others that train trials."""
+    return {} if TRIAL_VARIABLES == _BY_ITSELF else dict(TRIAL_VARIABLES)
 
 
 @contextmanager
