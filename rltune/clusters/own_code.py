@@ -14,6 +14,7 @@ from rltune.clusters import own_files
 from rltune.clusters.node_facts import file_hash
 from rltune.envs import places
 from rltune.envs.arguments import DATACLASS, ENUM, NAMEDTUPLE, OBJECT, TAG
+from rltune.runs.remote.location import driver_of
 from rltune.space.derived import is_text
 from rltune.spec import RL, RunSpec
 
@@ -80,7 +81,8 @@ def packages_of(spec: RunSpec) -> list[str]:
     """Distributions that a trial needs on its node."""
     from_extra = OF_FAMILIES.get(_extra(spec))
     pool = ["envpool"] if spec.env_options.simulator == "envpool" else []
-    return [*NEEDED, *([from_extra] if from_extra else []), *pool]
+    store = [driver.package] if (driver := driver_of(spec.storage)) else []
+    return [*NEEDED, *([from_extra] if from_extra else []), *pool, *store]
 
 
 def _extra(spec: RunSpec) -> str:

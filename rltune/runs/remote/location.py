@@ -44,6 +44,11 @@ def is_url(word: str | Path) -> bool:
     return found is not None and found[1].lower() != "file"
 
 
+def driver_of(storage: str) -> Driver | None:
+    """What speaks to the store of a storage; None for a folder."""
+    return SCHEMES[storage.partition("://")[0]] if is_url(storage) else None
+
+
 def local(word: str | Path) -> Path:
     """The folder of this machine that a path or a URL stands for.
 
