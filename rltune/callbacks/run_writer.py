@@ -40,6 +40,8 @@ class RunWriter(Callback):
 
     def on_checkpoint(self, event: CheckpointWritten) -> None:
         """Keeps the best checkpoint so far, so that a killed sweep has it too."""
+        if self._folder.remote is not None:
+            self._folder.remote.written(event.path)
         place = rank(self._folder.record(event.path), self._goal)
         if place > self._best:
             self._best = place

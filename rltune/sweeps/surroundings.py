@@ -66,6 +66,8 @@ def surroundings(own_ray: bool) -> Iterator[None]:
     rotation = {name: value for name, value in LOG_ROTATION.items() if name not in os.environ}
     wanted = {**rotation, **VARIABLES, **_import_paths()}
     with ExitStack() as stack:
+        if not own_ray:
+            wanted |= {working_copy.SENDS: "1"}
         if own_ray:
             wanted |= driver.LOOPBACK
             stack.enter_context(driver.loopback())

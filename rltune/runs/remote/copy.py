@@ -21,10 +21,13 @@ from rltune.runs.remote.fetch import Fetch
 from rltune.runs.remote.lease import Lease
 from rltune.runs.remote.mirror import Mirror
 from rltune.runs.remote.store import Store, StoreFailed, is_plain, told
-from rltune.runs.remote.tree import MANIFEST_FILE, Known, stamp
+from rltune.runs.remote.tree import HEAD, MANIFEST_FILE, Known, stamp
 
 #: The id of the lease of the sweep that a process trains for.
 VARIABLE = "RLTUNE_LEASE"
+#: Whether trials send their checkpoints themselves: on a cluster, where another machine may need
+#: one at once. Elsewhere the sweep's own thread does, while they train.
+SENDS = "RLTUNE_TRIALS_SEND"
 #: Seconds between two looks at the store for somebody who follows a run.
 LOOK_EVERY = 5.0
 _FETCHING = ".fetching.lock"
@@ -186,6 +189,14 @@ class WorkingCopy:
         if self._mirror is not None:
             self._mirror.flush()
 
+    def written(self, folder: Path) -> None:
+        """A trial has written a checkpoint; on a cluster, it has sent it as well."""
+        self.complete(folder, HEAD)
+        if self._mirror is not None and SENDS in os.environ:
+            at = stamp(folder / MANIFEST_FILE)
+            assert at is not None
+            self._mirror.fetched(folder.relative_to(self.path).as_posix(), at)
+
     def stripped(self, folder: Path, keep: Collection[str]) -> None:
         """A checkpoint has lost its files but for some."""
         if self._mirror is not None:
@@ -279,13 +290,13 @@ def complete(checkpoint: Path, names: Collection[str]) -> None:
 
 
 def wrote(checkpoint: Path) -> None:
-    """Sends a checkpoint that a trial has written on another machine than its sweep's.
+    """Sends a checkpoint that this process' trial has written, on a cluster.
 
     Raises:
         StoreFailed: the store does not take it.
     """
     copy = copy_of(checkpoint)
-    if copy is None or not is_elsewhere(copy):
+    if copy is None or not (SENDS in os.environ or is_elsewhere(copy)):
         return
     place = checkpoint.absolute().relative_to(copy.path).as_posix()
     files = {
@@ -296,6 +307,8 @@ def wrote(checkpoint: Path) -> None:
     last = f"{place}/{MANIFEST_FILE}"
     copy.store.upload({name: path for name, path in files.items() if name != last})
     copy.store.upload({last: files[last]})
+    if not is_elsewhere(copy):
+        return
     for old in sorted(checkpoint.parent.iterdir())[:-KEPT_ELSEWHERE]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -306,7 +319,8 @@ KEPT_ELSEWHERE = 2
 
 def variables() -> dict[str, str]:
     """Variables with which processes on other machines know the run that they train for."""
-    return {name: os.environ[name] for name in (VARIABLE, location.VARIABLE) if name in os.environ}
+    names = (VARIABLE, SENDS, location.VARIABLE)
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def stripped(checkpoint: Path, keep: Collection[str]) -> None:

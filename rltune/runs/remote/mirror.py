@@ -181,7 +181,7 @@ class Mirror:
             self._stripped[name] = keep
 
     def fetched(self, name: str, at: Stamp) -> None:
-        """A checkpoint, which another machine has sent, is here in part."""
+        """A checkpoint, which a trial has sent, is here, in part at least."""
         self._known.checkpoints[name] = at, ""
 
     def _send(self, whole: bool) -> None:

@@ -21,6 +21,7 @@ from rltune.runs.folder import RunFolder
 from rltune.runs.records import CheckpointRecord, Report
 from rltune.runs.remote import lease, mirror
 from rltune.runs.remote import log as store_log
+from rltune.runs.remote.copy import wrote
 from rltune.runs.remote.store import Store, StoreFailed
 from rltune.runs.state_file import StateFile
 
@@ -192,6 +193,31 @@ def test_a_checkpoint_is_sent_once_it_is_whole(bucket: str, object_store: Object
     sent(folder)
     there = [name for name in object_store.objects(key) if name.endswith("policy.pt")]
     assert len(there) == 2
+    with folder.releasing():
+        pass
+
+
+def test_on_a_cluster_trials_send_their_checkpoints_at_once(
+    bucket: str, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "REFRESH", 1e9)  # its writes do not count
+    folder = made(bucket)
+    key = f"{bucket.removeprefix(f's3://{BUCKET}/')}/a/trials"
+    wrote(save(folder, 1))
+    assert not object_store.objects(key)  # the sweep's own thread will
+    monkeypatch.setenv("RLTUNE_TRIALS_SEND", "1")
+    path = save(folder, 2)
+    wrote(path)
+    there = object_store.objects(key)
+    assert len(there) == 4
+    assert folder.remote is not None
+    folder.remote.written(path)
+    before = object_store.requests["PUT"]
+    sent(folder)
+    assert object_store.requests["PUT"] - before == 4  # those of the first one alone
+    shutil.rmtree(path)
+    sent(folder)
+    assert len(object_store.objects(key)) == 4
     with folder.releasing():
         pass
 
@@ -419,8 +445,6 @@ def test_a_trial_on_another_machine_sends_its_checkpoints_itself(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same paths on another machine: here, the folder is moved away meanwhile."""
-    from rltune.runs.remote.copy import wrote
-
     folder = made(bucket)
     here, away = tmp_path / "here", tmp_path / "away"
     first = save(folder, 1)
