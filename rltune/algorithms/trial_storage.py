@@ -15,6 +15,7 @@ from ray.tune.trainable.trainable import _DICT_CHECKPOINT_FILE_NAME
 
 from rltune.algorithms import heartbeat
 from rltune.errors import BadCheckpoint
+from rltune.runs import checkpoints
 from rltune.runs.remote import copy as working_copies
 from rltune.schedulers.base import TIME
 
@@ -59,11 +60,14 @@ class TrialStorageMixin:
     def restore(self, checkpoint_path: Any) -> None:
         """Tune's, which would open a pickle of its own that rltune never writes.
 
+        What a store has and this machine has not is fetched before: Tune looks for it here.
+
         Raises:
             BadCheckpoint: there is one.
         """
         found = getattr(checkpoint_path, "checkpoint", checkpoint_path)
         checkpoint = Checkpoint.from_directory(found) if isinstance(found, str) else found
+        checkpoints.complete(checkpoint.path)
         pickled = f"{checkpoint.path}/{_DICT_CHECKPOINT_FILE_NAME}"
         if checkpoint.filesystem.get_file_info(pickled).is_file:
             raise BadCheckpoint(f"{pickled} is a pickle that rltune did not write: remove it")
