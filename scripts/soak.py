@@ -188,7 +188,7 @@ def soak(folder: Path, options: argparse.Namespace) -> dict[str, object]:
     try:
         calm, _ = _timed(folder, "calm", words, cluster)
         print(f"undisturbed: {calm:.0f} s", flush=True)
-        every = options.every or max(30.0, budget / 40)
+        every = options.every or max(30.0, budget / 30)
         wild, chaos = _timed(folder, "wild", words, cluster, options.seed, every)
         assert chaos is not None
         left = [*_left_beside(cluster, folder)]

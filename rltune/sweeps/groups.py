@@ -72,6 +72,4 @@ def run_groups(
     signals.take_over(controller.interrupt)
     controller.run()
     rmtree(reports, ignore_errors=True)
-    for file in folder.path.glob("trials/*.*"):
-        file.unlink()  # a mark of Tune's, by which it has tried the storage
     return groups

@@ -309,7 +309,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
                     events,
                     signals,
                 )
-            collect_reports(folder)
+        tidy(folder)
     if signals.interrupted:
         raise Interrupted(f"continue with: rltune resume {folder.shown}")
     if stopper.fatal is not None:
@@ -328,7 +328,9 @@ def _leave(signals: Signals, seconds: float) -> None:
     )
 
 
-def collect_reports(folder: RunFolder) -> None:
-    """Takes in what processes that were ended have left."""
+def tidy(folder: RunFolder) -> None:
+    """Takes in what processes that were ended have left, and removes Tune's own state."""
     for trial in folder.trials():
         collect(folder.path / "trials" / trial)
+    for file in folder.path.glob("trials/*.*"):
+        file.unlink()

@@ -50,8 +50,6 @@ def run_singles(
             # Silent; that of a notebook shows an empty output.
             progress_reporter=tune.CLIReporter(),
         )
-    for file in folder.path.glob("trials/*.*"):
-        file.unlink()  # Tune's own state: nothing reads it
 
 
 class TakeOver(tune.Callback):
