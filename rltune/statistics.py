@@ -189,7 +189,7 @@ def best_of(values: ArrayLike, count: int) -> tuple[float, Interval]:
     fewer it is wider.
 
     >>> middle, (low, high) = best_of([9.0, 10.0, 11.0], 8)
-    >>> 10 < low < middle < high
+    >>> low < 10 < middle < high
     True
 
     Args:

@@ -40,11 +40,11 @@ def another(spec: RunSpec) -> str | None:
 
 def scoring_cost(spec: RunSpec, job: JobSpec) -> str | None:
     """Returns a note on the cost of scoring; None if it is small compared with training."""
-    longest = longest_episode(spec)
+    episodes = scored_episodes(spec, job)
+    longest = longest_episode(spec) if episodes else None
     budget, scored = spec.budget, spec.evaluation
     if longest is None:
         return None
-    episodes = scored_episodes(spec, job)
     cost, training = episodes * longest, budget.steps * budget.most_trials
     if cost <= WORTH_TELLING * training:
         return None

@@ -26,7 +26,7 @@ def frequencies(budget: Budget) -> list[int]:
     >>> frequencies(Budget(trials=8, steps=100, perturb_every=10))
     [1, 4]
     >>> frequencies(Budget(trials=32, steps=1000, perturb_every=10))
-    [1, 4, 14, 50]
+    [1, 4, 13, 50]
     >>> frequencies(Budget(trials=8, steps=99, perturb_every=33))
     [1, 2]
     """

@@ -20,8 +20,8 @@ from rltune.sweeps.surroundings import CHECKOUT, QUIET, for_other_machines, job_
 
 NO_CLIENT = (
     "Tune drives trials from within a cluster, and not through Ray Client (ray://). Type `rltune "
-    "ALGO ENV --address ray://HOST:10001`, which runs the command on the cluster's head, or run "
-    "this on a machine of the cluster, with `address='auto'`"
+    "ALGO ENV` with `address='ray://HOST:10001'`, which runs the command on the cluster's head, or "
+    "run this on a machine of the cluster, with `address='auto'`"
 )
 NOTHING = Shipment(False, ())
 Notice = Callable[[str], None]

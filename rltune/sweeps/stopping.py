@@ -71,7 +71,8 @@ class SweepStopper(Stopper):
             self.reached.append(trial_id)
         if result.get("diverged") and not self._rescues:
             return True
-        self.purse.spent(trial_id, result["env_steps_this_iter"])
+        # A function that returns without another report has no steps to tell of.
+        self.purse.spent(trial_id, result.get("env_steps_this_iter", 0))
         done = result[TIME] >= self._budget.steps or trial_id in self.reached
         done = done or self.out_of_time or not self.purse.has_room(trial_id)
         if done:

@@ -34,7 +34,10 @@ from rltune.cli.app import COMMANDS, main
         ("train dqn cartpole --seeds ten", "--seeds must be a whole number"),
         ("train dqn", "ENV is missing: cartpole, CartPole-v1"),
         ("tune f.py:train", "--space is missing"),
-        ("evaluate", "RUN... is missing: Run folders. Usage: rltune evaluate RUN... [OPTIONS]"),
+        (
+            "evaluate",
+            "RUN... is missing: Run folders, or their URLs. Usage: rltune evaluate RUN...",
+        ),
         ("play x --fps fast", "--fps must be a whole number"),
         ("board x --port web", "--port must be a whole number"),
         (

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -55,7 +55,7 @@ def values_of(wanted: Any) -> Any:
         return st.builds(wanted, **each)
     if origin is Annotated:
         return values_of(args[0])
-    if origin is UnionType:
+    if origin in (UnionType, Union):
         return st.none() | values_of(args[0])
     if origin is Literal:
         return st.sampled_from(args)

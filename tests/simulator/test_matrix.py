@@ -29,11 +29,22 @@ STEPS, NOISE, FAILURES = 8_100, 0.5, 0.004
 #: or each decision of PB2 tens, which grow with the cube of what it has seen.
 TRIALS, OF_A_LIBRARY, OF_A_SLOW_ONE, OF_PB2 = 200, 30, 12, 8
 
+#: Populations start alike from a searcher's settings: one of them with each is enough for CI.
+_BY_HAND = {"mfpbt"}
+
+
+def _marks(scheduler: str, searcher: str, state: str) -> list[Any]:
+    marks: list[Any] = [pytest.mark.skipif(state != READY, reason=state)]
+    if scheduler in _BY_HAND and searcher != "random":
+        marks.append(pytest.mark.by_hand)
+    return marks
+
+
 PAIRS = [
     pytest.param(
         scheduler,
         searcher,
-        marks=pytest.mark.skipif(one.state != READY, reason=one.state),
+        marks=_marks(scheduler, searcher, one.state),
         id=f"{scheduler}-{searcher}",
     )
     for scheduler, (searcher, one) in product(SCHEDULERS, SEARCHERS.items())

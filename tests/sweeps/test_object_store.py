@@ -29,7 +29,7 @@ from rltune.runs.remote.store import Store
 
 slow = pytest.mark.slow
 IMPATIENT = ("--import", str(Path(__file__).parents[1] / "impatient.py"))
-STEPS = 12_000
+STEPS = 60_000
 
 
 @pytest.fixture
@@ -86,7 +86,21 @@ def test_commands_take_the_url_of_a_run(bucket: str, said: Said) -> None:
 
 
 @slow
-@pytest.mark.parametrize("batch", [pytest.param("off", marks=pytest.mark.by_hand), "2"])
+def test_a_sweep_is_kept_in_a_store(
+    folder: Path, bucket: str, machine: Callable[[str], Mapping[str, str]]
+) -> None:
+    words = short.words("s", "--storage", bucket, "--quiet")
+    done = run_rltune(folder, *words, variables=machine("first"))
+    assert done.returncode == 0, done.stderr
+    run = RunFolder.open(f"{bucket}/s")  # on this machine, which has none of it
+    assert run.summary is not None
+    assert run.steps_spent == run.summary.env_steps > 0
+    assert run.decisions()
+
+
+@slow
+@pytest.mark.by_hand
+@pytest.mark.parametrize("batch", ["off", "2"])
 def test_a_killed_sweep_continues_on_another_machine(
     folder: Path,
     bucket: str,

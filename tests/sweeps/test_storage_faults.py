@@ -74,7 +74,7 @@ def check_goes_on(run: Path, folder: Path) -> None:
 
 @slow
 @pytest.mark.fault(48)
-@pytest.mark.parametrize("batch", ["off", "2"])
+@pytest.mark.parametrize("batch", [pytest.param("off", marks=pytest.mark.by_hand), "2"])
 def test_a_full_disk_ends_the_sweep_and_resume_goes_on(
     folder: Path, disk: Path, cluster_address: str, batch: str
 ) -> None:

@@ -20,8 +20,8 @@ ELSEWHERE = {
     "num_cpus_for_main_process": "use `cpus_per_trial`",
     "placement_strategy": "use `placement`",
     "num_learners": (
-        "a trial has one learner; RLlib's own engine trains with several: `rltune tune ALGO "
-        "--set num_learners=2`"
+        "a trial has one learner; RLlib's own engine trains with several: `rltune tune ALGO`, with "
+        "this setting"
     ),
 }
 
