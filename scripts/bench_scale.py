@@ -249,7 +249,7 @@ def presets() -> str:
         found = certificates.standing(preset)
         if found is None:
             continue
-        seeds = 1 if found["batch"] == "off" else int(found["batch"])
+        seeds = certificates.together(found)
         each = found["seconds_to_threshold"] and found["seconds_to_threshold"] / seeds
         steps = found["env_steps"] / found["train_seconds"] * seeds
         sweep = preset.budget.trials * preset.budget.steps / steps / 3600

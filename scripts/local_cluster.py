@@ -118,7 +118,7 @@ class LocalCluster:
         return [process for process in self.all_processes() if _name(process).startswith(titles)]
 
     def all_processes(self) -> list[psutil.Process]:
-        """Every process of the cluster that is alive, whoever its parent is by now."""
+        """Every process of the cluster that is alive, its parent may have ended."""
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):

@@ -240,7 +240,7 @@ def _timed(
 
 
 def _left_beside(cluster: LocalCluster, folder: Path) -> Iterator[str]:
-    """Processes of drivers and trials that outlive them, on a cluster that goes on."""
+    """Processes of drivers and trials that outlive them, while the cluster runs."""
     deadline = time.monotonic() + PATIENCE
     while (left := [*cluster.workers("PPO", "MemberGroup"), *_children(folder)]) and (
         time.monotonic() < deadline
@@ -252,7 +252,7 @@ def _left_beside(cluster: LocalCluster, folder: Path) -> Iterator[str]:
 
 
 def _children(folder: Path) -> Iterator[psutil.Process]:
-    """Processes that a driver has started, whoever their parent is by now."""
+    """Processes that a driver has started, their parent may have ended."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.environ().get(MARK) == str(folder):

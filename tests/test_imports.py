@@ -18,7 +18,7 @@ RANKS = [
     {"_version", "errors", "import_path", "statistics", "schema", "toml_file"},
     {"processes"},
     {"engine"},
-    {"options", "purse"},
+    {"options", "step_budget"},
     {"envs", "space", "metric"},
     {"spec"},
     {"catalog"},

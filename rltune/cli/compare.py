@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
@@ -12,11 +12,15 @@ from rltune.cli import console
 from rltune.cli.live import watcher
 from rltune.cli.outcome.words import heading
 from rltune.cli.parse import values
-from rltune.errors import Interrupted
+from rltune.cli.sweep import failures
+from rltune.errors import Interrupted, TrialsFailed
 from rltune.races.methods import methods as methods_of
 from rltune.races.race import Lap, Race, race
 from rltune.reports.numbers import bounds, number
 from rltune.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from rltune.races.outcome import Outcome
 
 
 def run(
@@ -96,7 +100,19 @@ def _conclude(asked: Race, json: bool) -> None:
     outcome = conclude(asked)
     if json:
         console.print_json(outcome.to_dict())
-        return
+    else:
+        _show(asked, outcome)
+    problems = [
+        f"{lap.spec.name}: {problem}"
+        for lap in asked.laps
+        if (summary := lap.folder.summary) is not None
+        for problem in failures(lap.folder, summary)
+    ]
+    if problems:
+        raise TrialsFailed("\n".join(problems))
+
+
+def _show(asked: Race, outcome: Outcome) -> None:
     out = console.output()
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("method", "score", "95 % interval", "steps", "seconds", "against the leader"):

@@ -75,16 +75,16 @@ def _certified(row: Row) -> Row | None:
         "score": number(body["iqm"]),
         "threshold": number(body["threshold"]),
         "steps": number(body["env_steps_to_threshold"]),
-        "time": _time(body["seconds_to_threshold"], body["batch"]),
+        "time": _time(body["seconds_to_threshold"], certificates.together(body)),
     }
 
 
-def _time(seconds: float | None, batch: str) -> str:
-    """What one seed took; of a batch its share."""
+def _time(seconds: float | None, together: int) -> str:
+    """What one seed took; of seeds that trained together its share, marked."""
     if seconds is None:
         return "-"
-    seeds, mark = (1, "") if batch == "off" else (int(batch), "+")
-    seconds /= seeds
+    seconds /= together
+    mark = "+" * (together > 1)
     return (f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min") + mark
 
 

@@ -81,7 +81,7 @@ def conclude(folder: RunFolder, json: bool) -> None:
         console.print_json(folder.summary_contents)
     if summary is None:
         return
-    if problems := [*_failed(folder, summary), *_unscored(folder, summary)]:
+    if problems := failures(folder, summary):
         raise TrialsFailed("\n".join(problems))
     share = summary.across_seeds.share_over_threshold if summary.across_seeds else None
     if folder.job.certificate and not passed(share):
@@ -89,6 +89,11 @@ def conclude(folder: RunFolder, json: bool) -> None:
             f"{folder.spec.algo} on {folder.spec.env} is not certified: {share:.0%} of the seeds "
             f"are over the threshold, {REQUIRED_SHARE:.0%} must be"
         )
+
+
+def failures(folder: RunFolder, summary: Summary) -> list[str]:
+    """Trials that failed, or could not be scored, in words."""
+    return [*_failed(folder, summary), *_unscored(folder, summary)]
 
 
 def _failed(folder: RunFolder, summary: Summary) -> list[str]:

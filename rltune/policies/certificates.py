@@ -42,7 +42,8 @@ class Certificate:
         train_seconds: the same in seconds.
         failure_rate, failure_rate_ci95, worst_tenth, worst_tenth_ci95: see
             :class:`rltune.runs.summary_record.SeedStatistics`; earlier certificates lack them.
-        batch: seeds that trained as one batch, whose seconds are the batch's; "off" for none.
+        batch: seeds that trained as one batch, whose seconds are the batch's; "off" for none,
+            "auto" for all of them.
         optimism_gap: mean selection score minus mean score: the bias of a choice by few episodes.
         versions: versions of rltune and its dependencies.
         preset_hash: hash of ``preset``.
@@ -113,6 +114,14 @@ def standing(preset: Preset, path: Path | None = None) -> dict[str, Any] | None:
     if certificate is None:
         return None
     return asdict(certificate) | {"stale": certificate.stale(preset)}
+
+
+def together(standing: Mapping[str, Any]) -> int:
+    """How many seeds of a certificate shared the seconds of a batch; 1 where each had its own."""
+    batch, seeds = standing["batch"], standing["seeds"]
+    if batch == "off":
+        return 1
+    return int(seeds) if batch == "auto" else min(int(batch), int(seeds))
 
 
 def in_words(standing: Mapping[str, Any] | None) -> str:

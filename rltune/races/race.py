@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,11 @@ from rltune.spec import JobSpec, RunSpec
 
 #: What a race was asked for, and what came out, in its folder.
 REQUEST, OUTCOME, REPORT = "race.json", "outcome.json", "report.html"
+#: What of a request decides what is trained, and how it is judged.
+SAME = (
+    *("algo", "env_id", "env_args", "imports", "settings", "space", "constraints", "budget"),
+    *("evaluation", "metric", "mode", "simulator"),
+)
 #: Whole trials that a lap may spend by default.
 TRIALS_WORTH = 8
 #: Members of a population at least, whatever its share of the steps.
@@ -85,16 +91,14 @@ class Race:
 
     @property
     def request(self) -> dict[str, Any]:
-        """What makes it the same race."""
-        first = self.laps[0].spec.to_dict()
-        kept = ("algo", "env", "env_options", "settings", "seed", "metric", "mode", "evaluation")
-        asked = {name: first[name] for name in kept if name in first}
-        values: dict[str, Any] = {
-            **asked,
-            "methods": [method.name for method in self.methods],
-            "repetitions": self.repetitions,
-            "total_steps": self.total_steps,
-            "runs": [lap.spec.name for lap in self.laps],
+        """What makes it the same race: what was asked for of every method, and the seeds."""
+        of_methods: dict[str, Any] = {}
+        for lap in self.laps:
+            asked = lap.spec.to_dict()
+            of_methods.setdefault(lap.method.name, {name: asked[name] for name in SAME})
+        values = {
+            "methods": of_methods,
+            "seeds": {lap.spec.name: lap.spec.seed for lap in self.laps},
         }
         return dict(loads(dumps(values), Mapping))  # as it is read back
 
@@ -108,13 +112,21 @@ class Race:
         self.check_free()
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / REQUEST).write_text(dumps(self.request, indent=2) + "\n")
-        for lap in self.laps:
-            if not lap.is_done:
-                try:
-                    start(lap)
-                except NothingUsable:
-                    if not lap.is_done:
-                        raise
+        try:
+            for lap in self.laps:
+                if not lap.is_done:
+                    _run(lap, start)
+        finally:
+            if not any(lap.folder.path.exists() for lap in self.laps):
+                shutil.rmtree(self.folder)  # nothing could start: the name is free again
+
+
+def _run(lap: Lap, start: Callable[[Lap], None]) -> None:
+    try:
+        start(lap)
+    except NothingUsable:
+        if not lap.is_done:
+            raise
 
 
 def race(

@@ -93,9 +93,14 @@ def beside_controls(spec: RunSpec, summary: Summary) -> str | None:
     first = spec.budget.first_control
     if not spec.budget.controls or summary.settings is not None:
         return None
+    if summary.stop_reason != "steps":
+        return (
+            f"beside its controls: the run ended by its {summary.stop_reason}, before all of them "
+            "had the same steps"
+        )
     scores: dict[bool, list[float]] = {True: [], False: []}
     for trial in summary.trials:
-        if trial.score is not None and math.isfinite(trial.score):
+        if trial.error is None and trial.score is not None and math.isfinite(trial.score):
             scores[number_of(trial.id) >= first].append(spec.goal.score(trial.score))
     controls, members = scores[True], scores[False]
     if not members or len(controls) < FEWEST_CONTROLS:

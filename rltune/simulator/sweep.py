@@ -9,7 +9,6 @@ from typing import Any, Self
 
 from rltune import schedulers, searchers
 from rltune.errors import RltuneError
-from rltune.purse import Purse
 from rltune.runs.records import Decision, Report
 from rltune.schedulers.base import TIME, Action, Change, Scheduler, SchedulerContext
 from rltune.schedulers.population import Population
@@ -21,6 +20,7 @@ from rltune.simulator.result import Checkpoint, Improvement, SimulatedTrial, Sim
 from rltune.simulator.store import CheckpointStore
 from rltune.space import Space
 from rltune.spec import RunSpec
+from rltune.step_budget import StepBudget
 
 
 class SimulatedSweep:
@@ -55,7 +55,7 @@ class SimulatedSweep:
         self.notices: list[str] = []
         self.improvements: list[Improvement] = []
         self.stop_reason = ""
-        self.purse = Purse(spec.budget.total_steps, live=self._training)
+        self.step_budget = StepBudget(spec.budget.total_steps, live=self._training)
         self.history = History(spec.former)
         self._store = CheckpointStore(spec.algo)
         self._build_scheduler, self._build_searcher = scheduler, searcher
@@ -78,7 +78,7 @@ class SimulatedSweep:
         limit = self.spec.budget.time_budget
         while not self.stop_reason and reports != 0:
             self._start_trials()
-            if self.machine.is_idle and self.purse.is_empty:
+            if self.machine.is_idle and self.step_budget.is_used_up:
                 self.stop_reason = "total_steps"
             elif self.machine.is_idle:
                 self._check_everyone_ended()
@@ -108,7 +108,7 @@ class SimulatedSweep:
 
     def _start_trials(self) -> None:
         """Starts trials while a slot is free, as far as the scheduler lets any start."""
-        while self.purse.has_room():
+        while self.step_budget.has_room():
             free = not self.machine.is_full
             if free and self._more and not any(t.status == "pending" for t in self._all):
                 self._hand_out()
@@ -159,7 +159,7 @@ class SimulatedSweep:
     def _start(self, trial: SimulatedTrial) -> None:
         trial.status = "running"
         trial.weights = trial.restart.weights
-        self.purse.started(trial.id)
+        self.step_budget.started(trial.id)
         self.machine.train(trial)
 
     def _check_everyone_ended(self) -> None:
@@ -198,13 +198,13 @@ class SimulatedSweep:
     def _decide(self, trial: SimulatedTrial, values: Mapping[str, Any], start: int) -> None:
         """What a trial does after a report: as its budget says, then the scheduler."""
         goal, budget = self.spec.goal, self.spec.budget
-        self.purse.spent(trial.id, trial.env_steps - start)
+        self.step_budget.spent(trial.id, trial.env_steps - start)
         self.history.reported(trial.id, trial.env_steps, goal.score_of(values))
         alone = budget.seeds_per_trial == 1
         reached = alone and goal.reaches(goal.of(values), budget.target)
         diverged = "diverged/what" in values
         lost = diverged and not isinstance(self.scheduler, Population)
-        spent = not self.purse.has_room(trial.id)
+        spent = not self.step_budget.has_room(trial.id)
         if reached or lost or spent or trial.env_steps >= budget.steps:
             self._end(trial, "failed" if diverged else "ended", values)
             reached |= not self._more and seeds.reached(self.spec, self.history)

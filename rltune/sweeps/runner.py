@@ -18,13 +18,13 @@ from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
 from rltune.errors import BadInput, Interrupted, MachineError, RltuneError
 from rltune.processes.watchdog import collect
-from rltune.purse import Purse
 from rltune.request import batches
 from rltune.runs.folder import RunFolder, is_finished
 from rltune.runs.records import Decision
 from rltune.runs.storage_faults import guarded
 from rltune.schedulers.base import SchedulerContext
 from rltune.spec import JobSpec, RunSpec
+from rltune.step_budget import StepBudget
 from rltune.sweeps import ray_session
 from rltune.sweeps.extension import extended, reopen
 from rltune.sweeps.groups import run_groups
@@ -242,7 +242,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
         rescues=schedulers.row(spec.budget.scheduler).population,
         seconds_before=clock.seconds,
         first_wins=job.first_wins,
-        purse=Purse(spec.budget.total_steps, folder.steps_spent, trials.training),
+        step_budget=StepBudget(spec.budget.total_steps, folder.steps_spent, trials.training),
     )
     with (
         ray_session.ray_session(job.task, callbacks.notice) as slots,
@@ -294,7 +294,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
                     job,
                     folder,
                     source,
-                    BatchScheduler(scheduler, room, decided, stopper.purse),
+                    BatchScheduler(scheduler, room, decided, stopper.step_budget),
                     stopper,
                     events,
                     signals,
@@ -304,7 +304,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
                     job,
                     folder,
                     source,
-                    TuneScheduler(scheduler, room, decided, stopper.purse),
+                    TuneScheduler(scheduler, room, decided, stopper.step_budget),
                     stopper,
                     events,
                     signals,

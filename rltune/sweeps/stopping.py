@@ -11,8 +11,8 @@ from ray.tune import Stopper
 from rltune.errors import RltuneError
 from rltune.metric import Metric
 from rltune.options import Budget
-from rltune.purse import Purse
 from rltune.schedulers.base import TIME
+from rltune.step_budget import StepBudget
 
 #: Trials that fail one after the other, with nothing achieved in between, before a sweep ends.
 FAILURES_IN_A_ROW = 5
@@ -39,7 +39,7 @@ class SweepStopper(Stopper):
         rescues: bool,
         seconds_before: float = 0.0,
         first_wins: bool = True,
-        purse: Purse | None = None,
+        step_budget: StepBudget | None = None,
     ) -> None:
         """A new one.
 
@@ -47,9 +47,9 @@ class SweepStopper(Stopper):
             rescues: whether the scheduler overwrites a trial that diverged.
             seconds_before: what earlier parts of a resumed run took.
             first_wins: whether the first trial at the target ends the sweep, or itself alone.
-            purse: what all trials together may still spend.
+            step_budget: what all trials together may still spend.
         """
-        self.purse = purse or Purse(None)
+        self.step_budget = step_budget or StepBudget(None)
         self._budget = budget
         self._goal = goal
         self._rescues = rescues
@@ -72,11 +72,11 @@ class SweepStopper(Stopper):
         if result.get("diverged") and not self._rescues:
             return True
         # A function that returns without another report has no steps to tell of.
-        self.purse.spent(trial_id, result.get("env_steps_this_iter", 0))
+        self.step_budget.spent(trial_id, result.get("env_steps_this_iter", 0))
         done = result[TIME] >= self._budget.steps or trial_id in self.reached
-        done = done or self.out_of_time or not self.purse.has_room(trial_id)
+        done = done or self.out_of_time or not self.step_budget.has_room(trial_id)
         if done:
-            self.purse.told(trial_id)
+            self.step_budget.told(trial_id)
         return done
 
     def ended(self, trial_id: str, others_run: bool) -> None:
@@ -87,7 +87,7 @@ class SweepStopper(Stopper):
     def stop_all(self) -> bool:
         """True once the last checkpoint is left: the target's, or at the end of time all."""
         overdue = self._deadline is not None and time.monotonic() > self._deadline + self.GRACE
-        return self.final_saved or overdue or self.gives_up or self.purse.is_empty
+        return self.final_saved or overdue or self.gives_up or self.step_budget.is_used_up
 
     @property
     def gives_up(self) -> bool:
@@ -109,7 +109,7 @@ class SweepStopper(Stopper):
             return "failures"
         if self.out_of_time:
             return "time_budget"
-        return "total_steps" if self.purse.is_empty else "steps"
+        return "total_steps" if self.step_budget.is_used_up else "steps"
 
     def get_state(self) -> dict[str, Any]:
         """As JSON holds it."""

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, Said
 
 from rltune.catalog.algorithms import ALGORITHMS
-from rltune.cli.list_ import KINDS
+from rltune.cli.list_ import KINDS, _certified
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Phase
@@ -42,6 +42,16 @@ def test_presets_say_what_is_solved_in_how_long(said: Said) -> None:
     assert "solved: seeds whose policy scores over the threshold" in shown
     assert "no certificate yet, dqn: beamrider" in shown
     assert "sac" not in said("list presets dqn")[1]
+
+
+@pytest.mark.parametrize(("batch", "together"), [("off", 1), ("4", 4), ("50", 10), ("auto", 10)])
+def test_a_seed_of_a_batch_takes_its_share_of_the_seconds(batch: str, together: int) -> None:
+    body = {"algo": "ppo", "env": "cartpole", "stale": False, "seeds": 10, "iqm": 1.0}
+    body |= {"share_over_threshold": 1.0, "threshold": 1.0, "env_steps_to_threshold": 1}
+    row = {**body, "certificate": {**body, "seconds_to_threshold": 60.0, "batch": batch}}
+    shown = _certified(row)
+    assert shown is not None
+    assert shown["time"] == f"{60 // together} s" + "+" * (together > 1)
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)

@@ -136,8 +136,19 @@ def test_a_folder_of_something_else_is_not_raced_in(tmp_path: Path) -> None:
         asked.check_free()
     (tmp_path / "r/race.json").write_text(json.dumps(asked.request))
     asked.check_free()
-    with pytest.raises(BadInput, match="a race of other methods, steps, seeds or settings"):
-        _asked(tmp_path, seed=1).check_free()
+    others: list[dict[str, Any]] = [
+        {"seed": 1},
+        {"steps": 9_000},
+        {"total_steps": 50_000},
+        {"seeds": 3},
+        {"population": {"perturb_every": 2_500}},
+        {"space": {"lr": {"log": [1e-4, 1e-3]}}},
+        {"settings": {"gamma": 0.9}},
+        {"episodes": 7},
+    ]
+    for other in others:
+        with pytest.raises(BadInput, match="a race of other methods, steps, seeds or settings"):
+            _asked(tmp_path, **other).check_free()
 
 
 def test_a_plan_says_what_will_race(said: Said, tmp_path: Path) -> None:

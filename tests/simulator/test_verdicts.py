@@ -137,6 +137,23 @@ def test_a_population_is_told_beside_what_its_controls_make_likely(tmp_path: Pat
     assert "copying and changing did harm" in with_best(low - 1.0)
 
 
+def test_a_run_that_ended_early_is_not_told_beside_its_controls(tmp_path: Path) -> None:
+    folder = _sweep(tmp_path)
+    assert folder.summary is not None
+    for reason in ("target", "time_budget", "total_steps"):
+        told = beside_controls(folder.spec, replace(folder.summary, stop_reason=reason)) or ""
+        assert "before all of them had the same steps" in told
+
+
+def test_a_trial_that_failed_is_no_control(tmp_path: Path) -> None:
+    folder = _sweep(tmp_path)
+    summary = folder.summary
+    assert summary is not None
+    trials = [replace(t, error="boom") if t.id == "t07" else t for t in summary.trials]
+    told = beside_controls(folder.spec, replace(summary, trials=trials)) or ""
+    assert "2 with a score say too little" in told
+
+
 def test_two_controls_say_too_little_and_none_says_nothing(tmp_path: Path) -> None:
     two = _sweep(tmp_path / "two", controls=2)
     assert two.summary is not None

@@ -121,7 +121,7 @@ def test_a_killed_sweep_continues_on_another_machine(
     assert "held it last" in done.stderr
     run = check_whole(f"{bucket}/k")
     again = sum(len(run.discarded(trial)) for trial in run.trials())
-    assert again < sum(reports.values())  # it did not begin anew
+    assert again < sum(reports.values())  # it did not start from the beginning
 
 
 @slow

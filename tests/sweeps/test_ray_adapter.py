@@ -11,10 +11,10 @@ from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from rltune.purse import Purse
 from rltune.runs.records import Decision
 from rltune.schedulers.base import Action, Change, Turn
 from rltune.schedulers.fifo import Fifo
+from rltune.step_budget import StepBudget
 from rltune.sweeps.failures import headline
 from rltune.sweeps.ray_adapter.losses import as_death, is_loss
 from rltune.sweeps.ray_adapter.scheduler import TuneScheduler
@@ -83,7 +83,7 @@ class Setting:
         self.controller = Controller(self.trials)
         self.scheduler = Scripted()
         self.decided: list[Decision] = []
-        self.tune = TuneScheduler(self.scheduler, lambda: 2, self.decided.extend, Purse(None))
+        self.tune = TuneScheduler(self.scheduler, lambda: 2, self.decided.extend, StepBudget(None))
         for trial in self.trials:
             self.tune.on_trial_add(self.controller, trial)
         self.trials[0].set_status(Trial.RUNNING)
@@ -150,7 +150,7 @@ def test_a_change_is_made_before_it_is_told(setting: Setting, tmp_path: Path) ->
         settings.append(trial.config)
         setting.decided.extend(new)
 
-    setting.tune = TuneScheduler(setting.scheduler, lambda: 2, decided, Purse(None))
+    setting.tune = TuneScheduler(setting.scheduler, lambda: 2, decided, StepBudget(None))
     for each in setting.trials:
         setting.tune.on_trial_add(setting.controller, each)
     changes = [

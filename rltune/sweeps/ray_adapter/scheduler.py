@@ -8,9 +8,9 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from rltune.purse import Purse
 from rltune.runs.records import Decision
 from rltune.schedulers.base import TIME, Action, Change, Scheduler
+from rltune.step_budget import StepBudget
 from rltune.sweeps.ray_adapter.trials import start_from
 
 ANSWERS = {
@@ -30,7 +30,7 @@ class TuneScheduler(TrialScheduler):
         scheduler: what decides.
         slots: gives the number of trials that run at a time; it may grow.
         decided: called with decisions that are made together, before they take effect.
-        purse: of the steps that trials may spend together.
+        step_budget: of the steps that trials may spend together.
 
     Attributes:
         slots: see above.
@@ -41,10 +41,10 @@ class TuneScheduler(TrialScheduler):
         scheduler: Scheduler,
         slots: Callable[[], int],
         decided: Callable[[Sequence[Decision]], None],
-        purse: Purse,
+        step_budget: StepBudget,
     ) -> None:
         super().__init__()
-        self._purse = purse
+        self._step_budget = step_budget
         self._scheduler = scheduler
         self.slots = slots
         #: Idle processes that Tune has been told to keep.
@@ -103,7 +103,7 @@ class TuneScheduler(TrialScheduler):
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The trial whose turn it is; changes and stops take effect before it starts."""
         self._live = {name: t for name, t in self._live.items() if t.status not in ENDED}
-        if not self._purse.has_room():
+        if not self._step_budget.has_room():
             return None
         turn = self._scheduler.choose(self._waiting(tune_controller))
         for change in turn.changes:
@@ -116,7 +116,7 @@ class TuneScheduler(TrialScheduler):
             tune_controller.stop_trial(self._live[name])
         if turn.start is None:
             return None
-        self._purse.started(turn.start)
+        self._step_budget.started(turn.start)
         return self._live[turn.start]
 
     def _apply(self, change: Change) -> None:

@@ -12,9 +12,9 @@ import pytest
 import short
 from schedulers.table import REPORT, Table
 
-from rltune.purse import Purse
 from rltune.runs.folder import RunFolder
 from rltune.schedulers import SCHEDULERS
+from rltune.step_budget import StepBudget
 from rltune.sweeps.extension import extended
 
 
@@ -41,27 +41,27 @@ def test_a_budget_that_trials_do_not_spend_changes_nothing() -> None:
 
 def test_trials_that_train_have_their_next_report_set_aside() -> None:
     live = {"t00": True, "t01": True, "t02": False}
-    purse = Purse(1_000, 0, lambda: live)
-    assert purse.has_room()
+    step_budget = StepBudget(1_000, 0, lambda: live)
+    assert step_budget.has_room()
     for name in ("t00", "t01"):
-        purse.started(name)
-        purse.spent(name, 300)
-    assert not purse.has_room("t00"), "600, 300 that t01 brings, and half of 300: 1,050"
-    purse.told("t01")
+        step_budget.started(name)
+        step_budget.spent(name, 300)
+    assert not step_budget.has_room("t00"), "600, 300 that t01 brings, and half of 300: 1,050"
+    step_budget.told("t01")
     live["t01"] = False
-    assert purse.has_room("t00"), "600 and half of 300"
-    purse.spent("t00", 300)
-    assert not purse.has_room("t00")
-    assert not purse.is_empty, "t00 has its last checkpoint to write"
-    purse.told("t00")
+    assert step_budget.has_room("t00"), "600 and half of 300"
+    step_budget.spent("t00", 300)
+    assert not step_budget.has_room("t00")
+    assert not step_budget.is_used_up, "t00 has its last checkpoint to write"
+    step_budget.told("t00")
     live["t00"] = False
-    assert purse.is_empty
+    assert step_budget.is_used_up
 
 
-def test_a_resumed_purse_knows_what_was_spent() -> None:
-    purse = Purse(1_000, 900, dict)
-    purse.spent("t00", 200)
-    assert not purse.has_room("t00")
+def test_a_resumed_budget_knows_what_was_spent() -> None:
+    step_budget = StepBudget(1_000, 900, dict)
+    step_budget.spent("t00", 200)
+    assert not step_budget.has_room("t00")
 
 
 @pytest.mark.slow

@@ -9,12 +9,13 @@ from typing import Any
 Live = Callable[[], Mapping[str, bool]]
 
 
-class Purse:
+class StepBudget:
     """Lets trials train as long as the steps of all of them last.
 
     A trial spends its steps with its next report, which comes whole: it trains on, or starts, only
     where that report brings the sum nearer to the budget. Trials that train have theirs set aside.
-    The sum ends within half a report of the budget, or within that of a trial that had none yet.
+    Where reports are of equal length the sum ends within half of one of the budget. A report is
+    longer where episodes are finished before a pause: what one will take is guessed from the last.
 
     Args:
         total: steps of all trials, lost work included; None for no limit.
@@ -64,7 +65,7 @@ class Purse:
         return self._spent + others + report / 2 <= self._total
 
     @property
-    def is_empty(self) -> bool:
+    def is_used_up(self) -> bool:
         """Whether nobody trains, and nobody may."""
         return not self.has_room() and not self._coming(and_told=True)
 
