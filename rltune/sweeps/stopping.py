@@ -50,6 +50,8 @@ class SweepStopper(Stopper):
             step_budget: what all trials together may still spend.
         """
         self.step_budget = step_budget or StepBudget(None)
+        #: The report of each trial whose steps were counted last, by its iteration.
+        self._counted: dict[str, int | None] = {}
         self._budget = budget
         self._goal = goal
         self._rescues = rescues
@@ -71,13 +73,23 @@ class SweepStopper(Stopper):
             self.reached.append(trial_id)
         if result.get("diverged") and not self._rescues:
             return True
-        # A function that returns without another report has no steps to tell of.
-        self.step_budget.spent(trial_id, result.get("env_steps_this_iter", 0))
+        self.step_budget.spent(trial_id, self._new_steps(trial_id, result))
         done = result[TIME] >= self._budget.steps or trial_id in self.reached
         done = done or self.out_of_time or not self.step_budget.has_room(trial_id)
         if done:
             self.step_budget.told(trial_id)
         return done
+
+    def _new_steps(self, trial_id: str, result: Mapping[str, Any]) -> int:
+        """The steps of a report.
+
+        Of a function that returned after its last report Tune sends that report once more, or one
+        without any numbers.
+        """
+        iteration = result.get("training_iteration")
+        again = result.get("done") and self._counted.get(trial_id) == iteration
+        self._counted[trial_id] = iteration
+        return 0 if again else int(result.get("env_steps_this_iter", 0))
 
     def ended(self, trial_id: str, others_run: bool) -> None:
         """A trial has ended, its last checkpoint written."""

@@ -130,25 +130,26 @@ def test_a_bad_race_is_refused(tmp_path: Path, options: dict[str, Any], told: st
 
 
 def test_a_folder_of_something_else_is_not_raced_in(tmp_path: Path) -> None:
-    asked = _asked(tmp_path)
+    space = {"lr": {"log": [1e-4, 1e-2], "default": 1e-3}}
+    asked = _asked(tmp_path, space=space)
     (tmp_path / "r").mkdir()
     with pytest.raises(BadInput, match="exists and is no race"):
         asked.check_free()
     (tmp_path / "r/race.json").write_text(json.dumps(asked.request))
-    asked.check_free()
+    _asked(tmp_path, space=space).check_free()
     others: list[dict[str, Any]] = [
         {"seed": 1},
         {"steps": 9_000},
         {"total_steps": 50_000},
         {"seeds": 3},
         {"population": {"perturb_every": 2_500}},
-        {"space": {"lr": {"log": [1e-4, 1e-3]}}},
+        {"space": {"lr": {"log": [1e-4, 5e-2], "default": 1e-3}}},
         {"settings": {"gamma": 0.9}},
         {"episodes": 7},
     ]
     for other in others:
         with pytest.raises(BadInput, match="a race of other methods, steps, seeds or settings"):
-            _asked(tmp_path, **other).check_free()
+            _asked(tmp_path, **{"space": space, **other}).check_free()
 
 
 def test_a_plan_says_what_will_race(said: Said, tmp_path: Path) -> None:

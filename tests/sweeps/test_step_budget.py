@@ -11,11 +11,16 @@ from typing import Any
 import pytest
 import short
 from schedulers.table import REPORT, Table
+from warm import run_rltune
 
+from rltune.metric import Metric
+from rltune.options import Budget
 from rltune.runs.folder import RunFolder
 from rltune.schedulers import SCHEDULERS
+from rltune.schedulers.base import TIME
 from rltune.step_budget import StepBudget
 from rltune.sweeps.extension import extended
+from rltune.sweeps.stopping import SweepStopper
 
 
 def _gain(name: str, clock: int, config: Mapping[str, Any]) -> float:
@@ -62,6 +67,35 @@ def test_a_resumed_budget_knows_what_was_spent() -> None:
     step_budget = StepBudget(1_000, 900, dict)
     step_budget.spent("t00", 200)
     assert not step_budget.has_room("t00")
+
+
+def test_a_report_that_tune_sends_twice_is_counted_once() -> None:
+    """As a function returns; a trial that is tried again reports the same iteration anew."""
+    budget = Budget(scheduler="fifo", trials=9, steps=100, total_steps=100)
+    stopper = SweepStopper(
+        budget,
+        Metric(),
+        rescues=False,
+        step_budget=StepBudget(100, live=lambda: {"t00": True}),
+    )
+    row = {TIME: 30, "env_steps_this_iter": 30, "training_iteration": 1}
+    assert not stopper("t00", row)
+    assert not stopper("t00", {**row, "done": True}), "30 and 30 of its next report"
+    assert not stopper("t00", row), "it failed, and is tried again"
+    assert stopper("t00", {**row, TIME: 60, "training_iteration": 2, "done": True})
+
+
+@pytest.mark.slow
+def test_a_sweep_of_functions_counts_each_report_once(tmp_path: Path, cluster_address: str) -> None:
+    (tmp_path / "once.py").write_text(
+        "import rltune\ndef train(config):\n    rltune.report({'score': config['lr']})\n"
+    )
+    words = ("tune", "once.py:train", "--space", "lr={log=[1e-4,1e-1]}", "--metric", "score")
+    more = ("--trials", "9", "--total-steps", "5", "--concurrent", "1", "--name", "once", "--json")
+    done = run_rltune(tmp_path, *words, *more, cluster=cluster_address)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert (summary["stop_reason"], summary["env_steps"]) == ("total_steps", 5)
 
 
 @pytest.mark.slow
