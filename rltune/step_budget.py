@@ -21,10 +21,13 @@ class StepBudget:
         total: steps of all trials, lost work included; None for no limit.
         before: those that earlier parts of a resumed run took.
         live: the trials of the sweep.
+        report: steps of a report while there was none.
     """
 
-    def __init__(self, total: int | None, before: int = 0, live: Live = dict) -> None:
-        self._total, self._spent, self._live = total, before, live
+    def __init__(
+        self, total: int | None, before: int = 0, live: Live = dict, report: int = 1
+    ) -> None:
+        self._total, self._spent, self._live, self._first = total, before, live, report
         #: Steps of each trial's last report.
         self._last: dict[str, int] = {}
         #: Trials that were told to end, and that have started and not reported yet.
@@ -83,4 +86,4 @@ class StepBudget:
         """Steps of a trial's next report: as of its last, or as others' are."""
         if trial in self._last:
             return self._last[trial]
-        return sum(self._last.values()) / len(self._last) if self._last else 0.0
+        return sum(self._last.values()) / len(self._last) if self._last else self._first

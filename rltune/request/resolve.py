@@ -265,6 +265,7 @@ def _check(preset: Preset) -> None:
     problems: list[str] = []
     checks = (
         partial(_check_scheduler, preset),
+        partial(_check_total, preset),
         partial(searchers.check, preset.budget.searcher, preset.space),
     )
     for check in checks:
@@ -274,6 +275,16 @@ def _check(preset: Preset) -> None:
             problems += error.problems
     if problems:
         raise BadInput(problems)
+
+
+def _check_total(preset: Preset) -> None:
+    total = preset.budget.total_steps
+    report = int(preset.settings["min_sample_timesteps_per_iteration"])
+    if total is not None and total < report:
+        raise BadInput(
+            f"total_steps {total:,} is less than one report of one trial, {report:,} environment "
+            "steps: give more, or lower `min_sample_timesteps_per_iteration` in `settings`"
+        )
 
 
 def _check_scheduler(preset: Preset) -> None:

@@ -55,7 +55,9 @@ class SimulatedSweep:
         self.notices: list[str] = []
         self.improvements: list[Improvement] = []
         self.stop_reason = ""
-        self.step_budget = StepBudget(spec.budget.total_steps, live=self._training)
+        self.step_budget = StepBudget(
+            spec.budget.total_steps, live=self._training, report=conditions.report_every
+        )
         self.history = History(spec.former)
         self._store = CheckpointStore(spec.algo)
         self._build_scheduler, self._build_searcher = scheduler, searcher

@@ -242,7 +242,12 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
         rescues=schedulers.row(spec.budget.scheduler).population,
         seconds_before=clock.seconds,
         first_wins=job.first_wins,
-        step_budget=StepBudget(spec.budget.total_steps, folder.steps_spent, trials.training),
+        step_budget=StepBudget(
+            spec.budget.total_steps,
+            folder.steps_spent,
+            trials.training,
+            job.task.steps_per_report,
+        ),
     )
     with (
         ray_session.ray_session(job.task, callbacks.notice) as slots,

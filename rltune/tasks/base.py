@@ -63,6 +63,11 @@ class Task(ABC):
         self.metric: Metric = spec.goal
 
     @property
+    def steps_per_report(self) -> int:
+        """Steps between two reports of a trial, at least, as far as they are known beforehand."""
+        return 1
+
+    @property
     @abstractmethod
     def trainable(self) -> type:
         """The class of a trial, see above."""

@@ -53,7 +53,7 @@ class RLTask(Task):
             "simulator": spec.env_options.simulator,
             "env_processes": spec.env_options.env_processes or 1,
             "pauses": pauses,
-            "min_sample_timesteps_per_iteration": self._steps_per_report,
+            "min_sample_timesteps_per_iteration": self.steps_per_report,
         }
 
     @property
@@ -75,10 +75,10 @@ class RLTask(Task):
         budget = self.spec.budget
         if row(budget.scheduler).population:
             return 0
-        return max(1, round(budget.perturb_every / self._steps_per_report))
+        return max(1, round(budget.perturb_every / self.steps_per_report))
 
     @property
-    def _steps_per_report(self) -> int:
+    def steps_per_report(self) -> int:
         """Environment steps between two reports, at least."""
         return int(self.spec.settings["min_sample_timesteps_per_iteration"])
 

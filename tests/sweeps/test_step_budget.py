@@ -13,8 +13,10 @@ import short
 from schedulers.table import REPORT, Table
 from warm import run_rltune
 
+from rltune.errors import BadInput
 from rltune.metric import Metric
 from rltune.options import Budget
+from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
 from rltune.schedulers import SCHEDULERS
 from rltune.schedulers.base import TIME
@@ -61,6 +63,22 @@ def test_trials_that_train_have_their_next_report_set_aside() -> None:
     step_budget.told("t00")
     live["t00"] = False
     assert step_budget.is_used_up
+
+
+def test_fewer_steps_than_one_report_are_refused() -> None:
+    with pytest.raises(BadInput, match="total_steps 10 is less than one report of one trial"):
+        make_spec("ppo", "cartpole", total_steps=10)
+
+
+def test_trials_that_start_together_have_their_first_reports_set_aside() -> None:
+    live: dict[str, bool] = {}
+    budget = StepBudget(2_500, live=lambda: live, report=1_000)
+    started = 0
+    while budget.has_room():
+        budget.started(f"t{started:02d}")
+        live[f"t{started:02d}"] = True
+        started += 1
+    assert started == 3, "two and a half reports"
 
 
 def test_a_resumed_budget_knows_what_was_spent() -> None:
