@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -95,13 +96,23 @@ def _entries(runs: Mapping[str, RunView]) -> Iterator[Entry]:
         task = task_of(together[0][1])
         outcomes = [score for _, run in together if (score := outcome(run)) is not None]
         if len(outcomes) > 1:
-            yield Entry(task, ", ".join(names), outcomes, "runs")
+            yield Entry(task, _together(names), outcomes, "runs")
             continue
         for name, run in together:
             for label, scores, unit in _samples(name, run):
                 known = [score for score in scores if math.isfinite(score)]
                 if known:
                     yield Entry(task, label, known, unit)
+
+
+def _together(names: Sequence[str]) -> str:
+    """What runs of the same request are called: by what they have in common before a number.
+
+    >>> _together(["pbt-0", "pbt-1"]), _together(["a", "pbt-1"])
+    ('pbt', 'a, pbt-1')
+    """
+    stems = {re.sub(r"-\d+$", "", name) for name in names}
+    return stems.pop() if len(stems) == 1 else ", ".join(names)
 
 
 def _request(run: RunView) -> str:
