@@ -97,6 +97,15 @@ class Slow(Climber):
         return super().step()
 
 
+class Together(Slow):
+    """Its trials wait in their first step until the test lets them go: by a file named ``go``."""
+
+    def step(self) -> dict[str, Any]:
+        if not self.env_steps:
+            _wait_for(Path(self.logdir).parent / "go")
+        return super().step()
+
+
 class KilledIdle(Climber):
     """The last of three trials kills the process of the first, which waits for it."""
 
