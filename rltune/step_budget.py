@@ -39,9 +39,10 @@ class StepBudget:
         return {**vars(self), "_live": dict}
 
     def spent(self, trial: str, steps: int) -> None:
-        """A trial has reported."""
+        """A trial has reported; none where Tune sends a report again, once its trial is done."""
         self._spent += steps
-        self._last[trial] = steps
+        if steps:
+            self._last[trial] = steps
         self._told.discard(trial)  # one that is tried again
         self._started.discard(trial)
 

@@ -267,7 +267,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
         batched = batches.is_batched(spec)
         # A batch's processes are as many as at the start.
         room = Slots(slots, lambda: slots if batched else ray_session.slots_now(job.task))
-        source = TrialSource(spec, job, trials, room)
+        source = TrialSource(spec, job, trials, room, stopper.step_budget)
         processes = None
 
         def decided(new: Sequence[Decision]) -> None:

@@ -11,6 +11,7 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 from rltune.schedulers import row
 from rltune.schedulers.base import TIME
 from rltune.spec import RunSpec
+from rltune.step_budget import StepBudget
 from rltune.sweeps.jobs.base import Job
 from rltune.sweeps.ray_adapter.trials import TrialFactory, restore
 from rltune.sweeps.trial_table import Entry, TrialTable
@@ -27,13 +28,19 @@ class TrialSource(SearchAlgorithm):
     """
 
     def __init__(
-        self, spec: RunSpec, job: Job, trials: TrialTable, slots: Callable[[], int]
+        self,
+        spec: RunSpec,
+        job: Job,
+        trials: TrialTable,
+        slots: Callable[[], int],
+        step_budget: StepBudget,
     ) -> None:
         self._spec = spec
         self._job = job
         self._history = job.history
         self._trials = trials
         self._slots = slots
+        self._step_budget = step_budget
         self._pauses = row(spec.budget.scheduler).pauses is not None
         self._restored = sorted(trials.unfinished, key=_is_new)
         self._count = trials.handed_out
@@ -54,9 +61,10 @@ class TrialSource(SearchAlgorithm):
         """The next one; None while there is none to hand out.
 
         Tune asks ahead of time. Where no trial ever waits for others, a new one is made only for
-        a free slot, so that its settings come from all that is known when it starts.
+        a free slot, so that its settings come from all that is known when it starts. Tune starts
+        what it is given, and asks no scheduler: with no steps left for a report there is none.
         """
-        if self._given_up:
+        if self._given_up or not self._step_budget.has_room():
             return None
         if self._restored:
             return self._again(self._restored.pop(0))
@@ -70,6 +78,7 @@ class TrialSource(SearchAlgorithm):
         self._history.started(name, searched, config["seed"], start.setting)
         trial = self._make(name, config)
         self._count += 1
+        self._step_budget.started(name)
         self._trials.added(trial)
         return trial
 
@@ -90,6 +99,8 @@ class TrialSource(SearchAlgorithm):
         )
         if self._pauses and not _is_new(entry):
             trial.set_status(Trial.PAUSED)  # the scheduler says whose turn it is
+        else:
+            self._step_budget.started(trial.trial_id)
         self._trials.added(trial, entry)
         return trial
 

@@ -103,13 +103,28 @@ def test_a_report_that_tune_sends_twice_is_counted_once() -> None:
     assert stopper("t00", {**row, TIME: 60, "training_iteration": 2, "done": True})
 
 
+def test_a_report_that_diverged_is_counted() -> None:
+    budget = Budget(scheduler="fifo", trials=9, steps=100, total_steps=100)
+    step_budget = StepBudget(100, live=lambda: {"t00": True, "t01": True})
+    stopper = SweepStopper(budget, Metric(), rescues=False, step_budget=step_budget)
+    row = {TIME: 30, "env_steps_this_iter": 30, "training_iteration": 1}
+    assert stopper("t00", {**row, "diverged": {"env_steps": 30, "what": "loss", "value": "nan"}})
+    assert not stopper("t01", row), "60, and half of 30"
+    assert stopper("t01", {**row, TIME: 60, "training_iteration": 2}), "90, and half of 30"
+
+
 @pytest.mark.slow
-def test_a_sweep_of_functions_counts_each_report_once(tmp_path: Path, cluster_address: str) -> None:
+@pytest.mark.parametrize("concurrent", ["1", "2"])
+def test_a_sweep_of_functions_counts_each_report_once(
+    tmp_path: Path, cluster_address: str, concurrent: str
+) -> None:
+    """And starts no trial once nothing is left for its report: with two slots one always trains."""
     (tmp_path / "once.py").write_text(
-        "import rltune\ndef train(config):\n    rltune.report({'score': config['lr']})\n"
+        "import time, rltune\ndef train(config):\n    time.sleep(0.3 + config['seed'] % 3 / 10)\n"
+        "    rltune.report({'score': config['lr']})\n"
     )
     words = ("tune", "once.py:train", "--space", "lr={log=[1e-4,1e-1]}", "--metric", "score")
-    more = ("--trials", "9", "--total-steps", "5", "--concurrent", "1", "--name", "once", "--json")
+    more = ("--trials", "40", "--total-steps", "5", "--concurrent", concurrent, "--json")
     done = run_rltune(tmp_path, *words, *more, cluster=cluster_address)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout.splitlines()[-1])
