@@ -261,7 +261,7 @@ class Start(Group):
     )
     former: Sequence[str | Path] = option(
         (),
-        "Former runs whose trials the searcher learns from.",
+        "Former runs whose trials the searcher learns from. `landscape`: the one that ships.",
         placeholder="RUN",
         panel=RUN,
         searches=True,

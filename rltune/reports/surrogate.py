@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rltune.reports.plots import trials
+from rltune.reports.evidence import Evidence
 from rltune.reports.plots.axes import position
-from rltune.reports.plots.base import grouped
 from rltune.reports.run_view import RunView
 from rltune.schedulers.gp import GaussianProcess
 from rltune.space import Choice
@@ -38,11 +37,13 @@ class Surrogate:
         names: of the settings: ranges, then choices.
         defaults: the position of each one's default.
         explained: share of the variance of scores left out that it explains.
+        source: whose trials these are, in words; empty for the run's own.
     """
 
     names: Sequence[str]
     defaults: Array
     explained: float
+    source: str
     _process: GaussianProcess
     _points: Array
     _scale: tuple[float, float]
@@ -50,12 +51,13 @@ class Surrogate:
     @classmethod
     def of(cls, run: RunView) -> Surrogate | None:
         """Fits a model; None where the trials are too few, or do not tell enough to be believed."""
-        rows = [row for row in trials.rows(run) if row["position"] is not None]
-        longest = max((row["env_steps"] for row in rows), default=0)
+        evidence = Evidence.of(run, FEWEST_TRIALS)
+        longest = max((of[0]["env_steps"] for of in evidence.trials), default=0)
         by_trial = [
             {row["setting"]: row["position"] for row in of} | {"": run.goal.score(of[0]["score"])}
-            for of in grouped(rows, "trial").values()
-            if of[0]["env_steps"] >= COVERED * longest and len(of) == len(run.spec.space)
+            for of in evidence.trials
+            if of[0]["env_steps"] >= COVERED * longest
+            and all(row["position"] is not None for row in of)
         ]
         by_trial = by_trial[:: math.ceil(len(by_trial) / MOST_TRIALS) or 1]
         space = run.spec.space
@@ -76,7 +78,7 @@ class Surrogate:
         if explained < BELIEVED:
             return None
         unit = (scores.std() / (high - low), (scores.mean() - low) / (high - low))
-        return cls(names, np.array(known), explained, process, points, unit)
+        return cls(names, np.array(known), explained, evidence.source, process, points, unit)
 
     def score(self, points: Array) -> Array:
         """Normalised scores, shape ``(n,)``, of positions of shape ``(n, settings)``."""

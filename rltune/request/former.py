@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from rltune import searchers
 from rltune.errors import BadInput
 from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
 from rltune.searchers.history import PastTrial, scores_of
+from rltune.simulator import shipped
+from rltune.simulator.table import Table
 from rltune.space.values import same
 from rltune.spec import RL, FormerTrial, RunSpec
 
+#: Stands for the landscape that ships for the preset; a folder of this name is ``./landscape``.
+LANDSCAPE = "landscape"
 #: Scores of a former trial that are kept, spread over its reports; the last is one of them.
 SCORES_KEPT = 20
 #: Decisions after which a trial still has the settings that it started with.
@@ -27,6 +33,9 @@ def with_former(spec: RunSpec, runs: Sequence[str | Path]) -> RunSpec:
 
     They are copied into the request: a resume does not need those runs any more. A trial that says
     nothing about this search is kept with the reason why it is left out.
+
+    Args:
+        runs: run folders; :data:`LANDSCAPE` among them is the landscape that ships.
 
     Raises:
         BadInput: the searcher does not learn from results; one is no run, or of another task or
@@ -40,13 +49,17 @@ def with_former(spec: RunSpec, runs: Sequence[str | Path]) -> RunSpec:
         raise BadInput(
             f"former: searcher {name} learns nothing from former runs: use one of {', '.join(able)}"
         )
-    folders = [RunFolder.open(run) for run in runs]
+    landscapes = sum(run == LANDSCAPE for run in runs)
+    folders = [RunFolder.open(run) for run in runs if run != LANDSCAPE]
     problems = [problem for folder in folders for problem in _problems(spec, folder)]
-    times = Counter(folder.path.resolve() for folder in folders)
+    if landscapes:
+        problems += [f"former: {LANDSCAPE}: {problem}" for problem in shipped.mismatches(spec)]
+    times = Counter([*(folder.path.resolve() for folder in folders), *[LANDSCAPE] * landscapes])
     problems += [f"former: {path} is given twice" for path, count in times.items() if count > 1]
     if problems:
         raise BadInput(problems)
-    trials = [trial for folder in folders for trial in _trials(spec, folder)]
+    trials = list(_measured(spec)) if landscapes else []
+    trials += [trial for folder in folders for trial in _trials(spec, folder)]
     if all(trial.left_out for trial in trials):
         reasons = Counter(trial.left_out for trial in trials)
         raise BadInput(
@@ -104,7 +117,29 @@ def _trials(spec: RunSpec, folder: RunFolder) -> Iterator[FormerTrial]:
             seed=past.seed,
             status="failed" if failed else "stopped" if short else "ended",
             scores=_thinned([(at, score) for at, score in scores if score is not None]),
-            left_out=reason or _other_settings(spec, settings, folder) or _unknown(scores, failed),
+            left_out=reason
+            or _other_settings(spec, settings, folder.spec.space)
+            or _unknown(scores, failed),
+        )
+
+
+def _measured(spec: RunSpec) -> Iterator[FormerTrial]:
+    """The training runs of the landscape that ships, as trials."""
+    table = Table.shipped(spec.algo, spec.env)
+    runs = [(tried, *run) for tried, curves in table.measured() for run in enumerate(curves)]
+    for number, (tried, seed, curve) in enumerate(runs):
+        known = np.isfinite(curve.scores) & (curve.env_steps <= spec.budget.steps)
+        # Of the return a larger value is the better score.
+        scores = zip(map(int, curve.env_steps[known]), map(float, curve.scores[known]), strict=True)
+        failed, short = not np.isfinite(curve.scores).all(), curve.env_steps[-1] < spec.budget.steps
+        settings = {**spec.settings, **tried}
+        yield FormerTrial(
+            id=f"{LANDSCAPE}/{number:03d}",
+            settings={name: settings[name] for name in spec.space},
+            seed=seed,
+            status="failed" if failed else "stopped" if short else "ended",
+            scores=_thinned([*scores]),
+            left_out=_other_settings(spec, settings, table.space),
         )
 
 
@@ -121,14 +156,18 @@ def _is_short(spec: RunSpec, folder: RunFolder, scores: Sequence[tuple[int, Any]
     return budget < spec.budget.steps and bool(scores) and scores[-1][0] >= budget
 
 
-def _other_settings(spec: RunSpec, settings: Mapping[str, Any], folder: RunFolder) -> str:
-    """Why a trial's settings are none of this run's."""
+def _other_settings(spec: RunSpec, settings: Mapping[str, Any], searched: Iterable[str]) -> str:
+    """Why a trial's settings are none of this run's.
+
+    Args:
+        searched: names of settings in which the trials of its run differ.
+    """
     for name, parameter in spec.space.items():
         if name not in settings:
             return f"without {name}"
         if not parameter.contains(settings[name]):
             return f"outside the space of {name}"
-    for name in folder.spec.space:
+    for name in searched:
         if name not in spec.space and not same(settings.get(name), spec.settings.get(name)):
             return f"at another {name}, which is fixed here"
     return ""

@@ -7,7 +7,7 @@ import gzip
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -150,6 +150,10 @@ class Table:
             )
         space = catalog.preset(algo, catalog.environment(env)).space
         return cls.from_csv(catalog.landscape_path(algo, env), space, score=REWARD, **options)
+
+    def measured(self) -> Iterator[tuple[Mapping[str, Any], Sequence[Curve]]]:
+        """Each setting of the table with its training runs, one a seed."""
+        return ((settings, self._curves[key]) for key, settings in self._settings.items())
 
     def __len__(self) -> int:
         """How many different settings it has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from rltune.reports.plots.axes import Axes
 from rltune.reports.plots.base import Plot, grouped
 from rltune.reports.plots.table import OF_A_RUN
 from rltune.reports.run_view import RunView
+from rltune.reports.surrogate import BELIEVED
+from rltune.request.resolve import make_spec
+from rltune.runs.folder import RunFolder
 from rltune.simulator import simulate
 from rltune.simulator.run_folder import write_run
 from rltune.space import parse_parameter
@@ -132,6 +136,21 @@ def test_a_search_has_a_row_for_each_trial_and_setting(search: RunView) -> None:
 
 def test_members_of_a_population_stand_for_no_setting(population: RunView) -> None:
     assert trials.rows(population) == importance.rows(population) == []
+
+
+def test_a_landscape_that_ships_tells_what_few_trials_cannot(storage: Path) -> None:
+    """Of a population too; but not of a run at other settings than those it was measured at."""
+    spec = make_spec("ppo", "cartpole", storage=storage, name="few")
+    run = RunView.read(RunFolder.create(spec).path)
+    assert run.is_population
+    rows = importance.rows(run)
+    assert sum(row["importance"] for row in rows) == pytest.approx(1)
+    assert "64 settings on 4 seeds each, 50,204 environment steps, not" in importance.note(rows)
+    assert {row["setting"] for row in rows} == set(spec.space)
+    (count,) = {row["explained"] for row in dimensionality.rows(run)} or (1.0,)
+    assert count >= BELIEVED
+    other = replace(run, spec=replace(spec, settings={**spec.settings, "num_epochs": 3}))
+    assert importance.rows(other) == dimensionality.rows(other) == []
 
 
 def test_importance_finds_the_setting_that_matters(search: RunView) -> None:

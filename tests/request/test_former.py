@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import functions
 import pytest
 
+from rltune import searchers
 from rltune.errors import BadInput
 from rltune.request import former
 from rltune.request.functions import function_spec
@@ -16,6 +18,7 @@ from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Decision, Report
 from rltune.searchers.history import History
+from rltune.simulator import Table
 from rltune.spec import JobSpec, RunSpec
 from rltune.sweeps.jobs import job_of
 
@@ -173,3 +176,54 @@ def test_runs_of_the_first_version_are_read(tmp_path: Path) -> None:
     spec = make_spec("ppo", "cartpole", searcher="tpe", scheduler="fifo", space=names)
     found = former._trials(spec, run)
     assert len(list(found)) == len(run.trials())
+
+
+def _from_landscape(storage: Path, env: str = "cartpole", **options: Any) -> RunSpec:
+    options = {"searcher": "tpe", "scheduler": "fifo", "former": ["landscape"], **options}
+    return make_spec("ppo", env, storage=storage, **options)
+
+
+def test_the_landscape_that_ships_is_history(tmp_path: Path) -> None:
+    spec = _from_landscape(tmp_path, trials=2)
+    history = job_of(RunSpec.from_dict(spec.to_dict()), JobSpec()).history
+    table = Table.shipped("ppo", "cartpole")
+    runs = [(tried, curve) for tried, curves in table.measured() for curve in curves]
+    assert len(runs) == 256
+    for trial, (settings, curve) in zip(history.trials, runs, strict=True):
+        assert trial.settings == settings
+        reached = curve.scores[curve.env_steps <= spec.budget.steps]
+        assert trial.score == reached[-1]
+    suggested = searchers.build(spec).suggest(0, history)
+    assert table({**suggested, "seed": 0}, 100_000) > 400
+
+
+def test_a_part_of_the_space_takes_a_part_of_the_landscape(tmp_path: Path) -> None:
+    """What is outside of it says nothing; nor does what is searched there and fixed here."""
+    half = {"lr": {"log": [4e-4, 2e-3]}}
+    spec = _from_landscape(tmp_path, space=half, steps=50_000)
+    reasons = {trial.left_out for trial in spec.former}
+    assert "outside the space of lr" in reasons
+    assert all(at <= 50_000 for trial in spec.former for at, _ in trial.scores)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"env": "mountaincar"}, "none ships for ppo on mountaincar, but for dqn on cartpole"),
+        ({"env_args": {"sutton_barto_reward": True}}, "of the environment without arguments"),
+        ({"metric": "episode_len_mean"}, "it is of episode_reward_mean (max), not of"),
+        ({"settings": {"num_epochs": 3}}, "it has num_epochs 10, here it is 3"),
+        (
+            {"space": {"lambda_": {"uniform": [0.5, 1]}}},
+            "lambda_ 0.8 throughout, which is searched",
+        ),
+        ({"settings": {"gamma": 0.98}}, "256 at another gamma, which is fixed here"),
+        ({"former": ["landscape", "landscape"]}, "landscape is given twice"),
+        ({"searcher": "random"}, "searcher random learns nothing"),
+    ],
+)
+def test_a_landscape_of_something_else_is_refused(
+    tmp_path: Path, options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(BadInput, match=re.escape(told)):
+        _from_landscape(tmp_path, **options)

@@ -21,7 +21,8 @@ ENOUGH = 0.95
 def rows(run: RunView) -> list[Row]:
     """For each number of settings ``tuned``: the last ``setting`` added, the ``share`` reached.
 
-    ``explained`` is the share of the variance of scores left out that the model explains.
+    ``explained`` is the share of the variance of scores left out that the model explains;
+    ``source`` says whose trials it rests on, and is empty for the run's own.
     """
     model = Surrogate.of(run)
     if model is None:
@@ -41,8 +42,9 @@ def rows(run: RunView) -> list[Row]:
     best = reached[-1][1]
     if best <= 0:
         return []
+    told = {"explained": model.explained, "source": model.source}
     return [
-        {"tuned": count, "setting": name, "share": score / best, "explained": model.explained}
+        {"tuned": count, "setting": name, "share": score / best, **told}
         for count, (name, score) in enumerate(reached)
     ]
 
@@ -51,10 +53,11 @@ def note(rows: list[Row]) -> str:
     """The effective dimensionality, and what it rests on."""
     most = len(rows) - 1
     enough = next((row["tuned"] for row in rows if row["share"] >= ENOUGH), most)
+    whose = rows[0]["source"] or "the trials"
     return (
         f"Effective dimensionality at most {enough} of {most}: so many settings tuned, the others "
         f"at their defaults, reach {ENOUGH:.0%} of the best. Scores are normalised by the trials' "
-        "5th and 95th percentiles; they are those of a Gaussian process over the trials, which "
+        f"5th and 95th percentiles; they are those of a Gaussian process over {whose}, which "
         f"explains {rows[0]['explained']:.0%} of the variance of scores left out."
     )
 

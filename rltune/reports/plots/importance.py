@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from rltune.reports.plots import trials
+from rltune.reports.evidence import Evidence
 from rltune.reports.plots.axes import Axes
-from rltune.reports.plots.base import Figure, Row, column, grouped
+from rltune.reports.plots.base import Figure, Row, column
 from rltune.reports.plots.ink import bars, figure
 from rltune.reports.run_view import RunView
 from rltune.space import Choice, Parameter
@@ -22,24 +23,36 @@ BEST_SHARE, BEST_AT_LEAST = 0.1, 10
 
 def missing(run: RunView) -> str:
     """What to install, where Optuna is what is missing."""
-    if find_spec("optuna") or len(grouped(trials.rows(run), "trial")) < FEWEST_TRIALS:
+    if find_spec("optuna") or not Evidence.of(run, FEWEST_TRIALS).trials:
         return ""
     return 'The importance of each setting needs Optuna: pip install "rltune[optuna]"'
 
 
 def rows(run: RunView) -> list[Row]:
-    """``setting`` and its ``importance``, the largest first; they add up to 1."""
-    by_trial = grouped(trials.rows(run), "trial")
-    if len(by_trial) < FEWEST_TRIALS or not find_spec("optuna"):
+    """``setting`` and its ``importance``, the largest first; they add up to 1.
+
+    ``source`` says whose trials tell it, and is empty for the run's own.
+    """
+    evidence = Evidence.of(run, FEWEST_TRIALS)
+    if not evidence.trials or not find_spec("optuna"):
         return []
     try:
-        found = _importances(run, list(by_trial.values()))
+        found = _importances(run, evidence.trials)
     except (RuntimeError, ValueError):  # all scores are equal, or every setting is fixed
         return []
-    return [{"setting": name, "importance": float(share)} for name, share in found.items()]
+    return [
+        {"setting": name, "importance": float(share), "source": evidence.source}
+        for name, share in found.items()
+    ]
 
 
-def _importances(run: RunView, by_trial: list[list[Row]]) -> dict[str, float]:
+def note(rows: list[Row]) -> str:
+    """Whose trials tell it, where they are not the run's own."""
+    source = rows[0]["source"]
+    return f"Told by {source}, not by this run's trials." if source else ""
+
+
+def _importances(run: RunView, by_trial: Sequence[Sequence[Row]]) -> dict[str, float]:
     """PED-ANOVA (Watanabe et al. 2023, arXiv 2304.10255) on the positions in each range."""
     optuna: Any = import_module("optuna")
     scales = {name: _scale(optuna.distributions, p) for name, p in run.spec.space.items()}

@@ -19,8 +19,9 @@ from rltune.reports.surrogate import Surrogate
 def rows(compared: Comparison) -> list[Row]:
     """For each ``task``: the score at settings ``tuned`` for it, and at the best ``common`` ones.
 
-    It takes searches of one algorithm over the same space, on two tasks or more; of several on the
-    same task the first is taken.
+    ``source`` says whose trials tell it, and is empty for the search's own. It takes searches of
+    one algorithm over the same space, on two tasks or more; of several on the same task the first
+    is taken.
     """
     models: dict[str, Surrogate] = {}
     methods = set()
@@ -36,6 +37,7 @@ def rows(compared: Comparison) -> list[Row]:
     common = int(scores.mean(axis=0).argmax())
     return [
         {"task": task, "tuned": float(of.max()), "common": float(of[common])}
+        | {"source": models[task].source}
         for task, of in zip(models, scores, strict=True)
     ]
 
@@ -43,10 +45,12 @@ def rows(compared: Comparison) -> list[Row]:
 def note(rows: list[Row]) -> str:
     """The sensitivity, in the unit of normalised scores."""
     lost = sum(row["tuned"] - row["common"] for row in rows) / len(rows)
+    others = [f"{row['task']}: {row['source']}" for row in rows if row["source"]]
+    told = f" Not told by a search's own trials: {'; '.join(others)}." if others else ""
     return (
         f"Sensitivity {lost:.2f}: so much of the normalised score is lost, on the mean of "
         f"{len(rows)} tasks, by settings that are the same for all. 0 and 1 are the 5th and 95th "
-        "percentiles of each search's trials; scores are those of a model of them."
+        "percentiles of each search's trials; scores are those of a model of them." + told
     )
 
 

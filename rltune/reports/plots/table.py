@@ -70,6 +70,7 @@ OF_A_RUN: dict[str, tuple[Plot[RunView], ...]] = {
             importance.rows,
             importance.ink,
             missing=importance.missing,
+            note=importance.note,
         ),
         Plot(
             "dimensionality",
