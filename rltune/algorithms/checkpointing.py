@@ -78,7 +78,12 @@ class CheckpointMixin(TrialStorageMixin):
     def save_files(self, folder: Path) -> None:
         """What a checkpoint holds beside RLlib's own files."""
         diverged = Diverged.from_dict(self.diverged) if self.diverged else None
-        record = TrialRecord(trial_id=self.trial_id, env_steps=self.env_steps, diverged=diverged)
+        record = TrialRecord(
+            trial_id=self.trial_id,
+            env_steps=self.env_steps,
+            seconds=self._time_total,
+            diverged=diverged,
+        )
         if self.on_arrays:
             tensors.write(folder / POLICY_FILE, self.learner.net.state_dict())
             tensors.write(folder / LEARNER_FILE, self.learner.tensors())
@@ -120,6 +125,7 @@ class CheckpointMixin(TrialStorageMixin):
         if donor:
             self._iteration = own_iteration  # RLlib puts the donor's in its place
         self.env_steps = exploit.env_steps if exploit and donor else record.env_steps
+        self.seconds_from(record, exploit if donor else None)
         self.diverged = record.diverged.to_dict() if record.diverged else None
         if isinstance(record, CheckpointRecord):
             self.window.load(record.episodes)

@@ -28,7 +28,7 @@ from rltune.algorithms.rl_trainable import no_denormals
 from rltune.catalog.algorithms import algorithm
 from rltune.catalog.batches import shape_of
 from rltune.engine.gpu import device_for
-from rltune.engine.metric_names import LEARNER
+from rltune.engine.metric_names import LEARNER, SECONDS
 from rltune.engine.population.group import Group
 from rltune.engine.rollout import MAX_RESTARTS
 from rltune.errors import AuditError, EnvironmentFailed, RltuneError
@@ -148,6 +148,7 @@ class MemberGroup:
             "settings": {r.name: r.value for r in self._readings(number, held)},
             "training_iteration": seat.iteration,
             "time_total_s": seat.seconds,
+            SECONDS: round(seat.seconds, 3),
             "time_this_iter_s": seat.seconds - seat.told,
         }
         result |= {
@@ -295,6 +296,7 @@ class MemberGroup:
         if arrival.copied_from is None:
             read_member(group.learner, self._batch, number, start.folder)
         seat.env_steps = exploit.env_steps if exploit else record.env_steps
+        seat.seconds = seat.told = exploit.seconds if exploit else record.seconds
         seat.iteration = arrival.iteration
         seat.diverged = record.diverged.to_dict() if record.diverged else None
         group.learner.start([number])
@@ -351,6 +353,7 @@ class MemberGroup:
             record = CheckpointRecord(
                 trial_id=seat.trial,
                 env_steps=seat.env_steps,
+                seconds=seat.seconds,
                 diverged=Diverged.from_dict(seat.diverged) if seat.diverged else None,
                 training_iteration=seat.iteration,
                 window=window.size,

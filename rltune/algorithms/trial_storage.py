@@ -14,8 +14,10 @@ from ray.tune.result import TIME_THIS_ITER_S
 from ray.tune.trainable.trainable import _DICT_CHECKPOINT_FILE_NAME
 
 from rltune.algorithms import heartbeat
+from rltune.engine.metric_names import SECONDS
 from rltune.errors import BadCheckpoint
 from rltune.runs import checkpoints
+from rltune.runs.records import Exploit, TrialRecord
 from rltune.runs.remote import copy as working_copies
 from rltune.schedulers.base import TIME
 
@@ -47,6 +49,10 @@ class TrialStorageMixin:
     _storage: Any
     _iteration: int
     _last_result: dict[str, Any] | None
+    _time_total: float
+    #: Training seconds of the trial at the checkpoint that it was restored from; None where that
+    #: does not hold them.
+    _restored_seconds: float | None = None
 
     def tidy_storage(self) -> None:
         """Puts checkpoints in a folder of their own; without effect outside a trial.
@@ -72,6 +78,18 @@ class TrialStorageMixin:
         if checkpoint.filesystem.get_file_info(pickled).is_file:
             raise BadCheckpoint(f"{pickled} is a pickle that rltune did not write: remove it")
         super().restore(checkpoint_path)  # type: ignore[misc]
+        seconds, self._restored_seconds = self._restored_seconds, None
+        if seconds is not None:
+            self._time_total = seconds  # Tune's are the donor's, of a donor's checkpoint
+
+    def seconds_from(self, record: TrialRecord, exploit: Exploit | None) -> None:
+        """Continues the trial's training seconds from a checkpoint.
+
+        Args:
+            exploit: what made the checkpoint another trial's; None for one of its own.
+        """
+        seconds = record.seconds if exploit is None else exploit.seconds
+        self._restored_seconds = seconds or None  # 0 in files of earlier versions
 
     def count_from(self, clock: int) -> None:
         """Says what a checkpoint counts that is written after a restore, before any report.
@@ -86,12 +104,15 @@ def timed(step: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """Reports what a step takes on a clock that cannot jump.
 
     Tune takes it from the time of day (ray 2.60, Trainable.train), which somebody may set back.
+    A metric ``seconds`` of the user's own is left as it is.
     """
 
     @wraps(step)
-    def measured(*args: Any) -> dict[str, Any]:
+    def measured(trial: Any, *args: Any) -> dict[str, Any]:
         began = time.monotonic()
-        result = step(*args)
-        return {**result, TIME_THIS_ITER_S: time.monotonic() - began}
+        result = step(trial, *args)
+        took = time.monotonic() - began
+        spent = round(trial._time_total + took, 3)
+        return {SECONDS: spent, **result, TIME_THIS_ITER_S: took}
 
     return measured

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from rltune.engine.episodes import REWARD, Episode, Window, reported
+from rltune.engine.metric_names import ENV_STEPS, SECONDS
 from rltune.runs.checkpoints import RECORD_FILE
 from rltune.runs.json_text import dumps, loads
 from rltune.schema import Omitted, Record
@@ -66,9 +67,10 @@ class Report(Record):
 
     @property
     def measured(self) -> dict[str, float]:
-        """Every metric by its name."""
+        """Every number that can be tuned for, by its name; what a function reports comes first."""
+        spent = {ENV_STEPS: self.env_steps, SECONDS: self.train_seconds}
         found = {} if self.episode_reward_mean is None else {REWARD: self.episode_reward_mean}
-        return found | dict(self.metrics)
+        return spent | found | dict(self.metrics)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON holds it, metrics of episodes beside the fields; omits absent ones."""
@@ -169,19 +171,26 @@ class Exploit(Record):
         donor: id of the trial whose checkpoint the clone starts from.
         env_steps: on the clone's clock, which continues.
         own_checkpoint: folder of the clone's own last one; None where it has none.
+        seconds: that the clone has trained by then; 0 where that is not known.
     """
 
     donor: str
     env_steps: int
     own_checkpoint: str | None = None
+    seconds: Omitted[float] = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord(Record):
-    """Where a trial was when it wrote a checkpoint: all that record.json holds of stock RLlib's."""
+    """Where a trial was when it wrote a checkpoint: all that record.json holds of stock RLlib's.
+
+    Attributes:
+        seconds: that the trial has trained by then; 0 in files of earlier versions.
+    """
 
     trial_id: Omitted[str] = ""
     env_steps: int
+    seconds: Omitted[float] = 0.0
     diverged: Diverged | None = None
 
     def write(self, checkpoint: Path) -> None:

@@ -42,6 +42,7 @@ class MemberState:
         next_due: environment steps at which its interval is over.
         waits: whether its interval is over and nothing has been decided yet.
         diverged: whether something was not finite.
+        seconds: that it has trained.
         cloned_at: intervals it had behind it when it last took another's weights: its returns up
             to there were not its own present weights'.
     """
@@ -52,6 +53,7 @@ class MemberState:
     waits: bool = False
     diverged: bool = False
     cloned_at: int = 0
+    seconds: float = 0.0
 
     @property
     def score(self) -> float | None:
@@ -125,6 +127,7 @@ class Population:
         member = self.members[trial] = replace(
             self._with(self.members[trial], report),
             env_steps=report[TIME],
+            seconds=report.get("time_total_s", 0.0),
             diverged=_diverged(report),
             next_due=(report[TIME] // every + 1) * every,
             waits=trial not in self._alone,
@@ -282,9 +285,10 @@ class Population:
         member, other = self.members[trial], self.members[donor]
         source, memory = map(self._context.checkpoint_of, (donor, trial))
         changed = self._changed(trial, donor, settings)
-        exploit = Exploit(donor, member.env_steps, None if memory is None else str(memory))
-        own = {"seed": self._settings[trial]["seed"], "exploit": exploit.to_dict()}
-        self._settings[trial] = {**changed, **own}
+        own = None if memory is None else str(memory)
+        exploit = Exploit(donor, member.env_steps, own, member.seconds)
+        kept = {"seed": self._settings[trial]["seed"], "exploit": exploit.to_dict()}
+        self._settings[trial] = {**changed, **kept}
         self.members[trial] = replace(member, cloned_at=len(member.scores), diverged=False)
         self._rank(trial)
         searched = {name: self._settings[trial][name] for name in self._context.spec.space}

@@ -85,10 +85,14 @@ class Machine:
 
     def train(self, trial: SimulatedTrial) -> None:
         """Trains a trial until its next report."""
+        at = self.seconds + self._seconds(trial)
+        heappush(self._due, (at, number_of(trial.id), trial))
+
+    def _seconds(self, trial: SimulatedTrial) -> float:
+        """What a trial's next report takes."""
         cost = self.conditions.seconds_per_step
         cost = cost if isinstance(cost, int | float) else cost(trial.config)
-        seconds = cost * (self._next_age(trial) - trial.env_steps)
-        heappush(self._due, (self.seconds + seconds, number_of(trial.id), trial))
+        return cost * (self._next_age(trial) - trial.env_steps)
 
     def interrupt(self, trial: SimulatedTrial) -> None:
         """Trains a trial no further."""
@@ -105,6 +109,7 @@ class Machine:
         rng = np.random.default_rng([trial.config["seed"], stop])
         segment = Segment(trial.id, trial.config, start, stop, trial.weights, rng)
         trial.weights, value = self.curves.train(segment)
+        trial.seconds += self._seconds(trial)
         trial.env_steps = stop
         report = self._report(trial, value, rng, stop - start)
         trial.reports.append(report)
@@ -134,6 +139,7 @@ class Machine:
             env_steps=trial.env_steps,
             env_steps_this_iter=steps,
             wall_seconds=self.seconds,
+            train_seconds=round(trial.seconds, 3),
             episode_reward_mean=None,
             settings={name: trial.config[name] for name in self._spec.space},
             diverged=None if finite else Diverged(trial.env_steps, name, str(value)),

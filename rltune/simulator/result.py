@@ -38,6 +38,7 @@ class SimulatedTrial:
             the simulated time.
         failures: how often it failed.
         env_steps: its age.
+        seconds: that it has trained.
         weights: its present weights.
         saved: its own last checkpoint; None before the first.
         restart: what its next start continues from: ``saved``, or another trial's weights.
@@ -50,6 +51,7 @@ class SimulatedTrial:
     reports: list[Report] = field(default_factory=list)
     failures: int = 0
     env_steps: int = 0
+    seconds: float = 0.0
     weights: Any = None
     saved: Checkpoint | None = None
     restart: Checkpoint = Checkpoint()
@@ -68,6 +70,7 @@ class SimulatedTrial:
         """Takes it back to what its next start continues from."""
         self.env_steps = self.restart.env_steps
         self.reports = [report for report in self.reports if report.env_steps <= self.env_steps]
+        self.seconds = self.reports[-1].train_seconds if self.reports else 0.0
         if self.status == "running":
             self.status = "pending"
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from rltune.engine.episodes import LENGTH, PREFIX, REWARD
-from rltune.engine.metric_names import EVERYTHING, LEARNER
+from rltune.engine.metric_names import EVERYTHING, LEARNER, SECONDS
 from rltune.request.metrics import flat, number
 from rltune.schedulers.base import TIME
 
 #: What a report has, at the top of a result, and what is no measurement.
 _ELSEWHERE = {
     *("settings", "metrics", "restored", "diverged", "events", "config", LEARNER),
-    *(REWARD, LENGTH, TIME, "timesteps_total", "training_iteration"),
+    *(REWARD, LENGTH, TIME, SECONDS, "timesteps_total", "training_iteration"),
     *("pid", "timestamp", "done", "should_checkpoint"),
 }
 

@@ -106,6 +106,7 @@ class MemberMixin(TrialStorageMixin):
         record = CheckpointRecord(
             trial_id=self.trial_id,
             env_steps=member.clock,
+            seconds=self._time_total,
             diverged=member.diverged,
             lifetime={TIME: member.counted},
             window=0,
@@ -136,6 +137,7 @@ class MemberMixin(TrialStorageMixin):
         member.clock, member.counted = record.env_steps, int(record.lifetime[TIME])
         if copied and member.exploit is not None:
             member.clock = member.exploit.env_steps
+        self.seconds_from(record, member.exploit if copied else None)
         member.metrics, member.diverged = record.metrics, record.diverged
 
     @headlined

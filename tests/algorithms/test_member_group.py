@@ -190,6 +190,7 @@ def test_a_clone_continues_from_its_donor(algo: str, in_batch: bool, tmp_path: P
     group.save({2: str(tmp_path / "donor")})
     donor = {name: rows[2].clone() for name, rows in group._made.learner.network().items()}
     exploit = {"donor": "t02", "env_steps": reports[0]["env_steps"], "own_checkpoint": None}
+    exploit["seconds"] = 1e6
     clone = Arrival(
         0,
         "t00",
@@ -207,6 +208,7 @@ def test_a_clone_continues_from_its_donor(algo: str, in_batch: bool, tmp_path: P
     assert report["restored"]["effective"]["gamma"] == pytest.approx(0.9)
     assert report["settings"]["gamma"] == pytest.approx(0.9)
     assert report["env_steps"] == reports[0]["env_steps"] + report["env_steps_this_iter"]
+    assert 0 < report["seconds"] - 1e6 < 60
     assert report["restored"]["memory"].get("replay") == ("empty" if algo in REPLAYS else None)
 
 

@@ -66,6 +66,7 @@ def test_a_report_is_drawn_under_the_tags_that_people_look_for(folder: RunFolder
         "episode_reward_mean": [(100, 20.0), (200, 30.0)],
         "episode_len_mean": [(100, 9.0), (200, 9.0)],
         "learner/entropy": [(100, 0.5), (200, 0.5)],
+        "seconds": [(100, 1.0), (200, 1.0)],
         "hyperparameters/lr": [(100, 1e-3), (200, 2e-3)],
         "hyperparameters/num_epochs": [(100, 4.0), (200, 5.0)],
         "hyperparameters/fcnet_activation": [(100, 0.0), (200, 1.0)],

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from rltune.engine.metric_names import ENV_STEPS
 from rltune.runs.records import Report
 from rltune.runs.summary_record import Evaluation
 from rltune.space import Space
@@ -15,8 +16,13 @@ SPEED = "throughput/env_steps_per_second"
 
 
 def curves_of(report: Report, space: Space) -> dict[str, float]:
-    """Points of the curves of a report: its metrics, its learner's numbers and its settings."""
-    return {**report.measured, **heights(report.settings, space)}
+    """Points of the curves of a report: its metrics, its learner's numbers and its settings.
+
+    Environment steps are the curves' axis.
+    """
+    points = {**report.measured, **heights(report.settings, space)}
+    points.pop(ENV_STEPS)
+    return points
 
 
 def heights(settings: Mapping[str, Any], space: Space) -> dict[str, float]:
