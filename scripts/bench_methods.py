@@ -3,7 +3,8 @@
 Every method may spend the steps of 16 whole trials. What counts is the true score of the trial that
 looks best so far, over the steps that were spent: without the noise of its report, or, of measured
 curves, the mean over the seeds that its settings were run on. 0 is the worst score, 1 the best of
-the table. Prints the tables of docs/benchmarks.md:
+the table. Prints the tables of docs/methods.md: one for each problem, and one of all, in which
+Tukey's range test says which methods are level with the leader and which are worse.
 
     pip install -e '.[bench,optuna]' && python scripts/bench_methods.py
 
@@ -31,10 +32,13 @@ from typing import Any
 import numpy as np
 
 import rltune
+from rltune import catalog
+from rltune.metric import RETURN
+from rltune.races.outcome import ranked
 from rltune.schedulers import SCHEDULERS
 from rltune.searchers import READY, SEARCHERS
 from rltune.searchers.grid import grid
-from rltune.simulator import Curves, GainCurves, ScoreCurves, Segment
+from rltune.simulator import Curves, GainCurves, ScoreCurves, Segment, Table
 from rltune.space import Space, space_of
 from rltune.statistics import interval
 
@@ -136,6 +140,27 @@ class Measured:
         ]
 
 
+class Landscape:
+    """Curves of a landscape that ships: a trial follows the run of a seed that its own chooses."""
+
+    def __init__(self, algo: str, env: str) -> None:
+        self.table = Table.shipped(algo, env)
+        self.runs = max(len(curves) for _, curves in self.table.measured())
+        means = [np.mean([of.scores[-1] for of in curves]) for _, curves in self.table.measured()]
+        self.low, self.high = min(means), max(means)
+        self.true: dict[tuple[str, int], float] = {}
+
+    def train(self, segment: Segment) -> tuple[Any, float]:
+        """Looks the score up at the nearest settings of the table."""
+        of_seeds = [
+            (self.table({**segment.settings, "seed": seed}, segment.stop) - self.low)
+            / (self.high - self.low)
+            for seed in range(self.runs)
+        ]
+        self.true[segment.trial, segment.stop] = float(np.mean(of_seeds))
+        return None, float(of_seeds[segment.settings["seed"] % self.runs])
+
+
 @cache
 def measured(
     file: str, env: str, kind: str
@@ -168,6 +193,21 @@ def problems(file: str | None) -> dict[str, Problem]:
         "six useless settings": Problem(lambda: ScoreCurves(static), {**SETTINGS, **USELESS}),
         "drifting optimum": Problem(lambda: GainCurves(drifting), SETTINGS),
     }
+    for algo, env in catalog.landscapes():
+        preset = catalog.preset(algo, catalog.environment(env))
+        steps = min(
+            int(curve.env_steps[-1])
+            for _, curves in Table.shipped(algo, env).measured()
+            for curve in curves
+        )
+        found[f"{algo} {env}, landscape"] = Problem(
+            partial(Landscape, algo, env),
+            preset.space.to_dict(),
+            steps,
+            steps // 9,
+            0.0,
+            constant=True,
+        )
     if file is None:
         return found
     gammas = [0.8, 0.9, 0.95, 0.98, 0.99, 1.0]
@@ -260,22 +300,63 @@ def run(task: Task) -> list[float]:
     return [scores[count - 1] if count else 0.0 for count in known]
 
 
+def verdicts(curves: Mapping[Method, np.ndarray]) -> dict[Method, str]:
+    """Who leads at the end, who is level with it and who is worse, the best mean first."""
+    ends = {" ".join(method): found[:, -1].tolist() for method, found in curves.items()}
+    ranks = {one["method"]: one["verdict"] for one in ranked(RETURN, ends)}
+    named = {" ".join(method): method for method in curves}
+    return {named[name]: verdict for name, verdict in ranks.items()}
+
+
 def table(curves: Mapping[Method, np.ndarray]) -> str:
-    """Formats the results of a problem in Markdown, the largest area first."""
+    """Formats the results of a problem in Markdown, the best at the end first."""
     lines = [
-        "| scheduler | searcher | at the end | area | area / random search's | steps to its end |",
-        "|---|---|---|---|---|---|",
+        "| scheduler | searcher | at the end | | area | area / random search's | steps to its end |",
+        "|---|---|---|---|---|---|---|",
     ]
     base = curves[RANDOM]
-    for (scheduler, searcher), found in sorted(curves.items(), key=lambda item: -item[1].mean()):
+    for (scheduler, searcher), verdict in verdicts(curves).items():
+        found = curves[scheduler, searcher]
         areas = found.mean(axis=1)
         low, high = interval(areas, base.mean(axis=1), of=_ratio)
         ratio = f"{_ratio(areas, base.mean(axis=1)):.2f} [{low:.2f}, {high:.2f}]"
         lines.append(
-            f"| {scheduler} | {searcher} | {_mean(found[:, -1])} | {_mean(areas)} | {ratio} "
+            f"| {scheduler} | {searcher} | {_mean(found[:, -1])} | {verdict} | {_mean(areas)} "
+            f"| {ratio} "
             f"| {_steps(found, base)} |"
         )
     return "\n".join(lines)
+
+
+def overview(problems: Mapping[str, Mapping[Method, np.ndarray]]) -> str:
+    """Formats the scores at the end of every method on every problem in Markdown.
+
+    Bold leads or is level with the leader; a dash was not run.
+    """
+    every = list(dict.fromkeys(method for of in problems.values() for method in of))
+    told = {name: verdicts(curves) for name, curves in problems.items()}
+    good = {m: sum(of.get(m) in ("leads", "level") for of in told.values()) for m in every}
+    lines = [
+        f"| scheduler | searcher | {' | '.join(problems)} | leads or level |",
+        "|---|---|" + "---|" * (len(problems) + 1),
+    ]
+    for scheduler, searcher in sorted(every, key=lambda m: -good[m]):
+        method = scheduler, searcher
+        cells = [
+            _cell(curves.get(method), told[name].get(method)) for name, curves in problems.items()
+        ]
+        ran = sum(method in curves for curves in problems.values())
+        lines.append(
+            f"| {scheduler} | {searcher} | {' | '.join(cells)} | {good[method]} of {ran} |"
+        )
+    return "\n".join(lines)
+
+
+def _cell(found: np.ndarray | None, verdict: str | None) -> str:
+    if found is None:
+        return "-"
+    score = f"{found[:, -1].mean():.2f}"
+    return score if verdict == "worse" else f"**{score}**"
 
 
 def _ratio(ours: Any, theirs: Any, axis: int = -1) -> Any:
@@ -308,6 +389,7 @@ def main() -> None:
         for method in methods(options.all)
         if method == RANDOM or not options.methods or {*method} & {*options.methods}
     ]
+    every: dict[str, dict[Method, np.ndarray]] = {}
     with ProcessPoolExecutor(options.processes) as pool:
         for name, problem in problems(options.curves).items():
             if options.problems and not any(part in name for part in options.problems):
@@ -315,10 +397,9 @@ def main() -> None:
             able = [m for m in wanted if not (problem.constant and SCHEDULERS[m[0]].population)]
             tasks = [Task(options.curves, name, m, s) for m in able for s in range(options.seeds)]
             found = np.array(list(pool.map(run, tasks))).reshape(len(able), options.seeds, POINTS)
-            print(
-                f"\n{name[0].upper()}{name[1:]}\n\n{table(dict(zip(able, found, strict=True)))}",
-                flush=True,
-            )
+            every[name] = dict(zip(able, found, strict=True))
+            print(f"\n{name[0].upper()}{name[1:]}\n\n{table(every[name])}", flush=True)
+    print(f"\nAll problems\n\n{overview(every)}")
 
 
 if __name__ == "__main__":

@@ -65,10 +65,10 @@ def test_a_repetition_without_a_policy_is_the_worst_of_all() -> None:
 def test_equal_methods_are_seldom_told_apart() -> None:
     """Five methods that are one: some difference is claimed in 5 % of the races at most."""
     rng, wrong = np.random.default_rng(0), 0
-    for _ in range(60):
+    for _ in range(30):
         scores = {name: rng.exponential(10.0, 5).tolist() for name in "abcde"}
         wrong += "worse" in _verdicts(scores).values()
-    assert wrong <= 7
+    assert wrong <= 4
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ SPACE = Space(
 STEPS, NOISE, FAILURES = 8_100, 0.5, 0.004
 #: Trials of a pair; fewer where a suggestion of a library takes tens or hundreds of milliseconds,
 #: or each decision of PB2 tens, which grow with the cube of what it has seen.
-TRIALS, OF_A_LIBRARY, OF_A_SLOW_ONE, OF_PB2 = 200, 30, 12, 8
+TRIALS, OF_A_LIBRARY, OF_A_SLOW_ONE, OF_PB2 = 100, 30, 12, 8
 
 #: Populations start alike from a searcher's settings: one of them with each is enough for CI.
 _BY_HAND = {"mfpbt"}

@@ -32,7 +32,17 @@ SPACE = {**driving.SPACE, "noise": tune.sample_from(tune_domains.drawn)}
 STEPS, INTERVAL, TRIALS = 9, 3, 6
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+#: The others end trials as ASHA does, or exploit as PBT: the simulator's tests have each of them.
+IN_CI = {"asha", "pb2", "pbt"}
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        pytest.param(name, marks=[] if name in IN_CI else [pytest.mark.by_hand])
+        for name in SCHEDULERS
+    ],
+)
 def test_a_sweep_of_a_function_leaves_a_whole_run_folder_and_a_killed_one_the_same(
     scheduler: str, tmp_path: Path, cluster_address: str
 ) -> None:
