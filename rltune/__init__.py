@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rltune.api import compare as compare
     from rltune.api import extend as extend
     from rltune.api import landscape as landscape
     from rltune.api import load as load
@@ -63,6 +64,7 @@ _PUBLIC = {
     "sweep": "rltune.api",
     "train": "rltune.api",
     "landscape": "rltune.api",
+    "compare": "rltune.api",
     "replay": "rltune.api",
     "extend": "rltune.api",
     "load": "rltune.api",
@@ -76,12 +78,13 @@ _PUBLIC = {
     "report": "rltune.tasks.session",
 }
 #: Functions past which a script is not loaded by workers.
-_STARTING = ("sweep", "train", "landscape", "replay", "extend", "tune")
+_STARTING = ("sweep", "train", "landscape", "compare", "replay", "extend", "tune")
 __all__ = [
     "Callback",
     "RltuneError",
     "Run",
     "__version__",
+    "compare",
     "extend",
     "get_checkpoint",
     "landscape",

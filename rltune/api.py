@@ -14,6 +14,9 @@ from rltune.engine.episodes import REWARD
 from rltune.envs import places
 from rltune.live import notebook
 from rltune.processes.watchdog import ENV_TIMEOUT
+from rltune.races.methods import methods as methods_of
+from rltune.races.outcome import Outcome, conclude
+from rltune.races.race import race
 from rltune.request.functions import Function, SpaceLike, function_spec
 from rltune.request.replay import replay_spec
 from rltune.request.resolve import landscape_request, make_request, make_spec
@@ -27,7 +30,7 @@ from rltune.sweeps import runner
 logger = logging.getLogger("rltune")
 
 #: Arguments that are passed on by themselves.
-_NO_OPTIONS = frozenset({"algo", "env", "callbacks", "number_of_settings", "seeds"})
+_NO_OPTIONS = frozenset({"algo", "env", "callbacks", "number_of_settings", "seeds", "methods"})
 
 
 def sweep(
@@ -132,7 +135,8 @@ def sweep(
         points: searched settings that the first trials start from: a table as {"lr": 1e-3}, or a
             file: TOML with ``points = [{lr = 1e-3}]``, JSON with a list of tables. The settings
             that a point lacks have the preset's values.
-        former: former runs whose trials the searcher learns from. They are copied into the run.
+        former: former runs whose trials the searcher learns from. ``landscape``: the one that
+            ships. They are copied into the run.
         settings: settings to fix, by RLlib's name. They are no longer searched.
         space: settings to search, as in a preset: ``{"lr": {"log": [1e-5, 1e-2]}}``.
         preset: preset file that overrides the shipped one.
@@ -283,6 +287,70 @@ def landscape(
         algo, env, trials=number_of_settings, seeds=seeds, callbacks=names, **options
     )
     return Run(runner.run(spec, [*notebook.line(), *instances], job))
+
+
+def compare(
+    algo: str,
+    env: EnvLike,
+    methods: str | Sequence[str] = ("random", "asha", "pbt", "pb2"),
+    *,
+    seeds: int = 5,
+    steps: int | None = None,
+    total_steps: int | None = None,
+    perturb_every: int | None = None,
+    metric: str = REWARD,
+    mode: str = "max",
+    concurrent: int | None = None,
+    cpus_per_trial: float = 1.0,
+    gpus_per_trial: float = 0.0,
+    memory_per_trial: int | str = 0,
+    placement: str = "pack",
+    batch: int | str = "auto",
+    max_failures: int = 2,
+    env_timeout: float = ENV_TIMEOUT,
+    env_copies: int | None = None,
+    env_processes: int | None = None,
+    episodes: int | None = None,
+    selection_episodes: int | None = None,
+    simulator: str = "auto",
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    space: Mapping[str, Any] | None = None,
+    preset: str | Path | None = None,
+    env_args: Mapping[str, Any] | None = None,
+    imports: Sequence[str] = (),
+    storage: str | Path = "runs",
+    name: str | None = None,
+    address: str | None = None,
+    log: str | Sequence[str] = (),
+    log_all: bool = False,
+) -> Outcome:
+    """Races methods at equal environment steps, and says which are better and which are level.
+
+    >>> outcome = rltune.compare("ppo", "cartpole", ["random", "asha+tpe", "pbt"], seeds=3)
+
+    ``outcome.sentence`` says who leads, who is level with it and who is worse. A race that was
+    stopped continues with the same arguments and the ``name`` of its folder.
+
+    Args:
+        methods: schedulers, searchers, or both as ``asha+tpe``; also as one text with commas.
+        seeds: repetitions of each of them.
+        total_steps: environment steps of each repetition; those of eight trials by default.
+
+    The other arguments are those of :func:`sweep`; no target ends a repetition early.
+
+    Returns:
+        The methods in their order, with the scores, steps and seconds of each repetition.
+
+    Raises:
+        RltuneError: as of :func:`sweep`.
+    """
+    options = {k: v for k, v in locals().items() if k not in _NO_OPTIONS}
+    places.starts()
+    names = methods.split(",") if isinstance(methods, str) else methods
+    asked = race(algo, env, methods_of([one.strip() for one in names]), seeds=seeds, **options)
+    asked.run(lambda lap: lap.start(notebook.line()))
+    return conclude(asked)
 
 
 def tune(

@@ -311,7 +311,7 @@ def verdicts(curves: Mapping[Method, np.ndarray]) -> dict[Method, str]:
 def table(curves: Mapping[Method, np.ndarray]) -> str:
     """Formats the results of a problem in Markdown, the best at the end first."""
     lines = [
-        "| scheduler | searcher | at the end | | area | area / random search's | steps to its end |",
+        "| scheduler | searcher | at the end | | area | area / random's | steps to random's end |",
         "|---|---|---|---|---|---|---|",
     ]
     base = curves[RANDOM]

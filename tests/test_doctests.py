@@ -13,6 +13,7 @@ from conftest import ROOT
 import rltune
 from rltune import api, run
 from rltune.runs.folder import RunFolder
+from rltune.spec import RunSpec
 
 #: Their examples want a run folder, and train.
 OF_RUNS = {"rltune.api", "rltune.run"}
@@ -36,13 +37,19 @@ def test_examples_in_docstrings_work(name: str) -> None:
     assert outcome.failed == 0
 
 
+def _finished(spec: RunSpec, *_: object) -> RunFolder:
+    """Another run in the place of one that would train."""
+    path = Path(spec.storage) / spec.name
+    return RunFolder.open(shutil.copytree(ROOT / "tests/data/runs_0_1/finished", path))
+
+
 def test_examples_of_the_api_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests are made and checked as a user writes them; what would train is not run."""
     shutil.copytree(ROOT / "tests/data/runs_0_1/finished", tmp_path / "runs/finished")
     (tmp_path / "my_train.py").write_text("def train(config): ...")
     monkeypatch.chdir(tmp_path)
-    for name in ("run", "extend"):
-        monkeypatch.setattr(api.runner, name, lambda *_: RunFolder.open("runs/finished"))
+    monkeypatch.setattr(api.runner, "extend", lambda *_: RunFolder.open("runs/finished"))
+    monkeypatch.setattr(api.runner, "run", _finished)
     find = doctest.DocTestFinder().find
     tests = [test for m in (api, run) for test in find(m, "of", globs={"rltune": rltune})]
     runner = doctest.DocTestRunner()

@@ -243,6 +243,7 @@ def test_exported_members() -> None:
         "Run",
         "RltuneError",
         "__version__",
+        "compare",
         "get_checkpoint",
         "landscape",
         "load",

@@ -67,12 +67,7 @@ def _lap(asked: Race, lap: Lap, *, json: bool, quiet: bool) -> None:
         console.messages.print(f"\n{place} of {len(asked.laps)}: {told}", style="bold")
     with watcher(json=json, quiet=quiet, outcomes=False) as watch:
         watch.waiting("loading Ray and RLlib")
-        from rltune.sweeps import runner
-
-        if lap.folder.has("run.json"):
-            runner.resume(RunFolder.open(lap.folder.path), [watch])
-        else:
-            runner.run(lap.spec, [watch], lap.job)
+        lap.start([watch])
 
 
 def _show_plan(asked: Race, json: bool) -> None:

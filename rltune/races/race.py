@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rltune import schedulers
+from rltune.callbacks.base import Callback
 from rltune.errors import BadInput, NothingUsable
 from rltune.races.methods import Method
 from rltune.request.resolve import make_request
@@ -54,6 +55,15 @@ class Lap:
     def is_done(self) -> bool:
         """Whether its run is finished."""
         return self.folder.has("run.json") and is_finished(self.folder)
+
+    def start(self, callbacks: Sequence[Callback] = ()) -> None:
+        """Runs it, or continues it."""
+        from rltune.sweeps import runner  # with Ray: a dry run does without
+
+        if self.folder.has("run.json"):
+            runner.resume(RunFolder.open(self.folder.path), callbacks)
+        else:
+            runner.run(self.spec, callbacks, self.job)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 
 import rltune
 from rltune import api, schedulers, searchers
-from rltune.cli.options import OF_LANDSCAPES
+from rltune.cli.options import OF_LANDSCAPES, OF_RACES
 from rltune.errors import BadInput
 from rltune.options import (
     GROUPS,
@@ -120,6 +120,7 @@ def test_help_names_every_scheduler_and_where_the_searchers_are() -> None:
             OPTIONS.keys() - {*OF_LANDSCAPES},
             {"number_of_settings", "seeds"},
         ),
+        (api.compare, OPTIONS.keys() - {*OF_RACES}, {"methods", "seeds"}),
     ],
 )
 def test_python_keywords_are_the_options(function: Any, missing: set[str], more: set[str]) -> None:

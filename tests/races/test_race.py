@@ -13,12 +13,14 @@ import pytest
 from conftest import Said
 from warm import run_rltune
 
+import rltune
 from rltune.errors import BadInput
 from rltune.metric import Metric
 from rltune.races.methods import method, methods
 from rltune.races.outcome import Standing, in_words, ranked
 from rltune.races.race import race
 from rltune.runs.folder import RunFolder
+from rltune.runs.json_text import dumps, loads
 
 GOAL = Metric()
 GOOD, FAIR = [490.0, 495.0, 500.0, 492.0, 498.0], [300.0, 310.0, 320.0, 305.0, 315.0]
@@ -182,6 +184,12 @@ def test_a_race_runs_and_continues(tmp_path: Path, cluster_address: str) -> None
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "runs/r/outcome.json").read_text() == before
     assert "of 4:" not in again.stderr, "nothing is trained again"
+    budgets = {"steps": 2_000, "total_steps": 8_000, "perturb_every": 1_000, "episodes": 3}
+    options = {**budgets, "selection_episodes": 1, "storage": tmp_path / "runs", "name": "r"}
+    python = rltune.compare("ppo", "cartpole", ["random", "pbt"], seeds=2, **options)
+    assert loads(dumps(python.to_dict())) == told, "the same race, which is finished"
+    with pytest.raises(BadInput, match="holds a race of other methods"):
+        rltune.compare("ppo", "cartpole", "random,pb2", seeds=2, **options)
 
 
 def test_the_sentence_names_who_is_level_and_who_is_worse() -> None:
