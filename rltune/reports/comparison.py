@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,11 +55,13 @@ class Comparison:
 
     Attributes:
         runs: as they were given, by a name that tells them apart.
+        repeated: the runs of each request, which differ in their seeds alone, by what they share.
         entries: what is compared.
         goal: what all of them tuned.
     """
 
     runs: Mapping[str, RunView]
+    repeated: Mapping[str, Sequence[RunView]]
     entries: Sequence[Entry]
     goal: Metric
 
@@ -79,7 +82,10 @@ class Comparison:
         if len(set(names)) < len(names):
             names = [str(run.folder.relative) for run in runs]
         named = dict(zip(names, runs, strict=True))
-        return cls(named, list(_entries(named)), runs[0].goal)
+        groups = _labelled(_alike(named))
+        repeated = {label: list(group.values()) for label, group in groups.items()}
+        entries = [entry for one in groups.items() for entry in _entries(*one)]
+        return cls(named, repeated, entries, runs[0].goal)
 
 
 def task_of(run: RunView) -> str:
@@ -87,32 +93,35 @@ def task_of(run: RunView) -> str:
     return run.spec.env_id if run.spec.task == RL else run.spec.env
 
 
-def _entries(runs: Mapping[str, RunView]) -> Iterator[Entry]:
-    alike: dict[str, list[str]] = {}
+def _alike(runs: Mapping[str, RunView]) -> list[dict[str, RunView]]:
+    """The runs of each request, by name."""
+    found: dict[str, dict[str, RunView]] = {}
     for name, run in runs.items():
-        alike.setdefault(_request(run), []).append(name)
-    for names in alike.values():
-        together = [(name, runs[name]) for name in names]
-        task = task_of(together[0][1])
-        outcomes = [score for _, run in together if (score := outcome(run)) is not None]
-        if len(outcomes) > 1:
-            yield Entry(task, _together(names), outcomes, "runs")
-            continue
-        for name, run in together:
-            for label, scores, unit in _samples(name, run):
-                known = [score for score in scores if math.isfinite(score)]
-                if known:
-                    yield Entry(task, label, known, unit)
+        found.setdefault(_request(run), {})[name] = run
+    return list(found.values())
 
 
-def _together(names: Sequence[str]) -> str:
-    """What runs of the same request are called: by what they have in common before a number.
+def _labelled(groups: Sequence[dict[str, RunView]]) -> dict[str, dict[str, RunView]]:
+    """Groups of runs by what all names have before their number, if no other group has it."""
+    stems = [{re.sub(r"[-_]?\d+$", "", name) for name in group} for group in groups]
+    counts = Counter(stem for of in stems for stem in of)
+    return {
+        min(of) if len(group) > 1 and len(of) == counts[min(of)] == 1 else ", ".join(group): group
+        for group, of in zip(groups, stems, strict=True)
+    }
 
-    >>> _together(["pbt-0", "pbt-1"]), _together(["a", "pbt-1"])
-    ('pbt', 'a, pbt-1')
-    """
-    stems = {re.sub(r"-\d+$", "", name) for name in names}
-    return stems.pop() if len(stems) == 1 else ", ".join(names)
+
+def _entries(label: str, together: Mapping[str, RunView]) -> Iterator[Entry]:
+    """What is compared of runs of the same request, by name."""
+    outcomes = [score for run in together.values() if (score := outcome(run)) is not None]
+    if len(outcomes) > 1:
+        yield Entry(task_of(next(iter(together.values()))), label, outcomes, "runs")
+        return
+    for name, run in together.items():
+        for part, scores, unit in _samples(name, run):
+            known = [score for score in scores if math.isfinite(score)]
+            if known:
+                yield Entry(task_of(run), part, known, unit)
 
 
 def _request(run: RunView) -> str:

@@ -16,8 +16,16 @@ import simulated_runs
 from rltune.errors import BadInput
 from rltune.reports import static
 from rltune.reports.comparison import Comparison
-from rltune.reports.plots import compared_scores, improvement, profiles, sensitivity
+from rltune.reports.plots import (
+    best_so_far,
+    compared_progress,
+    compared_scores,
+    improvement,
+    profiles,
+    sensitivity,
+)
 from rltune.reports.plots.axes import Axes
+from rltune.reports.plots.base import grouped
 from rltune.reports.plots.table import OF_SEVERAL_RUNS
 from rltune.reports.run_view import RunView
 from rltune.reports.write import RunReport
@@ -57,10 +65,47 @@ def test_repetitions_of_a_request_are_one_entry(compared: Comparison) -> None:
     assert min(long) <= middle[0]["low"] < middle[0]["high"] <= max(long)
 
 
+def test_repetitions_are_one_line_of_their_mean_with_an_interval(compared: Comparison) -> None:
+    of = grouped(compared_progress.rows(compared), "run")
+    assert {*of} == {"long", "short"}
+    rows = [row for row in of["long"] if row["panel"].endswith("steps of all trials")]
+    each = [
+        [row for row in best_so_far.rows(run) if row["against"] == "steps of all trials"]
+        for name, run in compared.runs.items()
+        if name.startswith("long")
+    ]
+    for row in rows:
+        best = [
+            max(one["value"] for one in run if one["spent"] <= row["spent"] + 1e-6) for run in each
+        ]
+        assert row["value"] == pytest.approx(np.mean(best))
+        assert min(best) <= row["low"] <= row["value"] <= row["high"] <= max(best)
+    assert rows[-1]["spent"] == min(run[-1]["spent"] for run in each)
+    values = [row["value"] for row in rows]
+    assert values == sorted(values)
+
+
+def test_few_repetitions_have_no_interval_and_one_run_its_staircase(paths: list[Path]) -> None:
+    few = Comparison.of([RunView.read(path) for path in paths[:2] + paths[-1:]])
+    of = grouped(compared_progress.rows(few), "run")
+    assert {*of} == {"long", "short4"}
+    assert {row["low"] for rows in of.values() for row in rows} == {None}
+
+
+def test_names_that_two_requests_share_stay_whole(tmp_path: Path) -> None:
+    runs = [
+        simulated_runs.search(tmp_path, f"a-{n}", trials=4, seed=n, steps=1_000 * (1 + n // 2)).path
+        for n in range(4)
+    ]
+    found = Comparison.of([RunView.read(path) for path in runs])
+    assert {*found.repeated} == {"a-0, a-1", "a-2, a-3"}
+    assert [entry.name for entry in found.entries] == ["a-0, a-1", "a-2, a-3"]
+
+
 def test_the_better_one_is_named_first_with_its_probability(compared: Comparison) -> None:
     (row,) = improvement.rows(compared)
-    assert row["better"].startswith("long0")
-    assert row["worse"].startswith("short0")
+    assert row["better"] == "long"
+    assert row["worse"] == "short"
     assert row["probability"] > 0.5
 
 
