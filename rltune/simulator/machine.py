@@ -65,8 +65,9 @@ class Machine:
         self.slots = spec.resources.concurrent or 1
         self.seconds = 0.0
         self.env_steps = 0
-        #: When the next report of each running trial is due: seconds, number, the trial.
-        self._due: list[tuple[float, int, SimulatedTrial]] = []
+        #: When the next report of each running trial is due: seconds, number, the trial, and what
+        #: it takes.
+        self._due: list[tuple[float, int, SimulatedTrial, float]] = []
 
     @property
     def is_idle(self) -> bool:
@@ -85,14 +86,10 @@ class Machine:
 
     def train(self, trial: SimulatedTrial) -> None:
         """Trains a trial until its next report."""
-        at = self.seconds + self._seconds(trial)
-        heappush(self._due, (at, number_of(trial.id), trial))
-
-    def _seconds(self, trial: SimulatedTrial) -> float:
-        """What a trial's next report takes."""
         cost = self.conditions.seconds_per_step
         cost = cost if isinstance(cost, int | float) else cost(trial.config)
-        return cost * (self._next_age(trial) - trial.env_steps)
+        seconds = cost * (self._next_age(trial) - trial.env_steps)
+        heappush(self._due, (self.seconds + seconds, number_of(trial.id), trial, seconds))
 
     def interrupt(self, trial: SimulatedTrial) -> None:
         """Trains a trial no further."""
@@ -101,7 +98,7 @@ class Machine:
 
     def next_report(self) -> tuple[SimulatedTrial, Report | None]:
         """The trial that reports next, and its report; None where it fails before."""
-        self.seconds, _, trial = heappop(self._due)
+        self.seconds, _, trial, seconds = heappop(self._due)
         start, stop = trial.env_steps, self._next_age(trial)
         self.env_steps += stop - start
         if self._fails(trial, stop):
@@ -109,7 +106,7 @@ class Machine:
         rng = np.random.default_rng([trial.config["seed"], stop])
         segment = Segment(trial.id, trial.config, start, stop, trial.weights, rng)
         trial.weights, value = self.curves.train(segment)
-        trial.seconds += self._seconds(trial)
+        trial.seconds += seconds
         trial.env_steps = stop
         report = self._report(trial, value, rng, stop - start)
         trial.reports.append(report)
