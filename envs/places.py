@@ -191,7 +191,7 @@ def _run(spec: ModuleSpec) -> ModuleType:
     sys.modules[spec.name] = module_from_spec(spec)
     assert spec.loader is not None
     try:
-        with _loading(spec.name):
+        with _loading(spec.name), _connected():
             spec.loader.exec_module(sys.modules[spec.name])
     except Started:
         pass
@@ -208,6 +208,20 @@ def _loading(name: str) -> Iterator[None]:
         yield
     finally:
         _under_way.pop()
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Lets a script pass that connects to Ray: its definitions need none, and a worker has one."""
+    ray: Any = sys.modules.get("ray")
+    if ray is None:
+        yield
+        return
+    init, ray.init = ray.init, lambda *_, **__: None
+    try:
+        yield
+    finally:
+        ray.init = init
 
 
 def _article(name: str) -> str:

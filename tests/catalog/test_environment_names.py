@@ -252,6 +252,8 @@ options = dict(trials=1, steps=512, scheduler="fifo", target=float("inf"), episo
 options["address"] = sys.argv[-1]
 """
 UNGUARDED = """\
+import ray
+ray.init(address=options.pop("address"), log_to_driver=False)
 print(rltune.sweep("ppo", "CartPole-v1", name="id", **options).summary["evaluation"]["mean"])
 print(rltune.sweep("ppo", Mine, env_args={"length": 7}, name="class", **options).summary[
     "evaluation"]["mean"])
