@@ -20,6 +20,7 @@ from rltune.races.race import race
 from rltune.request.functions import Function, SpaceLike, function_spec
 from rltune.request.replay import replay_spec
 from rltune.request.resolve import landscape_request, make_request, make_spec
+from rltune.request.several import EnvsLike
 from rltune.request.trust import adopt, check_trusted
 from rltune.run import Run
 from rltune.runs import checkpoints
@@ -35,7 +36,7 @@ _NO_OPTIONS = frozenset({"algo", "env", "callbacks", "number_of_settings", "seed
 
 def sweep(
     algo: str,
-    env: EnvLike,
+    env: EnvsLike,
     *,
     scheduler: str | None = None,
     searcher: str | None = None,
@@ -48,6 +49,7 @@ def sweep(
     target: float | None = None,
     metric: str = REWARD,
     mode: str = "max",
+    thresholds: Mapping[str, float] | None = None,
     concurrent: int | None = None,
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float = 0.0,
@@ -90,13 +92,17 @@ def sweep(
             class, a function that returns one, "module:Class", "module:function", or the same of
             a file, "path/to/my_env.py:Class". What is defined or registered at the top level of
             the main script will do: workers load the script, as far as its first call of rltune.
+            Several of them, "cartpole,acrobot" or a list, are tuned together: settings are judged
+            by the mean over them of returns on a scale from a random policy (0) to the threshold
+            (1), ``normalized_score``. Settings, space and budget are the first one's.
         scheduler: "pb2", "pbt", "mfpbt", "asha", "hyperband", "bohb", "median" or "fifo".
         searcher: "random", "sobol", "tpe", ...: ``rltune list searchers`` shows all.
         trials: trials of the sweep; of a population its members and controls.
         seeds_per_trial: seeds that settings are judged on: a race, in which only the better half
             gets more. ``trials`` is then the number of settings.
         judge: what the scores of several seeds come to: "mean", "iqm" or "worst".
-        steps: environment steps of a trial.
+        steps: environment steps of a trial, in all of its environments together. Each has an equal
+            share.
         total_steps: environment steps of all trials together, lost work included, at which the run
             ends.
         time_budget: seconds after which the run ends.
@@ -105,6 +111,8 @@ def sweep(
         metric: metric to tune, select and score by: "episode_info/<key>" for a number in ``info``
             at an episode's end, "episode_reward_mean" or "episode_len_mean".
         mode: whether a larger or a smaller metric is better: "max" or "min".
+        thresholds: return that counts as 1 in an environment, of several that are tuned together,
+            by its name. By default it is the threshold that the environment is known by.
         concurrent: trials at a time; as many as fit by default.
         cpus_per_trial: CPUs reserved for a trial.
         gpus_per_trial: GPUs reserved for a trial; fractions too.
@@ -141,7 +149,8 @@ def sweep(
         space: settings to search, as in a preset: ``{"lr": {"log": [1e-5, 1e-2]}}``.
         preset: preset file that overrides the shipped one.
         env_args: arguments of the environment, by name; secrets stay off the disk. They keep their
-            types; an environment with one ``config`` argument gets them as a dict.
+            types; an environment with one ``config`` argument gets them as a dict. Of several
+            environments the name says whose: "cartpole:sutton_barto_reward".
         imports: modules or files that register environments.
         storage: folder that holds run folders, or a URL: s3://bucket/runs.
         name: name of the run folder. Made from algorithm, environment and time by default.
@@ -291,7 +300,7 @@ def landscape(
 
 def compare(
     algo: str,
-    env: EnvLike,
+    env: EnvsLike,
     methods: str | Sequence[str] = ("random", "asha", "pbt", "pb2"),
     *,
     seeds: int = 5,

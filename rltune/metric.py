@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rltune.engine.episodes import PREFIX, REWARD
+from rltune.engine.metric_names import NORMALIZED
 from rltune.errors import BadInput, did_you_mean
 
 
@@ -30,6 +31,8 @@ class Metric:
     @property
     def words(self) -> str:
         """Name of its mean over episodes, for messages."""
+        if self.name == NORMALIZED:
+            return "mean normalized score"
         return "mean return" if self.is_return else f"mean {self.name.removeprefix(PREFIX)}"
 
     def __str__(self) -> str:

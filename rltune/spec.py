@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_type_hints
 
 import numpy as np
 
 from rltune import options, schema
 from rltune.engine.episodes import REWARD
+from rltune.environments import SEVERAL, Environment
 from rltune.errors import BadInput
 from rltune.metric import Metric
 from rltune.options import Budget, EnvOptions, Goal, Place, Resources, ScoringBudget
@@ -26,7 +27,8 @@ FIRST_EVALUATION_SEED = 2 << 30
 MAX_TRIAL_SEED = FIRST_FRESH_SEED // 2
 
 
-#: The task of a run that has a preset: policies are trained, and scored on fresh seeds.
+#: The task of a run that has a preset: policies are trained, and scored on fresh seeds. That of a
+#: run with several environments is :data:`rltune.environments.SEVERAL`.
 RL = "rl"
 #: The algorithm of a run whose trials run a function of the user's, its ``env_id``; and of one
 #: whose trials train an algorithm of RLlib's, its ``env_id``, as RLlib does.
@@ -45,6 +47,7 @@ class Preset:
             ``settings``.
         sources: where each setting, parameter and budget entry comes from, for `rltune show`.
         notes: where the settings come from, in words.
+        environments: that a trial trains in; the budget counts the steps in all of them.
     """
 
     algo: str
@@ -56,6 +59,24 @@ class Preset:
     sources: Mapping[str, str] = field(default_factory=dict)
     notes: str = ""
     evaluation: ScoringBudget = ScoringBudget()
+    environments: int = 1
+
+    @property
+    def steps_per_report(self) -> int:
+        """Environment steps between two reports of a trial, at least."""
+        return int(self.settings["min_sample_timesteps_per_iteration"]) * self.environments
+
+    def in_environments(self, count: int) -> Preset:
+        """The same for several environments, each of which gets the steps that one had."""
+        budget, total = self.budget, self.budget.total_steps
+        budget = replace(
+            budget,
+            steps=budget.steps * count,
+            perturb_every=budget.perturb_every * count,
+            burn_in=budget.burn_in * count,
+            total_steps=total and total * count,
+        )
+        return replace(self, budget=budget, environments=count)
 
 
 def largest(name: str, settings: Mapping[str, Any], space: Space) -> int:
@@ -155,6 +176,8 @@ class RunSpec:
         points: searched settings that the first trials start from.
         former: trials of former runs, which the searcher learns from.
         extensions: of the run, the first one first.
+        environments: of a run that judges settings in several of them; empty where there is one.
+            ``env`` and ``env_id`` then name all of them, and ``env_options`` has no ``env_args``.
         derived: of a function's settings, what computes one from the others when a trial starts:
             an import path or a lambda's text, see :mod:`rltune.space.derived`.
         metric: name of what is tuned, selected and scored by; mode: "max" or "min".
@@ -199,16 +222,46 @@ class RunSpec:
     former: tuple[FormerTrial, ...] = ()
     extensions: tuple[Extension, ...] = ()
     derived: Mapping[str, str] = field(default_factory=dict)
+    environments: tuple[Environment, ...] = ()
 
     @property
     def task(self) -> str:
         """What is tuned, by its name in :data:`rltune.tasks.TASKS`."""
-        return self.algo if self.algo in (FUNCTION, RLLIB) else RL
+        if self.algo in (FUNCTION, RLLIB):
+            return self.algo
+        return SEVERAL if self.environments else RL
+
+    @property
+    def plays(self) -> bool:
+        """Whether trials train policies of rltune's, which can be played."""
+        return self.algo not in (FUNCTION, RLLIB)
 
     @property
     def goal(self) -> Metric:
         """What is tuned, selected and scored by."""
         return Metric(self.metric, self.mode)
+
+    def alone(self, environment: Environment) -> RunSpec:
+        """The same request in one of its environments only."""
+        made = replace(
+            self.env_options,
+            env_args=environment.env_args,
+            simulator=environment.simulator,
+            env_processes=environment.env_processes,
+        )
+        return replace(
+            self,
+            env=environment.env,
+            env_id=environment.env_id,
+            env_options=made,
+            environments=(),
+            metric=REWARD,
+        )
+
+    @property
+    def singles(self) -> tuple[RunSpec, ...]:
+        """The request in each of its environments: itself where it has one."""
+        return tuple(map(self.alone, self.environments)) or (self,)
 
     def trial_seed(self, number: int) -> int:
         """Training seed number ``number`` of the run, in [0, MAX_TRIAL_SEED)."""
@@ -218,7 +271,7 @@ class RunSpec:
     def cpus_of_a_trial(self) -> float:
         """CPUs of one trial, its environment runners' included."""
         own = self.resources.cpus_per_trial
-        if self.task != RL:
+        if not self.plays:
             return own
         return own + largest("num_env_runners", self.settings, self.space)
 
@@ -241,6 +294,7 @@ class RunSpec:
             "points": [dict(point) for point in self.points],
             "former": [trial.to_dict() for trial in self.former],
             "extensions": [extension.to_dict() for extension in self.extensions],
+            "environments": [environment.to_dict() for environment in self.environments],
             "imports": list(self.env_options.imports),
             "callbacks": list(self.callbacks),
             "log": list(self.log),
@@ -273,6 +327,7 @@ class RunSpec:
             points=tuple(values.pop("points", ())),
             former=tuple(map(FormerTrial.from_dict, values.pop("former", ()))),
             extensions=tuple(map(Extension.from_dict, values.pop("extensions", ()))),
+            environments=tuple(map(Environment.from_dict, values.pop("environments", ()))),
             callbacks=tuple(values.pop("callbacks", ())),
             log=tuple(values.pop("log", ())),
             command=tuple(values.pop("command")),

@@ -20,6 +20,7 @@ RANKS = [
     {"engine"},
     {"options", "step_budget"},
     {"envs", "space", "metric"},
+    {"environments"},
     {"spec"},
     {"catalog"},
     {"runs"},

@@ -242,6 +242,18 @@ class RLTrainable(CheckpointMixin):
         self._ended_lengths = []
         return sum(part.env_steps for part in parts)
 
+    def end_interval(self) -> int:
+        """Ends an interval as :meth:`_finish_episodes` does, for a trial of several algorithms.
+
+        Returns:
+            The steps that it took.
+        """
+        try:
+            return 0 if self.diverged else self._finish_episodes()
+        except Divergence as found:
+            self.diverged = found.record(self.env_steps)
+            return 0
+
     def end_updates(self) -> None:
         """After the updates of a training step: schedules, target networks, metrics."""
         learner = self.learner

@@ -69,6 +69,11 @@ def check_there(spec: RunSpec, shown: str) -> None:
     Args:
         shown: the run's folder, for messages.
     """
+    for single in spec.singles:
+        _check_one_there(single, shown)
+
+
+def _check_one_there(spec: RunSpec, shown: str) -> None:
     if missing := [
         v for v in envs.arguments.secret_variables(spec.env_options.env_args) if v not in os.environ
     ]:

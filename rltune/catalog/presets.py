@@ -319,7 +319,8 @@ def override(
     )
     if problems := untried(points, asked.budget.trials):
         raise BadInput(problems)
-    if problems := spent(algo, asked.settings, asked.budget.steps):
+    # The clock of a schedule is that of its environment.
+    if problems := spent(algo, asked.settings, asked.budget.steps // asked.environments):
         raise BadInput([f"{preset.algo} {preset.env}: {problem}" for problem in problems])
     return asked
 

@@ -23,6 +23,7 @@ from rltune.cli.options import (
     DryRunOption,
     EnvArgument,
     JsonOption,
+    PolicyOption,
     QuietOption,
     RunArgument,
     RunsArgument,
@@ -90,7 +91,7 @@ def _call(command: str, /, **options: Any) -> None:
 def _own_modules(options: dict[str, Any]) -> list[str]:
     """The modules that a command line names, which may be the user's own."""
     imports = [*options.get("imports", ()), *options.get("callbacks", ())]
-    named = (options.get("env") or "", options.get("function", ""))
+    named = (*(options.get("env") or "").split(","), options.get("function", ""))
     return [*imports, *(name for name in named if ":" in name)]
 
 
@@ -382,6 +383,7 @@ def replay(
 @app.command()
 def play(
     run: RunArgument,
+    env: PolicyOption = None,
     video: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Films it, .mp4 or .gif; without it a window opens."),
@@ -403,6 +405,7 @@ def play(
     _call(
         "play",
         run_path=run,
+        env=env,
         video=video,
         episodes=episodes,
         seed=seed,
@@ -415,6 +418,7 @@ def play(
 @app.command()
 def export(
     run: RunArgument,
+    env: PolicyOption = None,
     preset: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The best settings, as a preset: .toml.")
     ] = None,
@@ -435,6 +439,7 @@ def export(
     _call(
         "export",
         run_path=run,
+        env=env,
         preset=preset,
         onnx=onnx,
         optuna=optuna,

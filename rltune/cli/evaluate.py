@@ -13,6 +13,7 @@ from rich.table import Table
 from rltune.cli import console
 from rltune.cli.opened import open_run
 from rltune.cli.outcome import interval_in_words
+from rltune.cli.outcome.environments import environments
 from rltune.errors import EnvironmentFailed
 from rltune.metric import Metric
 from rltune.reports.numbers import bounds, number
@@ -42,6 +43,8 @@ def run(
             f"{number(result.iqm)}, over {result.episodes} episodes of {folder.spec.env_id}",
             soft_wrap=True,
         )
+        for table in environments(folder.spec, result):
+            console.output().print(table)
     if result.unscored:
         raise EnvironmentFailed(evaluation.what_is_missing(result))
 

@@ -16,7 +16,6 @@ from rltune.errors import BadInput
 from rltune.policies import output_files
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
-from rltune.spec import RL
 
 #: In a run folder.
 PRESET = "best/preset.toml"
@@ -25,6 +24,7 @@ PRESET = "best/preset.toml"
 def run(
     *,
     run_path: Path,
+    env: str | None,
     preset: Path | None,
     onnx: Path | None,
     optuna: str | None,
@@ -47,7 +47,7 @@ def run(
         command = commands.with_preset(spec, preset, train=folder.job.job != "sweep")
         out.print(f"{preset}: {command}", soft_wrap=True)
     if onnx is not None:
-        done["onnx"] = {"path": str(onnx), **_write_policy(folder, onnx, out)}
+        done["onnx"] = {"path": str(onnx), **_write_policy(folder, env, onnx, out)}
     if optuna is not None:
         done["optuna"] = {"url": optuna, **_write_study(folder, optuna, force, out)}
     if json:
@@ -66,7 +66,7 @@ def _check(preset: Path | None, onnx: Path | None, optuna: str | None, force: bo
 
 
 def _best_preset(folder: RunFolder) -> str:
-    if folder.spec.task != RL:
+    if not folder.spec.plays:
         raise BadInput(
             f"{folder.shown} tuned {folder.spec.env_id}, a function without a preset: its settings "
             "are in summary.json, as best.config"
@@ -92,10 +92,12 @@ def _write_study(folder: RunFolder, url: str, force: bool, out: Console) -> dict
     return {"study": study.study_name, "trials": count}
 
 
-def _write_policy(folder: RunFolder, path: Path, out: Console) -> dict[str, Any]:
+def _write_policy(folder: RunFolder, env: str | None, path: Path, out: Console) -> dict[str, Any]:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     from rltune.policies.export import to_onnx  # RLlib's networks take seconds to import
+    from rltune.policies.several import in_one
 
+    folder = in_one(folder, env)
     agreement = to_onnx(folder, path)
     out.print(
         f"{path}: acts as the policy on {agreement.equal:,} of {agreement.observations:,} "

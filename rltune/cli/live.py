@@ -33,7 +33,7 @@ from rltune.live import frame
 from rltune.live.progress import Progress
 from rltune.live.run_reader import RunReader
 from rltune.live.text import ASCII, UTF8, Signs, cut
-from rltune.request.capacity import replay_layout
+from rltune.request.capacity import replay_layouts
 from rltune.runs.folder import RunFolder
 
 #: Seconds between two lines where there is no terminal to draw on.
@@ -145,7 +145,7 @@ class Watcher(Callback):
         self.folder, self.progress = event.folder, progress
         hint = f"; if it is stopped: rltune resume {event.folder.shown}"
         self.console.print(f"run folder {event.folder.shown}{hint}", style="dim", soft_wrap=True)
-        if layout := replay_layout(event.spec):
+        for layout in replay_layouts(event.spec):
             size = decimal(layout.nbytes)
             self.console.print(f"each replay buffer takes {size} of memory when full", style="dim")
 

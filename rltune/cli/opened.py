@@ -22,7 +22,8 @@ def open_run(path: Path, trust: bool, resumes: bool = False) -> RunFolder:
     folder = RunFolder.open(path)
     check_trusted(folder, trust, resumes)
     spec = folder.spec
-    own = [*spec.env_options.imports, *([spec.env_id] if ":" in spec.env_id else [])]
+    ids = [single.env_id for single in spec.singles]
+    own = [*spec.env_options.imports, *(name for name in ids if ":" in name)]
     own += spec.callbacks if resumes else []
     if code_of(spec) or own:
         find_here(own)

@@ -103,6 +103,12 @@ EnvArgument = Annotated[
         show_default=False,
     ),
 ]
+PolicyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--env", metavar="NAME", help="Environment of the policy, of a run that has several."
+    ),
+]
 SaveBufferOption = Annotated[
     bool | None,
     typer.Option(

@@ -15,6 +15,7 @@ _PAIRS = {
     "settings": "--set lr=1e-3",
     "space": "--space 'lr={log=[1e-5,1e-2]}'",
     "env_args": "--env-arg gravity=9.8",
+    "thresholds": "--threshold cartpole=400",
 }
 
 

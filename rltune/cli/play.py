@@ -17,6 +17,7 @@ from rltune.reports.numbers import number
 def run(
     *,
     run_path: Path,
+    env: str | None,
     video: Path | None,
     episodes: int,
     seed: int | None,
@@ -32,8 +33,10 @@ def run(
     elif fps is not None:
         raise BadInput("--fps is of a video: add --video out.mp4")
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    from rltune.policies.video import record, watch  # RLlib's networks take seconds to import
+    from rltune.policies.several import in_one  # RLlib's networks take seconds to import
+    from rltune.policies.video import record, watch
 
+    folder = in_one(folder, env)
     films = watch(folder, episodes, seed)
     if video is not None:
         films = record(folder, video, episodes, seed, fps)

@@ -12,10 +12,11 @@ from rltune.cli import console
 from rltune.cli.spelling import spelling, typed
 from rltune.options import UNTIL_RETURN
 from rltune.processes import machine
-from rltune.reports.numbers import clock, number, setting
+from rltune.reports.numbers import bounds, clock, number, setting
+from rltune.reports.words import episodes_in_words
 from rltune.request import batches, capacity
 from rltune.request.notes import longest_episode, notes, scored_episodes, scoring_cost
-from rltune.spec import RL, JobSpec, RunSpec
+from rltune.spec import JobSpec, RunSpec
 
 Rows = list[tuple[str, str]]
 
@@ -34,6 +35,7 @@ def rows(spec: RunSpec, job: JobSpec) -> Rows:
     """What is trained and searched. Nothing of the user's is imported for it."""
     return [
         ("what", _what(spec, job)),
+        *_environments(spec),
         *_search(spec, job),
         *([("environments", spec.stepping)] if spec.stepping else []),
         ("ends", _end(spec)),
@@ -66,10 +68,10 @@ def start_rows(spec: RunSpec, job: JobSpec) -> Rows:
                     f"each; {groups} {of} at a time ({here}), each has {each}"
                 )
     found = [("machine", where)]
-    layout = capacity.replay_layout(spec)
-    if layout is not None:
-        found.append(("replay buffer", f"{layout.nbytes / 1e6:,.0f} MB of memory a trial"))
-    if spec.task == RL and spec.env_options.simulator != "gymnasium":
+    if layouts := capacity.replay_layouts(spec):
+        size = sum(layout.nbytes for layout in layouts)
+        found.append(("replay buffer", f"{size / 1e6:,.0f} MB of memory a trial"))
+    if spec.plays and spec.env_options.simulator != "gymnasium":
         found.append(("simulator", spec.env_options.simulator))
     return [*_scoring(spec, job), *found, ("stored in", f"{spec.storage}/{spec.name}")]
 
@@ -82,7 +84,7 @@ def note_rows(spec: RunSpec, job: JobSpec) -> Rows:
 
 def _what(spec: RunSpec, job: JobSpec) -> str:
     budget = spec.budget
-    if spec.task != RL:
+    if not spec.plays:
         name = spec.env_id if spec.env in spec.env_id else f"{spec.env} ({spec.env_id})"
         return f"tunes {name}: {_trials(spec)}"
     on = f"{spec.algo} on {spec.env}"
@@ -99,13 +101,30 @@ def _what(spec: RunSpec, job: JobSpec) -> str:
     return f"{on}: {_trials(spec)}"
 
 
+def _environments(spec: RunSpec) -> Rows:
+    """The scale of each of several environments, and what they share."""
+    if not spec.environments:
+        return []
+    first, count = spec.environments[0].name, len(spec.environments)
+    found = [("settings", f"those of {first}, the first environment; budget and space too")]
+    labels = ("scored", *[""] * (count - 1))
+    for label, one in zip(labels, spec.environments, strict=True):
+        low, high = number(one.random.mean), number(one.threshold)
+        played = f"{one.random.episodes} episodes {bounds(one.random.ci95)}"
+        found.append((label, f"{one.name}: 0 at {low}, random play ({played}); 1 at {high}"))
+    return found
+
+
 def _trials(spec: RunSpec) -> str:
     budget = spec.budget
     trials = f"{number(budget.trials)} {_s('trial', budget.trials)}"
     if budget.steps == UNTIL_RETURN:
         return f"{trials}, each until it ends by itself"
-    steps = "environment steps" if spec.task == RL else "steps"
+    steps = "environment steps" if spec.plays else "steps"
     total = number(budget.most_steps)
+    if spec.environments:
+        each = number(budget.steps // len(spec.environments))
+        steps += f" in {len(spec.environments)} environments ({each} in each)"
     if budget.seeds_per_trial > 1:
         trials = f"{number(budget.trials)} settings on up to {budget.seeds_per_trial} seeds each"
     if budget.controls:
@@ -146,7 +165,8 @@ def _scoring(spec: RunSpec, job: JobSpec) -> Rows:
     longest = longest_episode(spec)
     cost = f", up to {number(episodes * longest)} environment steps" if longest else ""
     fewer = f"fewer with {spelling('episodes')} and {spelling('selection_episodes')}"
-    return [("scoring", f"{number(episodes)} episodes on fresh seeds{cost}; {fewer}")]
+    of = episodes_in_words(spec)
+    return [("scoring", f"{number(episodes)} {of} on fresh seeds{cost}; {fewer}")]
 
 
 def _s(word: str, count: Any) -> str:

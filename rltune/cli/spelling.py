@@ -17,6 +17,7 @@ _SPELLED = {
     "points": "--point/--points",
     "former": "--from",
     "env_args": "--env-arg",
+    "thresholds": "--threshold",
     "imports": "--import",
     "callbacks": "--callback",
     "log": "--log",
@@ -24,7 +25,7 @@ _SPELLED = {
     "synchronous": "--synchronous/--asynchronous",
 }
 #: Keywords of functions that are options of single commands.
-_OWN = ("force", "point", "seeds", "trust", "video")
+_OWN = ("env", "force", "point", "seeds", "trust", "video")
 _NAMES = "|".join((*OPTIONS, *(name for name in OF_NODES if "_" in name), *_OWN))
 _FIRST = re.compile(rf"^({_NAMES})(?=[ :])")
 _QUOTED = re.compile(rf"`({_NAMES})(?:=([^`]*))?`")

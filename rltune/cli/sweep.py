@@ -20,7 +20,7 @@ from rltune.request.notes import notes
 from rltune.request.resolve import make_request
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import Summary
-from rltune.spec import RL, JobSpec, RunSpec
+from rltune.spec import JobSpec, RunSpec
 
 
 def run(
@@ -46,8 +46,9 @@ def launch(spec: RunSpec, job: JobSpec, *, json: bool, quiet: bool, dry_run: boo
     """Runs what was asked for to its end."""
     check_callbacks(spec.callbacks)
     check_loggers(spec.log)
-    if spec.task == RL and (newer := newer_version(spec.env_id)):
-        console.messages.print(f"note: {spec.env_id} is out of date; {newer} has replaced it")
+    for single in spec.singles if spec.plays else ():
+        if newer := newer_version(single.env_id):
+            console.messages.print(f"note: {single.env_id} is out of date; {newer} has replaced it")
     if dry_run:
         RunFolder.check_free(spec)
         check_access(spec.log)

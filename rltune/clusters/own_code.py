@@ -16,7 +16,7 @@ from rltune.envs import places
 from rltune.envs.arguments import DATACLASS, ENUM, NAMEDTUPLE, OBJECT, TAG
 from rltune.runs.remote.location import driver_of
 from rltune.space.derived import is_text
-from rltune.spec import RL, RunSpec
+from rltune.spec import RunSpec
 
 #: Packages that a trial's process imports; what else rltune needs is for the driver.
 NEEDED = (
@@ -79,20 +79,23 @@ def code_of(spec: RunSpec) -> tuple[list[OwnCode], list[str]]:
 
 def packages_of(spec: RunSpec) -> list[str]:
     """Distributions that a trial needs on its node."""
-    from_extra = OF_FAMILIES.get(_extra(spec))
-    pool = ["envpool"] if spec.env_options.simulator == "envpool" else []
+    singles = spec.singles
+    extras = {OF_FAMILIES[extra] for one in singles if (extra := _extra(one)) in OF_FAMILIES}
+    pooled = any(one.env_options.simulator == "envpool" for one in singles)
     store = [driver.package] if (driver := driver_of(spec.storage)) else []
-    return [*NEEDED, *([from_extra] if from_extra else []), *pool, *store]
+    return [*NEEDED, *sorted(extras), *(["envpool"] if pooled else []), *store]
 
 
 def _extra(spec: RunSpec) -> str:
-    info = envs.known(spec.env_id) if spec.task == RL else None
+    info = envs.known(spec.env_id) if spec.plays else None
     return (info.extra if info else None) or ""
 
 
 def _places(spec: RunSpec) -> Iterator[str]:
     """Modules and files of import paths in a request."""
-    names = [spec.env_id, str(spec.settings.get("env", "")), *_objects(spec.env_options.env_args)]
+    names = [str(spec.settings.get("env", ""))]
+    for single in spec.singles:
+        names += [single.env_id, *_objects(single.env_options.env_args)]
     names += [path for path in spec.derived.values() if not is_text(path)]
     yield from filter(None, (places.split(name)[0] for name in names))
     yield from spec.env_options.imports

@@ -57,7 +57,9 @@ class Budget(Group):
     panel = RUN
     inherited = True
 
-    steps: int = option(100_000, "Environment steps of a trial.", least=1)
+    steps: int = option(
+        100_000, "Environment steps of a trial, in all of its environments together.", least=1
+    )
     trials: int = option(
         4,
         "Trials of the sweep; of a population its members and controls.",
@@ -229,6 +231,13 @@ class Goal(Group):
         "Whether a larger or a smaller metric is better: max or min.",
         choices=("max", "min"),
         placeholder="max|min",
+    )
+    thresholds: Mapping[str, Any] = option(
+        None,
+        "Return that counts as 1 in an environment, of several that are tuned together.",
+        placeholder="ENV=RETURN",
+        read=as_table,
+        searches=True,
     )
 
     def __post_init__(self) -> None:
@@ -449,5 +458,5 @@ OF_FUNCTIONS = tuple(
     name
     for group in (Budget, Goal, Start, Resources, Place)
     for name in options_of(group)
-    if name not in ("preset", "space")
+    if name not in ("preset", "space", "thresholds")
 )

@@ -10,7 +10,7 @@ from rltune.errors import BadInput
 from rltune.processes import machine
 from rltune.request import batches, capacity
 from rltune.request.cpu_batches import MOST
-from rltune.spec import RL, RunSpec
+from rltune.spec import RunSpec
 
 
 def alternatives(spec: RunSpec) -> dict[tuple[str, str], RunSpec]:
@@ -19,7 +19,7 @@ def alternatives(spec: RunSpec) -> dict[tuple[str, str], RunSpec]:
     Trials one by one where they would train as batches, and the other way round; all of them on a
     GPU where there is one that nobody asked for. Only what fits is proposed.
     """
-    if spec.task != RL or spec.resources.address is not None:
+    if not spec.plays or spec.environments or spec.resources.address is not None:
         return {}
     asked = spec.resources
     found: dict[tuple[str, str], RunSpec] = {}

@@ -77,12 +77,12 @@ def speed_of(measured: Measured) -> float:
 
 def _memory(measured: Measured) -> int | None:
     """Bytes of the trials that run at a time once their replay buffers are full."""
-    layout = capacity.replay_layout(measured.spec)
-    if measured.memory is None or layout is None:
-        return measured.memory
-    share = min(1.0, measured.spec.budget.steps / layout.capacity)
-    filled = min(1.0, measured.stepped / measured.trials / layout.capacity)
-    return measured.memory + int(measured.trials * layout.nbytes * max(0.0, share - filled))
+    layouts = capacity.replay_layouts(measured.spec)
+    if measured.memory is None:
+        return None
+    full = capacity.bytes_after(layouts, measured.spec.budget.steps)
+    filled = capacity.bytes_after(layouts, measured.stepped / measured.trials)
+    return measured.memory + int(measured.trials * max(0.0, full - filled))
 
 
 def _disk(measured: Measured, steps_a_report: float) -> int:
@@ -95,9 +95,8 @@ def _disk(measured: Measured, steps_a_report: float) -> int:
     written = max(1, math.ceil(steps / budget.perturb_every))
     newest, best = min(CHECKPOINTS_KEPT, written), int(written > CHECKPOINTS_KEPT)
     replay = 0
-    layout = capacity.replay_layout(spec)
-    if measured.replay and layout is not None:
-        replay = int(layout.nbytes * min(1.0, steps / layout.capacity))
+    if measured.replay:
+        replay = int(capacity.bytes_after(capacity.replay_layouts(spec), steps))
     reports = trials * steps / steps_a_report
     each = newest * (measured.checkpoint + replay) + best * measured.checkpoint
     return int(ONCE + trials * each + reports * measured.report)

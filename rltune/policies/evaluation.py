@@ -15,10 +15,11 @@ from rltune.algorithms.policy import Policy, load_policy
 from rltune.catalog.environments import check_there
 from rltune.envs.arguments import canonical
 from rltune.errors import BadInput, EnvironmentFailed
-from rltune.policies.scoring import Played, Score, scores
-from rltune.runs.folder import BEST, RunFolder, rank
+from rltune.policies.scoring import Played, Score
+from rltune.policies.several import scores
+from rltune.runs.folder import RunFolder, rank
 from rltune.runs.summary_record import Evaluation, Unscored
-from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, FUNCTION, RL
+from rltune.spec import FIRST_EVALUATION_SEED, FIRST_SELECTION_SEED, FUNCTION, RunSpec
 from rltune.statistics import better, interval, iqm
 
 
@@ -42,7 +43,7 @@ def evaluated(score: Score, seeds: Sequence[int], metric: str) -> Evaluation | N
     played = [seed for seed in seeds if not math.isnan(score.returns.get(seed, math.nan))]
     result = summarise([score.returns[seed] for seed in played], played)
     unscored = [{**asdict(lost), "seeds": seeds} for lost, seeds in score.unscored().items()]
-    return replace(result, unscored=unscored, metric=metric)
+    return replace(result, unscored=unscored, metric=metric, environments=dict(score.environments))
 
 
 def evaluation_seeds(seed: int, count: int, trial: int | None = None) -> list[int]:
@@ -81,7 +82,7 @@ def evaluate(folder: RunFolder, episodes: int | None = None, seed: int | None = 
     spec = folder.spec
     count = episodes or spec.evaluation.episodes
     seeds = evaluation_seeds(spec.seed if seed is None else seed, count)
-    score = score_of(folder, folder.path / BEST, seeds)
+    score = score_of(folder, folder.best_policy, seeds)
     result = evaluated(score, seeds, folder.spec.metric)
     if result is None:
         raise _no_score(folder, score)
@@ -130,12 +131,18 @@ def best_policy(folder: RunFolder) -> Policy:
         BadInput: the run has none, or its checkpoint cannot be read.
     """
     check_has_policy(folder)
-    return load_policy(folder.spec, folder, folder.path / BEST)
+    if folder.spec.environments:
+        names = [one.name for one in folder.spec.environments]
+        raise BadInput(
+            f"{folder.shown} has a policy for each of its environments, {', '.join(names)}: name "
+            f"one of them, `env={names[0]}`"
+        )
+    return load_policy(folder.spec, folder, folder.best_policy)
 
 
 def check_has_policy(folder: RunFolder) -> None:
     """Raises BadInput for a run without a policy, or whose environment cannot be found."""
-    if folder.spec.task != RL:
+    if not folder.spec.plays:
         what = "function" if folder.spec.task == FUNCTION else "RLlib algorithm"
         raise BadInput(
             f"{folder.shown} tuned the {what} {folder.spec.env_id}: rltune has no policy to play"
@@ -169,7 +176,7 @@ def compare(
     for folder in folders:
         check_there(folder.spec, folder.shown)
     specs = [folder.spec for folder in folders]
-    names = {(spec.env_id, canonical(spec.env_options.env_args)) for spec in specs}
+    names = {(spec.env_id, _arguments(spec)) for spec in specs}
     if len(names) > 1:
         shown = ", ".join(sorted(f"{env_id} {args}" for env_id, args in names))
         raise BadInput(f"returns of different environments cannot be compared: {shown}")
@@ -184,7 +191,7 @@ def compare(
             values = [float(np.mean(returns)) for returns in _all_returns(folder, paths, seeds)]
         else:
             check_has_policy(folder)
-            (values,) = _all_returns(folder, [folder.path / BEST], seeds)
+            (values,) = _all_returns(folder, [folder.best_policy], seeds)
         first = runs[0]["scores"] if runs else None
         runs.append(
             {
@@ -198,6 +205,17 @@ def compare(
             }
         )
     return {"episodes": count, "metric": goal.name, "mode": goal.mode, "runs": runs}
+
+
+def _arguments(spec: RunSpec) -> str:
+    """What the scores of a run depend on beside the ids of its environments."""
+    if not spec.environments:
+        return canonical(spec.env_options.env_args)
+    scales = [
+        {one.name: [dict(one.env_args), one.random.mean, one.threshold]}
+        for one in spec.environments
+    ]
+    return canonical({"environments": scales})
 
 
 def _all_returns(

@@ -9,7 +9,7 @@ from typing import Any
 
 from rltune.catalog.algorithms import algorithm
 from rltune.catalog.toml import written
-from rltune.options import ScoringBudget
+from rltune.options import Budget, ScoringBudget
 from rltune.runs import commands
 from rltune.runs.lineage import Segment, is_schedule
 from rltune.runs.summary_record import Evaluation
@@ -27,7 +27,8 @@ def preset_toml(
     """Settings, space, constraints and budget of a run, as a preset file has them.
 
     A time budget is the run's alone: it would end another one early without a word. So is a target
-    that is no return: a run that starts from the file need not ask for the same metric.
+    that is no return: a run that starts from the file need not ask for the same metric. Of several
+    environments the file holds the budget of one, as every preset does.
 
     Args:
         trained: whether the run trained settings that were given, and searched none.
@@ -36,7 +37,8 @@ def preset_toml(
     """
     own = algorithm(spec.algo).constraints
     constraints = [c.text for c in spec.space.constraints if c not in own]
-    budget = {key: value for key, value in asdict(spec.budget).items() if value is not None}
+    shared = _for_one(spec.budget, len(spec.singles))
+    budget = {key: value for key, value in asdict(shared).items() if value is not None}
     kept = {"steps", "target"} if trained else set(budget) - {"time_budget"}
     if not spec.goal.is_return:
         kept -= {"target"}
@@ -44,7 +46,7 @@ def preset_toml(
         f"# {spec.algo} on {_on_one_line(spec.env_id)}{_score(spec, result)}",
         f"# {_on_one_line(commands.with_preset(spec, 'THIS_FILE'))}",
         *_part(schedule),
-        f"env = {written(spec.env)}",
+        f"env = {written(spec.singles[0].env)}",
         f"constraints = {written(constraints)}",
         "",
         "[budget]",
@@ -58,6 +60,18 @@ def preset_toml(
         *_evaluation(spec.evaluation),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _for_one(budget: Budget, environments: int) -> Budget:
+    """A budget as a preset has it, whose steps are those in one environment."""
+    total = budget.total_steps
+    return replace(
+        budget,
+        steps=max(1, budget.steps // environments),
+        perturb_every=max(1, budget.perturb_every // environments),
+        burn_in=budget.burn_in // environments,
+        total_steps=total and max(1, total // environments),
+    )
 
 
 def _part(schedule: Sequence[Segment]) -> list[str]:

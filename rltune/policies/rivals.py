@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from rltune.policies import evaluation, scoring
+from rltune.policies import evaluation
+from rltune.policies.several import scores as scores_of
 from rltune.runs import lineage
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import Rival
@@ -33,7 +34,7 @@ def rivals(
         "defaults": _at_the_defaults(folder, best, every),
     }
     paths = list(dict.fromkeys(path for path in found.values() if path is not None))
-    played = scoring.scores(folder, [(path, seeds) for path in paths])
+    played = scores_of(folder, [(path, seeds) for path in paths])
     scores = dict(zip(paths, played, strict=True))
     rivals = []
     for role, path in found.items():

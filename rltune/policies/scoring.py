@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from rltune.policies.lockstep import alike, play_in_lockstep
 from rltune.processes import machine
 from rltune.processes.subprocess_guard import Guard, each_isolated
 from rltune.runs.folder import RunFolder
+from rltune.runs.summary_record import EnvironmentScore
 from rltune.spec import RunSpec
 
 #: Seconds that a process plays for, where episodes are short: it takes a third of one to start.
@@ -39,12 +40,15 @@ class Score:
             metric if it is another one, NaN for an episode without it.
         lost: the other episodes by seed.
         broken: error that prevented loading the policy.
+        environments: of a run in several of them, the score in each, see
+            :mod:`rltune.policies.several`.
     """
 
     checkpoint: Path
     returns: dict[int, float] = field(default_factory=dict)
     lost: dict[int, Lost] = field(default_factory=dict)
     broken: RltuneError | None = None
+    environments: Mapping[str, EnvironmentScore] = field(default_factory=dict)
 
     @property
     def final(self) -> bool:

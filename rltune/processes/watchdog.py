@@ -102,6 +102,7 @@ class Watchdog(Boundary):
         self._report.write(f"{timeout:g} s, thread {threading.get_ident():#x}\n")
         self._report.flush()
         self._timeout = timeout
+        self._users = 1
         self._count = 0  # odd during a call
         self._closed = threading.Event()
         # If it were already enabled, the handlers that others, such as Ray, have installed since
@@ -141,8 +142,21 @@ class Watchdog(Boundary):
                 self._put_off()
             seen = count
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it guards."""
+        return not self._closed.is_set()
+
+    def shared(self) -> Self:
+        """The same for one more user: each closes it."""
+        self._users += 1
+        return self
+
     def close(self) -> None:
-        """Stops guarding and removes the report."""
+        """Stops guarding and removes the report, once no user is left."""
+        self._users -= 1
+        if self._users:
+            return
         self._closed.set()
         self._thread.join()  # it must not set the timer again
         faulthandler.cancel_dump_traceback_later()
@@ -153,6 +167,10 @@ class Watchdog(Boundary):
         Path(self._path).unlink(missing_ok=True)
 
 
+#: Watchdogs by their process, limit and folder.
+_watching: dict[tuple[int, float, Path], Watchdog] = {}
+
+
 def watchdog(timeout: float, folder: Path | None) -> Boundary | nullcontext[None]:
     """Returns a watchdog, or a context without a time limit if the limit is infinite.
 
@@ -161,7 +179,18 @@ def watchdog(timeout: float, folder: Path | None) -> Boundary | nullcontext[None
     """
     if folder is None:
         return nullcontext()
-    return Watchdog(timeout, folder) if math.isfinite(timeout) else Boundary()
+    if not math.isfinite(timeout):
+        return Boundary()
+    # A process has one timer: the thread of a second watchdog would postpone it while a call that
+    # the first one guards hangs.
+    key = os.getpid(), timeout, folder
+    known = _watching.get(key)
+    if known is not None and known.is_open:
+        return known.shared()
+    for closed in [one for one, dog in _watching.items() if not dog.is_open]:
+        del _watching[closed]
+    _watching[key] = Watchdog(timeout, folder)
+    return _watching[key]
 
 
 def has_told(folder: Path) -> bool:

@@ -25,7 +25,7 @@ REQUEST, OUTCOME, REPORT = "race.json", "outcome.json", "report.html"
 #: What of a request decides what is trained, and how it is judged.
 SAME = (
     *("algo", "env_id", "env_args", "imports", "settings", "space", "constraints", "budget"),
-    *("evaluation", "metric", "mode", "simulator"),
+    *("evaluation", "metric", "mode", "simulator", "environments"),
 )
 #: Whole trials that a lap may spend by default.
 TRIALS_WORTH = 8

@@ -13,7 +13,6 @@ from rltune.errors import BadInput
 from rltune.metric import Metric
 from rltune.reports.run_view import RunView
 from rltune.reports.words import ARMS
-from rltune.spec import RL
 from rltune.statistics import iqm
 
 #: What of a request does not tell two methods apart.
@@ -90,7 +89,7 @@ class Comparison:
 
 def task_of(run: RunView) -> str:
     """What a run tuned for: scores of other tasks are on other scales."""
-    return run.spec.env_id if run.spec.task == RL else run.spec.env
+    return run.spec.env_id if run.spec.plays else run.spec.env
 
 
 def _alike(runs: Mapping[str, RunView]) -> list[dict[str, RunView]]:

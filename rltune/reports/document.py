@@ -9,6 +9,7 @@ from rltune._version import __version__
 from rltune.reports import headline
 from rltune.reports.comparison import Comparison
 from rltune.reports.drawings import Sections
+from rltune.reports.environments import rows
 from rltune.reports.leaderboard import leaderboard
 from rltune.reports.next_steps import next_steps
 from rltune.reports.provenance import provenance
@@ -16,12 +17,12 @@ from rltune.reports.run_view import RunView
 from rltune.reports.spent import cost
 from rltune.reports.troubles import troubles
 from rltune.runs.lineage import is_schedule
-from rltune.spec import RL
 
 
 def of_run(run: RunView, sections: Sections) -> dict[str, Any]:
     """The document of one run."""
     best = run.summary.best if run.summary else None
+    evaluation = run.summary.evaluation if run.summary else None
     return {
         "kind": "run",
         "title": run.spec.name,
@@ -31,6 +32,7 @@ def of_run(run: RunView, sections: Sections) -> dict[str, Any]:
         "search": headline.search_in_words(run),
         "verdict": headline.verdict(run),
         "score": headline.score(run),
+        "environments": [asdict(row) for row in rows(run.spec, evaluation)],
         "sure": headline.how_sure(run),
         "facts": headline.remarks(run),
         "metric": str(run.goal),
@@ -38,7 +40,7 @@ def of_run(run: RunView, sections: Sections) -> dict[str, Any]:
         "schedule": [asdict(part) for part in run.champion] if is_schedule(run.champion) else [],
         "leaderboard": _leaderboard(run),
         "searched": list(run.spec.space),
-        "plays": run.spec.task == RL,
+        "plays": run.spec.plays,
         "next": [{"command": command, "tells": tells} for command, tells in next_steps(run)],
         "sections": _listed(sections),
         "troubles": troubles(run),

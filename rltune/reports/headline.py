@@ -14,6 +14,7 @@ from rltune.reports.numbers import bounds, number
 from rltune.reports.run_view import RunView
 from rltune.reports.words import (
     ARMS,
+    episodes_in_words,
     landscape_in_words,
     sentence,
     tail_in_words,
@@ -21,14 +22,13 @@ from rltune.reports.words import (
 )
 from rltune.runs.bounds import on_bounds
 from rltune.runs.summary_record import Evaluation, SeedStatistics, Summary
-from rltune.spec import RL
 from rltune.statistics import FEWEST_VALUES, better
 
 
 def question(run: RunView) -> str:
     """What the run was to find out."""
     spec, goal = run.spec, run.goal
-    what = f"{spec.algo.upper()} on {spec.env_id}" if spec.task == RL else spec.env_id or spec.env
+    what = f"{spec.algo.upper()} on {spec.env_id}" if spec.plays else spec.env_id or spec.env
     if run.job.job == "replay":
         return f"{what}: was it the schedule of settings, or luck?"
     if run.job.job == "landscape":
@@ -36,7 +36,7 @@ def question(run: RunView) -> str:
     if run.job.job == "train":
         return f"{what}: what do these settings reach on fresh seeds?"
     most = "highest" if goal.mode == "max" else "lowest"
-    metric = goal.words if spec.task == RL else goal.name
+    metric = goal.words if spec.plays else goal.name
     return f"{what}: which settings give the {most} {metric}?"
 
 
@@ -71,7 +71,7 @@ def verdict(run: RunView) -> str:
         return "Nothing usable came out: no trial left a policy with a score."
     if summary.evaluation is not None:
         return f"{summary.best.trial} won{_solved(run, summary.evaluation)}."
-    if run.spec.task == RL:
+    if run.spec.plays:
         return f"{summary.best.trial} leads; its policy has no score yet."
     return f"{summary.best.trial} won."
 
@@ -106,7 +106,7 @@ def _why_unsure(run: RunView, summary: Summary) -> str:
         return "No other trial has reported: there is nothing to compare the winner with."
     if summary.settings is not None:
         return "Fewer than two settings were trained on all of their seeds."
-    if run.spec.task != RL:
+    if not run.spec.plays:
         return "A function's reports are its score: nothing is played again to compare trials by."
     if summary.evaluation is None:
         return "The winner has no score yet, so that no other policy is compared with it."
@@ -144,7 +144,8 @@ def score(run: RunView) -> dict[str, str]:
         return _over_seeds(summary.across_seeds, "all seeds")
     if summary.evaluation is not None:
         one = summary.evaluation
-        of = f"{run.goal.words} of {one.episodes} episodes on seeds no training used"
+        episodes = episodes_in_words(run.spec)
+        of = f"{run.goal.words} of {one.episodes} {episodes} on seeds no training used"
         if summary.best is not None:
             of += f", by the policy of {summary.best.trial} after {summary.best.env_steps:,} steps"
         return {"value": number(one.mean), "interval": interval(one.ci95, "episodes"), "of": of}

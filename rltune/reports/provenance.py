@@ -9,7 +9,6 @@ from pathlib import Path
 from rltune.reports.run_view import RunView
 from rltune.runs.checkpoints import MANIFEST
 from rltune.runs.folder import BEST
-from rltune.spec import RL
 
 #: Files whose hashes a report holds, where they are there.
 HASHED = ("run.json", "decisions.jsonl", "summary.json", "best/preset.toml", f"{BEST}/{MANIFEST}")
@@ -26,7 +25,7 @@ def provenance(run: RunView) -> dict[str, str]:
         "GPUs a trial": f"{spec.resources.gpus_per_trial:g}",
         "versions": ", ".join(f"{name} {one}" for name, one in spec.versions.items()) or "-",
     }
-    if spec.task == RL:
+    if spec.plays:
         found["environment"] = f"{spec.env_id}, trained in {spec.env_options.simulator}"
     if spec.reading:
         found["observations"] = spec.reading

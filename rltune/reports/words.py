@@ -6,13 +6,13 @@ import math
 
 from rltune.reports.numbers import bounds, number
 from rltune.runs.summary_record import Comparison, LandscapeOutcome, SeedStatistics, Summary
-from rltune.spec import FUNCTION, RL, RunSpec
+from rltune.spec import FUNCTION, RunSpec
 from rltune.statistics import FEWEST_OF_TENTH, FEWEST_VALUES
 
 
 def defaults_in_words(spec: RunSpec) -> str:
     """Where the defaults of what is searched come from: only algorithms have presets."""
-    return f"the {'preset' if spec.task == RL else 'space'}'s defaults"
+    return f"the {'preset' if spec.plays else 'space'}'s defaults"
 
 
 def clock_in_words(spec: RunSpec) -> str:
@@ -22,7 +22,12 @@ def clock_in_words(spec: RunSpec) -> str:
 
 def outcome_in_words(spec: RunSpec) -> str:
     """What the best trial leaves behind: rltune knows policies of its own algorithms alone."""
-    return "policy" if spec.task == RL else "checkpoint"
+    return "policy" if spec.plays else "checkpoint"
+
+
+def episodes_in_words(spec: RunSpec) -> str:
+    """What a score is over: in several environments an episode is one in each of them."""
+    return "episodes of each environment" if spec.environments else "episodes"
 
 
 #: The arms of a replay, in words.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from rltune.catalog.probe import Probe, probe_of
 from rltune.engine.replay_buffer import Layout
@@ -11,7 +12,7 @@ from rltune.processes import machine
 from rltune.processes.machine import Grant
 from rltune.processes.torch_build import torch_cuda
 from rltune.request import batches
-from rltune.spec import FUNCTION, RL, RunSpec
+from rltune.spec import FUNCTION, RunSpec
 
 
 def check_fits_here(spec: RunSpec, probe: Probe | None = None) -> None:
@@ -64,7 +65,7 @@ def check_fits_here(spec: RunSpec, probe: Probe | None = None) -> None:
 
 def _too_many_gpus(spec: RunSpec) -> list[str]:
     gpus = spec.resources.gpus_per_trial
-    if spec.task != RL or gpus <= 1:
+    if not spec.plays or gpus <= 1:
         return []
     return [
         f"gpus_per_trial {gpus:g}: a trial of {spec.algo}, or a batch, trains on one GPU: 1 or "
@@ -126,7 +127,7 @@ def replay_layout(spec: RunSpec, probe: Probe | None = None) -> Layout | None:
         probe: what the environment is like; None to find out.
     """
     settings = spec.settings
-    if spec.task != RL or "buffer_capacity" not in settings:
+    if not spec.plays or "buffer_capacity" not in settings:
         return None
     probe = probe or probe_of(spec.env_id, spec.env_options.env_args)
     return Layout(
@@ -137,20 +138,35 @@ def replay_layout(spec: RunSpec, probe: Probe | None = None) -> Layout | None:
     )
 
 
+def replay_layouts(spec: RunSpec, probe: Probe | None = None) -> list[Layout]:
+    """What the replay buffers of a trial will hold, one for each environment, if there are any.
+
+    Args:
+        probe: what the environment is like, where there is one; None to find out.
+    """
+    known = None if spec.environments else probe
+    found = (replay_layout(single, known) for single in spec.singles)
+    return [layout for layout in found if layout is not None]
+
+
+def bytes_after(layouts: Sequence[Layout], steps: float) -> float:
+    """Bytes that replay buffers of a trial hold which has taken so many steps in all."""
+    each = steps / max(1, len(layouts))
+    return sum(layout.nbytes * min(1.0, each / layout.capacity) for layout in layouts)
+
+
 def replay_on_disk(spec: RunSpec) -> int:
     """Bytes of the replay buffers in the last checkpoint of every trial."""
-    layout = replay_layout(spec) if spec.settings.get("save_buffer") else None
-    if layout is None:
-        return 0
-    share = min(1.0, spec.budget.steps / layout.capacity)
-    return int(spec.budget.trials * layout.nbytes * share)
+    layouts = replay_layouts(spec) if spec.settings.get("save_buffer") else []
+    return int(spec.budget.trials * bytes_after(layouts, spec.budget.steps))
 
 
 def _check_buffers(spec: RunSpec, probe: Probe | None, trials: int) -> None:
     """Refuses replay buffers that will not fit: they would fill up hours later."""
-    layout = replay_layout(spec, probe)
+    layouts = replay_layouts(spec, probe)
     try:
-        if layout is not None:
-            layout.check_memory(trials)
+        if layouts:
+            largest = max(layouts, key=lambda layout: layout.nbytes)
+            largest.check_memory(trials * len(layouts))
     except MemoryError as error:
         raise BadInput(str(error)) from error

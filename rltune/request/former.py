@@ -18,7 +18,7 @@ from rltune.searchers.history import PastTrial, scores_of
 from rltune.simulator import shipped
 from rltune.simulator.table import Table
 from rltune.space.values import same
-from rltune.spec import RL, FormerTrial, RunSpec
+from rltune.spec import FormerTrial, RunSpec
 
 #: Stands for the landscape that ships for the preset; a folder of this name is ``./landscape``.
 LANDSCAPE = "landscape"
@@ -84,16 +84,24 @@ def _problems(spec: RunSpec, folder: RunFolder) -> Iterator[str]:
     other = folder.spec
     for what, theirs, ours in (
         ("algorithm", other.algo, spec.algo),
-        ("environment" if spec.task == RL else "function", other.env_id, spec.env_id),
+        ("environment" if spec.plays else "function", other.env_id, spec.env_id),
         (
             "environment's arguments",
-            dict(other.env_options.env_args),
-            dict(spec.env_options.env_args),
+            [dict(one.env_options.env_args) for one in other.singles],
+            [dict(one.env_options.env_args) for one in spec.singles],
         ),
         ("metric", str(other.goal), str(spec.goal)),
     ):
         if theirs != ours:
             yield f"former: {folder.shown} has another {what}: {theirs} there, {ours} here"
+    there, here = _scales(other), _scales(spec)
+    if other.env_id == spec.env_id and there != here:
+        yield f"former: {folder.shown} has other scales: {there} there, {here} here"
+
+
+def _scales(spec: RunSpec) -> dict[str, tuple[float, float]]:
+    """What is 0 and 1 in each of several environments."""
+    return {one.name: (one.random.mean, one.threshold) for one in spec.environments}
 
 
 def _trials(spec: RunSpec, folder: RunFolder) -> Iterator[FormerTrial]:

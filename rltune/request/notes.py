@@ -5,7 +5,7 @@ from __future__ import annotations
 from rltune import catalog, envs, schedulers
 from rltune.request import env_copies, former
 from rltune.request.resolve import CHECKPOINTS
-from rltune.spec import CANDIDATES, RL, JobSpec, RunSpec
+from rltune.spec import CANDIDATES, JobSpec, RunSpec
 
 #: Share of the training steps above which the steps of scoring are noted.
 WORTH_TELLING = 0.1
@@ -13,7 +13,7 @@ WORTH_TELLING = 0.1
 
 def notes(spec: RunSpec, job: JobSpec) -> list[str]:
     """Returns the notes on a request, each one or two sentences."""
-    if spec.task != RL:
+    if not spec.plays:
         candidates = [schedulers.limit(spec.budget), former.note(spec)]
     else:
         candidates = [
@@ -29,9 +29,10 @@ def notes(spec: RunSpec, job: JobSpec) -> list[str]:
 
 def another(spec: RunSpec) -> str | None:
     """Returns a note on a user's environment under an id of gymnasium's; None for any other."""
-    if not envs.is_namesake(spec.env_id):
+    namesakes = [one.env_id for one in spec.singles if envs.is_namesake(one.env_id)]
+    if not namesakes:
         return None
-    place, env_id = envs.places.split(spec.env_id)
+    place, env_id = envs.places.split(namesakes[0])
     return (
         f"{env_id} is the environment that {place} registers under this id, not the one known by "
         "it: presets, thresholds and wrappers of that one do not apply"
@@ -48,8 +49,9 @@ def scoring_cost(spec: RunSpec, job: JobSpec) -> str | None:
     cost, training = episodes * longest, budget.steps * budget.most_trials
     if cost <= WORTH_TELLING * training:
         return None
+    of = "episodes in all environments" if spec.environments else "episodes"
     return (
-        f"scoring takes up to {cost:,} environment steps, {episodes:,} episodes of up to "
+        f"scoring takes up to {cost:,} environment steps, {episodes:,} {of} of up to "
         f"{longest:,}; training takes {training:,}. Fewer with `episodes` "
         f"({scored.episodes}) and `selection_episodes` ({scored.selection_episodes})"
     )
@@ -57,7 +59,7 @@ def scoring_cost(spec: RunSpec, job: JobSpec) -> str | None:
 
 def scored_episodes(spec: RunSpec, job: JobSpec) -> int:
     """Returns the number of episodes that choosing and scoring play; 0 if no policy is trained."""
-    if spec.task != RL:
+    if not spec.plays:
         return 0
     budget, scored = spec.budget, spec.evaluation
     if job.searches:
@@ -67,7 +69,15 @@ def scored_episodes(spec: RunSpec, job: JobSpec) -> int:
 
 
 def longest_episode(spec: RunSpec) -> int | None:
-    """Returns the environment steps of the longest episode; None if they are not known."""
+    """Returns the environment steps of the longest episode; None if they are not known.
+
+    In several environments an episode is one in each of them.
+    """
+    each = [_longest(single) for single in spec.singles]
+    return None if None in each else sum(steps for steps in each if steps is not None)
+
+
+def _longest(spec: RunSpec) -> int | None:
     asked = spec.env_options.env_args.get("max_episode_steps")
     if isinstance(asked, int):
         return asked
@@ -79,10 +89,13 @@ def short_interval(spec: RunSpec) -> str | None:
 
     The steps that finish them only complete their returns, see RLTrainable._finish_episodes.
     """
-    longest = catalog.environment(spec.env_id, spec.env_options.imports).max_episode_steps
-    if longest == envs.MAX_EPISODE_STEPS:  # rltune's default: the longest episode is unknown
+    imports = spec.env_options.imports
+    lengths = [catalog.environment(one.env_id, imports).max_episode_steps for one in spec.singles]
+    if envs.MAX_EPISODE_STEPS in lengths:  # rltune's default: the longest episode is unknown
         return None
+    longest = max((steps for steps in lengths if steps), default=None)
     copies = spec.settings["num_envs_per_env_runner"] * max(1, spec.settings["num_env_runners"])
+    copies *= len(lengths)
     each = spec.budget.perturb_every // copies
     pauses = schedulers.row(spec.budget.scheduler).population and (
         spec.budget.perturb_every < spec.budget.steps

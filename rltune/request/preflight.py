@@ -177,7 +177,7 @@ def api_problem(env: gym.Env[Any, Any], guard: Guard) -> str | None:
         guard: context around each call of the environment.
     """
     own = _own(env)
-    choose = _Chooser(own)
+    choose = Chooser(own)
     before = {name: getattr(own, name) for name in ("observation_space", "action_space")}
     try:
         with guard:
@@ -212,7 +212,7 @@ def _moved(env: gym.Env[Any, Any], before: Mapping[str, gym.Space[Any]]) -> str 
     return None
 
 
-class _Chooser:
+class Chooser:
     """Chooses random actions of an environment, legal ones if it has a mask."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
@@ -221,7 +221,12 @@ class _Chooser:
         self._beside = has_mask(env.observation_space)
         self._asks = bool(self._codec.choices) and env.has_wrapper_attr("action_masks")
 
+    def seed(self, seed: int) -> None:
+        """Draws from a seed on."""
+        self._codec.ours.seed(seed)
+
     def __call__(self, observation: Any) -> Any:
+        """An action for the environment."""
         if self._beside:
             mask = flat_mask(observation[ACTION_MASK])
         elif self._asks:
@@ -242,7 +247,7 @@ def _own(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     return env
 
 
-def _later_problem(env: gym.Env[Any, Any], choose: _Chooser, guard: Guard) -> str | None:
+def _later_problem(env: gym.Env[Any, Any], choose: Chooser, guard: Guard) -> str | None:
     """Returns a problem of the steps after the first; exceptions there are accepted."""
     done, until = True, time.monotonic() + SECONDS
     answer: Any = None

@@ -16,7 +16,7 @@ from rltune.runs import lineage
 from rltune.runs.folder import RunFolder
 from rltune.runs.names import check_name, default_name
 from rltune.runs.remote import location
-from rltune.spec import RL, JobSpec, RunSpec
+from rltune.spec import JobSpec, RunSpec
 
 
 def replay_spec(
@@ -44,6 +44,11 @@ def replay_spec(
     source = folder.spec
     if folder.job.job != "sweep":
         raise BadInput(f"{folder.shown} is no sweep: there is no schedule to replay")
+    if source.environments:
+        raise BadInput(
+            f"{folder.shown} has several environments, and a replay trains in one. What its "
+            "settings come to in each of them: rltune train"
+        )
     if seeds < 2:
         raise BadInput(f"seeds must be at least 2, got {seeds}")
     asked = Place(**place)
@@ -69,12 +74,12 @@ def replay_spec(
         command=tuple(secrets.redact(command)),
         versions=resolve.versions(source.env_options.simulator),
     )
-    if spec.task == RL:
+    if spec.plays:
         spec = env_copies.fewer_at_a_time(spec)
     capacity.check_fits_here(spec)
-    if spec.task == RL:
+    if spec.plays:
         _check_environment(spec)
-    if spec.task == RL and cpus_per_trial is not None:
+    if spec.plays and cpus_per_trial is not None:
         spec = in_processes_again(spec)
     return spec, JobSpec("replay", arms)
 
@@ -88,7 +93,7 @@ def _check_environment(spec: RunSpec) -> None:
 
 def _budget(source: RunSpec, trials: int, steps: int) -> Budget:
     """The budget of trials that train for some steps, whatever they reach."""
-    report = source.settings["min_sample_timesteps_per_iteration"] if source.task == RL else 1
+    report = source.settings["min_sample_timesteps_per_iteration"] if source.plays else 1
     return replace(
         source.budget,
         scheduler="fifo",

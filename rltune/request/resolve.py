@@ -17,19 +17,19 @@ import gymnasium as gym
 from rltune import catalog, envs, schedulers, searchers
 from rltune._version import __version__
 from rltune.catalog.algorithms import algorithm
-from rltune.catalog.environments import EnvLike
 from rltune.catalog.probe import Probe
-from rltune.engine.metric_names import LEARNER, LENGTH, PREFIX, REWARD
+from rltune.engine.metric_names import LEARNER, LENGTH, NORMALIZED, PREFIX, REWARD
 from rltune.envs import EnvInfo, pool
 from rltune.errors import BadInput, keyword
 from rltune.policies import certificates
-from rltune.request import batches, capacity, preflight, secrets
+from rltune.request import batches, capacity, secrets, several
 from rltune.request.asked import Request
 from rltune.request.cpu_batches import in_batches
 from rltune.request.env_copies import fewer_at_a_time, within
 from rltune.request.env_processes import in_processes
 from rltune.request.former import with_former
 from rltune.request.schedule import check_used, with_interval
+from rltune.request.several import EnvsLike, Share
 from rltune.runs.names import check_name, default_name
 from rltune.runs.remote import location
 from rltune.runs.remote.copy import file_here
@@ -42,7 +42,7 @@ CHECKPOINTS = 20
 
 def make_request(
     algo: str,
-    env: EnvLike,
+    env: EnvsLike,
     *,
     job: Literal["sweep", "train", "landscape"] = "sweep",
     seeds: int = 1,
@@ -53,6 +53,7 @@ def make_request(
     """A whole request, resolved and checked.
 
     Args:
+        env: the environment, or several: a text with commas, or a list.
         job: "sweep", "train" or "landscape"; see :class:`rltune.spec.JobSpec`.
         seeds: of each setting of a landscape.
         certify: whether a training run writes the certificate of its preset.
@@ -68,28 +69,31 @@ def make_request(
         if certify:
             raise BadInput(f"{preset}: a certificate is written beside it; copy it here first")
         asked = replace(asked, start=replace(asked.start, preset=file_here(preset)))
-    env_info = catalog.environment(env, asked.env_options.imports)
     if asked.place.name is not None:
         check_name(asked.place.name)
-    env_args = secrets.hide(asked.env_options.env_args)
-    probe = preflight.check_environment(
-        env_info, algorithm(algo), env_args, asked.env_options.env_timeout
-    )
-    base, resolved = _presets(algo, env_info, asked, probe)
+    if len(several.names(env)) > 1:
+        asked = several.check_asked(asked, "certify" if certify else job)
+    else:
+        several.check_single(asked)
+    shares = several.looked_at(algo, env, asked)
+    probe = shares[0].probe
+    base, resolved = _presets(algo, shares, asked)
     if job == "train":
         resolved = without_search(resolved)
     if job == "landscape":
         resolved = as_landscape(resolved, seeds)
     resolved = within(resolved, asked.env_options.env_copies)
     title = algo if job == "sweep" else f"{job}-{algo}"
-    spec = replace(
-        _run_spec(title, env_info, env_args, resolved, asked),
-        command=tuple(secrets.redact(command)),
-        reading=probe.told(resolved.settings),
-    )
-    _check_noise(spec, probe)
-    spec = batches.resolved(in_batches(spec, probe, job == "sweep"), probe)
-    spec = in_processes(spec)
+    spec = _run_spec(title, shares, resolved, asked)
+    spec = replace(spec, command=tuple(secrets.redact(command)))
+    singles = [_in(spec, share, asked) for share in shares]
+    if len(shares) > 1:
+        ends = several.thresholds(algo, shares, asked)
+        spec = several.together(spec, list(map(in_processes, singles)), shares, ends)
+    else:
+        (spec,) = singles
+        spec = batches.resolved(in_batches(spec, probe, job == "sweep"), probe)
+        spec = in_processes(spec)
     spec = with_former(fewer_at_a_time(spec), asked.start.former)
     capacity.check_fits_here(spec, probe)
     if job != "train":
@@ -99,7 +103,7 @@ def make_request(
 
 
 def landscape_request(
-    algo: str, env: EnvLike, *, trials: int, seeds: int, **options: Any
+    algo: str, env: EnvsLike, *, trials: int, seeds: int, **options: Any
 ) -> tuple[RunSpec, JobSpec]:
     """The request of a landscape.
 
@@ -114,43 +118,58 @@ def landscape_request(
     )
 
 
-def make_spec(algo: str, env: EnvLike, **options: Any) -> RunSpec:
+def make_spec(algo: str, env: EnvsLike, **options: Any) -> RunSpec:
     """The request of a sweep, see :func:`make_request` for its options."""
     return make_request(algo, env, **options)[0]
 
 
-def _run_spec(
-    title: str, env: EnvInfo, env_args: Mapping[str, Any], preset: Preset, asked: Request
-) -> RunSpec:
-    """The request of a run of a preset.
+def _in(spec: RunSpec, share: Share, asked: Request) -> RunSpec:
+    """A request in one of the environments that were named.
+
+    Raises:
+        BadInput: the settings do not do there, or nothing steps it as asked for.
+    """
+    stepped_by = asked.env_options.simulator
+    wanted = asked.resources.batch, asked.resources.gpus_per_trial, spec.algo
+    if stepped_by == "auto" and batches.is_likely(*wanted):
+        stepped_by = "gymnasium"
+    simulator = simulator_of(stepped_by, share.info, spec.settings, share.env_args)
+    made = replace(spec.env_options, env_args=share.env_args, simulator=simulator)
+    spec = replace(
+        spec,
+        env=share.info.name,
+        env_id=share.info.id,
+        env_options=made,
+        reading=share.probe.told(spec.settings),
+        versions=versions(simulator),
+    )
+    _check_noise(spec, share.probe)
+    return spec
+
+
+def _run_spec(title: str, shares: Sequence[Share], preset: Preset, asked: Request) -> RunSpec:
+    """The request of a run of a preset, without what is an environment's own.
 
     Args:
         title: what the default name of the run begins with.
-        env_args: encoded, without secrets.
     """
-    stepped_by = asked.env_options.simulator
-    wanted = asked.resources.batch, asked.resources.gpus_per_trial, preset.algo
-    if stepped_by == "auto" and batches.is_likely(*wanted):
-        stepped_by = "gymnasium"
-    simulator = simulator_of(stepped_by, env, preset.settings, env_args)
     _check(preset)
+    env = several.title(shares)
     storage = location.storage(asked.place.storage)
     return RunSpec(
         algo=preset.algo,
-        env=env.name,
-        env_id=env.id,
+        env=env,
+        env_id=env,
         settings=preset.settings,
         space=preset.space,
         budget=preset.budget,
         evaluation=preset.evaluation,
-        name=asked.place.name or default_name(title, env.name, storage),
+        name=asked.place.name or default_name(title, env, storage),
         storage=storage,
         seed=asked.place.seed,
         env_options=replace(
             asked.env_options,
-            env_args=env_args,
             imports=tuple(map(envs.places.whole, asked.env_options.imports)),
-            simulator=simulator,
         ),
         points=preset.points,
         resources=asked.resources,
@@ -161,12 +180,13 @@ def _run_spec(
         log_all=asked.place.log_all,
         report=asked.place.report,
         started_in=str(Path.cwd()),
-        versions=versions(simulator),
+        versions=versions("gymnasium"),
     )
 
 
-def _presets(algo: str, env: EnvInfo, asked: Request, probe: Probe) -> tuple[Preset, Preset]:
-    """The preset of an environment as it is written, and with what was asked for laid over it."""
+def _presets(algo: str, shares: Sequence[Share], asked: Request) -> tuple[Preset, Preset]:
+    """The first environment's preset as it is written, and with what was asked for laid over it."""
+    env, probe = shares[0].info, shares[0].probe
     metric = asked.goal.metric
     if metric.startswith(f"{LEARNER}/"):
         raise BadInput(
@@ -176,6 +196,7 @@ def _presets(algo: str, env: EnvInfo, asked: Request, probe: Probe) -> tuple[Pre
     path = asked.start.preset
     images = probe.shows_images if env.images is None else env.images
     base = catalog.preset(algo, env, None if path is None else str(path), images=images)
+    base = base.in_environments(len(shares))
     resolved = catalog.override(
         base,
         asked.start.settings,
@@ -187,7 +208,8 @@ def _presets(algo: str, env: EnvInfo, asked: Request, probe: Probe) -> tuple[Pre
     check_used(resolved, asked)
     if metric != REWARD and "target" not in asked.budget:
         # A preset's target is a return.
-        resolved = replace(resolved, budget=replace(resolved.budget, target=None))
+        target = 1.0 if metric == NORMALIZED else None
+        resolved = replace(resolved, budget=replace(resolved.budget, target=target))
     return base, resolved
 
 
@@ -279,7 +301,7 @@ def _check(preset: Preset) -> None:
 
 def _check_total(preset: Preset) -> None:
     total = preset.budget.total_steps
-    report = int(preset.settings["min_sample_timesteps_per_iteration"])
+    report = preset.steps_per_report
     if total is not None and total < report:
         raise BadInput(
             f"total_steps {total:,} is less than one report of one trial, {report:,} environment "

@@ -23,8 +23,7 @@ def with_interval(preset: Preset, asked: Request) -> dict[str, Any]:
     given = "perturb_every" in entries or _is_own("perturb_every", preset, asked)
     if given or not isinstance(steps, int) or steps >= budget.steps:
         return entries
-    report = preset.settings["min_sample_timesteps_per_iteration"]
-    every = max(1, report, budget.perturb_every * steps // budget.steps)
+    every = max(1, preset.steps_per_report, budget.perturb_every * steps // budget.steps)
     return {**entries, "perturb_every": min(every, budget.perturb_every)}
 
 

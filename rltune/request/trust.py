@@ -22,7 +22,7 @@ from rltune.errors import BadCheckpoint, BadInput
 from rltune.runs import checkpoints, signatures, state_file
 from rltune.runs.folder import RunFolder
 from rltune.space.derived import is_text
-from rltune.spec import RL, RunSpec
+from rltune.spec import RunSpec
 
 #: Gymnasium's ids whose arguments name another environment to import.
 _SHIMS = re.compile(r"GymV\d+Environment-v\d+")
@@ -92,7 +92,7 @@ def adopt(folder: RunFolder) -> None:
 
 def code_of(spec: RunSpec) -> list[str]:
     """Lists what in a request is code that is imported by name, in words that follow "it"."""
-    if spec.task != RL:
+    if not spec.plays:
         own = [
             f"computes the setting {name} by {at}"
             for name, at in spec.derived.items()
@@ -100,10 +100,11 @@ def code_of(spec: RunSpec) -> list[str]:
         ]
         return [f"runs {spec.env_id}", *own]
     actions = [f"imports the module {name}" for name in spec.env_options.imports]
-    if not is_known(spec.env_id):
-        actions.append(f"makes the environment {spec.env_id}")
-    env_args = dict(spec.env_options.env_args)
-    actions += [f"passes its environment {place}" for place in _objects(env_args)]
+    for single in spec.singles:
+        if not is_known(single.env_id):
+            actions.append(f"makes the environment {single.env_id}")
+        env_args = dict(single.env_options.env_args)
+        actions += [f"passes its environment {place}" for place in _objects(env_args)]
     return actions
 
 
@@ -183,11 +184,13 @@ def _checked(folder: RunFolder, spec: RunSpec, body: dict[str, Any]) -> dict[str
 
 def _unsigned_pickles(folder: RunFolder) -> list[str]:
     """Lists checkpoints with another user's pickles that an unfinished run would load."""
+    parts = [f"/{one.name}" for one in folder.spec.environments] or [""]
     names = {
-        name
+        f"{name}{part}"
         for body in saved_trials(folder)
         if body["status"] not in ("TERMINATED", "ERROR")
         for name in (body["start"], body["checkpoint"])
+        for part in parts
         if name is not None
     }
     return sorted(name for name in names if _has_unsigned_pickles(folder.path / name))

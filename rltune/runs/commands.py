@@ -24,29 +24,47 @@ def with_preset(spec: RunSpec, preset: str | Path, train: bool = False) -> str:
     """
     verb = "rltune train" if train else "rltune"
     words = ["--preset", str(preset)]
-    if spec.goal != RETURN:
+    if spec.goal != RETURN and not spec.environments:
         words += ["--metric", spec.metric, "--mode", spec.mode]
     return " ".join([verb, spec.algo, environment(spec), shlex.join(words)])
 
 
 def environment(spec: RunSpec) -> str:
-    """The words that name a run's environment, with all that it needs."""
-    words = [spec.env if spec.env in envs.INFOS else spec.env_id]
-    for name, value in spec.env_options.env_args.items():
-        if (word := _argument(name, value)) is not None:
-            words += ["--env-arg", word]
+    """The words that name a run's environments, with all that they need."""
+    singles = spec.singles
+    names = [one.env if one.env in envs.INFOS else one.env_id for one in singles]
+    words = [",".join(names)]
+    for single, label in zip(singles, _labels(spec), strict=True):
+        for name, value in single.env_options.env_args.items():
+            if (word := _argument(f"{label}{name}", value)) is not None:
+                words += ["--env-arg", word]
+    for one in spec.environments:
+        info = envs.known(one.env_id)
+        if info is None or info.threshold != one.threshold:
+            words += ["--threshold", f"{one.name}={one.threshold:g}"]
     for module in spec.env_options.imports:
         words += ["--import", module]
-    known = envs.known(spec.env_id)
-    if known is not None and known.pooled:  # elsewhere there is no choice
-        words += ["--simulator", spec.env_options.simulator]
+    pooled = [one for one in singles if (known := envs.known(one.env_id)) and known.pooled]
+    simulators = {one.env_options.simulator for one in pooled}  # elsewhere there is no choice
+    # Of several environments not all can have the other one; by itself each gets it again.
+    if simulators and (len(singles) == 1 or simulators == {"gymnasium"}):
+        words += ["--simulator", simulators.pop()]
     return " ".join(map(shlex.quote, words))
+
+
+def _labels(spec: RunSpec) -> list[str]:
+    """What the names of an environment's arguments begin with."""
+    return [f"{one.name}:" for one in spec.environments] or [""]
 
 
 def unsayable(spec: RunSpec) -> list[str]:
     """Names of arguments that no command line can hold."""
-    args = spec.env_options.env_args.items()
-    return [name for name, value in args if _argument(name, value) is None]
+    return [
+        f"{label}{name}"
+        for single, label in zip(spec.singles, _labels(spec), strict=True)
+        for name, value in single.env_options.env_args.items()
+        if _argument(name, value) is None
+    ]
 
 
 def _argument(name: str, value: Any) -> str | None:

@@ -21,6 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from rltune.catalog.algorithms import request_problems
+from rltune.environments import Environment
 from rltune.errors import BadInput, MachineError
 from rltune.metric import Metric
 from rltune.runs import checkpoints, signatures
@@ -70,15 +71,25 @@ class RunFolder(RecordFiles):
 
     Attributes:
         path: absolute.
+        best_policy: the folder of the best policy.
         remote: the object store that the folder is a working copy of; None for a folder that is
             the run itself.
 
     Args:
         path: the folder, or the URL of a run, whose working copy is meant.
+        request: what it is read as; None for what its run.json holds.
+        best: the folder of the best policy.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        request: tuple[RunSpec, JobSpec] | None = None,
+        best: str = BEST,
+    ) -> None:
         super().__init__(location.local(path))
+        self._read_as = request
+        self.best_policy = self.path / best
         self.remote = copy_at(self.path)
         # A moment, in which another process may look whether the folder is held.
         self.lock = FileLock(self.path / ".lock", timeout=0.2)
@@ -418,6 +429,11 @@ class RunFolder(RecordFiles):
         """
         return self._request[0]
 
+    def alone(self, environment: Environment) -> RunFolder:
+        """The same folder, read as that of a run in one of its environments."""
+        request = self.spec.alone(environment), self.job
+        return RunFolder(self.path, request, f"{BEST}/{environment.name}")
+
     @property
     def job(self) -> JobSpec:
         """What is done with the trials. Raises BadInput as :attr:`spec` does."""
@@ -426,6 +442,8 @@ class RunFolder(RecordFiles):
     @cached_property
     def _request(self) -> tuple[RunSpec, JobSpec]:
         """What run.json holds: it is written once, and so it is read once."""
+        if self._read_as is not None:
+            return self._read_as
         values, problems = self.contents("run.json", RunSpec, TABLE), []
         try:
             spec, job = RunSpec.from_dict(values), JobSpec.from_dict(values)

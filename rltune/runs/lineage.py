@@ -17,7 +17,7 @@ from rltune.runs.folder import RunFolder
 from rltune.runs.names import number_of
 from rltune.runs.records import Decision
 from rltune.space.values import is_number, same
-from rltune.spec import RL, RunSpec
+from rltune.spec import RunSpec
 
 #: Settings by the step they hold from: ``[env_steps, settings]``, the first from 0 on.
 Schedule = list[list[Any]]
@@ -139,7 +139,7 @@ def arms(folder: RunFolder) -> tuple[dict[str, Schedule], int]:
             f"{folder.shown}: its best trial trained at the same settings throughout, there is no "
             "schedule to replay"
         )
-        if folder.spec.task != RL:
+        if not folder.spec.plays:
             raise BadInput(told)
         preset = f"{folder.relative}/best/preset.toml"
         raise BadInput(

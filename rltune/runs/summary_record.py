@@ -21,6 +21,25 @@ def _short(value: float) -> str:
     return f"{value:.5g}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentScore(Record):
+    """What the episodes in one of several environments came to.
+
+    Attributes:
+        mean, iqm, ci95: of the undiscounted returns, as of an :class:`Evaluation`.
+        normalized: the mean on the scale from a random policy (0) to the threshold (1), see
+            :class:`rltune.environments.Environment`; normalized_ci95: its interval.
+        episodes: those that came to an end.
+    """
+
+    mean: NullableFloat
+    iqm: NullableFloat
+    ci95: Interval
+    normalized: NullableFloat
+    normalized_ci95: Interval
+    episodes: int
+
+
 @dataclass(frozen=True, repr=False)
 class Evaluation(Record):
     """What whole episodes came to, one a seed: their returns, or the metric that the run tuned.
@@ -36,6 +55,8 @@ class Evaluation(Record):
         unscored: episodes that the environment did not let come to an end, with their seeds: each
             a mapping with ``error``, ``final`` and ``seeds``.
         metric: what it is of, by name.
+        environments: of a run in several of them, the score in each; an episode above is then one
+            in every environment, and its return the mean of their normalised returns.
     """
 
     mean: NullableFloat
@@ -46,6 +67,7 @@ class Evaluation(Record):
     returns: list[NullableFloat]
     unscored: Sequence[Mapping[str, Any]] = field(default_factory=list)
     metric: str = REWARD
+    environments: Omitted[Mapping[str, EnvironmentScore]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """One line: the results, without each episode's."""

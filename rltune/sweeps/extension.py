@@ -90,7 +90,8 @@ def _problems(spec: RunSpec, changes: Mapping[str, Any]) -> list[str]:
     if more and searchers.SEARCHERS[budget.searcher].plans:
         found.append(f"trials: searcher {budget.searcher} has planned all of the run")
     if spec.algo in ALGORITHMS:
-        found += spent(ALGORITHMS[spec.algo], spec.settings, steps)
+        each = steps // len(spec.singles)
+        found += spent(ALGORITHMS[spec.algo], spec.settings, each)
     return found
 
 

@@ -33,6 +33,12 @@ SPECS = {
     "rl": lambda storage: make_spec(
         "ppo", "cartpole", storage=storage, name="a", space={"fcnet_activation": ACTIVATION}
     ),
+    "several": lambda storage: make_spec(
+        "ppo",
+        "cartpole,acrobot",
+        **{"storage": storage, "name": "a"},
+        space={"fcnet_activation": ACTIVATION},
+    ),
     "function": _function,
     "rllib": lambda storage: function_spec(
         "DQN",

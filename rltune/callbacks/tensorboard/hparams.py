@@ -30,7 +30,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from rltune.callbacks.tensorboard.event_file import PREFIX, encoded_file
 from rltune.space import Parameter
 from rltune.space.choices import Choice
-from rltune.spec import RL, RunSpec
+from rltune.spec import RunSpec
 
 #: Name of the file: it comes first among the event files of a folder.
 FILE = f"{PREFIX}.0000000000.settings"
@@ -72,7 +72,7 @@ def read_settings(folder: Path) -> dict[str, bytes]:
 
 def _experiment(spec: RunSpec) -> Experiment:
     """The columns: the searched settings, the tuned metric, and the score on fresh seeds."""
-    metrics = [spec.metric, *([SCORE] if spec.task == RL else [])]
+    metrics = [spec.metric, *([SCORE] if spec.plays else [])]
     return Experiment(
         hparam_infos=[_column(name, parameter) for name, parameter in spec.space.items()],
         metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in metrics],

@@ -14,7 +14,7 @@ from rltune.catalog.algorithms.dqn import DQN
 from rltune.catalog.algorithms.ppo import PPO
 from rltune.catalog.algorithms.sac import SAC
 from rltune.errors import BadInput, unknown
-from rltune.spec import RL, JobSpec, RunSpec
+from rltune.spec import JobSpec, RunSpec
 
 __all__ = ["ALGORITHMS", "Algorithm", "algorithm", "request_problems", "setting_problems"]
 
@@ -57,7 +57,7 @@ _NEEDED = (
 
 def setting_problems(spec: RunSpec, values: Mapping[str, Any]) -> dict[str, str]:
     """What is wrong with settings of trials, by name; a function's are known by name alone."""
-    if spec.task != RL:
+    if not spec.plays:
         unknown_names = [name for name in values if name not in spec.settings]
         return dict.fromkeys(unknown_names, f"unknown setting of {spec.env_id}")
     return algorithm(spec.algo).problems(values)
@@ -65,7 +65,7 @@ def setting_problems(spec: RunSpec, values: Mapping[str, Any]) -> dict[str, str]
 
 def request_problems(spec: RunSpec, job: JobSpec) -> list[str]:
     """What in a request's settings its algorithm does not know or allow, each with its place."""
-    needed, derived = ((), ()) if spec.task != RL else (_NEEDED, tuple(spec.derived))
+    needed, derived = (_NEEDED, tuple(spec.derived)) if spec.plays else ((), ())
     tables = [
         ("settings", spec.settings),
         *(("space", {name: value}) for name, p in spec.space.items() for value in p.ends()),

@@ -10,6 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from rltune.cli.outcome.environments import environments
 from rltune.cli.outcome.words import heading, interval_in_words, optimism, verdict
 from rltune.live.progress import STATES
 from rltune.live.text import UTF8
@@ -18,11 +19,11 @@ from rltune.reports.confidence import beside_controls, confidence
 from rltune.reports.leaderboard import Standing, leaderboard
 from rltune.reports.numbers import number, setting
 from rltune.reports.run_view import RunView
-from rltune.reports.words import defaults_in_words, outcome_in_words
+from rltune.reports.words import defaults_in_words, episodes_in_words, outcome_in_words
 from rltune.runs.bounds import on_bounds
 from rltune.runs.lineage import Segment
 from rltune.runs.summary_record import BestPolicy, Evaluation, SettingOutcome, Summary
-from rltune.spec import RL, RunSpec
+from rltune.spec import RunSpec
 
 #: Rows of a table that are shown; summary.json has all.
 SHOWN = 8
@@ -43,7 +44,7 @@ def best(run: RunView, summary: Summary) -> list[RenderableType]:
         *_schedule(spec, schedule),
         *_race(spec, summary.settings or []),
         heading("Score"),
-        *(_reported(spec, found) if spec.task != RL else _score(spec, summary)),
+        *(_score(spec, summary) if spec.plays else _reported(spec, found)),
         *_sure(spec, summary),
         *_notes(facts(spec, summary, schedule, run.reports)),
     ]
@@ -218,9 +219,11 @@ def _score(spec: RunSpec, summary: Summary) -> list[RenderableType]:
     if score is None:
         return [Text("none yet")]
     interval = interval_in_words(score.ci95, "episodes")
+    of = episodes_in_words(spec)
     return [
         Text(f"{number(score.mean)} {spec.goal.words}, {interval}, IQM {number(score.iqm)}"),
-        Text(f"over {score.episodes} episodes on seeds no training used{verdict(spec, score)}"),
+        Text(f"over {score.episodes} {of} on seeds no training used{verdict(spec, score)}"),
+        *environments(spec, score),
         *optimism(summary.optimism_gap, score.mean, score.ci95),
     ]
 

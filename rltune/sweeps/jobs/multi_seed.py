@@ -22,7 +22,7 @@ from rltune.policies.outcome import check_any_score, with_best
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import SeedOutcome, SeedStatistics, Summary
 from rltune.searchers.seeds import Start
-from rltune.spec import FIRST_FRESH_SEED, RL, RunSpec
+from rltune.spec import FIRST_FRESH_SEED, RunSpec
 from rltune.statistics import FEWEST_OF_TENTH, interval, iqm, share_interval, worst_tenth
 from rltune.sweeps.jobs.base import Job
 from rltune.tasks.base import Evaluated, not_watched
@@ -208,7 +208,7 @@ def last_report(folder: RunFolder, seed: int, trial: str) -> SeedOutcome | None:
 
 def threshold(spec: RunSpec) -> float | None:
     """Mean return from which a policy counts as good enough; None for another metric."""
-    if spec.task != RL or not spec.goal.is_return:
+    if not spec.plays or not spec.goal.is_return:
         return None
     return catalog.environment(spec.env_id, spec.env_options.imports).threshold
 
