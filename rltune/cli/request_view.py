@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import inf
 from typing import Any
 
@@ -145,8 +146,13 @@ def _search(spec: RunSpec, job: JobSpec) -> Rows:
     for label, name in zip(("searched", *[""] * len(spec.space)), spec.space, strict=False):
         starts = f", starts at {setting(spec.settings[name])}" if name in spec.settings else ""
         found.append((label, f"{name}: {spec.space[name]}{starts}"))
-    points = len(spec.points)
-    return [*found, *([("points", f"{points} {_s('trial', points)} start from")] if points else [])]
+    if points := len(spec.points):
+        found.append(("points", f"{points} {_s('trial', points)} start from"))
+    former = Counter(one.id.partition("/")[0] for one in spec.former if not one.left_out)
+    if former:
+        runs = ", ".join(f"{number(count)} of {name}" for name, count in former.items())
+        found.append(("learns from", f"trials of former runs: {runs}"))
+    return found
 
 
 def _end(spec: RunSpec) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import functions
 import pytest
+from conftest import Cli
 
 from rltune import searchers
 from rltune.errors import BadInput
@@ -195,6 +196,14 @@ def test_the_landscape_that_ships_is_history(tmp_path: Path) -> None:
         assert trial.score == reached[-1]
     suggested = searchers.build(spec).suggest(0, history)
     assert table({**suggested, "seed": 0}, 100_000) > 400
+
+
+def test_the_plan_says_what_it_learns_from(cli: Cli) -> None:
+    words = ("ppo", "cartpole", "--searcher", "tpe", "--scheduler", "fifo", "--from", "landscape")
+    done = cli(*words, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "learns from  trials of former runs: 256 of landscape" in done.stdout
+    assert "learns from" not in cli(*words[:-2], "--dry-run").stdout
 
 
 def test_a_part_of_the_space_takes_a_part_of_the_landscape(tmp_path: Path) -> None:
