@@ -139,7 +139,9 @@ def _check_exploit(folder: RunFolder, exploit: Decision) -> None:
     assert exploit.effective == exploit.requested
 
 
-@pytest.mark.parametrize("scheduler", ["hyperband", "median"])
+@pytest.mark.parametrize(
+    "scheduler", ["hyperband", pytest.param("median", marks=pytest.mark.by_hand)]
+)
 def test_policies_are_trained_under_it(
     scheduler: str, tmp_path: Path, cluster_address: str
 ) -> None:

@@ -23,7 +23,9 @@ from rltune.sweeps.extension import EARLIER_SUMMARY, extended, reopen
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheduler", ["fifo", "asha", "pbt"])
+@pytest.mark.parametrize(
+    "scheduler", [pytest.param("fifo", marks=pytest.mark.by_hand), "asha", "pbt"]
+)
 def test_an_extended_sweep_continues_with_all_it_knows(
     scheduler: str, tmp_path: Path, cluster_address: str
 ) -> None:

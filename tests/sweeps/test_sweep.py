@@ -231,7 +231,7 @@ class TestPopulation:
     # The others are driven over functions: tests/sweeps/test_every_scheduler.py.
     [
         ("pb2", "random"),
-        ("pbt", "sobol"),
+        pytest.param("pbt", "sobol", marks=pytest.mark.by_hand),
         pytest.param("asha", "tpe", marks=pytest.mark.by_hand),
         pytest.param("hyperband", "random", marks=pytest.mark.by_hand),
     ],
@@ -260,7 +260,11 @@ def test_every_scheduler_and_searcher_takes_every_kind_of_parameter(
             assert run.spec.space.contains({**run.spec.settings, **report.settings})
 
 
-@pytest.mark.parametrize(("algo", "env"), [("dqn", "acrobot"), ("sac", "pendulum")])
+@pytest.mark.parametrize(
+    ("algo", "env"),
+    # SAC's exploits: tests/algorithms/test_exploits.py, and those of a batch.
+    [("dqn", "acrobot"), pytest.param("sac", "pendulum", marks=pytest.mark.by_hand)],
+)
 def test_an_off_policy_population_exploits(
     folder: Path, algo: str, env: str, cluster_address: str
 ) -> None:
