@@ -42,8 +42,10 @@ def test_the_page_works_as_written(cli: Cli, tmp_path: Path) -> None:
     _rehearsed(cli, words)
 
 
-#: Pages whose commands are tried elsewhere, and one of measurements that take hours.
-OF_THEIR_OWN = ("benchmarks.md", "environments.md", "functions.md", "from-ray-tune.md")
+#: Pages whose commands are tried elsewhere, and two of measurements that take hours.
+OF_THEIR_OWN = (
+    *("benchmarks.md", "methods.md", "environments.md", "functions.md", "from-ray-tune.md"),
+)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in PAGES}
 #: Blocks of a shell, lines by themselves, and cells of tables.
