@@ -50,6 +50,7 @@ def sweep(
     metric: str = REWARD,
     mode: str = "max",
     thresholds: Mapping[str, float] | None = None,
+    objective: str | Sequence[str] = (),
     concurrent: int | None = None,
     cpus_per_trial: float = 1.0,
     gpus_per_trial: float = 0.0,
@@ -113,6 +114,10 @@ def sweep(
         mode: whether a larger or a smaller metric is better: "max" or "min".
         thresholds: return that counts as 1 in an environment, of several that are tuned together,
             by its name. By default it is the threshold that the environment is known by.
+        objective: metrics to tune together, "-" where smaller is better:
+            "episode_reward_mean,-seconds". Kept are the trials that none beats in all; the first
+            one selects the best. It stands for ``metric`` and ``mode``; ``seconds`` and
+            ``env_steps`` are what a trial has spent. ``summary["front"]`` has those that are kept.
         concurrent: trials at a time; as many as fit by default.
         cpus_per_trial: CPUs reserved for a trial.
         gpus_per_trial: GPUs reserved for a trial; fractions too.
@@ -366,10 +371,11 @@ def tune(
     function: Function,
     space: SpaceLike,
     *,
-    metric: str,
+    metric: str | None = None,
     mode: str = "max",
+    objective: str | Sequence[str] = (),
     scheduler: str = "fifo",
-    searcher: str = "random",
+    searcher: str | None = None,
     trials: int = 10,
     seeds_per_trial: int | None = None,
     judge: str | None = None,
@@ -414,8 +420,11 @@ def tune(
         metric: metric to tune and select by, one of those that the function reports; of an
             algorithm, "episode_reward_mean".
         mode: whether a larger or a smaller metric is better: "max" or "min".
+        objective: in the place of both, metrics to tune together: "accuracy,-latency", see
+            :func:`sweep`.
         scheduler: "fifo", "asha", "pbt", "pb2" ...; all but fifo need ``steps``.
-        searcher: what suggests settings, see ``rltune list searchers``.
+        searcher: what suggests settings, see ``rltune list searchers``; "random" by default, of
+            several objectives "tpe".
         trials: trials of the sweep; of a population its members and controls.
         steps: reports of a trial, or the ``env_steps`` that it reports, after which it is over; of
             an algorithm, environment steps. By default it is over when its function returns.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from rltune.engine.episodes import PREFIX, REWARD
 from rltune.engine.metric_names import NORMALIZED
@@ -22,6 +22,17 @@ class Metric:
 
     name: str = REWARD
     mode: str = "max"
+
+    @classmethod
+    def parse(cls, objective: str) -> Self:
+        """A metric as an objective is written: ``-latency`` where smaller is better."""
+        smaller = objective.startswith("-")
+        return cls(objective.removeprefix("-"), "min" if smaller else "max")
+
+    @property
+    def objective(self) -> str:
+        """The inverse of :meth:`parse`."""
+        return f"-{self.name}" if self.mode == "min" else self.name
 
     @property
     def is_return(self) -> bool:

@@ -141,6 +141,7 @@ class FormerTrial(schema.Record):
         settings: the values that it started with of what is searched here.
         status: "ended", "stopped" before the budget of this run, or "failed".
         scores: of its reports, by environment steps; larger is better.
+        further: where several metrics are tuned, the last scores of all but the first.
         left_out: why it says nothing about this search; empty for one that is used.
     """
 
@@ -150,6 +151,7 @@ class FormerTrial(schema.Record):
     status: Literal["ended", "stopped", "failed"]
     scores: Sequence[tuple[int, float]]
     left_out: str = ""
+    further: schema.Omitted[Sequence[float]] = ()
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,8 @@ class RunSpec:
         derived: of a function's settings, what computes one from the others when a trial starts:
             an import path or a lambda's text, see :mod:`rltune.space.derived`.
         metric: name of what is tuned, selected and scored by; mode: "max" or "min".
+        objective: where several metrics are tuned together, all of them as :class:`Goal` has them,
+            the first one ``metric``; else empty.
         seed: fixes every draw of the sweep, in the driver and in each trial.
         storage: absolute path of the folder that holds runs.
         callbacks: names of classes that are notified of the run, of each of its parts.
@@ -210,6 +214,7 @@ class RunSpec:
     evaluation: ScoringBudget = ScoringBudget()
     metric: str = REWARD
     mode: str = "max"
+    objective: tuple[str, ...] = ()
     callbacks: tuple[str, ...] = ()
     log: tuple[str, ...] = ()
     log_all: bool = False
@@ -263,6 +268,15 @@ class RunSpec:
         """The request in each of its environments: itself where it has one."""
         return tuple(map(self.alone, self.environments)) or (self,)
 
+    @property
+    def goals(self) -> tuple[Metric, ...]:
+        """Every metric that is tuned, :attr:`goal` first."""
+        return tuple(map(Metric.parse, self.objective)) or (self.goal,)
+
+    def further_scores(self, values: Mapping[str, Any]) -> tuple[float | None, ...]:
+        """The scores of all goals but the first, from metrics by name; empty where there is one."""
+        return tuple(goal.score_of(values) for goal in self.goals[1:])
+
     def trial_seed(self, number: int) -> int:
         """Training seed number ``number`` of the run, in [0, MAX_TRIAL_SEED)."""
         return int(np.random.default_rng([self.seed, 5, number]).integers(MAX_TRIAL_SEED))
@@ -296,6 +310,7 @@ class RunSpec:
             "extensions": [extension.to_dict() for extension in self.extensions],
             "environments": [environment.to_dict() for environment in self.environments],
             "imports": list(self.env_options.imports),
+            "objective": list(self.objective),
             "callbacks": list(self.callbacks),
             "log": list(self.log),
             "command": list(self.command),
@@ -328,6 +343,7 @@ class RunSpec:
             former=tuple(map(FormerTrial.from_dict, values.pop("former", ()))),
             extensions=tuple(map(Extension.from_dict, values.pop("extensions", ()))),
             environments=tuple(map(Environment.from_dict, values.pop("environments", ()))),
+            objective=tuple(values.pop("objective", ())),
             callbacks=tuple(values.pop("callbacks", ())),
             log=tuple(values.pop("log", ())),
             command=tuple(values.pop("command")),
@@ -348,7 +364,8 @@ _ORDER = (
     *("gpus_per_trial", "memory_per_trial", "placement", "max_failures", "env_timeout"),
     "env_copies",
     "env_processes",
-    *("evaluation", "simulator", "metric", "mode", "address", "imports", "callbacks"),
+    *("evaluation", "simulator", "metric", "mode", "objective"),
+    *("address", "imports", "callbacks"),
     *("batch", "log", "log_all", "report", "command", "started_in"),
     *("versions", "reading", "stepping"),
 )
@@ -378,11 +395,21 @@ def _request_problems(values: Any) -> list[str]:
         return found
     checked = [(group, "", values) for group in (*_FLAT.values(), Goal, Place)]
     checked += [(group, f"{table}.", values.get(table, {})) for table, group in _TABLES.items()]
-    return [
+    found = [
         place + problem
         for group, place, entries in checked
         for problem in options.problems(group, entries).values()
     ]
+    return found or _objective_problems(values)
+
+
+def _objective_problems(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the objectives of a run.json beside its metric."""
+    objective = values.get("objective", ())
+    metric = Metric(values.get("metric", REWARD), values.get("mode", "max"))
+    if not objective or (len(objective) > 1 and objective[0] == metric.objective):
+        return []
+    return [f"objective: {list(objective)} must begin with {metric.objective}, and have others"]
 
 
 def moved_seed(seed: int, by: int) -> int:

@@ -144,6 +144,18 @@ def peak(config: dict[str, Any]) -> None:
         rltune.report({"height": height}, checkpoint={"step": step + 1})
 
 
+def trades(config: dict[str, Any]) -> None:
+    """Reports a height and the weight that it takes; some settings fail, of some it is NaN."""
+    layers = config["model"]["layers"]
+    for step in range((rltune.get_checkpoint() or {"step": 0})["step"], 2):
+        if 3e-3 < config["lr"] < 2e-2:
+            raise RuntimeError("the rope broke")
+        height = layers + step - abs(math.log10(config["lr"]) + 3.5)
+        weight = math.nan if config["lr"] > 2e-2 and step else layers**2 + config["lr"]
+        values = {"height": height, "load": {"weight": weight}}
+        rltune.report(values, checkpoint={"step": step + 1})
+
+
 def shaped(config: dict[str, Any]) -> None:
     """Climbs at a rate that a log, nested an int and a choice, and noise decide."""
     state = rltune.get_checkpoint() or {"step": 0, "level": 0.0}

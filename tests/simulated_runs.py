@@ -39,6 +39,20 @@ def population(storage: Path, name: str = "population") -> RunFolder:
     return write_run(sweep, storage / name)
 
 
+def front(storage: Path, name: str = "front", **options: Any) -> RunFolder:
+    """A search for a high score in few seconds, of which bold settings take more."""
+    asked = {"scheduler": "fifo", "searcher": "tpe", "steps": 3_000, "seed": 1, **options}
+    sweep = simulate(
+        score,
+        SPACE,
+        trials=24,
+        objective="score,-seconds",
+        seconds_per_step=lambda settings: 0.02 + settings["lr"],
+        **asked,
+    )
+    return write_run(sweep, storage / name)
+
+
 def search(storage: Path, name: str = "search", trials: int = 24, **options: Any) -> RunFolder:
     """A search in which ASHA stopped most trials."""
     asked = {"scheduler": "asha", "steps": 9_000, "noise": 2.0, "seed": 1, **options}

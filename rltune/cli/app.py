@@ -255,14 +255,14 @@ def tune(
     ],
     space: SpaceOption,
     metric: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME",
             help="Metric to tune and select by, of those that it reports.",
             rich_help_panel=RUN,
             show_default=False,
         ),
-    ],
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     dry_run: DryRunOption = False,

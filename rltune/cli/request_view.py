@@ -139,7 +139,9 @@ def _search(spec: RunSpec, job: JobSpec) -> Rows:
         return []
     budget, scheduler = spec.budget, schedulers.row(spec.budget.scheduler)
     decides = "" if budget.scheduler == "fifo" else f", every {number(budget.perturb_every)} steps"
-    found = [
+    tuned = ", ".join(map(str, spec.goals))
+    found = [("objectives", tuned)] if spec.objective else []
+    found += [
         ("scheduler", f"{budget.scheduler}{decides}: {scheduler.doc}"),
         ("searcher", f"{budget.searcher}: {searchers.SEARCHERS[budget.searcher].doc}"),
     ]

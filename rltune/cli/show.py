@@ -23,6 +23,7 @@ from rltune.reports.numbers import number, setting
 from rltune.request import preflight, secrets
 from rltune.runs.folder import RunFolder
 from rltune.runs.remote.copy import file_here
+from rltune.runs.summary_record import Summary
 from rltune.spec import Preset
 
 
@@ -89,9 +90,19 @@ def _show_run(folder: RunFolder, json: bool) -> None:
         best = {name: v for name, v in summary.best.config.items() if name in spec.space}
         config = ", ".join(f"{name} = {setting(value)}" for name, value in best.items())
         rows += [("its settings", config)] if config else []
+    rows += [("front", _on_front(summary))] if summary is not None and summary.front else []
     following = "evaluate" if following == "show" and summary and summary.evaluation else following
     rows += [("next", f"rltune {following} {folder.shown}")] if following != "show" else []
     request_view.show(spec, job, rows)
+
+
+def _on_front(summary: Summary) -> str:
+    """The trials on the front and their objectives."""
+    points = summary.front or []
+    return "; ".join(
+        f"{point.trial}: {', '.join(f'{n} {number(v)}' for n, v in point.values.items())}"
+        for point in points
+    )
 
 
 def _reading(probe: Probe, preset: Preset) -> str:

@@ -20,6 +20,7 @@ from rltune.options.readers import (
     as_bytes,
     as_loggers,
     as_names,
+    as_objectives,
     as_paths,
     as_points,
     as_table,
@@ -239,9 +240,31 @@ class Goal(Group):
         read=as_table,
         searches=True,
     )
+    objective: Sequence[str] = option(
+        (),
+        "Metrics to tune together, - where smaller is better: episode_reward_mean,-seconds. Kept "
+        "are the trials that none beats in all; the first one selects the best.",
+        placeholder="NAME,-NAME",
+        searches=True,
+        read=as_objectives,
+    )
 
     def __post_init__(self) -> None:
+        """The first objective is the metric; one alone is only another way to write it."""
         super().__post_init__()
+        if self.objective:
+            first, wrong = self.objective[0], ""
+            metric, mode = first.removeprefix("-"), "min" if first[0] == "-" else "max"
+            if self.metric not in (REWARD, metric):
+                wrong = f"metric {self.metric}"
+            elif self.mode == "min" != mode:
+                wrong = "mode min"
+            if wrong:
+                raise BadInput(f"objective begins with {first}, which contradicts {wrong}: drop it")
+            several = tuple(self.objective) if len(self.objective) > 1 else ()
+            object.__setattr__(self, "metric", metric)
+            object.__setattr__(self, "mode", mode)
+            object.__setattr__(self, "objective", several)
         if not self.metric.strip():
             raise BadInput("metric needs a name, like episode_info/is_success")
 

@@ -138,6 +138,32 @@ def as_loggers(value: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name != "tensorboard"))
 
 
+def as_objectives(value: str | Sequence[str]) -> tuple[str, ...]:
+    """Metrics as a tuple, of a list or of a text like ``accuracy,-latency``.
+
+    Raises:
+        ValueError: it is, or holds, something else; or two of them are of one metric.
+    """
+    if not isinstance(value, Sequence):
+        raise ValueError(f"must be a list of names, got {value!r}")
+    words = as_names([value] if isinstance(value, str) else value)
+    objectives = tuple(word.strip() for text in words for word in text.split(","))
+    names = [objective.removeprefix("-").strip() for objective in objectives]
+    if wrong := [one for one, name in zip(objectives, names, strict=True) if name[:1] in ("", "-")]:
+        raise ValueError(
+            f"must be metrics, with - where smaller is better, like accuracy,-latency; got "
+            f"{wrong[0]!r} in {','.join(objectives)!r}"
+        )
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"has {' and '.join(twice)} twice, got {','.join(objectives)!r}: name each metric once"
+        )
+    return tuple(
+        f"-{name}" if objective.startswith("-") else name
+        for objective, name in zip(objectives, names, strict=True)
+    )
+
+
 def as_paths(value: str | Path | Sequence[str | Path]) -> tuple[str | Path, ...]:
     """Paths as a tuple; one by itself will do.
 

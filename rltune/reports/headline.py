@@ -35,6 +35,9 @@ def question(run: RunView) -> str:
         return f"{what}: how do settings all over the space do?"
     if run.job.job == "train":
         return f"{what}: what do these settings reach on fresh seeds?"
+    if spec.objective:
+        names = [f"{'low' if one.mode == 'min' else 'high'} {one.name}" for one in spec.goals]
+        return f"{what}: which settings does none beat in {', '.join(names[:-1])} and {names[-1]}?"
     most = "highest" if goal.mode == "max" else "lowest"
     metric = goal.words if spec.plays else goal.name
     return f"{what}: which settings give the {most} {metric}?"
@@ -69,6 +72,10 @@ def verdict(run: RunView) -> str:
         return f"{_capital(landscape_in_words(summary.landscape))}."
     if summary.best is None:
         return "Nothing usable came out: no trial left a policy with a score."
+    if run.front:
+        on_it, trials = len(run.front), len(run.objectives)
+        best = f"{summary.best.trial} has the best {run.goal.name} of them"
+        return f"{on_it} of {trials} trials are on the Pareto front; {best}."
     if summary.evaluation is not None:
         return f"{summary.best.trial} won{_solved(run, summary.evaluation)}."
     if run.spec.plays:

@@ -25,6 +25,7 @@ from rltune.errors import BadInput, MachineError
 from rltune.reports.leaderboard import Standing, leaderboard
 from rltune.runs import lineage, state_file
 from rltune.runs.folder import RunFolder
+from rltune.runs.front import last_values
 from rltune.runs.json_text import dumps
 from rltune.runs.lineage import Segment
 from rltune.runs.records import Report
@@ -43,7 +44,8 @@ def to_study(folder: RunFolder, url: str, *, force: bool = False) -> Study:
 
     Params are a trial's settings in its last report; where a population has changed them, the user
     attribute ``lineage`` has every segment. Intermediate values are the metric by environment
-    steps. A trial that a scheduler stopped is PRUNED, one that failed or diverged is FAIL.
+    steps; Optuna has none of several objectives. A trial that a scheduler stopped is PRUNED, one
+    that failed or diverged is FAIL.
 
     Args:
         url: of the storage, as ``sqlite:///studies.db``.
@@ -61,7 +63,8 @@ def to_study(folder: RunFolder, url: str, *, force: bool = False) -> Study:
         )
     trials = trials_of(folder, summary)
     name = folder.spec.name
-    direction = StudyDirection.MAXIMIZE if folder.spec.mode == "max" else StudyDirection.MINIMIZE
+    kinds = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
+    directions = [kinds[goal.mode] for goal in folder.spec.goals]
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         storage = optuna.storages.get_storage(_checked(url))
@@ -69,9 +72,9 @@ def to_study(folder: RunFolder, url: str, *, force: bool = False) -> Study:
             if not force:
                 raise BadInput(f"{url} has a study {name} already: replace it with `force=True`")
             optuna.delete_study(study_name=name, storage=storage)
-        study = optuna.create_study(storage=storage, study_name=name, direction=direction)
+        study = optuna.create_study(storage=storage, study_name=name, directions=directions)
         with warnings.catch_warnings(category=ExperimentalWarning, action="ignore"):
-            study.set_metric_names([folder.spec.metric])
+            study.set_metric_names([goal.name for goal in folder.spec.goals])
         for key, value in _about(folder, summary).items():
             study.set_user_attr(key, value)
         study.add_trials(trials)
@@ -136,19 +139,24 @@ def _state(outcome: TrialOutcome | None, stopped: bool) -> TrialState:
 def _trial(
     folder: RunFolder, rows: Sequence[Report], state: TrialState, about: Mapping[str, Any]
 ) -> FrozenTrial:
-    space, goal = folder.spec.space, folder.spec.goal
-    values = [(row.env_steps, goal.of(row.measured)) for row in rows]
-    known = {step: v for step, v in values if v is not None and math.isfinite(v)}
-    last = values[-1][1]
+    space, goal, goals = folder.spec.space, folder.spec.goal, folder.spec.goals
+    reported = [(row.env_steps, goal.of(row.measured)) for row in rows]
+    known = {step: v for step, v in reported if v is not None and math.isfinite(v)}
+    last = reported[-1][1]
     if state == TrialState.COMPLETE and not known:
         state = TrialState.FAIL
     value = known[max(known)] if known and state != TrialState.FAIL else None
     if last is not None and not math.isfinite(last):
         state, value = TrialState.FAIL, None
+    values = [value]
+    if len(goals) > 1:
+        values, known = list(last_values(rows, goals).values()), {}
+        state = TrialState.FAIL if None in values else state
+    found = [value for value in values if value is not None]
     settings = rows[-1].settings
     trial = create_trial(
         state=state,
-        value=value,
+        values=None if state == TrialState.FAIL or not found else found,
         params={name: in_optuna(space[name], value) for name, value in settings.items()},
         distributions={name: distribution(space[name]) for name in settings},
         user_attrs=dict(about),

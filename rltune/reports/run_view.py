@@ -17,10 +17,11 @@ from rltune.metric import Metric
 from rltune.reports.plots.axes import Axes
 from rltune.reports.words import clock_in_words
 from rltune.runs.folder import RunFolder
+from rltune.runs.front import front, last_values, whole
 from rltune.runs.lineage import Segment, agree, segments
 from rltune.runs.names import number_of
 from rltune.runs.records import Decision, Failure, Report
-from rltune.runs.summary_record import Summary, TrialOutcome
+from rltune.runs.summary_record import FrontPoint, Summary, TrialOutcome
 from rltune.spec import JobSpec, RunSpec
 
 log = logging.getLogger("rltune")
@@ -126,6 +127,24 @@ class RunView:
         }
 
     @cached_property
+    def objectives(self) -> Mapping[str, Mapping[str, float]]:
+        """The last values of a run's objectives by trial; empty where it has but one.
+
+        Trials that failed, diverged or lack an objective are left out.
+        """
+        if not self.spec.objective:
+            return {}
+        outcomes = {trial.id: trial for trial in self.outcome.trials}
+        return {name: of for name in self.reports if (of := whole(outcomes[name], self.spec.goals))}
+
+    @cached_property
+    def front(self) -> Sequence[FrontPoint]:
+        """The Pareto front so far; empty for a run with one objective."""
+        if not self.spec.objective:
+            return []
+        return front(self.outcome.trials, self.spec.goals)
+
+    @cached_property
     def champion(self) -> list[Segment]:
         """What the winner's weights were trained by; empty where that cannot be told."""
         if self.winner is None or self.winner not in self.reports:
@@ -162,11 +181,12 @@ class RunView:
             trials=[
                 TrialOutcome(
                     id=trial,
-                    status="",
+                    status="DIVERGED" if rows[-1].diverged else "",
                     env_steps=rows[-1].env_steps,
                     score=self.last_value(trial),
                     config=rows[-1].settings,
                     error=None,
+                    objectives=last_values(rows, self.spec.goals) if self.spec.objective else {},
                 )
                 for trial, rows in self.reports.items()
             ],

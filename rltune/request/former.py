@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rltune import searchers
 from rltune.errors import BadInput
 from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
-from rltune.searchers.history import PastTrial, scores_of
+from rltune.searchers.history import PastTrial, last_finite, scores_of
 from rltune.simulator import shipped
 from rltune.simulator.table import Table
 from rltune.space.values import same
@@ -116,6 +117,7 @@ def _trials(spec: RunSpec, folder: RunFolder) -> Iterator[FormerTrial]:
             past = PastTrial(name, rows[0].settings if rows else {}, status="ended")
         settings = {**folder.spec.settings, **past.settings}
         scores = [(at, score) for at, score in scores_of(folder, name) if at <= spec.budget.steps]
+        further = _further(spec, folder, name)
         failed = past.status == "failed" or folder.diverged(name) is not None
         short = name in stopped or past.status != "ended" or _is_short(spec, folder, scores)
         reason = "changed settings while they trained" if name in changed else ""
@@ -127,7 +129,9 @@ def _trials(spec: RunSpec, folder: RunFolder) -> Iterator[FormerTrial]:
             scores=_thinned([(at, score) for at, score in scores if score is not None]),
             left_out=reason
             or _other_settings(spec, settings, folder.spec.space)
-            or _unknown(scores, failed),
+            or _unknown(scores, failed)
+            or _lacks(spec, further, failed),
+            further=[score for score in further if score is not None],
         )
 
 
@@ -147,7 +151,7 @@ def _measured(spec: RunSpec) -> Iterator[FormerTrial]:
             seed=seed,
             status="failed" if failed else "stopped" if short else "ended",
             scores=_thinned([*scores]),
-            left_out=_other_settings(spec, settings, table.space),
+            left_out=_other_settings(spec, settings, table.space) or _lacks(spec, (), failed),
         )
 
 
@@ -183,6 +187,20 @@ def _other_settings(spec: RunSpec, settings: Mapping[str, Any], searched: Iterab
 
 def _unknown(scores: Sequence[tuple[int, Any]], failed: bool) -> str:
     return "" if failed or any(score is not None for _, score in scores) else "without a score"
+
+
+def _further(spec: RunSpec, folder: RunFolder, name: str) -> list[float | None]:
+    """The last scores of all objectives of this run but the first."""
+    rows = [row for row in folder.reports(name) if row.env_steps <= spec.budget.steps]
+    scores = [spec.further_scores(row.measured) for row in rows]
+    return [last_finite(column) for column in zip(*scores, strict=True)]
+
+
+def _lacks(spec: RunSpec, further: Sequence[float | None], failed: bool) -> str:
+    """Which objectives a trial has no score of; empty for none."""
+    goals = zip_longest(spec.goals[1:], further)
+    lacking = [goal.name for goal, score in goals if score is None]
+    return "" if failed or not lacking else f"without {' and '.join(lacking)}"
 
 
 def _thinned(scores: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:

@@ -13,8 +13,9 @@ from rltune.catalog.environments import told
 from rltune.catalog.presets import points_problems, points_within, untried
 from rltune.envs import places
 from rltune.errors import BadInput, did_you_mean, keyword, unknown
-from rltune.options import OF_FUNCTIONS, UNTIL_RETURN, Budget, Resources
-from rltune.request import capacity, secrets
+from rltune.metric import Metric
+from rltune.options import OF_FUNCTIONS, OPTIONS, UNTIL_RETURN, Budget, Resources
+from rltune.request import capacity, objectives, secrets
 from rltune.request.algorithms import algorithm_place, changeable, check_algorithm, with_env
 from rltune.request.asked import Request
 from rltune.request.former import with_former
@@ -31,7 +32,7 @@ OWN = "rltune"
 #: Names in a trial's config that no setting may have.
 TAKEN = frozenset({OWN, "seed", "exploit"})
 #: Where nothing else is asked for.
-DEFAULTS = {"scheduler": "fifo", "searcher": "random", "trials": 10}
+DEFAULTS = {"scheduler": "fifo", "trials": 10}
 #: Schedulers that need not know how long a trial trains.
 ENDLESS = ("fifo", "median")
 #: Decisions about a trial, where it is not said how often.
@@ -62,17 +63,20 @@ def function_spec(
     """
     if wrong := [str(unknown("option", n, OF_FUNCTIONS)) for n in _others(options)]:
         raise BadInput(wrong)
-    asked = Request.of(options)
+    asked = Request.of(_with_metric(options))
     place = place_of(function)
     found = check_found(place, "the request")
     algorithm = is_algorithm(found)
     searched = _searched(space, asked.start.settings, algorithm)
     if algorithm and asked.resources.gpus_per_trial:
         searched = _with_gpus(searched, asked.resources.gpus_per_trial)
-    _check_names(searched, asked.goal.metric)
+    goals = tuple(map(Metric.parse, asked.goal.objective))
+    _check_names(searched, [goal.name for goal in goals] or [asked.goal.metric])
     if algorithm:
         check_algorithm(place, searched)
-    budget = _budget(asked.budget, ends=not isinstance(found, type))
+    wanted = objectives.with_defaults(asked.goal, None, asked.budget)
+    budget = _budget(wanted, ends=not isinstance(found, type))
+    schedulers.check_objectives(budget, goals)
     if algorithm and schedulers.row(budget.scheduler).population and not changeable(searched.space):
         raise BadInput(
             f"{budget.scheduler} has nothing to change while it trains: every searched setting "
@@ -101,6 +105,7 @@ def function_spec(
         resources=asked.resources,
         metric=asked.goal.metric,
         mode=asked.goal.mode,
+        objective=tuple(asked.goal.objective),
         callbacks=tuple(map(places.absolute, asked.place.callbacks)),
         log=tuple(asked.place.log),
         log_all=asked.place.log_all,
@@ -239,7 +244,18 @@ def _with_gpus(searched: Searched, gpus: float) -> Searched:
     return searched.with_settings({"num_gpus_per_learner": each})
 
 
-def _check_names(searched: Searched, metric: str) -> None:
+def _with_metric(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options without a metric that is not given; BadInput where nothing is to be tuned for."""
+    given = {n: value for n, value in options.items() if n != "metric" or value is not None}
+    if "metric" not in given and not given.get("objective"):
+        raise BadInput(
+            "metric: say which number of the reports is tuned, as `metric=loss`, or give "
+            "`objective`"
+        )
+    return given
+
+
+def _check_names(searched: Searched, metrics: Sequence[str]) -> None:
     names = [*(("space", name) for name in (*searched.space, *searched.derived))]
     names += [("settings", name) for name in searched.settings]
     problems = [
@@ -247,8 +263,11 @@ def _check_names(searched: Searched, metric: str) -> None:
         for place, name in names
         if name.split(SEPARATOR)[0] in TAKEN
     ]
-    if metric in RESERVED:
-        problems.append(f"metric {metric}: rltune reports that itself; use another name")
+    problems += [
+        f"metric {metric}: rltune reports that itself; use another name"
+        for metric in metrics
+        if metric in RESERVED
+    ]
     if problems:
         raise BadInput(problems)
 
@@ -283,7 +302,7 @@ def _budget(asked: Mapping[str, Any], ends: bool) -> Budget:
     Raises:
         BadInput: a value is wrong, or a trial would never end.
     """
-    values = {**DEFAULTS, **asked}
+    values = {"searcher": OPTIONS["searcher"].default, **DEFAULTS, **asked}
     scheduler, steps = values["scheduler"], values.get("steps")
     searchers.check(values["searcher"])
     schedulers.row(scheduler)

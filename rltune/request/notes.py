@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rltune import catalog, envs, schedulers
-from rltune.request import env_copies, former
+from rltune.request import env_copies, former, objectives
 from rltune.request.resolve import CHECKPOINTS
 from rltune.spec import CANDIDATES, JobSpec, RunSpec
 
@@ -14,12 +14,13 @@ WORTH_TELLING = 0.1
 def notes(spec: RunSpec, job: JobSpec) -> list[str]:
     """Returns the notes on a request, each one or two sentences."""
     if not spec.plays:
-        candidates = [schedulers.limit(spec.budget), former.note(spec)]
+        candidates = [schedulers.limit(spec.budget), objectives.note(spec), former.note(spec)]
     else:
         candidates = [
             another(spec),
             schedulers.limit(spec.budget),
             short_interval(spec),
+            objectives.note(spec),
             scoring_cost(spec, job),
             env_copies.note(spec),
             former.note(spec),

@@ -63,6 +63,7 @@ def replay_spec(
         source,
         budget=_budget(source, seeds * count, env_steps),
         points=(),
+        objective=(),
         seed=asked.seed,
         name=asked.name or default_name(f"replay-{source.algo}", source.env, storage),
         storage=storage,

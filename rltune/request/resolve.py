@@ -18,11 +18,13 @@ from rltune import catalog, envs, schedulers, searchers
 from rltune._version import __version__
 from rltune.catalog.algorithms import algorithm
 from rltune.catalog.probe import Probe
-from rltune.engine.metric_names import LEARNER, LENGTH, NORMALIZED, PREFIX, REWARD
+from rltune.engine.metric_names import NORMALIZED, REWARD
 from rltune.envs import EnvInfo, pool
 from rltune.errors import BadInput, keyword
+from rltune.metric import Metric
+from rltune.options import Goal
 from rltune.policies import certificates
-from rltune.request import batches, capacity, secrets, several
+from rltune.request import batches, capacity, objectives, secrets, several
 from rltune.request.asked import Request
 from rltune.request.cpu_batches import in_batches
 from rltune.request.env_copies import fewer_at_a_time, within
@@ -94,6 +96,7 @@ def make_request(
         (spec,) = singles
         spec = batches.resolved(in_batches(spec, probe, job == "sweep"), probe)
         spec = in_processes(spec)
+        objectives.check_seconds(spec)
     spec = with_former(fewer_at_a_time(spec), asked.start.former)
     capacity.check_fits_here(spec, probe)
     if job != "train":
@@ -153,7 +156,7 @@ def _run_spec(title: str, shares: Sequence[Share], preset: Preset, asked: Reques
     Args:
         title: what the default name of the run begins with.
     """
-    _check(preset)
+    _check(preset, asked.goal)
     env = several.title(shares)
     storage = location.storage(asked.place.storage)
     return RunSpec(
@@ -175,6 +178,7 @@ def _run_spec(title: str, shares: Sequence[Share], preset: Preset, asked: Reques
         resources=asked.resources,
         metric=asked.goal.metric,
         mode=asked.goal.mode,
+        objective=tuple(asked.goal.objective),
         callbacks=tuple(map(envs.places.absolute, asked.place.callbacks)),
         log=tuple(asked.place.log),
         log_all=asked.place.log_all,
@@ -187,16 +191,13 @@ def _run_spec(title: str, shares: Sequence[Share], preset: Preset, asked: Reques
 def _presets(algo: str, shares: Sequence[Share], asked: Request) -> tuple[Preset, Preset]:
     """The first environment's preset as it is written, and with what was asked for laid over it."""
     env, probe = shares[0].info, shares[0].probe
-    metric = asked.goal.metric
-    if metric.startswith(f"{LEARNER}/"):
-        raise BadInput(
-            f"metric {metric} shows how training goes, not how good a policy is: tune for a number "
-            f"of episodes, {REWARD}, {LENGTH} or {PREFIX}<key>"
-        )
+    objectives.check_of_policies(asked.goal)
     path = asked.start.preset
     images = probe.shows_images if env.images is None else env.images
     base = catalog.preset(algo, env, None if path is None else str(path), images=images)
     base = base.in_environments(len(shares))
+    budget = objectives.with_defaults(asked.goal, base.budget, asked.budget)
+    asked = replace(asked, budget=budget)
     resolved = catalog.override(
         base,
         asked.start.settings,
@@ -206,9 +207,10 @@ def _presets(algo: str, shares: Sequence[Share], asked: Request) -> tuple[Preset
         asked.evaluation,
     )
     check_used(resolved, asked)
-    if metric != REWARD and "target" not in asked.budget:
-        # A preset's target is a return.
-        target = 1.0 if metric == NORMALIZED else None
+    other = asked.goal.metric != REWARD or asked.goal.objective
+    if other and "target" not in asked.budget:
+        # A preset's target is a return; its first trial would end the search for a front.
+        target = 1.0 if asked.goal.metric == NORMALIZED else None
         resolved = replace(resolved, budget=replace(resolved.budget, target=target))
     return base, resolved
 
@@ -283,12 +285,14 @@ def as_landscape(preset: Preset, seeds: int) -> Preset:
     return replace(preset, budget=budget)
 
 
-def _check(preset: Preset) -> None:
+def _check(preset: Preset, goal: Goal) -> None:
     problems: list[str] = []
+    goals = tuple(map(Metric.parse, goal.objective))
     checks = (
         partial(_check_scheduler, preset),
         partial(_check_total, preset),
-        partial(searchers.check, preset.budget.searcher, preset.space),
+        partial(searchers.check, preset.budget.searcher, preset.space, goals),
+        partial(schedulers.check_objectives, preset.budget, goals),
     )
     for check in checks:
         try:

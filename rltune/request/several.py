@@ -109,6 +109,11 @@ def check_asked(asked: Request, job: str) -> Request:
         )
     if goal.mode != "max":
         found.append(f"mode {goal.mode}: of normalised scores the larger one is better")
+    if goal.objective:
+        found.append(
+            f"objective {','.join(goal.objective)}: settings in several environments are judged by "
+            f"{NORMALIZED} alone: tune several objectives in one environment"
+        )
     if asked.resources.batch not in ("auto", "off"):
         found.append(
             f"batch {asked.resources.batch}: trials in several environments do not train as a "

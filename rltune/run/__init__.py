@@ -61,6 +61,11 @@ class Run:
         return dict(self.summary.get("best") or {})
 
     @property
+    def front(self) -> list[dict[str, Any]]:
+        """The Pareto front of several objectives: ``trial``, ``values``, ``config`` of each."""
+        return list(self.summary.get("front") or [])
+
+    @property
     def trials(self) -> list[dict[str, Any]]:
         """Every trial: ``id``, ``status``, ``env_steps``, ``score``, ``config``, ``error``."""
         return list(self.summary.get("trials", []))

@@ -24,7 +24,9 @@ def with_preset(spec: RunSpec, preset: str | Path, train: bool = False) -> str:
     """
     verb = "rltune train" if train else "rltune"
     words = ["--preset", str(preset)]
-    if spec.goal != RETURN and not spec.environments:
+    if spec.objective and not train:
+        words.append(f"--objective={','.join(spec.objective)}")
+    elif spec.goal != RETURN and not spec.environments:
         words += ["--metric", spec.metric, "--mode", spec.mode]
     return " ".join([verb, spec.algo, environment(spec), shlex.join(words)])
 

@@ -129,6 +129,7 @@ class TrialOutcome(Record):
         config: the searched settings in the last report.
         error: of a trial that failed for good, or diverged.
         failures: every one, those that the trial was tried again after included.
+        objectives: of a run with several, the last finite value of each by its name; None without.
     """
 
     id: str
@@ -138,6 +139,21 @@ class TrialOutcome(Record):
     config: Mapping[str, Any] = field(default_factory=dict)
     error: str | None
     failures: list[Failure] = field(default_factory=list)
+    objectives: Omitted[Mapping[str, float | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontPoint(Record):
+    """A trial that no other is better than in one objective and as good as in the others.
+
+    Attributes:
+        values: of each objective, as reported last, by its name.
+        config: the searched settings.
+    """
+
+    trial: str
+    values: Mapping[str, float]
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,6 +324,9 @@ class Summary(Record):
             the worse one: the bias of a choice by few episodes.
         rivals: of the best policy; None where nothing is played, or each seed has a score.
         spent: where the time went; ``wall_seconds`` are those until the last trial ended.
+        objective: where several metrics were tuned together, all of them, ``-`` before those of
+            which smaller is better; None for one.
+        front: their Pareto front, the best by the first objective first; None for one.
 
     Attributes of a sweep whose settings are judged on several seeds, None for any other:
         settings: each of them, in the order in which they were suggested; of a landscape the best
@@ -347,6 +366,8 @@ class Summary(Record):
     verdict: Omitted[Verdict | None] = None
     settings: Omitted[list[SettingOutcome] | None] = None
     landscape: Omitted[LandscapeOutcome | None] = None
+    objective: Omitted[list[str] | None] = None
+    front: Omitted[list[FrontPoint] | None] = None
 
     @property
     def can_be_finished(self) -> bool:

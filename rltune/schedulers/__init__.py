@@ -18,6 +18,7 @@ from rltune.options import Budget
 from rltune.schedulers import brackets, limits
 
 if TYPE_CHECKING:
+    from rltune.metric import Metric
     from rltune.schedulers.base import Scheduler, SchedulerContext
     from rltune.spec import RunSpec
 
@@ -35,6 +36,7 @@ class SchedulerRow:
         limit: says what keeps it from deciding anything at a budget; None where nothing does.
         find_state: see :attr:`state`.
         extends: whether trials may train for longer than was planned, in a sweep that has ended.
+        compares: whether it decides about trials by the metric, one number.
     """
 
     doc: str
@@ -44,6 +46,7 @@ class SchedulerRow:
     limit: Callable[[Budget], str | None] = limits.none
     find_state: Callable[[], str] = limits.ready
     extends: bool = True
+    compares: bool = True
 
     @property
     def state(self) -> str:
@@ -105,7 +108,7 @@ SCHEDULERS: dict[str, SchedulerRow] = {
         ("min_samples",),
         limit=limits.median,
     ),
-    "fifo": SchedulerRow("every trial runs to its end"),
+    "fifo": SchedulerRow("every trial runs to its end", compares=False),
 }
 
 #: What other libraries have as a scheduler, and is a command here.
@@ -159,6 +162,23 @@ def check_seeds(budget: Budget) -> None:
             f"seeds_per_trial: the members of {budget.scheduler} change their settings while they "
             f"train, so that none is judged by itself. Use {keyword(scheduler='asha')}, or judge "
             "the outcome with `rltune replay`"
+        )
+
+
+def check_objectives(budget: Budget, goals: Sequence[Metric]) -> None:
+    """Raises BadInput for several objectives where trials are compared by the first one alone."""
+    if len(goals) < 2:
+        return
+    others = " and ".join(goal.objective for goal in goals[1:])
+    if row(budget.scheduler).compares:
+        raise BadInput(
+            f"objective: {budget.scheduler} compares trials by {goals[0].name} alone and would "
+            f"ignore {others}: use {keyword(scheduler='fifo')}, where every trial runs to its end"
+        )
+    if budget.seeds_per_trial > 1:
+        raise BadInput(
+            f"seeds_per_trial: settings race by {goals[0].name} alone, which would ignore {others}:"
+            " leave it out, or give one objective"
         )
 
 

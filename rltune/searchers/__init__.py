@@ -7,14 +7,16 @@ Importing the table loads nothing heavy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rltune.errors import BadInput, unknown
+from rltune.errors import BadInput, keyword, unknown
 
 if TYPE_CHECKING:
+    from rltune.metric import Metric
     from rltune.searchers.history import History
     from rltune.space import Space
     from rltune.spec import RunSpec
@@ -35,6 +37,7 @@ class SearcherRow:
         broken: why it cannot run, and what works instead; empty for one that can.
         learns: whether its suggestions depend on the outcomes of trials.
         grids: whether it tries every option of a parameter of kind grid equally often.
+        objectives: whether it learns from several objectives.
     """
 
     doc: str
@@ -46,6 +49,7 @@ class SearcherRow:
     broken: str = ""
     learns: bool = True
     grids: bool = False
+    objectives: bool = False
 
     @property
     def state(self) -> str:
@@ -75,7 +79,16 @@ SEARCHERS: dict[str, SearcherRow] = {
         "every combination of a few values of each setting", plans=True, learns=False, grids=True
     ),
     "tpe": SearcherRow(
-        "Optuna's tree-structured Parzen estimator (Bergstra et al. 2011)", "optuna", ("optuna",)
+        "Optuna's tree-structured Parzen estimator (Bergstra et al. 2011)",
+        "optuna",
+        ("optuna",),
+        objectives=True,
+    ),
+    "nsga2": SearcherRow(
+        "NSGA-II, Optuna's genetic algorithm for several objectives (Deb et al. 2002)",
+        "optuna",
+        ("optuna",),
+        objectives=True,
     ),
     "gp": SearcherRow(
         "Optuna's Gaussian process with expected improvement", "optuna", ("optuna",), slow=True
@@ -99,7 +112,7 @@ SEARCHERS: dict[str, SearcherRow] = {
     ),
     "optuna": SearcherRow(
         "samplers of Optuna, each by its own name",
-        broken="name the sampler: tpe (Optuna's default), gp or cmaes",
+        broken="name the sampler: tpe (Optuna's default), gp, nsga2 or cmaes",
     ),
     "bohb": SearcherRow(
         "BOHB's densities at the largest budget that enough trials reach (Falkner et al. 2018)"
@@ -169,12 +182,13 @@ class Searcher(Protocol):
         """
 
 
-def check(name: str, space: Space | None = None) -> None:
+def check(name: str, space: Space | None = None, goals: Sequence[Metric] = ()) -> None:
     """Raises BadInput for a searcher that cannot run here; says what to install or to use.
 
     Args:
         name: of the searcher.
         space: what it is to search.
+        goals: what it is to search for.
     """
     if name not in SEARCHERS:
         raise unknown("searcher", name, SEARCHERS)
@@ -183,6 +197,13 @@ def check(name: str, space: Space | None = None) -> None:
         raise BadInput(f"searcher {name}: {row.broken}")
     if row.state != READY:
         raise BadInput(f"searcher {name} needs its library: {row.state}")
+    if len(goals) > 1 and row.learns and not row.objectives:
+        able = [other for other, each in SEARCHERS.items() if each.objectives]
+        raise BadInput(
+            f"objective: searcher {name} learns from {goals[0].name} alone and would ignore "
+            f"{' and '.join(goal.objective for goal in goals[1:])}: use searcher "
+            f"{' or '.join(able)}, or {keyword(searcher='random')}, which learns from nothing"
+        )
     if space is not None and space.grid() and not row.grids:
         able = [other for other, row in SEARCHERS.items() if row.grids]
         raise BadInput(
@@ -193,7 +214,7 @@ def check(name: str, space: Space | None = None) -> None:
 
 def build(spec: RunSpec) -> Searcher:
     """The searcher that a run asks for."""
-    check(spec.budget.searcher, spec.space)
+    check(spec.budget.searcher, spec.space, spec.goals)
     searcher: Searcher = import_module(f"rltune.searchers.{spec.budget.searcher}").build(spec)
     return searcher
 

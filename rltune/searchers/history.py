@@ -29,6 +29,7 @@ class PastTrial:
             trials that ended before the same number nobody knows which ended first.
         scores: the score of each report by the trial's clock, larger is better; None where a
             report had none.
+        further: the same of all objectives but the first, where there are several.
     """
 
     id: str
@@ -38,6 +39,7 @@ class PastTrial:
     status: Status = "running"
     ended_before: int | None = None
     scores: dict[int, float | None] = field(default_factory=dict)
+    further: dict[int, tuple[float | None, ...]] = field(default_factory=dict)
 
     @property
     def score(self) -> float | None:
@@ -47,7 +49,14 @@ class PastTrial:
     @property
     def last(self) -> float | None:
         """The last finite score, whatever became of the trial."""
-        return next(filter(is_finite, reversed(self.scores.values())), None)
+        return last_finite(self.scores.values())
+
+    @property
+    def all_scores(self) -> tuple[float | None, ...]:
+        """The last finite score of each objective, the first one's first; None for a failure."""
+        if self.status == "failed":
+            return (None,)
+        return (self.last, *map(last_finite, zip(*self.further.values(), strict=True)))
 
     @property
     def clock(self) -> int:
@@ -78,7 +87,15 @@ class History:
 
     def __init__(self, former: Iterable[FormerTrial] = ()) -> None:
         self._former = [
-            PastTrial(one.id, one.settings, one.seed, 0, one.status, 0, dict(one.scores))
+            PastTrial(
+                one.id,
+                one.settings,
+                one.seed,
+                status=one.status,
+                ended_before=0,
+                scores=dict(one.scores),
+                further={0: tuple(one.further)} if one.further else {},
+            )
             for one in former
             if not one.left_out
         ]
@@ -154,17 +171,30 @@ class History:
         self._note(trial)
 
     def _note(self, trial: PastTrial) -> None:
-        body = {name: value for name, value in vars(trial).items() if name != "scores"}
-        self._saved[trial.id] = body
+        known = ("scores", "further")
+        self._saved[trial.id] = {n: value for n, value in vars(trial).items() if n not in known}
 
-    def reported(self, trial: str, env_steps: int, score: float | None) -> None:
-        """Notes a report; a trial that was taken back to a checkpoint reports it again."""
+    def reported(
+        self,
+        trial: str,
+        env_steps: int,
+        score: float | None,
+        further: tuple[float | None, ...] = (),
+    ) -> None:
+        """Notes a report; a trial that was taken back to a checkpoint reports it again.
+
+        Args:
+            further: scores of all objectives but the first.
+        """
         past = self._own.get(trial)
         if past is not None and past.status == "running":
             later = [clock for clock in past.scores if clock >= env_steps]
             for clock in later:
                 del past.scores[clock]
+                past.further.pop(clock, None)
             past.scores[env_steps] = score
+            if further:
+                past.further[env_steps] = further
 
     def stopped(self, trial: str) -> None:
         """Notes that a scheduler has decided to end a trial, which it will do next."""
@@ -194,6 +224,20 @@ class History:
         """Reads the scores of the sweep's trials from their reports."""
         for trial in self._own.values():
             trial.scores = dict(scores_of(folder, trial.id))
+            trial.further = further_of(folder, trial.id)
+
+
+def further_of(folder: RunFolder, trial: str) -> dict[int, tuple[float | None, ...]]:
+    """The scores of further objectives in a trial's reports by its clock; empty without any."""
+    spec = folder.spec
+    if not spec.objective:
+        return {}
+    return {row.env_steps: spec.further_scores(row.measured) for row in folder.reports(trial)}
+
+
+def last_finite(scores: Iterable[float | None]) -> float | None:
+    """The last score that is a finite number; None where there is none."""
+    return next(filter(is_finite, reversed(list(scores))), None)
 
 
 def scores_of(folder: RunFolder, trial: str) -> Iterator[tuple[int, float | None]]:

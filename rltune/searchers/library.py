@@ -60,6 +60,13 @@ def _bounded(score: float | None) -> float | None:
     return None if score is None else max(-LARGEST, min(score, LARGEST))
 
 
+def all_scores(tried: Sequence[Tried], count: int) -> list[list[float] | None]:
+    """The scores of each point by so many objectives; None where one of them is not known."""
+    rows = ([_bounded(score) for score in one.trial.all_scores] for one in tried)
+    whole = ([score for score in row if score is not None] for row in rows)
+    return [row if len(row) == count else None for row in whole]
+
+
 def scores(tried: Sequence[Tried]) -> list[float]:
     """Each score; the worst of all for a failure, for libraries that know none."""
     worst = min((one.score for one in tried if one.score is not None), default=0.0)

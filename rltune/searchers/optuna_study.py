@@ -8,10 +8,11 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from rltune.searchers.history import History, is_finite
-from rltune.searchers.library import Cube, LibrarySearcher, Point, Tried, scores
+from rltune.searchers.library import Cube, LibrarySearcher, Point, Tried, all_scores, scores
 from rltune.searchers.random import RandomSearcher
 from rltune.spec import RunSpec
 
@@ -27,7 +28,7 @@ class OptunaSearcher(LibrarySearcher):
         prunes: whether the sampler knows pruned trials. If it does, a trial that a scheduler
             stopped is one, with the scores of its reports, and one that failed has none, which
             is worse than any. Otherwise a stopped trial counts with its last score, and one that
-            failed with the worst of all.
+            failed with the worst of all. Of several objectives a pruned trial has no scores.
     """
 
     def __init__(self, spec: RunSpec, sampler: Callable[[int], BaseSampler], prunes: bool) -> None:
@@ -35,6 +36,7 @@ class OptunaSearcher(LibrarySearcher):
         self._sampler, self._prunes = sampler, prunes
         self._draws = RandomSearcher(spec)
         self._distributions = distributions(self.cube)
+        self._several = len(spec.goals) > 1
         optuna.logging.set_verbosity(optuna.logging.ERROR)
 
     def suggest(self, number: int, history: History) -> dict[str, Any]:
@@ -45,14 +47,24 @@ class OptunaSearcher(LibrarySearcher):
 
     def propose(self, seed: int, tried: Sequence[Tried], running: Sequence[Point]) -> Point:
         """Asks a study that holds the history."""
-        study = optuna.create_study(direction="maximize", sampler=self._sampler(seed))
-        study.add_trials(map(self._over, tried, scores(tried)))
+        directions = [StudyDirection.MAXIMIZE] * len(self.spec.goals)
+        study = optuna.create_study(directions=directions, sampler=self._sampler(seed))
+        study.add_trials(self.over(tried))
         study.add_trials([self._trial(point, TrialState.RUNNING) for point in running])
         asked = study.ask(self._distributions).params
         return Point(
             tuple(asked[name] for name in self.cube.numbers),
             tuple(asked[name] for name in self.cube.choices),
         )
+
+    def over(self, tried: Sequence[Tried]) -> list[FrozenTrial]:
+        """Trials whose outcome is known, as the study holds them."""
+        if not self._several:
+            return list(map(self._over, tried, scores(tried)))
+        known = all_scores(tried, len(self.spec.goals))
+        worst = [min(column) for column in zip(*filter(None, known), strict=True)]
+        worst = worst or [0.0] * len(self.spec.goals)
+        return list(map(self._judged, tried, known, [worst] * len(tried)))
 
     def _over(self, tried: Tried, score: float) -> FrozenTrial:
         if self._prunes and tried.score is None:
@@ -61,6 +73,12 @@ class OptunaSearcher(LibrarySearcher):
             known = {clock: s for clock, s in tried.trial.scores.items() if is_finite(s)}
             return self._trial(tried.point, TrialState.PRUNED, intermediate_values=known)
         return self._trial(tried.point, TrialState.COMPLETE, value=score)
+
+    def _judged(self, tried: Tried, known: list[float] | None, worst: list[float]) -> FrozenTrial:
+        """A trial of a study with several objectives."""
+        if self._prunes and (known is None or tried.trial.status == "stopped"):
+            return self._trial(tried.point, TrialState.PRUNED)
+        return self._trial(tried.point, TrialState.COMPLETE, values=known or worst)
 
     def _trial(self, point: Point, state: TrialState, **known: Any) -> FrozenTrial:
         params: dict[str, Any] = dict(zip(self.cube.numbers, point.units, strict=True))

@@ -57,6 +57,7 @@ def simulate(
     seed: int = 0,
     metric: str = "score",
     mode: str = "max",
+    objective: str | Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     points: Sequence[Mapping[str, Any]] = (),
     report_every: int | None = None,
@@ -109,6 +110,7 @@ def simulate(
         seed: seed of every random draw.
         metric: name of the score in a report.
         mode: whether a larger or a smaller score is better: "max" or "min".
+        objective: metrics to tune together, the score first: ``"score,-seconds"``.
         settings: further settings of every trial.
         points: searched settings that the first trials start from.
         report_every: environment steps between two reports of a trial; by default a quarter of
@@ -138,7 +140,7 @@ def simulate(
         {
             Budget: {**options, **names, "trials": trials, "steps": steps},
             Resources: {"concurrent": concurrent, "max_failures": max_failures},
-            Goal: {"metric": metric, "mode": mode},
+            Goal: {"objective": objective} if objective else {"metric": metric, "mode": mode},
             Place: {"seed": seed},
         },
     )
@@ -146,6 +148,7 @@ def simulate(
         if wrong := schedulers.unused(scheduler, options):
             raise BadInput(wrong)
         schedulers.check_seeds(spec.budget)
+        schedulers.check_objectives(spec.budget, spec.goals)
     every = spec.budget.perturb_every
     population = isinstance(scheduler, str) and schedulers.row(scheduler).population
     conditions = Conditions(
@@ -207,6 +210,6 @@ def _spec(
         points=tuple(points),
         name="simulation",
         storage="",
-        **options[Goal],
+        **vars(Goal(**options[Goal])),
         **options[Place],
     )

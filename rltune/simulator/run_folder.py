@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rltune.runs.folder import BEST, RunFolder
+from rltune.runs.front import front, last_values
 from rltune.runs.json_text import dumps
 from rltune.runs.records import Failure
 from rltune.runs.summary_record import BestPolicy, Summary, TrialOutcome
@@ -55,20 +56,25 @@ def _summary(simulation: Simulation) -> Summary:
             score=found.score,
         )
     )
+    trials = [_outcome(simulation, trial) for trial in simulation.trials]
+    spec = simulation.spec
     return Summary(
         best=best,
         evaluation=None,
         env_steps=simulation.env_steps,
         wall_seconds=simulation.seconds,
-        trials=[_outcome(simulation, trial) for trial in simulation.trials],
+        trials=trials,
         stop_reason=simulation.stop_reason,
         metric=simulation.spec.metric,
         mode=simulation.spec.mode,
+        objective=list(spec.objective) or None,
+        front=front(trials, spec.goals) if spec.objective else None,
     )
 
 
 def _outcome(simulation: Simulation, trial: SimulatedTrial) -> TrialOutcome:
     goal, failed = simulation.spec.goal, trial.status == "failed"
+    goals = simulation.spec.goals
     values = [value for row in trial.reports if (value := goal.of(row.measured)) is not None]
     return TrialOutcome(
         id=trial.id,
@@ -77,4 +83,5 @@ def _outcome(simulation: Simulation, trial: SimulatedTrial) -> TrialOutcome:
         score=values[-1] if values else None,
         config=dict(trial.reports[-1].settings) if trial.reports else dict(trial.start),
         error="a simulated failure" if failed else None,
+        objectives=last_values(trial.reports, goals) if len(goals) > 1 else {},
     )

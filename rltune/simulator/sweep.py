@@ -10,7 +10,7 @@ from typing import Any, Self
 from rltune import schedulers, searchers
 from rltune.errors import RltuneError
 from rltune.runs.records import Decision, Report
-from rltune.schedulers.base import TIME, Action, Change, Scheduler, SchedulerContext
+from rltune.schedulers.base import Action, Change, Scheduler, SchedulerContext
 from rltune.schedulers.population import Population
 from rltune.searchers import Searcher, seeds
 from rltune.searchers.history import History
@@ -185,7 +185,7 @@ class SimulatedSweep:
             self.fail(trial)
             return
         self._improve(report)
-        values: dict[str, Any] = {TIME: report.env_steps, **report.metrics}
+        values: dict[str, Any] = dict(report.measured)
         if report.diverged is not None:
             values["diverged/what"] = report.diverged.what
         self._decide(trial, values, report.env_steps - report.env_steps_this_iter)
@@ -201,7 +201,8 @@ class SimulatedSweep:
         """What a trial does after a report: as its budget says, then the scheduler."""
         goal, budget = self.spec.goal, self.spec.budget
         self.step_budget.spent(trial.id, trial.env_steps - start)
-        self.history.reported(trial.id, trial.env_steps, goal.score_of(values))
+        further = self.spec.further_scores(values)
+        self.history.reported(trial.id, trial.env_steps, goal.score_of(values), further)
         alone = budget.seeds_per_trial == 1
         reached = alone and goal.reaches(goal.of(values), budget.target)
         diverged = "diverged/what" in values
@@ -298,10 +299,12 @@ class SimulatedSweep:
         self.scheduler.set_state(saved)
         self.searcher = self._build_searcher(self.spec)
         self.history.set_state(told)
-        score_of = self.spec.goal.score_of
+        score_of, further = self.spec.goal.score_of, self.spec.further_scores
         for past in self.history.trials[len(self.spec.former) :]:
             reports = self.trials[past.id].reports
-            past.scores = {report.env_steps: score_of(report.metrics) for report in reports}
+            past.scores = {report.env_steps: score_of(report.measured) for report in reports}
+            if self.spec.objective:
+                past.further = {report.env_steps: further(report.measured) for report in reports}
         for trial in live or [trial for trial in self._all if not trial.is_over]:
             self.scheduler.added(trial.id, trial.config)
 

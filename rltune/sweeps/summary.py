@@ -8,11 +8,12 @@ from dataclasses import replace
 
 from rltune.callbacks.base import Callbacks, EvaluationStarted, SweepEnded
 from rltune.errors import NothingUsable
-from rltune.metric import Metric
 from rltune.runs.folder import RunFolder
+from rltune.runs.front import front, last_values
 from rltune.runs.names import number_of
 from rltune.runs.records import Failure, Report
 from rltune.runs.summary_record import Spent, Summary, TrialOutcome
+from rltune.spec import RunSpec
 from rltune.sweeps.jobs.base import Job
 from rltune.tasks.base import Task
 
@@ -52,19 +53,22 @@ def finish(
     lost = [row for name in rows for row in folder.discarded(name)]
     every = [row for of_trial in rows.values() for row in of_trial] + lost
     env_steps = sum(row.env_steps_this_iter for row in every)
+    trials = [
+        _trial_outcome(name, status, rows.get(name, []), folder.failures(name), spec)
+        for name, status in sorted(statuses.items(), key=lambda item: number_of(item[0]))
+    ]
     summary = Summary(
         best=None,
         evaluation=None,
         env_steps=env_steps,
         wall_seconds=round(wall_seconds, 2),
         env_steps_per_second=round(env_steps / wall_seconds, 1),
-        trials=[
-            _trial_outcome(name, status, rows.get(name, []), folder.failures(name), spec.goal)
-            for name, status in sorted(statuses.items(), key=lambda item: number_of(item[0]))
-        ],
+        trials=trials,
         stop_reason=reason,
         metric=spec.metric,
         mode=spec.mode,
+        objective=list(spec.objective) or None,
+        front=front(trials, spec.goals) if spec.objective else None,
     )
     if job.task.evaluates:
         callbacks.notify(EvaluationStarted(spec.evaluation.episodes))
@@ -128,8 +132,9 @@ def _why_nothing(trials: list[TrialOutcome], task: Task) -> str | None:
 
 
 def _trial_outcome(
-    name: str, status: str, rows: list[Report], failures: list[Failure], goal: Metric
+    name: str, status: str, rows: list[Report], failures: list[Failure], spec: RunSpec
 ) -> TrialOutcome:
+    goal = spec.goal
     scores = [value for row in rows if (value := goal.of(row.measured)) is not None]
     diverged = rows[-1].diverged if rows else None
     error = failures[-1].error if failures and status == "ERROR" else None
@@ -143,4 +148,5 @@ def _trial_outcome(
         config=rows[-1].settings if rows else {},
         error=error,
         failures=failures,
+        objectives=last_values(rows, spec.goals) if spec.objective else {},
     )

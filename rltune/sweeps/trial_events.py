@@ -17,7 +17,7 @@ from rltune.callbacks.base import (
     TrialFailed,
     TrialReported,
 )
-from rltune.engine.metric_names import REWARD
+from rltune.engine.metric_names import REWARD, SECONDS
 from rltune.errors import MachineError
 from rltune.processes.descendants import end_orphans
 from rltune.runs.folder import RunFolder
@@ -76,8 +76,8 @@ class TrialEvents(ray.tune.Callback):
         self._state = state
         self._stall = StallWatch(task, callbacks.notice)
         self._statuses: dict[str, str] = {}
-        #: Whether a trial has reported the metric that is tuned.
-        self._has_metric = False
+        #: Metrics that are tuned and that no trial has reported yet.
+        self._unreported = list(self._spec.goals)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
@@ -175,16 +175,24 @@ class TrialEvents(ray.tune.Callback):
             self._callbacks.notify(DecisionApplied(decision))
 
     def _check_metric(self, result: Mapping[str, Any]) -> None:
-        """Ends the sweep where the metric is not reported once an episode has ended.
+        """Ends the sweep where a metric is not reported once an episode has ended.
 
-        Of a metric that has been reported an episode may lack its number.
+        Of a metric that has been reported an episode may lack its number. What a trial has spent
+        is in each report, and tells behind another metric alone how good settings are.
         """
-        metric = self._task.metric
-        self._has_metric |= metric.of(result) is not None
-        waits = self._task.may_come_later(result)
-        if self._has_metric or waits or result.get("diverged"):
+        if not self._unreported:
             return
-        self._stopper.fatal = metric.not_reported(self._task.metrics(result))
+        metrics = self._task.metrics(result)
+        spent = {name: result[name] for name in (SECONDS, TIME)}
+        reported = [metrics, *[spent | metrics] * (len(self._spec.goals) - 1)]
+        self._unreported = [
+            goal
+            for goal, numbers in zip(self._spec.goals, reported, strict=True)
+            if goal in self._unreported and goal.of(numbers) is None
+        ]
+        waits = self._task.may_come_later(result)
+        if self._unreported and not waits and not result.get("diverged"):
+            self._stopper.fatal = self._unreported[0].not_reported(metrics)
 
     def _notify_status(self, trial: Trial) -> None:
         name = trial.trial_id

@@ -106,7 +106,8 @@ class TrialSource(SearchAlgorithm):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """A trial reported and trains on."""
-        self._history.reported(trial_id, result[TIME], self._spec.goal.score_of(result))
+        score, further = self._spec.goal.score_of(result), self._spec.further_scores(result)
+        self._history.reported(trial_id, result[TIME], score, further)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

@@ -153,6 +153,8 @@ class Task(ABC):
         values |= {f"space.{name}": body for name, body in spec.space.to_dict().items()}
         fixed = {name: value for name, value in spec.settings.items() if name not in spec.space}
         values |= {f"settings.{name}": value for name, value in fixed.items()}
+        if spec.objective:
+            values["objective"] = list(spec.objective)
         values |= {f"derived.{name}": place for name, place in spec.derived.items()}
         plain: dict[str, Any] = loads(dumps(values))
         return plain

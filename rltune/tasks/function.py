@@ -39,7 +39,7 @@ class FunctionTask(Task):
         budget = self.spec.budget
         own = {
             "algo": self.spec.algo,
-            "metric": self.metric.name,
+            "metrics": [goal.name for goal in self.spec.goals],
             # By the clock, of which a report may be any part. A population's scheduler saves.
             "saved_every": 0 if row(budget.scheduler).population else budget.perturb_every,
             "settings": list(self.spec.settings),
@@ -74,10 +74,11 @@ class FunctionTask(Task):
         evaluated: Evaluated = not_watched,
     ) -> Summary:
         """The checkpoint with the best metric; it is not evaluated: what it reported counts."""
-        if trials is not None and (kept := folder.checkpoints(trials)):
+        kept = [] if trials is None else folder.checkpoints(trials)
+        if kept:
             folder.keep_best(kept[0], trial=kept[0].parts[-3])
         record = folder.best_record
-        if record is None:
+        if record is None or (self.spec.objective and not kept):
             raise NothingUsable(f"no trial left a checkpoint with a finite {self.metric.name}")
         best = BestPolicy(
             trial=record.trial or "",

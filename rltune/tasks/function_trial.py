@@ -69,7 +69,7 @@ class MemberMixin(TrialStorageMixin):
         settings = with_derived(settings, own["derived"], seed)
         self.member = Member(
             own["algo"],
-            own["metric"],
+            own["metrics"],
             settings,
             None if exploit is None else Exploit.from_dict(exploit),
             own["saved_every"],

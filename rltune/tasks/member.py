@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import index
 from typing import Any
@@ -23,7 +23,7 @@ class Member:
 
     Attributes:
         algo: of the run, by which checkpoints are sealed.
-        metric: the name of what is tuned.
+        tuned: the names of what is tuned.
         settings: those that the trial runs at.
         exploit: the last one of the trial; None where it had none.
         saved_every: what the clock advances between two checkpoints, unless the user's code says
@@ -36,7 +36,7 @@ class Member:
     """
 
     algo: str
-    metric: str
+    tuned: Sequence[str]
     settings: Mapping[str, Any]
     exploit: Exploit | None
     saved_every: int = 0
@@ -59,9 +59,9 @@ class Member:
             {name: value for name, value in result.items() if name not in {TIME, *TOLD}}
         )
         self.metrics = {name: value for name, value in numbers.items() if math.isfinite(value)}
-        tuned = numbers.get(self.metric, 0.0)
-        finite = math.isfinite(tuned)
-        self.diverged = None if finite else Diverged(self.clock, self.metric, str(tuned))
+        tuned = {name: numbers.get(name, 0.0) for name in self.tuned}
+        wrong = [item for item in tuned.items() if not math.isfinite(item[1])]
+        self.diverged = Diverged(self.clock, wrong[0][0], str(wrong[0][1])) if wrong else None
         row = {
             **self.metrics,
             "metrics": dict(self.metrics),

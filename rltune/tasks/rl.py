@@ -148,7 +148,7 @@ class RLTask(Task):
         best = chosen.candidate or found[0]
         folder.keep_best(best.checkpoint, trial=best.checkpoint.parts[-3])
         summary = replace(summary, unscored=chosen.unscored)
-        if trials is None and chosen.evaluation is not None:
+        if (trials is None or spec.objective) and chosen.evaluation is not None:
             ranked = [one.checkpoint for one in evaluation.ranked(folder, found)]
             seeds = seeds_of_score[: spec.evaluation.selection_episodes]
             held_against = rivals(folder, best.checkpoint, ranked, seeds)

@@ -37,6 +37,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     runs = {
         "population": simulated_runs.population(storage).path,
         "search": simulated_runs.search(storage).path,
+        "front": simulated_runs.front(storage).path,
         "hostile": write_run(hostile, storage / "hostile").path,
         "earlier": EARLIER,
     }
@@ -83,6 +84,7 @@ def _is_inside(url: str) -> bool:
     [
         *(("population", "light"), ("population", "phone"), ("search", "dark")),
         *(("search", "phone"), ("hostile", "light"), ("earlier", "light"), ("compared", "phone")),
+        ("front", "phone"),
     ],
 )
 def test_every_plot_is_drawn_without_an_error(

@@ -20,6 +20,7 @@ from rltune.reports.plots import (
     learning_curves,
     lineage,
     optimism_gap,
+    pareto_front,
     settings_paths,
     trials,
 )
@@ -54,6 +55,11 @@ def search(storage: Path) -> RunView:
 
 
 @pytest.fixture(scope="module")
+def front(storage: Path) -> RunView:
+    return RunView.read(simulated_runs.front(storage).path)
+
+
+@pytest.fixture(scope="module")
 def earlier() -> RunView:
     return RunView.read(EARLIER / "finished")
 
@@ -73,6 +79,22 @@ def test_the_best_so_far_only_rises_and_ends_with_all_that_was_spent(search: Run
 def test_the_best_so_far_stands_beside_the_score_on_fresh_seeds(earlier: RunView) -> None:
     fresh = [row for row in best_so_far.rows(earlier) if row["kind"] == "fresh seeds"]
     assert {row["value"] for row in fresh} == {465.6}
+
+
+def test_a_front_has_the_trials_that_none_beats(front: RunView, search: RunView) -> None:
+    rows = pareto_front.rows(front)
+    assert {row["against"] for row in rows} == {"seconds (min)"}
+    assert len(rows) == len(front.reports) == 24
+    for row in rows:
+        better = [o for o in rows if o["value"] <= row["value"] and o["first"] >= row["first"]]
+        equal = [o for o in rows if (o["value"], o["first"]) == (row["value"], row["first"])]
+        assert row["front"] == (len(better) == len(equal))
+    on_it = sum(row["front"] for row in rows)
+    assert 1 < on_it < 24
+    assert pareto_front.note(rows) == f"{on_it} of 24 trials are on the front"
+    assert pareto_front.rows(search) == []
+    unfinished = replace(front, summary=None)
+    assert [point.trial for point in unfinished.front] == [point.trial for point in front.front]
 
 
 def test_curves_follow_the_winners_weights_through_its_ancestors(population: RunView) -> None:
@@ -196,11 +218,16 @@ def test_what_was_believed_stands_beside_what_is(earlier: RunView) -> None:
 
 @pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.name)
 def test_plotly_takes_every_figure_and_a_picture_is_drawn_of_it(
-    plot: Plot[RunView], population: RunView, search: RunView, earlier: RunView, tmp_path: Path
+    plot: Plot[RunView],
+    population: RunView,
+    search: RunView,
+    front: RunView,
+    earlier: RunView,
+    tmp_path: Path,
 ) -> None:
     """With every trace in it: the picture has as many artists as the figure has traces."""
     drawn = 0
-    for run in (population, search, earlier):
+    for run in (population, search, front, earlier):
         rows = plot.thin(plot.rows(run))
         for facet, figure in plot.figures(rows, Axes(run.goal, run.spec.space)).items():
             go.Figure(figure)  # raises for what is no figure

@@ -81,7 +81,10 @@ def told(folder: RunFolder) -> dict[str, Any]:
     assert saved is not None
     assert summary is not None
     reports = {
-        name: [(row.env_steps, row.measured, dict(row.settings)) for row in folder.reports(name)]
+        name: [
+            (row.env_steps, {**row.measured, "seconds": 0.0}, dict(row.settings))
+            for row in folder.reports(name)
+        ]
         for name in folder.trials()
     }
     parts = {"decisions": folder.decisions(), "reports": reports, "parts": saved["parts"]}

@@ -71,8 +71,8 @@ def read_settings(folder: Path) -> dict[str, bytes]:
 
 
 def _experiment(spec: RunSpec) -> Experiment:
-    """The columns: the searched settings, the tuned metric, and the score on fresh seeds."""
-    metrics = [spec.metric, *([SCORE] if spec.plays else [])]
+    """The columns: the searched settings, the tuned metrics, and the score on fresh seeds."""
+    metrics = [goal.name for goal in spec.goals] + ([SCORE] if spec.plays else [])
     return Experiment(
         hparam_infos=[_column(name, parameter) for name, parameter in spec.space.items()],
         metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in metrics],

@@ -40,6 +40,7 @@ def best(run: RunView, summary: Summary) -> list[RenderableType]:
     standings = leaderboard(spec, summary, run.reports)
     return [
         *_leaderboard(spec, standings),
+        *_front(run),
         *_settings(spec, found),
         *_schedule(spec, schedule),
         *_race(spec, summary.settings or []),
@@ -122,6 +123,29 @@ def _leaderboard(spec: RunSpec, standings: Sequence[Standing]) -> list[Renderabl
         heading("Leaderboard"),
         Fitted(columns, fixed, styles),
         Text("; ".join(notes), style="dim"),
+    ]
+
+
+def _front(run: RunView) -> list[RenderableType]:
+    """The trials that none beats in all objectives, where there are several."""
+    spec, shown = run.spec, run.front[:SHOWN]
+    if not shown:
+        return []
+    columns = [("trial", [one.trial + f" {STAR}" * (one.trial == run.winner) for one in shown])]
+    columns += [
+        (str(goal), [number(one.values[goal.name]) for one in shown]) for goal in spec.goals
+    ]
+    fixed = len(columns)
+    columns += [(n, [setting(one.config.get(n)) for one in shown]) for n in spec.space]
+    styles = ["green" if one.trial == run.winner else None for one in shown]
+    told = f"{STAR} is the one with the best {outcome_in_words(spec)} by {spec.goal}"
+    if len(run.front) > SHOWN:
+        told = f"and {len(run.front) - SHOWN} more, see summary.json; {told}"
+    count = f"{len(run.front)} of {len(run.objectives)} trials"
+    return [
+        heading(f"Pareto front: {count}, which none beats in all objectives"),
+        Fitted(columns, fixed, styles),
+        Text(told, style="dim"),
     ]
 
 

@@ -14,6 +14,7 @@ from rltune.reports.plots import (
     lineage,
     optimism_gap,
     parallel_coordinates,
+    pareto_front,
     profiles,
     seeds,
     sensitivity,
@@ -26,6 +27,17 @@ from rltune.reports.run_view import RunView
 
 #: The plots of a run by the heading that they stand under.
 OF_A_RUN: dict[str, tuple[Plot[RunView], ...]] = {
+    "What can be had for what": (
+        Plot(
+            "pareto-front",
+            "Pareto front",
+            "What does the first objective cost of the others? Nothing beats a blue dot in all.",
+            pareto_front.rows,
+            pareto_front.ink,
+            facet="against",
+            note=pareto_front.note,
+        ),
+    ),
     "How it went": (
         Plot(
             "best-so-far",

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from rltune import searchers
 from rltune.callbacks.base import Callbacks
+from rltune.errors import NothingUsable
 from rltune.runs.folder import RunFolder
 from rltune.runs.summary_record import SettingOutcome, Summary
 from rltune.schedulers.base import Scheduler, SchedulerContext
@@ -47,6 +48,14 @@ class Sweep(Job):
 
     def conclude(self, folder: RunFolder, summary: Summary, callbacks: Callbacks) -> Summary:
         """The best that was found, as the task has it: of the settings that won their race."""
+        if summary.front is not None:
+            if not summary.front:
+                raise NothingUsable(
+                    "no trial has a finite value of each objective: "
+                    + ", ".join(self.spec.objective)
+                )
+            on_it = [point.trial for point in summary.front]
+            return self.task.conclude(folder, summary, on_it, callbacks.evaluated)
         if self.spec.budget.seeds_per_trial == 1:
             return self.task.conclude(folder, summary, evaluated=callbacks.evaluated)
         best = seeds.winner(self.history, self.spec.budget)
