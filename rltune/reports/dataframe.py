@@ -12,8 +12,7 @@ def dataframe(folder: RunFolder) -> pd.DataFrame:
 
     Columns: ``trial``, ``training_iteration``, ``env_steps`` (on the trial's clock),
     ``env_steps_this_iter``, ``wall_seconds`` since the sweep began, ``train_seconds`` of the trial,
-    every metric by its name (``seconds`` is ``train_seconds`` again), and every searched setting in
-    effect as ``settings/<name>``.
+    every metric by its name, and every searched setting in effect as ``settings/<name>``.
     """
     rows = []
     for trial in folder.trials():

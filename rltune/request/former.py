@@ -192,7 +192,7 @@ def _unknown(scores: Sequence[tuple[int, Any]], failed: bool) -> str:
 def _further(spec: RunSpec, folder: RunFolder, name: str) -> list[float | None]:
     """The last scores of all objectives of this run but the first."""
     rows = [row for row in folder.reports(name) if row.env_steps <= spec.budget.steps]
-    scores = [spec.further_scores(row.measured) for row in rows]
+    scores = [spec.further_scores(row.numbers) for row in rows]
     return [last_finite(column) for column in zip(*scores, strict=True)]
 
 

@@ -15,7 +15,7 @@ _LOST = ("ERROR", "DIVERGED")
 
 def last_values(rows: Sequence[Report], goals: Sequence[Metric]) -> dict[str, float | None]:
     """The last finite value of each objective in a trial's reports; None without one."""
-    measured = [row.measured for row in reversed(rows)]
+    measured = [row.numbers for row in reversed(rows)]
     return {
         goal.name: next(
             (v for of in measured if (v := goal.of(of)) is not None and math.isfinite(v)), None

@@ -67,10 +67,14 @@ class Report(Record):
 
     @property
     def measured(self) -> dict[str, float]:
-        """Every number that can be tuned for, by its name; what a function reports comes first."""
-        spent = {ENV_STEPS: self.env_steps, SECONDS: self.train_seconds}
+        """Every metric by its name."""
         found = {} if self.episode_reward_mean is None else {REWARD: self.episode_reward_mean}
-        return spent | found | dict(self.metrics)
+        return found | dict(self.metrics)
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Every metric, and what the trial has spent unless a function reports its own."""
+        return {ENV_STEPS: self.env_steps, SECONDS: self.train_seconds} | self.measured
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON holds it, metrics of episodes beside the fields; omits absent ones."""

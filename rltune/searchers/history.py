@@ -232,7 +232,7 @@ def further_of(folder: RunFolder, trial: str) -> dict[int, tuple[float | None, .
     spec = folder.spec
     if not spec.objective:
         return {}
-    return {row.env_steps: spec.further_scores(row.measured) for row in folder.reports(trial)}
+    return {row.env_steps: spec.further_scores(row.numbers) for row in folder.reports(trial)}
 
 
 def last_finite(scores: Iterable[float | None]) -> float | None:

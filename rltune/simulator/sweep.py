@@ -185,7 +185,7 @@ class SimulatedSweep:
             self.fail(trial)
             return
         self._improve(report)
-        values: dict[str, Any] = dict(report.measured)
+        values: dict[str, Any] = dict(report.numbers)
         if report.diverged is not None:
             values["diverged/what"] = report.diverged.what
         self._decide(trial, values, report.env_steps - report.env_steps_this_iter)
@@ -302,9 +302,9 @@ class SimulatedSweep:
         score_of, further = self.spec.goal.score_of, self.spec.further_scores
         for past in self.history.trials[len(self.spec.former) :]:
             reports = self.trials[past.id].reports
-            past.scores = {report.env_steps: score_of(report.measured) for report in reports}
+            past.scores = {report.env_steps: score_of(report.numbers) for report in reports}
             if self.spec.objective:
-                past.further = {report.env_steps: further(report.measured) for report in reports}
+                past.further = {report.env_steps: further(report.numbers) for report in reports}
         for trial in live or [trial for trial in self._all if not trial.is_over]:
             self.scheduler.added(trial.id, trial.config)
 

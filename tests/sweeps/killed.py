@@ -81,11 +81,18 @@ def told(folder: RunFolder) -> dict[str, Any]:
     assert saved is not None
     assert summary is not None
     reports = {
-        name: [
-            (row.env_steps, {**row.measured, "seconds": 0.0}, dict(row.settings))
-            for row in folder.reports(name)
-        ]
+        name: [(row.env_steps, row.measured, dict(row.settings)) for row in folder.reports(name)]
         for name in folder.trials()
     }
-    parts = {"decisions": folder.decisions(), "reports": reports, "parts": saved["parts"]}
-    return {**parts, "best": summary.best}
+    parts = without_seconds(saved["parts"])
+    decided = {"decisions": folder.decisions(), "reports": reports, "parts": parts}
+    return {**decided, "best": summary.best}
+
+
+def without_seconds(value: Any) -> Any:
+    """A state without the times that its trials took."""
+    if isinstance(value, list):
+        return [without_seconds(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: without_seconds(each) for name, each in value.items() if name != "seconds"}

@@ -19,6 +19,7 @@ import climbers
 import deterministic
 import pytest
 import warm
+from sweeps.killed import without_seconds
 
 from rltune.runs import state_file
 from rltune.runs.folder import RunFolder
@@ -79,8 +80,8 @@ def _outcome(folder: RunFolder) -> dict[str, Any]:
     return {
         "decisions": decisions,
         "rows": rows,
-        "parts": saved["parts"],
-        "trials": saved["trials"],
+        "parts": without_seconds(saved["parts"]),
+        "trials": without_seconds(saved["trials"]),
     }
 
 

@@ -20,7 +20,7 @@ def curves_of(report: Report, space: Space) -> dict[str, float]:
 
     Environment steps are the curves' axis.
     """
-    points = {**report.measured, **heights(report.settings, space)}
+    points = {**report.numbers, **heights(report.settings, space)}
     points.pop(ENV_STEPS)
     return points
 
