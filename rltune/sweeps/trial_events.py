@@ -183,7 +183,7 @@ class TrialEvents(ray.tune.Callback):
         if not self._unreported:
             return
         metrics = self._task.metrics(result)
-        spent = {name: result[name] for name in (SECONDS, TIME)}
+        spent = {name: result[name] for name in (SECONDS, TIME) if name in result}
         reported = [metrics, *[spent | metrics] * (len(self._spec.goals) - 1)]
         self._unreported = [
             goal
