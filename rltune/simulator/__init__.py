@@ -199,6 +199,7 @@ def _spec(
     if wrong:
         raise BadInput(wrong)
     every = max(1, options[Budget]["steps"] // INTERVALS)
+    goal = Goal(**options[Goal])
     return RunSpec(
         algo=FUNCTION,
         env="curves",
@@ -210,6 +211,8 @@ def _spec(
         points=tuple(points),
         name="simulation",
         storage="",
-        **vars(Goal(**options[Goal])),
+        metric=goal.metric,
+        mode=goal.mode,
+        objective=tuple(goal.objective),
         **options[Place],
     )
