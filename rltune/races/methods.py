@@ -38,20 +38,21 @@ def method(name: str) -> Method:
 
     >>> method("random"), method("pbt").searcher, method("asha+tpe").searcher
     (Method(name='random', scheduler='fifo', searcher='random'), 'random', 'tpe')
-    >>> method("optuna").searcher
-    'tpe'
+    >>> method("optuna").searcher, method("bohb").scheduler, method("bohb").searcher
+    ('tpe', 'bohb', 'bohb')
 
     Raises:
         BadInput: there is none, or this installation lacks it.
     """
-    first, _, second = name.partition("+")
+    first, both, second = name.partition("+")
     first, second = ALIASES.get(first, first), ALIASES.get(second, second)
-    if first in SEARCHERS and not second:
-        scheduler, searcher = "fifo", first
-    else:
-        scheduler, searcher = first, second or "random"
+    if both:
+        scheduler, searcher = first, second
+    else:  # a name in both tables is that of both together
+        scheduler = first if first in SCHEDULERS or first not in SEARCHERS else "fifo"
+        searcher = first if first in SEARCHERS else "random"
     if scheduler not in SCHEDULERS:
-        raise unknown("method", first, [*SCHEDULERS, *SEARCHERS])
+        raise unknown("method", first, {*SCHEDULERS, *SEARCHERS})
     if searcher not in SEARCHERS:
         raise unknown("searcher", searcher, SEARCHERS, f" It stands in the method {name}.")
     for what, state in (

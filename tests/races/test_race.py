@@ -79,6 +79,8 @@ def test_equal_methods_are_seldom_told_apart() -> None:
         (["random"], "takes two of them"),
         (["random", "pbtt"], "Did you mean 'pbt'"),
         (["asha+tpo", "pbt"], "Did you mean 'tpe'"),
+        (["asha+", "pbt"], "Unknown searcher ''"),
+        (["bohb", "bohb+bohb"], "named twice"),
         (["pbt", "asha", "pbt+random"], "pbt+random is named twice"),
         (["fifo", "random"], "named twice"),
     ],
