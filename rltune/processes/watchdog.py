@@ -131,6 +131,11 @@ class Watchdog(Boundary):
         _end_process(code)
 
     def _put_off(self) -> None:
+        with _timer:
+            self.set_timer()
+
+    def set_timer(self) -> None:
+        """Starts the process' timer again; the caller holds its lock."""
         late = self._timeout * (1 + 1 / _LOOKS)
         faulthandler.dump_traceback_later(late, exit=True, file=self._report)
 
@@ -169,6 +174,35 @@ class Watchdog(Boundary):
 
 #: Watchdogs by their process, limit and folder.
 _watching: dict[tuple[int, float, Path], Watchdog] = {}
+
+
+#: Held while the timer of this process is set.
+_timer = threading.Lock()
+
+
+def _before_fork() -> None:
+    """Stops the timer: a child would wait for its thread, which it does not have, in setting its
+    own (Python 3.11, faulthandler.cancel_dump_traceback_later)."""
+    _timer.acquire()
+    if _on_guard():
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _after_fork() -> None:
+    for dog in _on_guard():
+        dog.set_timer()
+    _timer.release()
+
+
+def _on_guard() -> list[Watchdog]:
+    """The watchdogs of this process."""
+    return [dog for (pid, _, _), dog in _watching.items() if pid == os.getpid() and dog.is_open]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_timer.release
+    )
 
 
 def watchdog(timeout: float, folder: Path | None) -> Boundary | nullcontext[None]:

@@ -24,6 +24,7 @@ from rich.live import Live
 
 from rltune.errors import EnvironmentExit, EnvironmentFailed, ProcessEnded
 from rltune.processes.subprocess_guard import Guard, each_isolated, isolated
+from rltune.processes.watchdog import watchdog
 
 
 def test_answers_keep_the_order_of_the_work() -> None:
@@ -209,3 +210,20 @@ def test_output_of_a_child_does_not_wait_for_a_lock_of_the_parent() -> None:
         finally:
             done.set()
             holder.join()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux alone")
+def test_a_process_that_guards_calls_can_be_forked(tmp_path: Path) -> None:
+    """The child has no thread of the timer, and would wait for it in setting its own."""
+    own = watchdog(60.0, tmp_path / "own")
+    child = os.fork()
+    if not child:
+        with watchdog(60.0, tmp_path / "child"):
+            os._exit(7)
+    deadline = time.monotonic() + 20
+    while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.02)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    own.close()  # type: ignore[union-attr]
