@@ -20,7 +20,7 @@ from rltune.races.race import race
 from rltune.request.functions import Function, SpaceLike, function_spec
 from rltune.request.replay import replay_spec
 from rltune.request.resolve import landscape_request, make_request, make_spec
-from rltune.request.several import EnvsLike
+from rltune.request.shares import EnvsLike
 from rltune.request.trust import adopt, check_trusted
 from rltune.run import Run
 from rltune.runs import checkpoints

@@ -393,6 +393,9 @@ def _request_problems(values: Any) -> list[str]:
     given = hints.keys() - required - {"constraints", "imports", "command"}
     if found := schema.fields_problems(values, hints, frozenset(given)):
         return found
+    names = [one["name"] for one in values.get("environments", ())]
+    if len({*names}) < len(names):
+        return [f"environments: two have the same name: {', '.join(names)}"]
     checked = [(group, "", values) for group in (*_FLAT.values(), Goal, Place)]
     checked += [(group, f"{table}.", values.get(table, {})) for table, group in _TABLES.items()]
     found = [

@@ -95,8 +95,14 @@ def _meant(error: Any) -> str:
         words = extra[1].split()
         if "=" in words:
             return "write KEY=VALUE without spaces around the =, as in lr=1e-3"
-        return f"{' '.join(words)!r} is one word too many. {usage}"
+        hint = " Several environments are written as cartpole,acrobot." if _are_envs(words) else ""
+        return f"{' '.join(words)!r} is one word too many.{hint} {usage}"
     return str(error.format_message())
+
+
+def _are_envs(words: Sequence[str]) -> bool:
+    named = (word.strip(",") for word in words)
+    return all(name in envs.INFOS or envs.known(name) is not None for name in named)
 
 
 def _no_such_option(error: Any) -> str:

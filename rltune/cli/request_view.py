@@ -107,7 +107,10 @@ def _environments(spec: RunSpec) -> Rows:
     if not spec.environments:
         return []
     first, count = spec.environments[0].name, len(spec.environments)
-    found = [("settings", f"those of {first}, the first environment; budget and space too")]
+    found = [
+        ("batch", "off: trials in several environments do not train as batches"),
+        ("settings", f"those of {first}, the first environment; budget and space too"),
+    ]
     labels = ("scored", *[""] * (count - 1))
     for label, one in zip(labels, spec.environments, strict=True):
         low, high = number(one.random.mean), number(one.threshold)

@@ -36,6 +36,8 @@ def run(*, algo: str, env: str | None, json: bool, **options: Any) -> None:
     if env is None:
         _show_run(_run_of(algo), json)
         return
+    if len(every := env.split(",")) > 1 and "/" not in env:
+        raise BadInput(f"show one preset at a time: rltune show {algo} {every[0]}")
     asked = values(options)
     found = catalog.environment(env, asked["imports"])
     args, path = secrets.hide(asked["env_args"]), asked["preset"]

@@ -89,7 +89,13 @@ class Comparison:
 
 def task_of(run: RunView) -> str:
     """What a run tuned for: scores of other tasks are on other scales."""
-    return run.spec.env_id if run.spec.plays else run.spec.env
+    if not run.spec.plays:
+        return run.spec.env
+    scales = (
+        f"{one.env_id} (0 at {one.random.mean:g}, 1 at {one.threshold:g})"
+        for one in run.spec.environments
+    )
+    return ", ".join(scales) or run.spec.env_id
 
 
 def _alike(runs: Mapping[str, RunView]) -> list[dict[str, RunView]]:

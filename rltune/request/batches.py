@@ -10,7 +10,7 @@ import gymnasium as gym
 from rltune.catalog.batches import MEMBERS_OWN
 from rltune.catalog.probe import Probe
 from rltune.errors import BadInput
-from rltune.spec import RunSpec
+from rltune.spec import RL, RunSpec
 
 #: Algorithms whose trials train as batches without being asked, as measurements say they should.
 BY_THEMSELVES = frozenset({"ppo"})
@@ -79,7 +79,7 @@ def is_likely(batch: str, gpus_per_trial: float, algo: str) -> bool:
 
 def is_batched(spec: RunSpec) -> bool:
     """Whether the trials of a resolved run train as batches."""
-    return spec.plays and spec.resources.batch != "off"
+    return spec.task == RL and spec.resources.batch != "off"
 
 
 def size(spec: RunSpec, fit: int) -> tuple[int, int]:

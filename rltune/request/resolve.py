@@ -31,7 +31,7 @@ from rltune.request.env_copies import fewer_at_a_time, within
 from rltune.request.env_processes import in_processes
 from rltune.request.former import with_former
 from rltune.request.schedule import check_used, with_interval
-from rltune.request.several import EnvsLike, Share
+from rltune.request.shares import EnvsLike, Share, looked_at, names
 from rltune.runs.names import check_name, default_name
 from rltune.runs.remote import location
 from rltune.runs.remote.copy import file_here
@@ -73,11 +73,11 @@ def make_request(
         asked = replace(asked, start=replace(asked.start, preset=file_here(preset)))
     if asked.place.name is not None:
         check_name(asked.place.name)
-    if len(several.names(env)) > 1:
+    if len(names(env)) > 1:
         asked = several.check_asked(asked, "certify" if certify else job)
     else:
         several.check_single(asked)
-    shares = several.looked_at(algo, env, asked)
+    shares = looked_at(algo, env, asked)
     probe = shares[0].probe
     base, resolved = _presets(algo, shares, asked)
     if job == "train":
@@ -91,7 +91,7 @@ def make_request(
     singles = [_in(spec, share, asked) for share in shares]
     if len(shares) > 1:
         ends = several.thresholds(algo, shares, asked)
-        spec = several.together(spec, list(map(in_processes, singles)), shares, ends)
+        spec = several.together(spec, several.stepped(singles), shares, ends)
     else:
         (spec,) = singles
         spec = batches.resolved(in_batches(spec, probe, job == "sweep"), probe)

@@ -7,90 +7,20 @@ One setting is judged by the mean over them of scores on a scale of their own, f
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeGuard
 
 from rltune import catalog
-from rltune.catalog.algorithms import algorithm
-from rltune.catalog.environments import EnvLike
-from rltune.catalog.probe import Probe
 from rltune.engine.metric_names import NORMALIZED, REWARD
 from rltune.environments import Environment
-from rltune.envs import EnvInfo
 from rltune.errors import BadInput, did_you_mean, keyword
-from rltune.request import preflight, secrets
 from rltune.request.asked import Request
 from rltune.request.env_copies import RUNNERS
+from rltune.request.env_processes import in_processes
 from rltune.request.random_scores import random_score
+from rltune.request.shares import Share, each_of
 from rltune.spec import RunSpec, largest
-
-A = TypeVar("A")
-B = TypeVar("B")
-#: What a user names as environments.
-EnvsLike = EnvLike | Sequence[EnvLike]
-
-
-@dataclass(frozen=True)
-class Share:
-    """One of the environments that a user named.
-
-    Attributes:
-        name: by which metrics, folders and options call it.
-        env_args: encoded, without secrets.
-    """
-
-    name: str
-    info: EnvInfo
-    env_args: Mapping[str, Any]
-    probe: Probe
-
-
-def names(env: EnvsLike) -> list[EnvLike]:
-    """The environments that are named.
-
-    Raises:
-        BadInput: there is none, or an empty one among them.
-    """
-    if isinstance(env, str):
-        is_path = Path(env.rpartition(":")[0] or env).exists()
-        found: list[EnvLike] = [env] if is_path else [word.strip() for word in env.split(",")]
-    else:
-        found = list(env) if isinstance(env, list | tuple) else [env]  # type: ignore[list-item]
-    if not found or (len(found) > 1 and "" in found):
-        raise BadInput(f"environments {env!r}: write them as cartpole,acrobot")
-    return found
-
-
-def looked_at(algo: str, env: EnvsLike, asked: Request) -> list[Share]:
-    """Finds and tries the environments that are named.
-
-    Raises:
-        BadInput: with what is wrong in each of them.
-    """
-    imports = asked.env_options.imports
-    infos = _each(names(env), lambda one: catalog.environment(one, imports))
-    labels = _labels(infos)
-    env_args = arguments(asked.env_options.env_args, infos, labels)
-
-    def tried(label: str) -> Share:
-        info = infos[labels.index(label)]
-        probe = preflight.check_environment(
-            info, algorithm(algo), env_args[label], asked.env_options.env_timeout
-        )
-        return Share(label, info, env_args[label], probe)
-
-    shares = _each(labels, tried)
-    if len({share.probe.shows_images for share in shares}) > 1:
-        seen = {True: "images", False: "vectors"}
-        shown = ", ".join(f"{one.name} ({seen[one.probe.shows_images]})" for one in shares)
-        raise BadInput(
-            f"observations of these environments are of two kinds: {shown}. They need other "
-            "networks, so that no setting is one for all: tune each kind by itself"
-        )
-    return shares
 
 
 def check_asked(asked: Request, job: str) -> Request:
@@ -101,7 +31,7 @@ def check_asked(asked: Request, job: str) -> Request:
     """
     goal, found = asked.goal, []
     if job != "sweep":
-        found.append(f"several environments are tuned together: {job} each of them by itself")
+        found.append(f"rltune {job} is of one environment: name one, or tune several by a sweep")
     if goal.metric not in (REWARD, NORMALIZED):
         found.append(
             f"metric {goal.metric}: it has another scale in each environment. Settings in several "
@@ -164,7 +94,7 @@ def together(
     def scaled(one: tuple[RunSpec, Share]) -> Environment:
         return _scaled(*one, ends[one[1].name])
 
-    environments = _each(list(zip(singles, shares, strict=True)), scaled)
+    environments = each_of(list(zip(singles, shares, strict=True)), scaled)
     found = {name: one for single in singles for name, one in single.versions.items()}
     return replace(
         spec,
@@ -178,6 +108,27 @@ def together(
         reading=_told(singles, shares, "reading"),
         stepping=_told(singles, shares, "stepping"),
     )
+
+
+def stepped(singles: Sequence[RunSpec]) -> list[RunSpec]:
+    """Says in how many processes the copies of each environment are stepped.
+
+    Raises:
+        BadInput: several processes are asked for, and no environment can have them. One of some
+            that cannot keeps to one process, and says why.
+    """
+    found: list[RunSpec] = []
+    problems: list[str] = []
+    for spec in singles:
+        try:
+            found.append(in_processes(spec))
+        except BadInput as error:
+            problems += error.problems
+            one = replace(spec.env_options, env_processes=1)
+            found.append(replace(spec, env_options=one, stepping=str(error)))
+    if len(problems) == len(singles):
+        raise BadInput(problems)
+    return found
 
 
 def title(shares: Sequence[Share]) -> str:
@@ -256,66 +207,3 @@ def _told(singles: Sequence[RunSpec], shares: Sequence[Share], what: str) -> str
     """What is said of each environment, with its name."""
     said = ((share.name, getattr(one, what)) for share, one in zip(shares, singles, strict=True))
     return "; ".join(f"{name}: {text}" for name, text in said if text)
-
-
-def _labels(infos: Sequence[EnvInfo]) -> list[str]:
-    """Names of environments that folders and metrics can have, each once.
-
-    Raises:
-        BadInput: an environment is named twice.
-    """
-    ids = [info.id for info in infos]
-    if twice := sorted({info.name for info in infos if ids.count(info.id) > 1}):
-        raise BadInput(f"{', '.join(twice)}: named more than once, an environment counts once")
-    found: list[str] = []
-    for info in infos:
-        own = info.name.rpartition(":")[2]
-        plain = re.sub(r"[^A-Za-z0-9_]+", "-", own).strip("-") or "environment"
-        copies = sum(re.fullmatch(rf"{re.escape(plain)}(-\d+)?", one) is not None for one in found)
-        found.append(f"{plain}-{copies + 1}" if plain in found else plain)
-    return found
-
-
-def arguments(
-    given: Mapping[str, Any], infos: Sequence[EnvInfo], labels: Sequence[str]
-) -> dict[str, Mapping[str, Any]]:
-    """The arguments of each environment, encoded; of several, keys name it: ``cartpole:gravity``.
-
-    Raises:
-        BadInput: an argument names none of them.
-    """
-    if len(labels) == 1:
-        return {labels[0]: secrets.hide(given)}
-    found: dict[str, dict[str, Any]] = {label: {} for label in labels}
-    problems = []
-    for key, value in given.items():
-        place, _, name = key.rpartition(":")
-        owners = [
-            label
-            for label, info in zip(labels, infos, strict=True)
-            if place in (label, info.name, info.id)
-        ]
-        if owners and name:
-            found[owners[0]][name] = value
-        else:
-            problems.append(
-                f"env_args {key}: say of which environment it is an argument: {labels[0]}:{name}"
-            )
-    if problems:
-        raise BadInput(problems)
-    hidden: dict[str, Mapping[str, Any]] = secrets.hide(found)
-    return hidden
-
-
-def _each(items: Sequence[A], work: Callable[[A], B]) -> list[B]:
-    """What some work returns for each item; all their problems at once."""
-    done: list[B] = []
-    problems: list[str] = []
-    for item in items:
-        try:
-            done.append(work(item))
-        except BadInput as error:
-            problems += error.problems
-    if problems:
-        raise BadInput(problems)
-    return done

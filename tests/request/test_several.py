@@ -17,7 +17,7 @@ from rltune.errors import BadInput
 from rltune.policies.preset_file import preset_toml
 from rltune.request import random_scores
 from rltune.request.resolve import make_request, make_spec
-from rltune.request.several import arguments
+from rltune.request.shares import arguments
 from rltune.runs import commands
 from rltune.runs.folder import RunFolder
 from rltune.spec import RunSpec
@@ -84,8 +84,8 @@ def test_the_scale_is_the_same_in_every_run(monkeypatch: pytest.MonkeyPatch) -> 
         ("ppo", BOTH, {"thresholds": {"acrobt": 1.0}}, r"thresholds acrobt: no environment"),
         ("ppo", BOTH, {"thresholds": {"acrobot": "many"}}, r"acrobot: must be a finite number"),
         ("ppo", BOTH, {"thresholds": {"acrobot": -500}}, r"-500 is not above the -500"),
-        ("ppo", BOTH, {"job": "train"}, r"train each of them by itself"),
-        ("ppo", BOTH, {"job": "train", "certify": True}, r"certify each of them by itself"),
+        ("ppo", BOTH, {"job": "train"}, r"rltune train is of one environment"),
+        ("ppo", BOTH, {"job": "train", "certify": True}, r"rltune certify is of one environment"),
         ("ppo", "cartpole", {"thresholds": {"cartpole": 9.0}}, r"thresholds are of several"),
         ("ppo", "cartpole", {"metric": NORMALIZED}, r"is of several environments"),
     ],
@@ -158,3 +158,36 @@ def test_secrets_of_two_environments_do_not_meet(monkeypatch: pytest.MonkeyPatch
     found = arguments(given, infos, ["cartpole", "acrobot"])
     kept = {name: os.environ[str(args["api_key"])[1:]] for name, args in found.items()}
     assert kept == {"cartpole": "first", "acrobot": "second"}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"name": "../../cartpole"}, "no folder of a checkpoint has such a name"),
+        ({"name": ""}, "no folder"),
+        ({"threshold": 23.0}, r"threshold 23 is not above .*, 23\.39"),
+        ({"threshold": float("nan")}, "threshold nan is not above"),
+        ({"name": "acrobot"}, "two have the same name: acrobot, acrobot"),
+        ({"random": {"mean": "low", "ci95": [0, 1], "episodes": 3}}, "random.mean: expected a num"),
+    ],
+)
+def test_a_run_folder_with_a_wrong_environment_is_refused(
+    change: dict[str, Any], told: str
+) -> None:
+    values = make_spec("ppo", BOTH).to_dict()
+    values["environments"][0] |= change
+    with pytest.raises(BadInput, match=told):
+        RunSpec.from_dict(values)
+
+
+def test_processes_are_for_the_environments_that_can_have_them() -> None:
+    asked = {
+        "env_processes": 2,
+        "simulator": "gymnasium",
+        "settings": {"num_envs_per_env_runner": 4},
+    }
+    spec = make_spec("ppo", BOTH, **asked)
+    assert [one.env_processes for one in spec.environments] == [1, 2]
+    assert "cartpole: env_processes 2: gymnasium steps all 4 copies" in spec.stepping
+    with pytest.raises(BadInput, match=r"env_processes 8: a trial has 4 copies"):
+        make_spec("ppo", BOTH, **{**asked, "env_processes": 8})
