@@ -40,6 +40,7 @@ def sweep(
     *,
     scheduler: str | None = None,
     searcher: str | None = None,
+    cost_aware: bool | None = None,
     trials: int | None = None,
     seeds_per_trial: int | None = None,
     judge: str | None = None,
@@ -98,6 +99,7 @@ def sweep(
             (1), ``normalized_score``. Settings, space and budget are the first one's.
         scheduler: "pb2", "pbt", "mfpbt", "asha", "hyperband", "bohb", "median" or "fifo".
         searcher: "random", "sobol", "tpe", ...: ``rltune list searchers`` shows all.
+        cost_aware: whether suggestions are preferred that pay by the second, cheap ones first.
         trials: trials of the sweep; of a population its members and controls.
         seeds_per_trial: seeds that settings are judged on: a race, in which only the better half
             gets more. ``trials`` is then the number of settings.
@@ -376,6 +378,7 @@ def tune(
     objective: str | Sequence[str] = (),
     scheduler: str = "fifo",
     searcher: str | None = None,
+    cost_aware: bool | None = None,
     trials: int = 10,
     seeds_per_trial: int | None = None,
     judge: str | None = None,

@@ -142,11 +142,12 @@ def _search(spec: RunSpec, job: JobSpec) -> Rows:
         return []
     budget, scheduler = spec.budget, schedulers.row(spec.budget.scheduler)
     decides = "" if budget.scheduler == "fifo" else f", every {number(budget.perturb_every)} steps"
+    aware = ", of several suggestions the one that pays by the second" if budget.cost_aware else ""
     tuned = ", ".join(map(str, spec.goals))
     found = [("objectives", tuned)] if spec.objective else []
     found += [
         ("scheduler", f"{budget.scheduler}{decides}: {scheduler.doc}"),
-        ("searcher", f"{budget.searcher}: {searchers.SEARCHERS[budget.searcher].doc}"),
+        ("searcher", f"{budget.searcher}{aware}: {searchers.SEARCHERS[budget.searcher].doc}"),
     ]
     for label, name in zip(("searched", *[""] * len(spec.space)), spec.space, strict=False):
         starts = f", starts at {setting(spec.settings[name])}" if name in spec.settings else ""

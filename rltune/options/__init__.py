@@ -73,6 +73,11 @@ class Budget(Group):
     searcher: str = option(
         "random", "random, sobol, tpe, ...: `rltune list searchers` shows all.", searches=True
     )
+    cost_aware: bool = option(
+        False,
+        "Whether suggestions are preferred that pay by the second, cheap ones first.",
+        searches=True,
+    )
     perturb_every: int = option(
         10_000,
         "Environment steps between two decisions about a trial, before the first, and between "

@@ -101,6 +101,7 @@ def _budget(source: RunSpec, trials: int, steps: int) -> Budget:
         searcher="random",
         seeds_per_trial=1,
         judge="mean",
+        cost_aware=False,
         controls=0,
         trials=trials,
         steps=steps,

@@ -264,6 +264,7 @@ def without_search(preset: Preset) -> Preset:
         searcher="random",
         seeds_per_trial=1,
         judge="mean",
+        cost_aware=False,
         perturb_every=max(report, preset.budget.steps // CHECKPOINTS),
     )
     space = Space({}, preset.space.constraints)
@@ -280,7 +281,11 @@ def as_landscape(preset: Preset, seeds: int) -> Preset:
         raise BadInput("space: a landscape is of searched settings, and there are none")
     budget = preset.budget
     budget = replace(
-        budget, trials=budget.trials * seeds, target=math.inf, perturb_every=budget.steps
+        budget,
+        trials=budget.trials * seeds,
+        target=math.inf,
+        perturb_every=budget.steps,
+        cost_aware=False,
     )
     return replace(preset, budget=budget)
 

@@ -38,6 +38,7 @@ class SearcherRow:
         learns: whether its suggestions depend on the outcomes of trials.
         grids: whether it tries every option of a parameter of kind grid equally often.
         objectives: whether it learns from several objectives.
+        draws: whether it draws a suggestion, so that several for one trial can be chosen from.
     """
 
     doc: str
@@ -50,6 +51,7 @@ class SearcherRow:
     learns: bool = True
     grids: bool = False
     objectives: bool = False
+    draws: bool = False
 
     @property
     def state(self) -> str:
@@ -69,6 +71,7 @@ SEARCHERS: dict[str, SearcherRow] = {
         "the preset's defaults first, then random draws, each on its parameter's own scale",
         learns=False,
         grids=True,
+        draws=True,
     ),
     "sobol": SearcherRow(
         "a scrambled Sobol sequence: covers the space more evenly than random draws",
@@ -83,12 +86,14 @@ SEARCHERS: dict[str, SearcherRow] = {
         "optuna",
         ("optuna",),
         objectives=True,
+        draws=True,
     ),
     "nsga2": SearcherRow(
         "NSGA-II, Optuna's genetic algorithm for several objectives (Deb et al. 2002)",
         "optuna",
         ("optuna",),
         objectives=True,
+        draws=True,
     ),
     "gp": SearcherRow(
         "Optuna's Gaussian process with expected improvement", "optuna", ("optuna",), slow=True
@@ -115,7 +120,8 @@ SEARCHERS: dict[str, SearcherRow] = {
         broken="name the sampler: tpe (Optuna's default), gp, nsga2 or cmaes",
     ),
     "bohb": SearcherRow(
-        "BOHB's densities at the largest budget that enough trials reach (Falkner et al. 2018)"
+        "BOHB's densities at the largest budget that enough trials reach (Falkner et al. 2018)",
+        draws=True,
     ),
     "nevergrad": SearcherRow(
         "Nevergrad's evolution strategy CMA-ES with a diagonal covariance (Ros & Hansen 2008)",
@@ -216,7 +222,12 @@ def build(spec: RunSpec) -> Searcher:
     """The searcher that a run asks for."""
     check(spec.budget.searcher, spec.space, spec.goals)
     searcher: Searcher = import_module(f"rltune.searchers.{spec.budget.searcher}").build(spec)
-    return searcher
+    if not spec.budget.cost_aware:
+        return searcher
+    chooser = import_module("rltune.searchers.cost_aware")
+    chooser.check(spec)
+    found: Searcher = chooser.CostAwareSearcher(spec, searcher)
+    return found
 
 
 def starting_point(

@@ -30,6 +30,7 @@ class PastTrial:
         scores: the score of each report by the trial's clock, larger is better; None where a
             report had none.
         further: the same of all objectives but the first, where there are several.
+        spent: training seconds at each report, where the searcher is to know them.
     """
 
     id: str
@@ -40,6 +41,7 @@ class PastTrial:
     ended_before: int | None = None
     scores: dict[int, float | None] = field(default_factory=dict)
     further: dict[int, tuple[float | None, ...]] = field(default_factory=dict)
+    spent: dict[int, float] = field(default_factory=dict)
 
     @property
     def score(self) -> float | None:
@@ -57,6 +59,11 @@ class PastTrial:
         if self.status == "failed":
             return (None,)
         return (self.last, *map(last_finite, zip(*self.further.values(), strict=True)))
+
+    @property
+    def seconds(self) -> float:
+        """Training seconds at the last report; 0 where they are not known."""
+        return next(reversed(self.spent.values()), 0.0)
 
     @property
     def clock(self) -> int:
@@ -171,7 +178,7 @@ class History:
         self._note(trial)
 
     def _note(self, trial: PastTrial) -> None:
-        known = ("scores", "further")
+        known = ("scores", "further", "spent")
         self._saved[trial.id] = {n: value for n, value in vars(trial).items() if n not in known}
 
     def reported(
@@ -180,11 +187,13 @@ class History:
         env_steps: int,
         score: float | None,
         further: tuple[float | None, ...] = (),
+        seconds: float | None = None,
     ) -> None:
         """Notes a report; a trial that was taken back to a checkpoint reports it again.
 
         Args:
             further: scores of all objectives but the first.
+            seconds: that the trial has trained, where the searcher is to know.
         """
         past = self._own.get(trial)
         if past is not None and past.status == "running":
@@ -192,9 +201,12 @@ class History:
             for clock in later:
                 del past.scores[clock]
                 past.further.pop(clock, None)
+                past.spent.pop(clock, None)
             past.scores[env_steps] = score
             if further:
                 past.further[env_steps] = further
+            if seconds is not None:
+                past.spent[env_steps] = seconds
 
     def stopped(self, trial: str) -> None:
         """Notes that a scheduler has decided to end a trial, which it will do next."""
@@ -225,6 +237,9 @@ class History:
         for trial in self._own.values():
             trial.scores = dict(scores_of(folder, trial.id))
             trial.further = further_of(folder, trial.id)
+            if folder.spec.budget.cost_aware:
+                rows = folder.reports(trial.id)
+                trial.spent = {row.env_steps: row.train_seconds for row in rows}
 
 
 def further_of(folder: RunFolder, trial: str) -> dict[int, tuple[float | None, ...]]:

@@ -202,7 +202,8 @@ class SimulatedSweep:
         goal, budget = self.spec.goal, self.spec.budget
         self.step_budget.spent(trial.id, trial.env_steps - start)
         further = self.spec.further_scores(values)
-        self.history.reported(trial.id, trial.env_steps, goal.score_of(values), further)
+        seconds = trial.reports[-1].train_seconds if budget.cost_aware else None
+        self.history.reported(trial.id, trial.env_steps, goal.score_of(values), further, seconds)
         alone = budget.seeds_per_trial == 1
         reached = alone and goal.reaches(goal.of(values), budget.target)
         diverged = "diverged/what" in values
@@ -303,6 +304,8 @@ class SimulatedSweep:
         for past in self.history.trials[len(self.spec.former) :]:
             reports = self.trials[past.id].reports
             past.scores = {report.env_steps: score_of(report.numbers) for report in reports}
+            if self.spec.budget.cost_aware:
+                past.spent = {report.env_steps: report.train_seconds for report in reports}
             if self.spec.objective:
                 past.further = {report.env_steps: further(report.numbers) for report in reports}
         for trial in live or [trial for trial in self._all if not trial.is_over]:

@@ -107,7 +107,10 @@ class TrialSource(SearchAlgorithm):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """A trial reported and trains on."""
         score, further = self._spec.goal.score_of(result), self._spec.further_scores(result)
-        self._history.reported(trial_id, result[TIME], score, further)
+        # As the report holds them, from which a resume reads them.
+        aware = self._spec.budget.cost_aware
+        seconds = round(result["time_total_s"], 3) if aware else None
+        self._history.reported(trial_id, result[TIME], score, further, seconds)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
