@@ -38,6 +38,8 @@ REPLAY_FILE = "replay.npz"
 STATE_FILE = "state.json"
 #: Files that are read as data, whatever their origin.
 DATA = (MANIFEST, RECORD_FILE, POLICY_FILE, LEARNER_FILE, REPLAY_FILE, STATE_FILE)
+#: Algorithms, as rltune.spec has them, whose files a user's code opens, whatever their names.
+OWN_CODE = ("function", "rllib")
 
 _CHUNK = 1 << 20
 _SIGNATURE = "signature"
@@ -129,8 +131,11 @@ def is_data(path: Path | str) -> bool:
     Raises:
         BadCheckpoint: there is no manifest that can be read.
     """
-    files = _manifest(Path(path))["files"].keys()
-    return LEARNER_FILE in files or (STATE_FILE in files and files <= set(DATA))
+    manifest = _manifest(Path(path))
+    files = manifest["files"].keys()
+    if manifest["algo"] in OWN_CODE:
+        return STATE_FILE in files and files <= set(DATA)
+    return LEARNER_FILE in files
 
 
 def is_signed(path: Path | str) -> bool:

@@ -12,7 +12,10 @@ import climbers
 import functions
 import pytest
 
+from rltune.errors import BadCheckpoint
 from rltune.request.functions import function_spec
+from rltune.runs import checkpoints
+from rltune.spec import FUNCTION, RLLIB
 from rltune.tasks import task_of
 from rltune.tasks.function_trial import trainable_of
 
@@ -55,3 +58,16 @@ def test_a_step_that_returns_no_metrics_is_told_what_it_returns(tmp_path: Path) 
     trial = made(functions.Mute, tmp_path)
     with pytest.raises(TypeError, match="step returned None: it returns a dict of metrics"):
         trial.train()
+
+
+@pytest.mark.fault(46)
+@pytest.mark.parametrize("algo", [FUNCTION, RLLIB])
+def test_no_file_beside_them_makes_pickles_of_a_function_data(tmp_path: Path, algo: str) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/model.pkl").write_bytes(b"anything")
+    for name in checkpoints.DATA[1:]:
+        (tmp_path / name).touch()
+    checkpoints.seal(tmp_path, algo)
+    assert not checkpoints.is_data(tmp_path)
+    with pytest.raises(BadCheckpoint, match=r"rltune\.trust"):
+        checkpoints.check_pickles(tmp_path)
