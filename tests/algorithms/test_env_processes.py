@@ -55,6 +55,7 @@ gym.register("Told-v0", Told, max_episode_steps=1_000)
 CLOCKS = (
     "config",
     "time",
+    "seconds",
     "timer",
     "perf",
     "trial_id",
