@@ -74,7 +74,10 @@ def _problems(spec: RunSpec, changes: Mapping[str, Any]) -> list[str]:
             found.append("steps: the run has no limit of them, its trials end by themselves")
         else:
             found.append(f"{name} of the run are {now:,}: an extension has more")
-    if not any(changes[name] != getattr(budget, name) for name in changes):
+    same = [name for name in changes if changes[name] == getattr(budget, name)]
+    if changes and len(same) == len(changes):
+        found += [f"{name}: the run has {changes[name]} already" for name in same]
+    if not changes:
         found.append(
             "nothing to extend by: give `trials`, `steps`, `total_steps`, `target` or `time_budget`"
         )

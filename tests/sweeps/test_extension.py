@@ -121,6 +121,7 @@ def finished(tmp_path: Path) -> RunFolder:
     ("changes", "problem"),
     [
         ({}, "nothing to extend by"),
+        ({"trials": 3}, "trials: the run has 3 already"),
         ({"trials": 1}, "trials of the run are"),
         ({"steps": 10}, "steps of the run are"),
         ({"trials": 0}, "trials must be at least 1"),
