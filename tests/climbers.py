@@ -98,11 +98,11 @@ class Slow(Climber):
 
 
 class Together(Slow):
-    """Its trials wait in their first step until the test lets them go: by a file named ``go``."""
+    """Its trials wait in their first step for a file named ``go`` beside their folders."""
 
     def step(self) -> dict[str, Any]:
         if not self.env_steps:
-            _wait_for(Path(self.logdir).parent / "go")
+            _wait_for(Path(self._storage.trial_fs_path).parent / "go")
         return super().step()
 
 

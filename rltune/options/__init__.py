@@ -76,6 +76,7 @@ class Budget(Group):
     cost_aware: bool = option(
         False,
         "Whether suggestions are preferred that pay by the second, cheap ones first.",
+        panel=SCHEDULING,
         searches=True,
     )
     perturb_every: int = option(
