@@ -28,8 +28,9 @@ from rltune.options import (
 from rltune.request.functions import DEFAULTS
 from rltune.request.resolve import make_spec
 
-#: Options that stand in the dict ``population`` in Python.
+#: Options that stand in the dict ``population`` in Python; help shows a searcher's beside them.
 OF_SCHEDULERS = {name for name, option in OPTIONS.items() if option.panel == SCHEDULING}
+OF_SCHEDULERS -= {"cost_aware"}
 OWN = {"algo", "env"}
 
 
