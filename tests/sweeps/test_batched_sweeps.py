@@ -79,7 +79,11 @@ def _spec(
     )
 
 
-@pytest.fixture(scope="module", params=list(ENVS))
+#: SAC's batches differ in their engine alone, which tests/engine/population has.
+SWEPT = [pytest.param(name, marks=[pytest.mark.by_hand] if name == "sac" else []) for name in ENVS]
+
+
+@pytest.fixture(scope="module", params=SWEPT)
 def whole(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, cluster_address: str
 ) -> RunFolder:
@@ -109,7 +113,7 @@ def test_each_member_is_a_trial(whole: RunFolder) -> None:
     assert len(summary.evaluation.returns) == 3  # played by the policy of a single trial
 
 
-@pytest.mark.parametrize("whole", ["dqn", "sac"], indirect=True)
+@pytest.mark.parametrize("whole", SWEPT[1:], indirect=True)
 def test_a_sweep_cut_at_a_save_continues_from_its_checkpoints(whole: RunFolder) -> None:
     again = killed.cut_of(whole)
     _check_continued(again, whole)

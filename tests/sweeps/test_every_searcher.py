@@ -24,7 +24,7 @@ from rltune.space import space_of
 
 SOUND = [name for name, row in SEARCHERS.items() if not row.broken]
 #: Samplers of Optuna's, as TPE is; the contract tests drive each of them.
-LIKE_TPE = ("cmaes", "gp")
+LIKE_TPE = ("cmaes", "gp", "nsga2")
 
 
 def _trials(searcher: str) -> int:
