@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from rltune.errors import warn_once
 from rltune.import_path import copies, moved
 
 #: Names of the modules that are being loaded, see :func:`starts`.
@@ -191,7 +192,7 @@ def _run(spec: ModuleSpec) -> ModuleType:
     sys.modules[spec.name] = module_from_spec(spec)
     assert spec.loader is not None
     try:
-        with _loading(spec.name), _connected():
+        with _loading(spec.name), _connected(spec.name):
             spec.loader.exec_module(sys.modules[spec.name])
     except Started:
         pass
@@ -211,13 +212,24 @@ def _loading(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _connected() -> Iterator[None]:
-    """Lets a script pass that connects to Ray: its definitions need none, and a worker has one."""
+def _connected(name: str) -> Iterator[None]:
+    """Lets a script pass that connects to Ray: a worker has a Ray, and definitions need none."""
     ray: Any = sys.modules.get("ray")
     if ray is None:
         yield
         return
-    init, ray.init = ray.init, lambda *_, **__: None
+    init = ray.init
+
+    def pass_over(*_: Any, **__: Any) -> Any:
+        if ray.is_initialized():
+            return init(ignore_reinit_error=True)
+        warn_once(
+            f"ray.init() of {name} is left out: it is loaded for its definitions. Name a cluster "
+            "with `address`."
+        )
+        return None
+
+    ray.init = pass_over
     try:
         yield
     finally:

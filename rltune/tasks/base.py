@@ -64,7 +64,7 @@ class Task(ABC):
 
     @property
     def steps_per_report(self) -> int:
-        """Steps between two reports of a trial, at least, as far as they are known beforehand."""
+        """Steps between two reports of a trial, at least, as far as known at the start."""
         return 1
 
     @property

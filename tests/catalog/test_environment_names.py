@@ -12,7 +12,7 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 import shapes
-from conftest import ROOT, Cli, import_path, run_rltune
+from conftest import ROOT, Cli, import_path, run_python, run_rltune
 
 from rltune import catalog, envs
 from rltune.algorithms import env_creator
@@ -326,6 +326,20 @@ def test_a_script_without_a_main_guard_trains_its_own_environment(
     done = run_rltune(tmp_path, "evaluate", "runs/id", "--episodes", "3", variables=PATHS)
     assert done.returncode == 0, done.stderr
     assert "6 mean return" in done.stdout
+
+
+def test_a_ray_that_a_script_starts_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    """Where nothing is connected; a worker's script gets the Ray that there is."""
+    script = tmp_path / "connects.py"
+    script.write_text("import ray\nray.init(address='10.0.0.1:1')\nclass Mine: pass\n")
+    code = (
+        "import logging, sys, ray\nlogging.basicConfig(stream=sys.stdout, format='%(message)s')\n"
+        "from rltune.envs import places\ninit = ray.init\n"
+        "print(places.find(sys.argv[1] + ':Mine').__name__, ray.is_initialized(), ray.init is init)"
+    )
+    told, found = run_python(code, str(script)).splitlines()
+    assert told.startswith("ray.init() of connects is left out")
+    assert found == "Mine False True"
 
 
 # Secrets (71) ---------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def test_a_resumed_budget_knows_what_was_spent() -> None:
 
 
 def test_a_report_that_tune_sends_twice_is_counted_once() -> None:
-    """As a function returns; a trial that is tried again reports the same iteration anew."""
+    """As a function returns; a trial that is tried again reports the same iteration again."""
     budget = Budget(scheduler="fifo", trials=9, steps=100, total_steps=100)
     stopper = SweepStopper(
         budget,
