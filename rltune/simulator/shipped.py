@@ -34,5 +34,5 @@ def mismatches(spec: RunSpec) -> Iterator[str]:
     for name, value in measured.settings.items():
         if name not in measured.space and name in spec.space:
             yield f"it has {name} {value} throughout, which is searched here"
-        elif name not in measured.space and not same(spec.settings[name], value):
-            yield f"it has {name} {value}, here it is {spec.settings[name]}"
+        elif name not in measured.space and not same(spec.settings.get(name), value):
+            yield f"it has {name} {value}, here it is {spec.settings.get(name)}"

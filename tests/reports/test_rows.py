@@ -173,6 +173,9 @@ def test_a_landscape_that_ships_tells_what_few_trials_cannot(storage: Path) -> N
     assert count >= BELIEVED
     other = replace(run, spec=replace(spec, settings={**spec.settings, "num_epochs": 3}))
     assert importance.rows(other) == dimensionality.rows(other) == []
+    older = {name: value for name, value in spec.settings.items() if name != "num_epochs"}
+    earlier = replace(run, spec=replace(spec, settings=older))
+    assert importance.rows(earlier) == [], "of a run that knew fewer settings nobody can tell"
 
 
 def test_importance_finds_the_setting_that_matters(search: RunView) -> None:
