@@ -9,6 +9,7 @@ import pytest
 from rltune.errors import BadInput
 from rltune.processes import machine
 from rltune.processes.machine import Grant
+from rltune.processes.torch_build import FAKE
 from rltune.request import capacity
 from rltune.request.resolve import landscape_request, make_request
 
@@ -54,7 +55,8 @@ def test_what_is_asked_for_stays() -> None:
     assert _batch("ppo", "cartpole", trials=100, concurrent=2) == "off"
 
 
-def test_other_runs_are_left_alone() -> None:
+def test_other_runs_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FAKE, "1")
     space = {"space": {"fcnet_hiddens": {"choice": [[16], [64]]}}}
     spec, _ = landscape_request("ppo", "cartpole", trials=8, seeds=4, **space)
     assert spec.resources.batch == "off"
