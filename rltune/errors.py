@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from functools import cache
@@ -121,10 +122,24 @@ def described(error: BaseException) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Returns `` Did you mean 'x'?`` with the nearest known name, or an empty string."""
-    known = list(known)
-    lowered = {name.lower(): name for name in known}
-    near = get_close_matches(str(word).lower(), lowered, n=1, cutoff=0.6)
-    return f" Did you mean {lowered[near[0]]!r}?" if near else ""
+    near = nearest(word, known)
+    return f" Did you mean {near!r}?" if near else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that a word is nearest to, in any case and order of its parts.
+
+    >>> nearest("INT-LOG", ["log", "one_minus_log", "log_int"])
+    'log_int'
+    """
+    names, lowered = {name.lower(): name for name in known}, str(word).lower()
+    turned = (name for name in names if _parts(name) == _parts(lowered))
+    near = next(turned, None) or next(iter(get_close_matches(lowered, names, 1, 0.6)), None)
+    return None if near is None else names[near]
+
+
+def _parts(name: str) -> list[str]:
+    return sorted(re.split(r"[\W_]+", name))
 
 
 def keyword(**options: Any) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 
 from rltune.catalog.settings import Setting
+from rltune.errors import nearest
 
 _LR = ("lr", "actor_lr", "critic_lr")
 _BATCH = ("minibatch_size", "train_batch_size")
@@ -93,10 +93,7 @@ def hint(word: str, settings: Mapping[str, Setting]) -> str:
     words = [*settings, *(word for word in ALIASES if names_for(word, settings))]
     names = names_for(word, settings)
     if not names:
-        lowered = word.lower().replace("-", "_")
-        near = get_close_matches(lowered, words, n=1, cutoff=0.6)
-        names = (
-            [] if not near else [near[0]] if near[0] in settings else names_for(near[0], settings)
-        )
+        near = nearest(word.replace("-", "_"), words)
+        names = [] if near is None else [near] if near in settings else names_for(near, settings)
     shown = [f"{name!r} ({settings[name].doc})" for name in names]
     return f" Did you mean {' or '.join(shown)}?" if shown else ""
