@@ -4,7 +4,7 @@ Every method may spend the steps of 16 whole trials. What counts is the true sco
 looks best so far, over the steps that were spent: without the noise of its report, or, of measured
 curves, the mean over the seeds that its settings were run on. 0 is the worst score, 1 the best of
 the table. Prints the tables of docs/methods.md: one for each problem, and one of all, in which
-Tukey's range test says which methods are level with the leader and which are worse.
+the test of Games and Howell says which methods are level with the leader and which are worse.
 
     pip install -e '.[bench,optuna]' && python scripts/bench_methods.py
 

@@ -106,9 +106,9 @@ def conclude(race: Race) -> Outcome:
 def ranked(goal: Metric, scores: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
     """The methods by their means, each held against the leader.
 
-    A method is worse where Tukey's range test says so at a level of 5 % for the whole race; all
-    others are level with the leader, however far their means are apart. A repetition without a
-    usable policy counts as the worst score of the race.
+    A method is worse where the test of Games and Howell says so at a level of 5 % for the whole
+    race; all others are level with the leader, however far their means are apart. A repetition
+    without a usable policy counts as the worst score of the race.
 
     Args:
         scores: of each repetition, by method.
