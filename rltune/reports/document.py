@@ -56,11 +56,13 @@ def of_run(run: RunView, sections: Sections) -> dict[str, Any]:
 
 def of_runs(compared: Comparison, sections: Sections) -> dict[str, Any]:
     """The document of several runs beside each other."""
+    kinds, runs = len(compared.repeated), f"{len(compared.runs)} runs"
+    asked = f"{kinds} requests, in {runs}," if 1 < kinds < len(compared.runs) else runs
     return {
         "kind": "comparison",
-        "title": f"{len(compared.runs)} runs",
+        "title": runs,
         "state": "",
-        "question": f"Which of {len(compared.runs)} runs is better?",
+        "question": f"Which of {asked} is better?",
         "verdict": headline.verdict_of(compared),
         "sure": headline.verdicts_of(compared),
         "metric": str(compared.goal),

@@ -102,6 +102,14 @@ def test_names_that_two_requests_share_stay_whole(tmp_path: Path) -> None:
     assert [entry.name for entry in found.entries] == ["a-0, a-1", "a-2, a-3"]
 
 
+def test_requests_are_counted_where_runs_repeat_them(paths: list[Path]) -> None:
+    assert RunReport.of(*paths).content["question"] == (
+        f"Which of 2 requests, in {len(paths)} runs, is better?"
+    )
+    two = RunReport.of(paths[0], paths[-1])
+    assert two.content["question"] == "Which of 2 runs is better?"
+
+
 def test_the_better_one_is_named_first_with_its_probability(compared: Comparison) -> None:
     (row,) = improvement.rows(compared)
     assert row["better"] == "long"
