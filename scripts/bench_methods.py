@@ -8,10 +8,11 @@ the test of Games and Howell says which methods are level with the leader and wh
 
     pip install -e '.[bench,optuna]' && python scripts/bench_methods.py
 
-`--curves FILE` adds measured curves of PPO on Atari: a CSV file in the form of those that can be
-extracted from HPO-RL-Bench (Shala et al. 2023), a row for each training run with the columns env,
-kind ("constant", or "schedule": other settings in each third of the run), log10_lr, gamma, clip,
-seed and returns (numbers separated by spaces).
+`--out FILE` keeps each repetition as a line of JSON and does not run again what the file has, so
+that the hours that it takes can be divided. `--curves FILE` adds measured curves of PPO on Atari: a
+CSV file in the form of those that can be extracted from HPO-RL-Bench (Shala et al. 2023), a row for
+each training run with the columns env, kind ("constant", or "schedule": other settings in each
+third of the run), log10_lr, gamma, clip, seed and returns (numbers separated by spaces).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -302,6 +304,30 @@ def run(task: Task) -> list[float]:
     return [scores[count - 1] if count else 0.0 for count in known]
 
 
+class Repetitions:
+    """Runs tasks, but for those that a file has, and adds them to it.
+
+    Args:
+        out: of lines like ``[["static optimum", "asha", "tpe", 0], [0.1, ...]]``; None for no file.
+    """
+
+    def __init__(self, pool: ProcessPoolExecutor, out: Path | None) -> None:
+        self._pool, self._out = pool, out
+        lines = out.read_text(encoding="utf-8").splitlines() if out and out.exists() else []
+        self._known = {tuple(key): found for key, found in map(json.loads, lines)}
+
+    def __call__(self, tasks: list[Task]) -> list[list[float]]:
+        """Returns the curve of each, in their order."""
+        keys = {(task.problem, *task.method, task.seed): task for task in tasks}
+        left = {key: task for key, task in keys.items() if key not in self._known}
+        for key, found in zip(left, self._pool.map(run, left.values()), strict=True):
+            self._known[key] = found
+            if self._out:
+                with self._out.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps([key, found]) + "\n")
+        return [self._known[key] for key in keys]
+
+
 def verdicts(curves: Mapping[Method, np.ndarray]) -> dict[Method, str]:
     """Who leads at the end, who is level with it and who is worse, the best mean first."""
     ends = {" ".join(m): found[:, -1].tolist() for m, found in curves.items() if m != MORE}
@@ -386,6 +412,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--all", action="store_true", help="Every pair; takes about an hour.")
+    parser.add_argument("--out", type=Path, help="File of repetitions that are not run again.")
     parser.add_argument("--problems", nargs="*", help="Parts of problems' names.")
     parser.add_argument("--methods", nargs="*", help="Schedulers or searchers.")
     options = parser.parse_args()
@@ -396,12 +423,13 @@ def main() -> None:
     ]
     every: dict[str, dict[Method, np.ndarray]] = {}
     with ProcessPoolExecutor(options.processes) as pool:
+        repeat = Repetitions(pool, options.out)
         for name, problem in problems(options.curves).items():
             if options.problems and not any(part in name for part in options.problems):
                 continue
             able = [m for m in wanted if not (problem.constant and SCHEDULERS[m[0]].population)]
             tasks = [Task(options.curves, name, m, s) for m in able for s in range(options.seeds)]
-            found = np.array(list(pool.map(run, tasks))).reshape(len(able), options.seeds, POINTS)
+            found = np.array(repeat(tasks)).reshape(len(able), options.seeds, POINTS)
             every[name] = dict(zip(able, found, strict=True))
             print(f"\n{name[0].upper()}{name[1:]}\n\n{table(every[name])}", flush=True)
     print(f"\nAll problems\n\n{overview(every)}")
