@@ -59,7 +59,7 @@ def run(
         _show(rows)
     _check_disk(disk, found[AS_ASKED].disk, "the run folder")
     if not json:
-        _advise(spec, found)
+        _advise(spec, found, seconds)
 
 
 def _measured(spec: RunSpec, job: JobSpec, seconds: float, told: bool) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _show(rows: dict[str, dict[str, str]]) -> None:
     )
 
 
-def _advise(spec: RunSpec, found: dict[str, Any]) -> None:
+def _advise(spec: RunSpec, found: dict[str, Any], seconds: float) -> None:
     """Prints the command to type next, with the options that are worth it."""
     asked = found[AS_ASKED]
     words = _without(spec.command[2:], "--seconds", "--price")
@@ -134,6 +134,13 @@ def _advise(spec: RunSpec, found: dict[str, Any]) -> None:
         console.output().print(
             f"\nmemory: {chosen.trials} trials at a time take more than is free, "
             f"{max(1, chosen.fit)} fit"
+        )
+    if asked.seconds is None:
+        from rltune.plans.measuring import patience
+
+        console.output().print(
+            "\ntime: the trials reported too seldom to tell; "
+            f"--seconds {patience(seconds):g} measures longer"
         )
     limit = spec.budget.time_budget
     if limit is not None and asked.seconds is not None and asked.seconds > limit:

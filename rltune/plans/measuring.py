@@ -25,8 +25,9 @@ from rltune.spec import JobSpec, RunSpec
 from rltune.sweeps import runner
 from rltune.sweeps.ray_adapter import driver
 
-#: Factor by which measuring may take longer than asked for, until every trial has reported.
-PATIENCE = 6.0
+#: Factor by which measuring may take longer than asked for, until every trial has reported a few
+#: times, and the seconds that it may take in any case.
+PATIENCE, LEAST_PATIENCE = 6.0, 60.0
 #: Seconds between two looks at the memory of the processes that train.
 LOOK_EVERY = 0.5
 #: Ray's own processes, by their titles.
@@ -61,11 +62,16 @@ class Measured:
     stepped: int
 
 
+def patience(seconds: float) -> float:
+    """Seconds after which measuring ends, however few reports there are."""
+    return max(LEAST_PATIENCE, PATIENCE * seconds)
+
+
 def measure(spec: RunSpec, job: JobSpec, seconds: float) -> Measured:
     """Starts a sweep, lets its trials train for some seconds, and ends it; nothing is left of it.
 
     Raises:
-        BadInput: no trial reported in six times these seconds, or the request cannot be run.
+        BadInput: no trial reported within :func:`patience`, or the request cannot be run.
         Interrupted: by the user.
         NothingUsable: every trial failed.
     """
@@ -99,9 +105,9 @@ def measure(spec: RunSpec, job: JobSpec, seconds: float) -> Measured:
         finally:
             watch.end()
         if not watch.progress.seen:
+            limit = patience(seconds)
             raise BadInput(
-                f"no trial reported within {PATIENCE * seconds:g} s: measure longer, with "
-                f"--seconds {PATIENCE * seconds:g}"
+                f"no trial reported within {limit:g} s: measure longer, with --seconds {limit:g}"
             )
         return watch.measured(Path(folder) / "measured")
 
@@ -116,7 +122,7 @@ class _Watch(Callback):
         self.before, self.trials = 0.0, 1
         self._spec, self._seconds = spec, seconds
         self._first: float | None = None
-        self._latest = threading.Timer(PATIENCE * seconds, self.interrupt)
+        self._latest = threading.Timer(patience(seconds), self.interrupt)
         self._latest.daemon = True
 
     def on_event(self, event: Event) -> None:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_sweep_is_measured_on_a_running_ray(tmp_path: Path, cluster_address: str) -> None:
-    words = "plan ppo cartpole --steps 40k --seconds 2 --price 3 --json"
+    words = "plan ppo cartpole --steps 40k --seconds 0.1 --price 3 --json"  # reports are waited for
     done = run_rltune(tmp_path, *words.split(), cluster=cluster_address)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["ways"]["as asked"]
