@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from bisect import bisect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 #: Whether each trial that has not ended trains at the moment, by its id.
@@ -14,22 +15,32 @@ class StepBudget:
 
     A trial spends its steps with its next report, which comes whole: it trains on, or starts, only
     where that report brings the sum nearer to the budget. Trials that train have theirs set aside.
-    Where reports are of equal length the sum ends within half of one of the budget. A report is
-    longer where episodes are finished before a pause: what one will take is guessed from the last.
+    The sum ends within half of a report of the budget, as far as what a report will take is known.
+    It is guessed from the last; those at which a trial may be paused are told from the others, as
+    episodes are finished there, which may take many times the steps that are trained.
 
     Args:
         total: steps of all trials, lost work included; None for no limit.
         before: those that earlier parts of a resumed run took.
         live: the trials of the sweep.
         report: steps of a report while there was none.
+        pauses: ages of a trial at whose first report, or later, it may be paused; rising.
     """
 
     def __init__(
-        self, total: int | None, before: int = 0, live: Live = dict, report: int = 1
+        self,
+        total: int | None,
+        before: int = 0,
+        live: Live = dict,
+        report: int = 1,
+        pauses: Sequence[int] = (),
     ) -> None:
         self._total, self._spent, self._live, self._first = total, before, live, report
-        #: Steps of each trial's last report.
-        self._last: dict[str, int] = {}
+        self._pauses = pauses
+        #: Steps of each trial's last report, of those with a pause and of the others.
+        self._last: dict[bool, dict[str, int]] = {False: {}, True: {}}
+        #: Each trial's age at its last report, and how much of it that report was.
+        self._ages: dict[str, tuple[int, int]] = {}
         #: Trials that were told to end, and that have started and not reported yet.
         self._told: set[str] = set()
         self._started: set[str] = set()
@@ -38,11 +49,22 @@ class StepBudget:
         """Without the trials: Tune pickles what ends a sweep, and nobody reads that."""
         return {**vars(self), "_live": dict}
 
-    def spent(self, trial: str, steps: int) -> None:
-        """A trial has reported; none where Tune sends a report again, once its trial is done."""
+    def spent(self, trial: str, steps: int, age: int) -> None:
+        """A trial has reported.
+
+        Args:
+            steps: that the report took; none where Tune sends a report again, once its trial is
+                done.
+            age: of the trial, in environment steps: less than all its reports took, where they
+                finished episodes.
+        """
         self._spent += steps
         if steps:
-            self._last[trial] = steps
+            before, _ = self._ages.get(trial, (age, 0))
+            if before >= age:  # tried again from its checkpoint, or of a run that is resumed
+                before = max(0, age - steps)
+            self._last[self._pauses_within(before, age)][trial] = steps
+            self._ages[trial] = age, age - before
         self._told.discard(trial)  # one that is tried again
         self._started.discard(trial)
 
@@ -84,7 +106,17 @@ class StepBudget:
         ]
 
     def _report(self, trial: str | None) -> float:
-        """Steps of a trial's next report: as of its last, or as others' are."""
-        if trial in self._last:
-            return self._last[trial]
-        return sum(self._last.values()) / len(self._last) if self._last else self._first
+        """Steps of a trial's next report: as of its last of the kind, or as others' are."""
+        age, trained = self._ages.get(trial or "", (0, self._first))
+        kind = self._pauses_within(age, age + trained)
+        for last in (self._last[kind], self._last[not kind]):
+            if trial in last:
+                return last[trial]
+            if last:
+                return sum(last.values()) / len(last)
+        return self._first
+
+    def _pauses_within(self, before: int, age: int) -> bool:
+        """Whether a trial may be paused at the report that brings it from one age to another."""
+        place = bisect(self._pauses, before)
+        return place < len(self._pauses) and self._pauses[place] <= age

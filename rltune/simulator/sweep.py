@@ -200,7 +200,7 @@ class SimulatedSweep:
     def _decide(self, trial: SimulatedTrial, values: Mapping[str, Any], start: int) -> None:
         """What a trial does after a report: as its budget says, then the scheduler."""
         goal, budget = self.spec.goal, self.spec.budget
-        self.step_budget.spent(trial.id, trial.env_steps - start)
+        self.step_budget.spent(trial.id, trial.env_steps - start, trial.env_steps)
         further = self.spec.further_scores(values)
         seconds = trial.reports[-1].train_seconds if budget.cost_aware else None
         self.history.reported(trial.id, trial.env_steps, goal.score_of(values), further, seconds)

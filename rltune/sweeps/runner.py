@@ -247,6 +247,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
             folder.steps_spent,
             trials.training,
             job.task.steps_per_report,
+            job.pauses(),
         ),
     )
     with (

@@ -71,7 +71,7 @@ class SweepStopper(Stopper):
         open_ = not (self.reached and self._first_wins) and trial_id not in self.reached
         if open_ and reaches:
             self.reached.append(trial_id)
-        self.step_budget.spent(trial_id, self._new_steps(trial_id, result))
+        self.step_budget.spent(trial_id, self._new_steps(trial_id, result), result[TIME])
         lost = bool(result.get("diverged")) and not self._rescues
         done = lost or result[TIME] >= self._budget.steps or trial_id in self.reached
         done = done or self.out_of_time or not self.step_budget.has_room(trial_id)

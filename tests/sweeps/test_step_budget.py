@@ -52,17 +52,46 @@ def test_trials_that_train_have_their_next_report_set_aside() -> None:
     assert step_budget.has_room()
     for name in ("t00", "t01"):
         step_budget.started(name)
-        step_budget.spent(name, 300)
+        step_budget.spent(name, 300, 300)
     assert not step_budget.has_room("t00"), "600, 300 that t01 brings, and half of 300: 1,050"
     step_budget.told("t01")
     live["t01"] = False
     assert step_budget.has_room("t00"), "600 and half of 300"
-    step_budget.spent("t00", 300)
+    step_budget.spent("t00", 300, 600)
     assert not step_budget.has_room("t00")
     assert not step_budget.is_used_up, "t00 has its last checkpoint to write"
     step_budget.told("t00")
     live["t00"] = False
     assert step_budget.is_used_up
+
+
+@pytest.mark.parametrize("total", range(700_000, 760_001, 7_000))
+def test_a_report_that_finishes_episodes_is_foreseen(total: int) -> None:
+    """As of a population on LunarLander: 2,000 steps a report, and 16,000 with each third one."""
+    live = {f"t{number}": True for number in range(8)}
+    budget = StepBudget(total, 0, lambda: live, 2_000, range(6_000, 60_001, 6_000))
+    ages, spent = dict.fromkeys(live, 0), 0
+    while any(live.values()):
+        for name in [name for name, trains in live.items() if trains]:
+            ages[name] += 2_000
+            steps = 2_000 if ages[name] % 6_000 else 16_000
+            spent += steps
+            budget.spent(name, steps, ages[name])
+            if not budget.has_room(name):
+                budget.told(name)
+                live[name] = False
+    assert abs(spent - total) <= 8_000
+    assert budget.is_used_up
+
+
+def test_the_first_report_after_a_resume_is_taken_for_what_it_is() -> None:
+    live = {"t00": True, "t01": False}
+    budget = StepBudget(25_000, 0, lambda: live, 2_000, range(6_000, 60_001, 6_000))
+    budget.spent("t01", 16_000, 42_000)
+    budget.spent("t00", 2_000, 38_000)
+    assert budget.has_room("t00"), "18,000, and half of 2,000"
+    budget.spent("t00", 2_000, 40_000)
+    assert not budget.has_room("t00"), "20,000, and half of 16,000 as of t01: it ends an interval"
 
 
 def test_fewer_steps_than_one_report_are_refused() -> None:
@@ -83,7 +112,7 @@ def test_trials_that_start_together_have_their_first_reports_set_aside() -> None
 
 def test_a_resumed_budget_knows_what_was_spent() -> None:
     step_budget = StepBudget(1_000, 900, dict)
-    step_budget.spent("t00", 200)
+    step_budget.spent("t00", 200, 200)
     assert not step_budget.has_room("t00")
 
 
