@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 #: Whether each trial that has not ended trains at the moment, by its id.
 Live = Callable[[], Mapping[str, bool]]
+#: Reports before a pause that are remembered.
+RECENT = 16
 
 
 class StepBudget:
@@ -15,9 +18,10 @@ class StepBudget:
 
     A trial spends its steps with its next report, which comes whole: it trains on, or starts, only
     where that report brings the sum nearer to the budget. Trials that train have theirs set aside.
-    The sum ends within half of a report of the budget, as far as what a report will take is known.
-    It is guessed from the last; those at which a trial may be paused are told from the others, as
-    episodes are finished there, which may take many times the steps that are trained.
+    The sum ends within half of a report of the budget, as far as what a report will take is known:
+    as much as the trial's last one. At a pause episodes may be finished, which takes many times
+    the steps that are trained, or none: there it is the most that was seen of late. Where a trial
+    is stopped for steps that others do not take after all, those who still train take them.
 
     Args:
         total: steps of all trials, lost work included; None for no limit.
@@ -37,8 +41,12 @@ class StepBudget:
     ) -> None:
         self._total, self._spent, self._live, self._first = total, before, live, report
         self._pauses = pauses
-        #: Steps of each trial's last report, of those with a pause and of the others.
-        self._last: dict[bool, dict[str, int]] = {False: {}, True: {}}
+        #: Whether any trial ended for want of steps.
+        self.cut_short = False
+        #: Steps of each trial's last report in the midst of its training, and of the latest reports
+        #: of all trials at which one may have been paused.
+        self._last: dict[str, int] = {}
+        self._at_pauses: deque[int] = deque(maxlen=RECENT)
         #: Each trial's age at its last report, and how much of it that report was.
         self._ages: dict[str, tuple[int, int]] = {}
         #: Trials that were told to end, and that have started and not reported yet.
@@ -63,14 +71,18 @@ class StepBudget:
             before, _ = self._ages.get(trial, (age, 0))
             if before >= age:  # tried again from its checkpoint, or of a run that is resumed
                 before = max(0, age - steps)
-            self._last[self._pauses_within(before, age)][trial] = steps
+            if self._pauses_within(before, age):
+                self._at_pauses.append(steps)
+            else:
+                self._last[trial] = steps
             self._ages[trial] = age, age - before
         self._told.discard(trial)  # one that is tried again
         self._started.discard(trial)
 
-    def told(self, trial: str) -> None:
-        """A trial ends with its last report."""
+    def told(self, trial: str, short: bool = False) -> None:
+        """A trial ends with its last report; ``short``: because there is no room for another."""
         self._told.add(trial)
+        self.cut_short |= short
 
     def started(self, trial: str) -> None:
         """A trial is about to train."""
@@ -106,15 +118,15 @@ class StepBudget:
         ]
 
     def _report(self, trial: str | None) -> float:
-        """Steps of a trial's next report: as of its last of the kind, or as others' are."""
+        """Steps of a trial's next report, of one that has not reported yet as others' are."""
         age, trained = self._ages.get(trial or "", (0, self._first))
-        kind = self._pauses_within(age, age + trained)
-        for last in (self._last[kind], self._last[not kind]):
-            if trial in last:
-                return last[trial]
-            if last:
-                return sum(last.values()) / len(last)
-        return self._first
+        if self._at_pauses and self._pauses_within(age, age + trained):
+            return max(self._at_pauses)
+        if trial in self._last:
+            return self._last[trial]
+        if self._last:
+            return sum(self._last.values()) / len(self._last)
+        return max(self._at_pauses, default=self._first)
 
     def _pauses_within(self, before: int, age: int) -> bool:
         """Whether a trial may be paused at the report that brings it from one age to another."""

@@ -74,9 +74,10 @@ class SweepStopper(Stopper):
         self.step_budget.spent(trial_id, self._new_steps(trial_id, result), result[TIME])
         lost = bool(result.get("diverged")) and not self._rescues
         done = lost or result[TIME] >= self._budget.steps or trial_id in self.reached
-        done = done or self.out_of_time or not self.step_budget.has_room(trial_id)
+        short = not self.step_budget.has_room(trial_id)
+        done = done or self.out_of_time or short
         if done:
-            self.step_budget.told(trial_id)
+            self.step_budget.told(trial_id, short)
         return done
 
     def _new_steps(self, trial_id: str, result: Mapping[str, Any]) -> int:
@@ -120,7 +121,8 @@ class SweepStopper(Stopper):
             return "failures"
         if self.out_of_time:
             return "time_budget"
-        return "total_steps" if self.step_budget.is_used_up else "steps"
+        short = self.step_budget.cut_short or self.step_budget.is_used_up
+        return "total_steps" if short else "steps"
 
     def get_state(self) -> dict[str, Any]:
         """As JSON holds it."""
