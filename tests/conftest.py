@@ -113,6 +113,10 @@ os.environ["XDG_CONFIG_HOME"] = _config.name
 # TensorFlow, which is Keras' own choice, is not installed; Ray's processes inherit this one.
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
+# Several test processes share few cores: small networks that wait for a second thread take ten
+# times as long. Read when torch is imported, by processes that tests start as well.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # No processes that wait for work, as a sweep's own Ray has none.
 os.environ["RAY_prestart_worker_first_driver"] = "0"  # noqa: SIM112
 
