@@ -126,8 +126,13 @@ class SweepStopper(Stopper):
 
     def get_state(self) -> dict[str, Any]:
         """As JSON holds it."""
-        return {"reached": list(self.reached), "final_saved": self.final_saved}
+        return {
+            "reached": list(self.reached),
+            "final_saved": self.final_saved,
+            "cut_short": self.step_budget.cut_short,
+        }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continues from a state of :meth:`get_state`; counts failures from zero again."""
         self.reached, self.final_saved = list(state["reached"]), state["final_saved"]
+        self.step_budget.cut_short = state.get("cut_short", False)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import short
+from conftest import ROOT
 from schedulers.table import REPORT, Table
 from warm import run_rltune
 
@@ -161,6 +162,50 @@ def test_a_sweep_of_functions_counts_each_report_once(
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout.splitlines()[-1])
     assert (summary["stop_reason"], summary["env_steps"]) == ("total_steps", 5)
+
+
+@pytest.mark.slow
+def test_a_population_that_finishes_episodes_ends_within_half_a_report(
+    tmp_path: Path, cluster_address: str
+) -> None:
+    """Reports of 256 steps, at the end of an interval of 5,000: there the budget is used up."""
+    words = ("ppo", f"{ROOT / 'tests/endures.py'}:Endures", "--scheduler", "pbt", "--trials", "4")
+    words += ("--concurrent", "1", "--batch", "off")
+    sizes = ("train_batch_size=256", "minibatch_size=256", "num_envs_per_env_runner=8")
+    more = ("min_sample_timesteps_per_iteration=256", "num_epochs=1", "fcnet_hiddens=[4]")
+    settings = [word for setting in (*sizes, *more) for word in ("--set", setting)]
+    budget = ("--steps", "20k", "--perturb-every", "1024", "--total-steps", "24900")
+    scoring = ("--episodes", "2", "--selection-episodes", "2", "--name", "a", "--json")
+    done = run_rltune(tmp_path, *words, *settings, *budget, *scoring, cluster=cluster_address)
+    assert done.returncode == 0, done.stderr
+    run = RunFolder.open(tmp_path / "runs/a")
+    taken = [row.env_steps_this_iter for name in run.trials() for row in run.reports(name)]
+    assert max(taken) > 4 * np.median(taken)
+    assert abs(sum(taken) - 24_900) <= max(taken) / 2
+    assert json.loads(done.stdout.splitlines()[-1])["stop_reason"] == "total_steps"
+
+
+def test_a_sweep_that_was_cut_short_says_so_after_a_resume() -> None:
+    """Also where a shorter report than that of the trial that was ended would have room."""
+
+    def stopper() -> SweepStopper:
+        budget = Budget(scheduler="pbt", trials=9, steps=60_000, total_steps=30_000)
+        steps = StepBudget(30_000, 0, lambda: {"t00": True}, 2_000, range(6_000, 60_001, 6_000))
+        return SweepStopper(budget, Metric(), rescues=True, step_budget=steps)
+
+    first = stopper()
+    rows = [(6_000, 16_000), (8_000, 2_000), (10_000, 2_000)]
+    told = [
+        first("t00", {TIME: age, "env_steps_this_iter": steps, "training_iteration": number})
+        for number, (age, steps) in enumerate(rows)
+    ]
+    assert told == [False, False, False]
+    assert first("t00", {TIME: 11_900, "env_steps_this_iter": 3_000, "training_iteration": 9})
+    assert first.reason == "total_steps"
+    resumed = stopper()
+    assert resumed.reason == "steps"
+    resumed.set_state(json.loads(json.dumps(first.get_state())))
+    assert resumed.reason == "total_steps"
 
 
 @pytest.mark.slow
