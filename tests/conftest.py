@@ -41,7 +41,8 @@ def import_path(*folders: Path) -> str:
 
 def environment() -> dict[str, str]:
     """The environment of a rltune process: this checkout importable, no terminal."""
-    plain = {name: value for name, value in os.environ.items() if name not in CLUSTER}
+    ours = {*CLUSTER, "OMP_NUM_THREADS"}
+    plain = {name: value for name, value in os.environ.items() if name not in ours}
     return {**plain, "PYTHONPATH": import_path(ROOT), "COLUMNS": "120", "TERM": "dumb"}
 
 
@@ -113,8 +114,8 @@ os.environ["XDG_CONFIG_HOME"] = _config.name
 # TensorFlow, which is Keras' own choice, is not installed; Ray's processes inherit this one.
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
-# Several test processes share few cores: small networks that wait for a second thread take ten
-# times as long. Read when torch is imported, by processes that tests start as well.
+# Several test processes share few cores, and small networks that wait for a second thread take
+# ten times as long. Read when torch is imported; commands that tests start do without it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # No processes that wait for work, as a sweep's own Ray has none.
