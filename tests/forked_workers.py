@@ -1,19 +1,23 @@
 """Ray's workers forked from a process that has imported the rest: starting is most of a sweep.
 
-A worker spends 3 s of processor time on imports, all but 0.7 s of it on torch, pandas and others
-than Ray. The cluster that tests share (``conftest.cluster_address``) gets its workers from here; a
-sweep that starts a Ray of its own, as a user's does, has Ray's. This file is run in three ways:
+A worker spends 3 s of processor time on imports, half of it on torch, pandas and others, half on
+Ray, RLlib and rltune. The cluster that tests share (``conftest.cluster_address``) gets its workers
+from here; a sweep that starts a Ray of its own, as a user's does, has Ray's. This file is run in
+three ways:
 
     python forked_workers.py head WORDS...   ``ray WORDS``, with workers from here
     python forked_workers.py serve           imports, then forks a worker for each request
     python forked_workers.py ...             asks; what the head starts in place of a worker
 
-A worker tells Ray its process id when it registers (2.60): it need not be the process that Ray
-started. Ray and rltune are imported in the worker: they read variables when they are imported.
+Ray and rltune read variables when they are imported, one of them the id of the job. So a process
+that is forked from the one with the rest imports them for a job, and its forks are the job's
+workers. A worker tells Ray its process id when it registers (2.60): it need not be the
+process that Ray started.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -22,6 +26,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partialmethod
 from importlib import import_module
@@ -33,11 +38,16 @@ MODULES = (
     *("torch", "numpy.random", "gymnasium", "scipy", "tree", "PIL", "pandas"),
     *("pyarrow.dataset", "tensorboardX", "requests", "jsonschema", "fsspec", "psutil", "yaml"),
 )
+#: What reads variables when it is imported.
+IMPORTED = ("ray.tune", "rltune.tasks.rl", "rltune.tasks.function", "rltune.algorithms.ppo")
+#: Variables that are read later, or again; workers of one job have different ones.
+LATE = (*("RLTUNE_IMPORT_PATH", "RLTUNE_TRIALS_SEND", "RAY_CHDIR_TO_TRIAL_DIR", "PL_DISABLE_FORK"),)
+#: Jobs whose process is kept: it takes 100 MB.
+KEPT = 3
 
 
 def ask(words: list[str]) -> None:
     """Has a worker made in this process' surroundings, and waits for its end."""
-    asked = json.dumps([words, str(Path.cwd()), dict(os.environ)]).encode()
     with socket.socket(socket.AF_UNIX) as server:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -45,8 +55,7 @@ def ask(words: list[str]) -> None:
                 server.connect(os.environ[SOCKET])
                 break
             time.sleep(0.05)
-        socket.send_fds(server, [len(asked).to_bytes(8, "big")], [0, 1, 2])
-        server.sendall(asked)
+        _send(server, (words, str(Path.cwd()), dict(os.environ)), [0, 1, 2])
         server.recv(1)
 
 
@@ -56,42 +65,82 @@ def serve() -> None:
         import_module(name)
     assert not {"ray", "rltune"} & sys.modules.keys()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    parents: dict[str, socket.socket] = {}  # of workers, by what they have in common
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(os.environ[SOCKET])
         server.listen(64)
         while True:
             asker, _ = server.accept()
-            size, files, _, _ = socket.recv_fds(asker, 8, 3)
-            with asker.makefile("rb") as stream:
-                words, folder, variables = json.loads(stream.read(int.from_bytes(size, "big")))
-            if os.fork() == 0:
-                server.close()
-                for number, file in enumerate(files):
-                    os.dup2(file, number)
-                work(words, folder, variables)
+            request, files = _receive(asker)
+            key = _shared(*request)
+            if key not in parents:
+                for old in list(parents)[: -KEPT + 1]:
+                    parents.pop(old).close()  # which ends it, and none of its workers
+                parents[key], theirs = socket.socketpair()
+                if os.fork() == 0:
+                    for end in (server, asker, *parents.values()):
+                        end.close()
+                    for file in files:
+                        os.close(file)
+                    be_parent(theirs)
+                theirs.close()
+            _send(parents[key], request, [*files, asker.fileno()])
             for file in files:
                 os.close(file)
             asker.close()
 
 
-def work(words: list[str], folder: str, variables: dict[str, str]) -> None:
-    """The whole of a worker: what Ray's setup_worker.py does, then its default_worker.py."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+def be_parent(requests: socket.socket) -> None:
+    """Imports the rest where the first worker would, then forks it and those that are like it."""
+    ready = False
+    while True:
+        try:
+            request, files = _receive(requests)
+        except EOFError:  # the server has ended
+            os._exit(0)
+        if not ready:
+            surround(*request)
+            folders = list(sys.path)
+            for name in IMPORTED:
+                import_module(name)
+            sys.path[:] = folders  # rltune adds those of RLTUNE_IMPORT_PATH
+            gc.freeze()
+            ready = True
+        if os.fork() == 0:
+            requests.close()
+            for number, file in enumerate(files[:3]):
+                os.dup2(file, number)
+            work(*request)
+        for file in files:
+            os.close(file)
+
+
+def surround(words: list[str], folder: str, variables: dict[str, str]) -> None:
+    """Gives this process a worker's folder, variables and import path."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
-    import numpy as np
-    import torch
     from ray._private.runtime_env.context import RuntimeEnvContext
     from ray._private.utils import update_envs
-    from ray._private.workers import setup_worker
 
-    setup, sys.argv = setup_worker.parser.parse_known_args(words)
-    update_envs(
-        RuntimeEnvContext.deserialize(setup.serialized_runtime_env_context or "{}").env_vars
-    )
+    update_envs(RuntimeEnvContext.deserialize(_context(words)).env_vars)
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:0] = [path for path in paths if path and path not in sys.path]
+
+
+def work(words: list[str], folder: str, variables: dict[str, str]) -> None:
+    """The whole of a worker: what Ray's setup_worker.py does, then its default_worker.py."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    surround(words, folder, variables)
+    import numpy as np
+    import torch
+    from ray._private.workers import setup_worker
+
+    from rltune import import_path
+
+    sys.path[:] = import_path.whole()
+    _, sys.argv = setup_worker.parser.parse_known_args(words)
+    draw_ids_apart()
     random.seed()
     np.random.seed()  # noqa: NPY002  the generator that older libraries draw from
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
@@ -99,6 +148,49 @@ def work(words: list[str], folder: str, variables: dict[str, str]) -> None:
         runpy.run_path(sys.argv[0], run_name="__main__")
     finally:
         os._exit(1)
+
+
+def draw_ids_apart() -> None:
+    """Keeps Ray's random ids of this process from those of its sisters.
+
+    Ray draws them natively, from a state that a fork copies. Two drivers that connect to one Ray at
+    once then write an object of one id, and Ray ends one of them: "Check failed: WarmupStore()".
+    """
+    from ray import ObjectID
+
+    for _ in range(os.getpid() % 4096 * 8):
+        ObjectID.from_random()
+
+
+def _shared(words: list[str], folder: str, variables: dict[str, str]) -> str:
+    """What a worker has in common with others of its job."""
+    context = json.loads(_context(words))
+    for late in LATE:
+        context.get("env_vars", {}).pop(late, None)
+    return json.dumps([context, folder, variables], sort_keys=True)
+
+
+def _context(words: list[str]) -> str:
+    """The runtime environment of a worker's words, as JSON."""
+    option = "--serialized-runtime-env-context="
+    given = [word.removeprefix(option) for word in words if word.startswith(option)]
+    return given[-1] if given else "{}"
+
+
+def _send(to: socket.socket, request: Sequence[object], files: Sequence[int]) -> None:
+    text = json.dumps(request).encode()
+    socket.send_fds(to, [len(text).to_bytes(8, "big")], files)
+    to.sendall(text)
+
+
+def _receive(it: socket.socket) -> tuple[tuple[list[str], str, dict[str, str]], list[int]]:
+    """A request and its files; raises EOFError where there is none to come."""
+    size, files, _, _ = socket.recv_fds(it, 8, 4)
+    if not size:
+        raise EOFError
+    text = it.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)
+    words, folder, variables = json.loads(text)
+    return (words, folder, variables), files
 
 
 def head(words: list[str]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from multiprocessing.connection import Connection
 
+import forked_workers
 import ray
 import warm
 
 
 def send_id(pipe: Connection) -> None:
-    warm.draw_ids_apart()
+    forked_workers.draw_ids_apart()
     pipe.send(ray.ObjectID.from_random().hex())
 
 

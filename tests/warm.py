@@ -17,7 +17,7 @@ from typing import Any
 from unittest import mock
 
 from conftest import ROOT, environment
-from ray import ObjectID
+from forked_workers import draw_ids_apart
 
 
 @cache
@@ -100,13 +100,3 @@ def _rltune(
     draw_ids_apart()
     sys.argv = ["rltune", *words]
     runpy.run_module("rltune", run_name="__main__", alter_sys=True)
-
-
-def draw_ids_apart() -> None:
-    """Keeps Ray's random ids of this process from those of its sisters.
-
-    Ray draws them natively, from a state that a fork copies. Two drivers that connect to one Ray at
-    once then write an object of one id, and Ray ends one of them: "Check failed: WarmupStore()".
-    """
-    for _ in range(os.getpid() % 4096 * 8):
-        ObjectID.from_random()

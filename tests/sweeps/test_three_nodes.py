@@ -98,8 +98,10 @@ def test_a_sweep_outlives_the_loss_of_two_nodes(nodes: LocalCluster, tmp_path: P
 
 @pytest.mark.fault(15)
 def test_a_process_that_is_stopped_is_replaced(nodes: LocalCluster, tmp_path: Path) -> None:
-    climb = Climb(tmp_path, nodes, "fifo", steps=12_000)  # nobody is idle in the middle of it
-    climb.wait(lambda: climb.reports() >= 6)
+    climb = Climb(tmp_path, nodes, "fifo", trainable=climbers.Together, steps=12_000)
+    climb.wait(lambda: len(climb.processes()) == 3)
+    (climb.path / "trials" / "go").touch()
+    climb.wait(lambda: climb.reports() >= 6)  # all three train, for seconds
     stopped = climb.processes()[0]
     stopped.suspend()
     climb.wait(lambda: not stopped.is_running() or stopped.status() == "zombie")
