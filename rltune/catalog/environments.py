@@ -376,11 +376,11 @@ def _is_users(module: ModuleType) -> bool:
 
 def _plugins() -> set[str]:
     """Ids of packages that gymnasium itself loads in every process."""
+    plugins = _entry_points()  # reads the metadata of all that is installed
     return {
         env_id
         for env_id, spec in gym.registry.items()
-        for plugin in _entry_points()
-        if envs.is_from(spec, plugin)
+        if any(envs.is_from(spec, plugin) for plugin in plugins)
     }
 
 
