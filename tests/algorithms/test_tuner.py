@@ -47,7 +47,10 @@ SCRIPTS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(one, marks=[] if one == "DQN" else [pytest.mark.by_hand]) for one in SCRIPTS],
+)
 def test_a_tuner_runs_stock_pbt(name: str, tmp_path: Path) -> None:
     config, rate = SCRIPTS[name]
     scheduler = PopulationBasedTraining(
