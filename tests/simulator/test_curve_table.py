@@ -142,3 +142,18 @@ def test_the_table_of_dqn_knows_good_settings_from_bad_ones() -> None:
         for lr, gamma, freq in ((8.7e-4, 0.9927, 192), (3e-4, 0.97, 900))
     )
     assert sorted(good)[1] > 475 > 400 > max(bad)
+
+
+def test_the_table_of_acrobot_has_curves_that_rise_to_what_their_settings_allow() -> None:
+    table = Table.shipped("ppo", "acrobot")
+    assert len(table) == 64
+    good, bad = (
+        {"lr": lr, "gamma": gamma, "lambda_": 0.965, "clip_param": 0.2, "entropy_coeff": bonus}
+        for lr, gamma, bonus in ((9e-4, 0.987, 0.005), (2.8e-3, 0.98, 0.045))
+    )
+    early, late, other = (
+        sorted(table({**settings, "seed": seed}, steps) for seed in range(3))
+        for settings, steps in ((good, 10_000), (good, 100_000), (bad, 100_000))
+    )
+    assert early[2] < -250
+    assert other[1] < -95 < -90 < late[1]
