@@ -8,8 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import gymnasium as gym
+import odd_spaces  # noqa: F401  it registers ids
 import pytest
 import shapes
 from conftest import ROOT, Cli, import_path, run_python, run_rltune
@@ -428,3 +430,13 @@ def test_what_rltune_registers_for_rllib_keeps_its_name() -> None:
     """As where RLlib's own engine has run in this process before."""
     env_creator.register_with_rllib("shapes:Maze")
     assert catalog.environment("shapes:Maze").id == "shapes:Maze"
+
+
+def test_installed_packages_are_read_once_for_an_id_of_a_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And not for each of the hundreds of ids that gymnasium knows."""
+    read = mock.Mock(wraps=environments.entry_points)
+    monkeypatch.setattr(environments, "entry_points", read)
+    assert catalog.environment("OddActionsDict-v0").id == "odd_spaces:OddActionsDict-v0"
+    read.assert_called_once_with(group="gymnasium.envs")
