@@ -129,7 +129,7 @@ def _trials(spec: RunSpec, folder: RunFolder) -> Iterator[FormerTrial]:
             scores=_thinned([(at, score) for at, score in scores if score is not None]),
             left_out=reason
             or _other_settings(spec, settings, folder.spec.space)
-            or _unknown(scores, failed)
+            or _unknown(spec, scores, failed)
             or _lacks(spec, further, failed),
             further=[score for score in further if score is not None],
         )
@@ -142,7 +142,8 @@ def _measured(spec: RunSpec) -> Iterator[FormerTrial]:
     for number, (tried, seed, curve) in enumerate(runs):
         known = np.isfinite(curve.scores) & (curve.env_steps <= spec.budget.steps)
         # Of the return a larger value is the better score.
-        scores = zip(map(int, curve.env_steps[known]), map(float, curve.scores[known]), strict=True)
+        steps, scores = map(int, curve.env_steps[known]), map(float, curve.scores[known])
+        rows = list(zip(steps, scores, strict=True))
         failed, short = not np.isfinite(curve.scores).all(), curve.env_steps[-1] < spec.budget.steps
         settings = {**spec.settings, **tried}
         yield FormerTrial(
@@ -150,8 +151,10 @@ def _measured(spec: RunSpec) -> Iterator[FormerTrial]:
             settings={name: settings[name] for name in spec.space},
             seed=seed,
             status="failed" if failed else "stopped" if short else "ended",
-            scores=_thinned([*scores]),
-            left_out=_other_settings(spec, settings, table.space) or _lacks(spec, (), failed),
+            scores=_thinned(rows),
+            left_out=_other_settings(spec, settings, table.space)
+            or _unknown(spec, rows, failed)
+            or _lacks(spec, (), failed),
         )
 
 
@@ -185,8 +188,10 @@ def _other_settings(spec: RunSpec, settings: Mapping[str, Any], searched: Iterab
     return ""
 
 
-def _unknown(scores: Sequence[tuple[int, Any]], failed: bool) -> str:
-    return "" if failed or any(score is not None for _, score in scores) else "without a score"
+def _unknown(spec: RunSpec, scores: Sequence[tuple[int, Any]], failed: bool) -> str:
+    if failed or any(score is not None for _, score in scores):
+        return ""
+    return f"without a score in their first {spec.budget.steps:,} environment steps"
 
 
 def _further(spec: RunSpec, folder: RunFolder, name: str) -> list[float | None]:

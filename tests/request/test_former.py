@@ -227,6 +227,7 @@ def test_a_part_of_the_space_takes_a_part_of_the_landscape(tmp_path: Path) -> No
             "lambda_ 0.8 throughout, which is searched",
         ),
         ({"settings": {"gamma": 0.98}}, "256 at another gamma, which is fixed here"),
+        ({"steps": 2_000}, "256 without a score in their first 2,000 environment steps"),
         ({"former": ["landscape", "landscape"]}, "landscape is given twice"),
         ({"searcher": "random"}, "searcher random learns nothing"),
     ],
