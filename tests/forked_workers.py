@@ -11,8 +11,8 @@ three ways:
 
 Ray and rltune read variables when they are imported, one of them the id of the job. So a process
 that is forked from the one with the rest imports them for a job, and its forks are the job's
-workers. A worker tells Ray its process id when it registers (2.60): it need not be the
-process that Ray started.
+workers. A worker tells Ray its process id when it registers (2.60): it need not be the process
+that Ray started.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MODULES = (
 #: What reads variables when it is imported.
 IMPORTED = ("ray.tune", "rltune.tasks.rl", "rltune.tasks.function", "rltune.algorithms.ppo")
 #: Variables that are read later, or again; workers of one job have different ones.
-LATE = (*("RLTUNE_IMPORT_PATH", "RLTUNE_TRIALS_SEND", "RAY_CHDIR_TO_TRIAL_DIR", "PL_DISABLE_FORK"),)
+LATE = ("RLTUNE_IMPORT_PATH", "RLTUNE_TRIALS_SEND", "RAY_CHDIR_TO_TRIAL_DIR", "PL_DISABLE_FORK")
 #: Jobs whose process is kept: it takes 100 MB.
 KEPT = 3
 
@@ -74,7 +74,7 @@ def serve() -> None:
             request, files = _receive(asker)
             key = _shared(*request)
             if key not in parents:
-                for old in list(parents)[: -KEPT + 1]:
+                for old in list(parents)[: 1 - KEPT]:
                     parents.pop(old).close()  # which ends it, and none of its workers
                 parents[key], theirs = socket.socketpair()
                 if os.fork() == 0:
@@ -91,7 +91,7 @@ def serve() -> None:
 
 
 def be_parent(requests: socket.socket) -> None:
-    """Imports the rest where the first worker would, then forks it and those that are like it."""
+    """Imports the rest where the first worker would, then forks that and the job's others."""
     ready = False
     while True:
         try:
@@ -102,7 +102,8 @@ def be_parent(requests: socket.socket) -> None:
             surround(*request)
             folders = list(sys.path)
             for name in IMPORTED:
-                import_module(name)
+                with suppress(Exception):  # a worker meets it again, and Ray tells
+                    import_module(name)
             sys.path[:] = folders  # rltune adds those of RLTUNE_IMPORT_PATH
             gc.freeze()
             ready = True
@@ -163,7 +164,7 @@ def draw_ids_apart() -> None:
 
 
 def _shared(words: list[str], folder: str, variables: dict[str, str]) -> str:
-    """What a worker has in common with others of its job."""
+    """All that a worker has in common with others of its job, as text."""
     context = json.loads(_context(words))
     for late in LATE:
         context.get("env_vars", {}).pop(late, None)
