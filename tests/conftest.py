@@ -196,39 +196,31 @@ def cluster_address() -> Iterator[str]:
         port = free.getsockname()[1]
     words = f"start --head --block --num-cpus 2 --include-dashboard false --port {port}".split()
     words += ["--include-log-monitor", "false"]  # it reads the logs of all workers there ever were
-    with tempfile.TemporaryDirectory() as short:
-        around = {
+    head = subprocess.Popen(
+        [sys.executable, forked_workers.__file__, "head", *words, "--disable-usage-stats"],
+        env={
             **environment(),
             **CLUSTER,
             "PYTHONPATH": import_path(ROOT, Path(__file__).parent),
-            forked_workers.SOCKET: f"{short}/workers",
-        }
-        commands = (["serve"], ["head", *words, "--disable-usage-stats"])
-        started = [
-            subprocess.Popen(
-                [sys.executable, forked_workers.__file__, *command],
-                env=around,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            for command in commands
-        ]
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.2)
-        yield f"127.0.0.1:{port}"
-        if ray := sys.modules.get("ray"):
-            ray.shutdown()
-        processes = [psutil.Process(each.pid) for each in started]
-        processes += [child for each in processes for child in each.children(recursive=True)]
-        for each in started:
-            each.terminate()
-        for process in psutil.wait_procs(processes, timeout=10)[1]:
-            process.kill()
-        for each in started:
-            each.wait()
+            forked_workers.SOCKET: forked_workers.served(),
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            break
+        time.sleep(0.2)
+    yield f"127.0.0.1:{port}"
+    if ray := sys.modules.get("ray"):
+        ray.shutdown()
+    process = psutil.Process(head.pid)
+    processes = [process, *process.children(recursive=True)]
+    head.terminate()
+    for each in psutil.wait_procs(processes, timeout=10)[1]:
+        each.kill()
+    head.wait()
 
 
 @pytest.fixture(scope="session")
@@ -270,8 +262,11 @@ def ray_session(cluster_address: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def no_ray_session() -> None:
+def no_ray_session() -> Iterator[None]:
     """Leaves the cluster: a sweep in this process starts its own Ray."""
     import ray
 
     ray.shutdown()
+    with forked_workers.use(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv(forked_workers.SOCKET, forked_workers.served())
+        yield

@@ -2,8 +2,8 @@
 
 A worker spends 3 s of processor time on imports, half of it on torch, pandas and others, half on
 Ray, RLlib and rltune. The cluster that tests share (``conftest.cluster_address``) gets its workers
-from here; a sweep that starts a Ray of its own, as a user's does, has Ray's. This file is run in
-three ways:
+from here, and so does a Ray that a process starts after :func:`use`; that of a command which is no
+fork (``conftest.run_rltune``), as a user's, has Ray's. This file is run in three ways:
 
     python forked_workers.py head WORDS...   ``ray WORDS``, with workers from here
     python forked_workers.py serve           imports, then forks a worker for each request
@@ -17,6 +17,7 @@ that Ray started.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -24,13 +25,17 @@ import random
 import runpy
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from functools import partialmethod
+from contextlib import AbstractContextManager, suppress
+from functools import cache, partialmethod
 from importlib import import_module
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 #: Variable that names the socket, for all three.
 SOCKET = "RLTUNE_FORKED_WORKERS"
@@ -44,6 +49,35 @@ IMPORTED = ("ray.tune", "rltune.tasks.rl", "rltune.tasks.function", "rltune.algo
 LATE = ("RLTUNE_IMPORT_PATH", "RLTUNE_TRIALS_SEND", "RAY_CHDIR_TO_TRIAL_DIR", "PL_DISABLE_FORK")
 #: Jobs whose process is kept: it takes 100 MB.
 KEPT = 3
+
+
+@cache
+def served() -> str:
+    """The socket at which a process forks workers until this one, which starts it, has ended."""
+    folder = tempfile.TemporaryDirectory()
+    path = f"{folder.name}/workers"
+    server = subprocess.Popen(
+        [sys.executable, __file__, "serve"],
+        env={**os.environ, SOCKET: path},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def end() -> None:
+        server.kill()
+        server.wait()
+        folder.cleanup()
+
+    atexit.register(end)
+    return path
+
+
+def use() -> AbstractContextManager[Any]:
+    """Gives a Ray that this process starts workers from :data:`SOCKET`."""
+    from ray._private.parameter import RayParams
+
+    made = partialmethod(RayParams.__init__, setup_worker_path=str(Path(__file__).resolve()))
+    return mock.patch.object(RayParams, "__init__", made)
 
 
 def ask(words: list[str]) -> None:
@@ -196,13 +230,11 @@ def _receive(it: socket.socket) -> tuple[tuple[list[str], str, dict[str, str]], 
 
 def head(words: list[str]) -> None:
     """Runs ``ray`` with some words."""
-    from ray._private.parameter import RayParams
     from ray.scripts.scripts import main
 
-    made = partialmethod(RayParams.__init__, setup_worker_path=str(Path(__file__).resolve()))
-    RayParams.__init__ = made  # type: ignore[method-assign]
     sys.argv = ["ray", *words]
-    main()
+    with use():
+        main()
 
 
 if __name__ == "__main__":

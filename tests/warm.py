@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import cache
 from multiprocessing import forkserver
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 from unittest import mock
 
 from conftest import ROOT, environment
-from forked_workers import draw_ids_apart
+from forked_workers import SOCKET, draw_ids_apart, served, use
 
 
 @cache
@@ -39,6 +40,8 @@ class Started:
         variables: of its environment, beside those of this process.
         cluster: the Ray that it connects to (``cluster_address``), which spares it the seconds and
             the ten processes of one of its own.
+        descend: whether the workers of its own Ray descend from it, as a user's do; they are
+            forked from elsewhere otherwise.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class Started:
         *words: str,
         variables: Mapping[str, str] | None = None,
         cluster: str | None = None,
+        descend: bool = False,
     ) -> None:
         if cluster is not None:
             words = (*words, "--address", cluster)
         self._files = tempfile.TemporaryDirectory()
         self._out, self._err = (Path(self._files.name) / name for name in ("out", "err"))
-        around = {**environment(), **(variables or {})}
+        socket = {} if descend else {SOCKET: served()}
+        around = {**environment(), **socket, **(variables or {})}
         self.words = words
         self.process = server().Process(
             target=_rltune, args=(folder, words, around, self._out, self._err)
@@ -99,4 +104,5 @@ def _rltune(
             os.dup2(file.fileno(), stream.fileno())
     draw_ids_apart()
     sys.argv = ["rltune", *words]
-    runpy.run_module("rltune", run_name="__main__", alter_sys=True)
+    with use() if SOCKET in os.environ else nullcontext():
+        runpy.run_module("rltune", run_name="__main__", alter_sys=True)

@@ -33,7 +33,8 @@ class Interrupted:
 
     def __init__(self, folder: Path, name: str, *words: str) -> None:
         self.path = folder / "runs" / name
-        self.process = Started(folder, *short.words(name, "--steps", str(STEPS), *words))
+        words = (*short.words(name), "--steps", str(STEPS), *words)
+        self.process = Started(folder, *words, descend=True)
         while len(list(self.path.glob("trials/*/progress.jsonl"))) < 2:
             assert self.process.is_running(), self.process.end()
             time.sleep(0.1)
@@ -90,7 +91,7 @@ def test_a_population_that_was_stopped_and_killed_resumes(
     path = str(interrupted.path)
     run = RunFolder.open(path)
     lines = len(run.decisions())
-    killed = Started(folder, "resume", path, "--quiet")
+    killed = Started(folder, "resume", path, "--quiet", descend=True)
     while len(run.decisions()) < lines + 4:
         assert killed.is_running()
         time.sleep(0.1)
