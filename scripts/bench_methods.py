@@ -4,7 +4,7 @@ Every method may spend the steps of 16 whole trials. What counts is the true sco
 looks best so far, over the steps that were spent: without the noise of its report, or, of measured
 curves, the mean over the seeds that its settings were run on. 0 is the worst score, 1 the best of
 the table. Prints the tables of docs/methods.md: one for each problem, and one of all, in which
-the test of Games and Howell says which methods are level with the leader and which are worse.
+Tukey's range test, paired by repetition, says which are level with the leader and which are worse.
 
     pip install -e '.[bench,optuna]' && python scripts/bench_methods.py
 
@@ -429,7 +429,8 @@ def main() -> None:
                 continue
             able = [m for m in wanted if not (problem.constant and SCHEDULERS[m[0]].population)]
             tasks = [Task(options.curves, name, m, s) for m in able for s in range(options.seeds)]
-            found = np.array(repeat(tasks)).reshape(len(able), options.seeds, POINTS)
+            # Early in training a policy may be worse than any at its end.
+            found = np.maximum(0, repeat(tasks)).reshape(len(able), options.seeds, POINTS)
             every[name] = dict(zip(able, found, strict=True))
             print(f"\n{name[0].upper()}{name[1:]}\n\n{table(every[name])}", flush=True)
     print(f"\nAll problems\n\n{overview(every)}")

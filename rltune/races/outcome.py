@@ -17,7 +17,7 @@ from rltune.reports.run_view import RunView
 from rltune.reports.write import RunReport
 from rltune.runs.json_text import dumps
 from rltune.schema import NullableFloat, Record
-from rltune.statistics import differences, interval
+from rltune.statistics import behind_best, interval
 
 #: Chance of calling one method better than another that is not, in the whole race.
 LEVEL = 0.05
@@ -106,12 +106,12 @@ def conclude(race: Race) -> Outcome:
 def ranked(goal: Metric, scores: Mapping[str, Sequence[float]]) -> list[dict[str, Any]]:
     """The methods by their means, each held against the leader.
 
-    A method is worse where the test of Games and Howell says so at a level of 5 % for the whole
-    race; all others are level with the leader, however far their means are apart. A repetition
-    without a usable policy counts as the worst score of the race.
+    A method is worse where Tukey's range test says so, paired by repetition, at a level of 5 % for
+    the whole race; all others are level with the leader, however far their means are apart. A
+    repetition without a usable policy counts as the worst score of the race.
 
     Args:
-        scores: of each repetition, by method.
+        scores: of each repetition, by method; methods share the seed of a repetition.
     """
     known = [goal.score(one) for of in scores.values() for one in of if not math.isnan(one)]
     worst = min(known, default=0.0)
@@ -121,7 +121,7 @@ def ranked(goal: Metric, scores: Mapping[str, Sequence[float]]) -> list[dict[str
     }
     order = sorted(values, key=lambda name: float(np.mean(values[name])), reverse=True)
     few = min(map(len, values.values())) < FEWEST_REPETITIONS
-    behind = [1.0] * len(order) if few else differences([values[name] for name in order])[0]
+    behind = [1.0] * len(order) if few else behind_best([values[name] for name in order])
     return [
         {
             "method": name,

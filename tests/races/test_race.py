@@ -24,6 +24,7 @@ from rltune.runs.json_text import dumps, loads
 
 GOAL = Metric()
 GOOD, FAIR = [490.0, 495.0, 500.0, 492.0, 498.0], [300.0, 310.0, 320.0, 305.0, 315.0]
+CLOSE = [495.0, 488.0, 499.0, 493.0, 490.0]
 
 
 def _verdicts(scores: dict[str, list[float]], goal: Metric = GOAL) -> dict[str, str]:
@@ -31,8 +32,7 @@ def _verdicts(scores: dict[str, list[float]], goal: Metric = GOAL) -> dict[str, 
 
 
 def test_methods_are_told_apart_where_the_repetitions_do() -> None:
-    close = [one - 3.0 for one in GOOD]
-    assert _verdicts({"random": FAIR, "pb2": GOOD, "asha": close}) == {
+    assert _verdicts({"random": FAIR, "pb2": GOOD, "asha": CLOSE}) == {
         "pb2": "leads",
         "asha": "level",
         "random": "worse",
@@ -81,6 +81,14 @@ def test_a_method_that_varies_much_does_not_hide_what_others_differ_by() -> None
     wild = [-90.0, -82.2, -79.8, -501.1, -86.0]
     scores = {"a": [-81.0, -82.0, -81.5, -80.5, -82.1], "b": [-87.0, -86.1, -88.0, -87.2, -86.5]}
     assert _verdicts({**scores, "wild": wild}) == {"a": "leads", "b": "worse", "wild": "level"}
+
+
+def test_repetitions_are_compared_one_by_one() -> None:
+    """A seed that is hard for one method is hard for the others."""
+    hard = [500.0, 20.0, 140.0, 490.0, 270.0, 30.0]
+    worse = [one - less for one, less in zip(hard, (12.0, 8.0, 10.0, 11.0, 9.0, 10.0), strict=True)]
+    assert _verdicts({"a": hard, "b": worse}) == {"a": "leads", "b": "worse"}
+    assert _verdicts({"a": hard, "b": worse[::-1]}) == {"a": "leads", "b": "level"}
 
 
 @pytest.mark.parametrize(
@@ -205,7 +213,7 @@ def test_a_race_runs_and_continues(tmp_path: Path, cluster_address: str) -> None
 
 
 def test_the_sentence_names_who_is_level_and_who_is_worse() -> None:
-    scores = {"random": FAIR, "pb2": GOOD, "asha": [one - 3.0 for one in GOOD]}
+    scores = {"random": FAIR, "pb2": GOOD, "asha": CLOSE}
     rows = [
         Standing(**one, in_words="", env_steps=[1] * 5, seconds=[1.0] * 5)
         for one in ranked(GOAL, scores)
