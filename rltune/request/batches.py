@@ -32,14 +32,18 @@ def resolved(spec: RunSpec, probe: Probe) -> RunSpec:
     found = problems(spec, probe)
     if asked == "auto":
         several = spec.budget.most_trials > 1
-        images = len(probe.spaces(spec.settings)[0].shape or ()) == 3
         likely = is_likely(asked, spec.resources.gpus_per_trial, spec.algo)
-        if likely and several and not images and not found and not shaping(spec):
+        if likely and several and not found and not shaping(spec) and not of_images(spec, probe):
             return spec
         return replace(spec, resources=replace(spec.resources, batch="off"))
     if found:
         raise BadInput([f"batch {asked}: {problem}" for problem in found])
     return spec
+
+
+def of_images(spec: RunSpec, probe: Probe) -> bool:
+    """Whether observations are images, whose environments and networks keep a core busy."""
+    return len(probe.spaces(spec.settings)[0].shape or ()) == 3
 
 
 def problems(spec: RunSpec, probe: Probe) -> list[str]:

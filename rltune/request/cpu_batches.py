@@ -25,10 +25,13 @@ def in_batches(spec: RunSpec, probe: Probe, searches: bool) -> RunSpec:
     """A request that trains its trials as batches where it leaves that open and they are faster.
 
     That is where all trials train to the end side by side, seeds or the members of a population,
-    where they are several times more than processes, and gymnasium steps all copies of the
-    environment at once. On two cores 20 seeds of ppo on CartPole took 35 s instead of 48, and
-    sweeps of dqn 42 s instead of 54, the means of five. Other searches gain from what earlier
-    trials have told, and run few at a time.
+    where they are several times more than processes. Seeds gain in the environments that rltune
+    lists, but for images: 16 of ppo on two cores took half to nine tenths of the time
+    (scripts/bench_seeds.py). In others nobody knows what a step takes, and one that hangs would
+    take the others along.
+    Members of a population gain where gymnasium steps all copies of the environment at once:
+    sweeps of dqn on CartPole took 42 s instead of 54, the means of five. Other searches gain from
+    what earlier trials have told, and run few at a time.
 
     Args:
         searches: whether trials are compared while they train; if not, they are seeds.
@@ -45,7 +48,8 @@ def in_batches(spec: RunSpec, probe: Probe, searches: bool) -> RunSpec:
     seats = min(MOST, math.ceil(spec.budget.trials / capacity.processes_here(spec)))
     if seats < fewest[spec.algo] or batches.problems(spec, probe) or batches.shaping(spec):
         return spec
-    if not envs.in_lockstep(spec.env_id, spec.settings["frame_stack"]):
+    at_once = envs.in_lockstep(spec.env_id, spec.settings["frame_stack"])
+    if not at_once and (searches or not _is_listed(spec.env_id) or batches.of_images(spec, probe)):
         return spec
     together = replace(spec, resources=replace(asked, batch=str(seats)))
     try:
@@ -53,3 +57,9 @@ def in_batches(spec: RunSpec, probe: Probe, searches: bool) -> RunSpec:
     except BadInput:  # more replay buffers at a time
         return spec
     return together
+
+
+def _is_listed(env_id: str) -> bool:
+    """Whether it is an environment of `rltune list environments`."""
+    ids = {info.id for info in envs.INFOS.values()}
+    return env_id in ids and not envs.is_replaced(env_id)

@@ -27,6 +27,7 @@ def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_many_seeds_train_as_batches() -> None:
     assert _batch("ppo", "cartpole", trials=8) == "4"
     assert _batch("ppo", "cartpole", trials=100) == "16"
+    assert _batch("ppo", "pendulum", trials=8, env_args={"g": 9.0}) == "4"
     spec, _ = landscape_request("ppo", "cartpole", trials=8, seeds=4)
     assert spec.resources.batch == "16"
 
@@ -67,6 +68,10 @@ def test_other_runs_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _batch("ppo", "cartpole", job="sweep", trials=100, scheduler="asha") == "off"
     assert _batch("ppo", "cartpole", job="sweep", trials=9, scheduler="fifo") == "off"
     assert _batch("ppo", "cartpole", job="sweep", address="auto") == "off"
-    assert _batch("ppo", "acrobot", trials=100) == "off"
+    assert _batch("ppo", "acrobot", job="sweep", scheduler="pbt", trials=100) == "off"
+    assert _batch("ppo", "acrobot", trials=100) == "off"  # EnvPool steps it
+    assert _batch("ppo", "pong", trials=100) == "off"
+    assert _batch("ppo", "CliffWalking-v1", trials=100) == "off"
+    assert _batch("ppo", "CliffWalking-v1", trials=100, batch=8) == "8"
     assert _batch("dqn", "cartpole", trials=100) == "off"
     assert _batch("dqn", "cartpole", trials=100, batch=8) == "8"
