@@ -23,9 +23,9 @@ from pathlib import Path
 
 import rltune
 from rltune import catalog
-from rltune.cli.console import number
 from rltune.policies import certificates
 from rltune.policies.certificates import Certificate
+from rltune.reports.numbers import number
 
 #: Score and environment steps in one training run.
 RL_ZOO3 = {
