@@ -181,9 +181,10 @@ def behind_best(samples: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(samples, dtype=float)
     kinds, count = values.shape
     gaps = values[values.mean(axis=1).argmax()] - values
-    means, spreads = gaps.mean(axis=1), gaps.std(axis=1, ddof=1)
+    with np.errstate(over="ignore"):
+        means, spreads = gaps.mean(axis=1), gaps.std(axis=1, ddof=1)
     # Where the difference never varies, any is one.
-    found = np.where(means == 0, 1.0, 0.0)
+    found = np.where((spreads == 0) & (means != 0), 0.0, 1.0)
     varies = spreads > 0
     ranges = np.sqrt(2 * count) * np.abs(means[varies]) / spreads[varies]
     found[varies] = stats.studentized_range.sf(ranges, kinds, count - 1)

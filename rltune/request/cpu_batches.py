@@ -9,6 +9,7 @@ from rltune import envs, schedulers
 from rltune.catalog.probe import Probe
 from rltune.errors import BadInput
 from rltune.request import batches, capacity
+from rltune.request.env_copies import fewer_at_a_time
 from rltune.spec import RunSpec
 
 #: Seeds of a batch, at least, by algorithm: on a core, 4 of ppo are twice as fast as one after the
@@ -28,10 +29,9 @@ def in_batches(spec: RunSpec, probe: Probe, searches: bool) -> RunSpec:
     where they are several times more than processes. Seeds gain in the environments that rltune
     lists, but for images: 16 of ppo on two cores took half to nine tenths of the time
     (scripts/bench_seeds.py). In others nobody knows what a step takes, and one that hangs would
-    take the others along.
-    Members of a population gain where gymnasium steps all copies of the environment at once:
-    sweeps of dqn on CartPole took 42 s instead of 54, the means of five. Other searches gain from
-    what earlier trials have told, and run few at a time.
+    take the others along. Members of a population gain where gymnasium steps all copies of the
+    environment at once: sweeps of dqn on CartPole took 42 s instead of 54, the means of five. Other
+    searches gain from what earlier trials have told, and run few at a time.
 
     Args:
         searches: whether trials are compared while they train; if not, they are seeds.
@@ -49,17 +49,22 @@ def in_batches(spec: RunSpec, probe: Probe, searches: bool) -> RunSpec:
     if seats < fewest[spec.algo] or batches.problems(spec, probe) or batches.shaping(spec):
         return spec
     at_once = envs.in_lockstep(spec.env_id, spec.settings["frame_stack"])
-    if not at_once and (searches or not _is_listed(spec.env_id) or batches.of_images(spec, probe)):
+    if not at_once and (searches or not _seeds_gain(spec, probe)):
         return spec
     together = replace(spec, resources=replace(asked, batch=str(seats)))
     try:
         capacity.check_fits_here(together, probe)
     except BadInput:  # more replay buffers at a time
         return spec
-    return together
+    bounded = fewer_at_a_time(together) != together  # fewer members than seats
+    return spec if bounded else together
 
 
-def _is_listed(env_id: str) -> bool:
-    """Whether it is an environment of `rltune list environments`."""
+def _seeds_gain(spec: RunSpec, probe: Probe) -> bool:
+    """Whether seeds are faster as batches though copies of the environment step one by one.
+
+    Several cores were asked for to step a trial's copies, which a batch does in one process.
+    """
     ids = {info.id for info in envs.INFOS.values()}
-    return env_id in ids and not envs.is_replaced(env_id)
+    listed = spec.env_id in ids and not envs.is_replaced(spec.env_id)
+    return listed and spec.cpus_of_a_trial == 1 and not batches.of_images(spec, probe)

@@ -54,6 +54,10 @@ def test_runs_that_never_vary_are_level_where_they_are_equal() -> None:
     assert found == {"a": "leads", "b": "level", "c": "worse"}
 
 
+def test_scores_whose_spread_is_no_number_are_level() -> None:
+    assert _verdicts({"a": [1e300, 2e300, 1.5e300], "b": GOOD[:3]}) == {"a": "leads", "b": "level"}
+
+
 def test_a_repetition_without_a_policy_is_the_worst_of_all() -> None:
     first, second = ranked(GOAL, {"a": [490.0, math.nan, math.nan], "b": [480.0, 470.0, 300.0]})
     assert (first["method"], first["verdict"]) == ("b", "leads")

@@ -54,6 +54,9 @@ def test_what_is_asked_for_stays() -> None:
     assert _batch("ppo", "cartpole", trials=100, batch="off") == "off"
     assert _batch("ppo", "cartpole", trials=100, batch=8) == "8"
     assert _batch("ppo", "cartpole", trials=100, concurrent=2) == "off"
+    assert _batch("ppo", "pendulum", trials=16, env_copies=64) == "8"
+    assert _batch("ppo", "pendulum", trials=16, env_copies=8) == "off"
+    assert _batch("ppo", "pendulum", trials=16, cpus_per_trial=2) == "off"
 
 
 def test_other_runs_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
