@@ -98,7 +98,8 @@ def conclude(race: Race) -> Outcome:
         report=REPORT,
         runs=[lap.spec.name for lap in race.laps],
     )
-    RunReport.of(*(lap.folder.path for lap in race.laps)).write(race.folder / REPORT)
+    report = RunReport.of(*(lap.folder.path for lap in race.laps))
+    report.concluding(outcome.sentence).write(race.folder / REPORT)
     (race.folder / OUTCOME).write_text(dumps(outcome.to_dict(), indent=2) + "\n")
     return outcome
 

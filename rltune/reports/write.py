@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -54,6 +54,11 @@ class RunReport:
         (view,) = views
         sections = drawn(OF_A_RUN, view, view.axes)
         return cls(document.of_run(view, sections), sections)
+
+    def concluding(self, sentence: str) -> Self:
+        """The same report with this verdict, of a test that knows more than the runs tell."""
+        verdict = f"{sentence}."
+        return replace(self, content={**self.content, "verdict": verdict, "sure": [verdict]})
 
     def write(self, path: Path) -> Path:
         """Writes the page, and beside it the same as JSON.

@@ -202,7 +202,10 @@ def test_a_race_runs_and_continues(tmp_path: Path, cluster_address: str) -> None
         assert one["env_steps"] == [run.steps_spent for run in runs]
         scores = [run.summary.evaluation.mean for run in runs]  # type: ignore[union-attr]
         assert one["scores"] == scores
-    assert (tmp_path / "runs/r/report.html").stat().st_size > 100_000
+    page = (tmp_path / "runs/r/report.html").read_text()
+    assert len(page) > 100_000
+    assert f"{told['sentence']}." in page, "the page has the verdict of the race, and no other"
+    assert "has the best IQM" not in page
     before = (tmp_path / "runs/r/outcome.json").read_text()
     again = run_rltune(tmp_path, *words, *budget, *more, cluster=cluster_address)
     assert again.returncode == 0, again.stderr
