@@ -22,8 +22,6 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 from rltune import envs
 
@@ -66,6 +64,9 @@ class Side:
 
 def sides(name: str, frames: int, copies: int, processes: int) -> dict[str, Side]:
     """All sides of one environment."""
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+
     one = partial(envs.make, name, frame_stack=frames)
     ours = partial(envs.make_vec, name, copies, frame_stack=frames)
     theirs = partial(make_vec_env, one, copies, seed=0)

@@ -7,6 +7,7 @@ from conftest import ROOT, run_python
 SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py"))
 CODE = """
 import importlib, sys
+sys.modules["stable_baselines3"] = None  # of the `bench` extra alone: imported where it is used
 sys.path[:0] = ["scripts", "tests"]
 for name in sys.argv[1:]:
     try:
