@@ -26,12 +26,13 @@ def in_batches(spec: RunSpec, probe: Probe, searches: bool) -> RunSpec:
     """A request that trains its trials as batches where it leaves that open and they are faster.
 
     That is where all trials train to the end side by side, seeds or the members of a population,
-    where they are several times more than processes. Seeds gain in the environments that rltune
-    lists, but for images: 16 of ppo on two cores took half to nine tenths of the time
-    (scripts/bench_seeds.py). In others nobody knows what a step takes, and one that hangs would
-    take the others along. Members of a population gain where gymnasium steps all copies of the
-    environment at once: sweeps of dqn on CartPole took 42 s instead of 54, the means of five. Other
-    searches gain from what earlier trials have told, and run few at a time.
+    where they are several times more than processes. Those of PPO gain in the environments that
+    rltune lists, but for images: on two cores 16 seeds took half to nine tenths of the time, and
+    populations of 4 seven to nine tenths (scripts/bench_auto_batch.py). In others nobody knows what
+    a step takes, and one that hangs would take the others along. Populations of DQN gain where
+    gymnasium steps all copies of the environment at once: on CartPole 42 s instead of 54, the means
+    of five, and 0.98 to 1.06 times elsewhere. Other searches gain from what earlier trials have
+    told, and run few at a time.
 
     Args:
         searches: whether trials are compared while they train; if not, they are seeds.
@@ -49,7 +50,7 @@ def in_batches(spec: RunSpec, probe: Probe, searches: bool) -> RunSpec:
     if seats < fewest[spec.algo] or batches.problems(spec, probe) or batches.shaping(spec):
         return spec
     at_once = envs.in_lockstep(spec.env_id, spec.settings["frame_stack"])
-    if not at_once and (searches or not _seeds_gain(spec, probe)):
+    if not at_once and not _gains(spec, probe):
         return spec
     together = replace(spec, resources=replace(asked, batch=str(seats)))
     try:
@@ -60,11 +61,13 @@ def in_batches(spec: RunSpec, probe: Probe, searches: bool) -> RunSpec:
     return spec if bounded else together
 
 
-def _seeds_gain(spec: RunSpec, probe: Probe) -> bool:
-    """Whether seeds are faster as batches though copies of the environment step one by one.
+def _gains(spec: RunSpec, probe: Probe) -> bool:
+    """Whether trials are faster as batches though copies of the environment step one by one.
 
     Several cores were asked for to step a trial's copies, which a batch does in one process.
     """
+    if spec.algo != "ppo":
+        return False
     ids = {info.id for info in envs.INFOS.values()}
     listed = spec.env_id in ids and not envs.is_replaced(spec.env_id)
     return listed and spec.cpus_of_a_trial == 1 and not batches.of_images(spec, probe)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from rltune.errors import MachineError
+from rltune.errors import BadInput, MachineError
 from rltune.runs.remote import location
 
 Value = TypeVar("Value")
@@ -47,11 +47,20 @@ def patiently(call: Callable[[], Value]) -> Value:
 def guarded(folder: Path, advice: str) -> Iterator[None]:
     """Raises MachineError for faults of the storage that a run folder is on.
 
+    A record that could not be read for such a fault, or because the folder is gone, is one of them.
+
     Args:
         advice: what to type once the storage is well again.
     """
     try:
         yield
+    except BadInput as error:
+        cause = error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        if cause.errno not in FAULTS and (folder / "run.json").exists():
+            raise  # a damaged run: the error names the file
+        raise failed(folder, cause.strerror or str(cause), advice) from error
     except OSError as error:
         inside = error.filename is not None and Path(str(error.filename)).is_relative_to(folder)
         if error.errno not in FAULTS and not inside:

@@ -36,6 +36,8 @@ def test_members_of_a_population_share_processes() -> None:
     assert _batch("ppo", "cartpole", job="sweep") == "2"
     assert _batch("ppo", "cartpole", job="sweep", scheduler="pbt", trials=100) == "16"
     assert _batch("dqn", "cartpole", job="sweep") == "2"
+    assert _batch("ppo", "pendulum", job="sweep") == "2"
+    assert _batch("ppo", "taxi", job="sweep", scheduler="pbt", trials=8) == "4"
     assert _batch("ppo", "cartpole", job="sweep", trials=2) == "off"
 
 
@@ -72,6 +74,11 @@ def test_other_runs_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _batch("ppo", "cartpole", job="sweep", trials=9, scheduler="fifo") == "off"
     assert _batch("ppo", "cartpole", job="sweep", address="auto") == "off"
     assert _batch("ppo", "acrobot", job="sweep", scheduler="pbt", trials=100) == "off"
+    assert _batch("dqn", "taxi", job="sweep", scheduler="pbt", trials=100) == "off"
+    assert _batch("ppo", "pong", job="sweep", scheduler="pbt", trials=100) == "off"
+    assert _batch("ppo", "CliffWalking-v1", job="sweep", scheduler="pbt", trials=100) == "off"
+    assert _batch("ppo", "pendulum", job="sweep", cpus_per_trial=2) == "off"
+    assert _batch("ppo", "pendulum", job="sweep", scheduler="asha") == "off"
     assert _batch("ppo", "acrobot", trials=100) == "off"  # EnvPool steps it
     assert _batch("ppo", "pong", trials=100) == "off"
     assert _batch("ppo", "CliffWalking-v1", trials=100) == "off"

@@ -10,12 +10,13 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import short
 from warm import Started, run_rltune
 
-from rltune.errors import MachineError
+from rltune.errors import BadInput, MachineError
 from rltune.runs import storage_faults
 from rltune.runs.folder import RunFolder
 from rltune.runs.record_files import TABLE, RecordFiles
@@ -163,6 +164,28 @@ def test_only_faults_of_the_run_s_storage_are_the_machine_s(tmp_path: Path) -> N
             raise FileNotFoundError(errno.ENOENT, "gone", elsewhere)
     with pytest.raises(MachineError, match="is gone"), guarded(tmp_path / "run", "say so"):
         raise FileNotFoundError(errno.ENOENT, "gone", str(tmp_path / "run"))
+
+
+@pytest.mark.fault(51)
+def test_a_record_that_cannot_be_read_tells_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = RecordFiles(tmp_path / "run")
+    with pytest.raises(MachineError, match="is gone"), guarded(files.path, "say so"):
+        files.contents("trials/record.json", TABLE)
+    files.path.mkdir()
+    files.write("run.json", {})
+    told = r"record\.json cannot be read"
+    with pytest.raises(BadInput, match=told), guarded(files.path, "say so"):
+        files.contents("record.json", TABLE)
+
+    def stale(*_: Any, **__: Any) -> str:
+        raise OSError(errno.ESTALE, "stale")
+
+    monkeypatch.setattr(Path, "read_text", stale)
+    told = r"failed: stale.*then say so"
+    with pytest.raises(MachineError, match=told), guarded(files.path, "say so"):
+        files.contents("run.json", TABLE)
 
 
 def test_an_environment_that_fills_its_own_disk_fails_by_itself() -> None:

@@ -1,9 +1,11 @@
-"""Whole commands that train seeds of a preset: as batches, and each seed in a process of its own.
+"""Whole commands that train seeds or a population: as batches, and each trial in its own process.
 
-    python scripts/bench_seeds.py --envs pendulum acrobot --seeds 16 --rounds 3
+    python scripts/bench_auto_batch.py --envs pendulum acrobot --trials 16 --rounds 3
+    python scripts/bench_auto_batch.py --scheduler pb2 --trials 4
 
-Runs `rltune train` with `--batch off` and with as many seeds in a batch as there are for each core,
-in turn, and prints the seconds from the command to its end, start-up included, and their ratio.
+Runs `rltune train`, or with `--scheduler` a sweep, with `--batch off` and with as many trials in a
+batch as there are for each core, in turn, and prints the seconds from the command to its end,
+start-up included, and their ratio. `--batch auto` chooses by these figures.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import numpy as np
 from rltune.processes import machine
 from rltune.statistics import interval
 
-#: Environment steps of a seed.
+#: Environment steps of a trial.
 STEPS = 30_000
 ENVS = (
     "cartpole",
@@ -38,9 +40,9 @@ ENVS = (
 )
 
 
-def seconds(algo: str, env: str, seeds: int, steps: int, batch: str) -> float:
+def seconds(job: str, steps: int, batch: str) -> float:
     """How long a command takes; raises CalledProcessError where it fails."""
-    words = f"train {algo} {env} --seeds {seeds} --steps {steps} --target inf --batch {batch}"
+    words = f"{job} --steps {steps} --target inf --batch {batch}"
     more = "--episodes 5 --selection-episodes 5 --name a --quiet"
     root = str(Path(__file__).resolve().parents[1])
     with tempfile.TemporaryDirectory() as folder:
@@ -60,19 +62,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--algo", default="ppo")
     parser.add_argument("--envs", nargs="+", default=list(ENVS))
-    parser.add_argument("--seeds", type=int, default=16)
+    parser.add_argument("--scheduler", help="a population's (seeds)")
+    parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     cores = machine.cores().amount
-    batch = str(ceil(asked.seeds / cores))
-    print(f"{asked.seeds} seeds of {asked.algo}, {asked.steps:,} steps each, {cores:g} cores\n")
+    batch = str(ceil(asked.trials / cores))
+    kind = f"members of {asked.scheduler}" if asked.scheduler else "seeds"
+    print(f"{asked.trials} {kind}, {asked.steps:,} steps each, {cores:g} cores\n")
     print(f"| {asked.algo} | a process each, s | batches of {batch}, s | times as fast |")
     print("|---|---|---|---|")
     for env in asked.envs:
+        job = f"train {asked.algo} {env} --seeds {asked.trials}"
+        if asked.scheduler:
+            job = f"{asked.algo} {env} --trials {asked.trials} --scheduler {asked.scheduler}"
+            job += f" --perturb-every {asked.steps // 10}"
         found = np.array(
             [
-                [seconds(asked.algo, env, asked.seeds, asked.steps, b) for b in ("off", batch)]
+                [seconds(job, asked.steps, side) for side in ("off", batch)]
                 for _ in range(asked.rounds)
             ]
         )
