@@ -218,7 +218,7 @@ def test_a_part_of_the_space_takes_a_part_of_the_landscape(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"env": "mountaincar"}, "none ships for ppo on mountaincar, but for dqn on cartpole"),
+        ({"env": "mountaincar"}, "none ships for ppo on mountaincar, but for dqn on acrobot"),
         ({"env_args": {"sutton_barto_reward": True}}, "of the environment without arguments"),
         ({"metric": "episode_len_mean"}, "it is of episode_reward_mean (max), not of"),
         ({"settings": {"num_epochs": 3}}, "it has num_epochs 10, here it is 3"),

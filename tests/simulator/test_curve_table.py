@@ -126,7 +126,7 @@ def test_a_table_ships_with_a_preset() -> None:
     assert found.best is not None
     assert found.best.score > 450
     with pytest.raises(
-        BadInput, match=r"none ships for sac on pendulum, but for dqn on cartpole, ppo on "
+        BadInput, match=r"none ships for sac on pendulum, but for dqn on acrobot, dqn on "
     ):
         Table.shipped("sac", "pendulum")
 
@@ -157,3 +157,13 @@ def test_the_table_of_acrobot_has_curves_that_rise_to_what_their_settings_allow(
     )
     assert early[2] < -250
     assert other[1] < -95 < -90 < late[1]
+
+
+def test_the_table_of_dqn_on_acrobot_rises_to_its_threshold() -> None:
+    table = Table.shipped("dqn", "acrobot")
+    assert len(table) == 32
+    good = {"lr": 3.02e-4, "gamma": 0.9885, "target_network_update_freq": 200}
+    early, late = (
+        [table({**good, "seed": seed}, steps) for seed in range(3)] for steps in (4_000, 60_000)
+    )
+    assert max(early) < -200 < -100 < min(late)
