@@ -62,7 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--algo", default="ppo")
     parser.add_argument("--envs", nargs="+", default=list(ENVS))
-    parser.add_argument("--scheduler", help="a population's (seeds)")
+    parser.add_argument("--scheduler", help="of a population; seeds without")
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--rounds", type=int, default=3)
