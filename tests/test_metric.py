@@ -76,6 +76,8 @@ def test_a_request_keeps_its_metric_and_drops_a_target_in_returns(spec: RunSpec)
     assert RunSpec.from_dict(old).goal == RETURN
     assert threshold(spec) is None
     assert threshold(replace(spec, metric=RETURN.name, mode="max")) == 475.0
+    changed = make_spec("ppo", "cartpole", env_args={"sutton_barto_reward": True})
+    assert threshold(changed) is None, "its returns are -1 to 0"
     with pytest.raises(BadInput, match=r"Unknown mode 'maximum'. Did you mean 'max'\?"):
         make_spec("ppo", "cartpole", mode="maximum")
 

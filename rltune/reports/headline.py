@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from rltune.catalog.thresholds import threshold
 from rltune.envs import INFOS
 from rltune.reports.champion import facts
 from rltune.reports.comparison import Comparison as Runs
@@ -250,9 +251,8 @@ def _over_seeds(of: SeedStatistics, what: str) -> dict[str, str]:
 
 
 def _solved(run: RunView, evaluation: Evaluation) -> str:
-    info = INFOS.get(run.spec.env)
-    threshold = info.threshold if info else None
-    if threshold is None or math.isnan(evaluation.mean) or not run.goal.is_return:
+    wanted = threshold(run.spec, INFOS.get(run.spec.env))
+    if wanted is None or math.isnan(evaluation.mean):
         return ""
-    word = "and solved the task" if evaluation.mean >= threshold else "but the task is not solved"
-    return f" {word}: {number(evaluation.mean)} where the threshold is {number(threshold)}"
+    word = "and solved the task" if evaluation.mean >= wanted else "but the task is not solved"
+    return f" {word}: {number(evaluation.mean)} where the threshold is {number(wanted)}"

@@ -139,7 +139,8 @@ def title(shares: Sequence[Share]) -> str:
 def thresholds(algo: str, shares: Sequence[Share], asked: Request) -> dict[str, float]:
     """The return that is 1 of each environment's scale, by its name.
 
-    It is what is given, the environment's own, or the target of its preset.
+    It is what is given, the environment's own, or the target of its preset; the last two say
+    nothing about an environment with arguments, see :func:`rltune.catalog.thresholds.threshold`.
 
     Raises:
         BadInput: an environment has none, or one is given to no environment.
@@ -148,8 +149,8 @@ def thresholds(algo: str, shares: Sequence[Share], asked: Request) -> dict[str, 
     found: dict[str, float] = {}
     problems = []
     for share in shares:
-        value = given.get(share.name, share.info.threshold)
-        if value is None:
+        value = given.get(share.name, None if share.env_args else share.info.threshold)
+        if value is None and not share.env_args:
             images = share.probe.shows_images
             value = catalog.preset(algo, share.info, images=images).budget.target
         if _is_number(value):
@@ -157,8 +158,9 @@ def thresholds(algo: str, shares: Sequence[Share], asked: Request) -> dict[str, 
         elif share.name in given:
             problems.append(f"thresholds {share.name}: must be a finite number, got {value!r}")
         else:
+            which = f"{share.name} with arguments" if share.env_args else share.name
             problems.append(
-                f"{share.name} has no threshold, the return that counts as 1: give it with "
+                f"{which} has no threshold, the return that counts as 1: give it with "
                 f"{_example(share)}"
             )
     if problems:

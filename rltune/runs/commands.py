@@ -42,7 +42,7 @@ def environment(spec: RunSpec) -> str:
                 words += ["--env-arg", word]
     for one in spec.environments:
         info = envs.known(one.env_id)
-        if info is None or info.threshold != one.threshold:
+        if info is None or one.env_args or info.threshold != one.threshold:
             words += ["--threshold", f"{one.name}={one.threshold:g}"]
     for module in spec.env_options.imports:
         words += ["--import", module]

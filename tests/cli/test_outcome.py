@@ -13,11 +13,11 @@ from rich.console import Console
 
 from rltune.cli.console import output
 from rltune.cli.outcome import outcome
-from rltune.cli.outcome.words import interval_in_words
+from rltune.cli.outcome.words import interval_in_words, verdict
 from rltune.reports.words import sentence
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
-from rltune.runs.summary_record import BestPolicy, Comparison, Summary
+from rltune.runs.summary_record import BestPolicy, Comparison, Evaluation, Summary
 from rltune.spec import JobSpec
 from rltune.statistics import better, interval
 
@@ -88,3 +88,10 @@ def test_numbers_are_whole_in_a_window_of_any_width(
     best = run.summary.trials[0]
     assert f"{best.id} ★  done   {best.env_steps:,}" in printed
     assert "…" not in printed
+
+
+def test_only_an_environment_without_arguments_is_called_solved() -> None:
+    score = Evaluation(480.0, 480.0, (470.0, 490.0), 1, [1], [480.0])
+    assert verdict(make_spec("ppo", "cartpole"), score) == ": solved, the threshold is 475"
+    easier = make_spec("ppo", "cartpole", env_args={"max_episode_steps": 900})
+    assert verdict(easier, score) == ""

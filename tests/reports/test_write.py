@@ -43,6 +43,15 @@ def test_the_first_screen_answers_what_was_asked(runs: Path) -> None:
     assert len(text) < 8e6
 
 
+def test_a_threshold_says_nothing_about_an_environment_with_arguments(runs: Path) -> None:
+    request = runs / "finished/run.json"
+    values = json.loads(request.read_text())
+    request.write_text(json.dumps({**values, "env_args": {"sutton_barto_reward": True}}))
+    text = rltune.load(runs / "finished").report().read_text()
+    assert "t01 won." in text
+    assert "the threshold is" not in text
+
+
 def test_the_json_holds_what_the_page_shows(runs: Path) -> None:
     rltune.load(runs / "finished").report()
     content = json.loads((runs / "finished/report.json").read_text())

@@ -81,6 +81,7 @@ def test_the_scale_is_the_same_in_every_run(monkeypatch: pytest.MonkeyPatch) -> 
         ("ppo", BOTH, {"env_args": {"gravity": 9}}, r"^env_args gravity: .* cartpole:gravity"),
         ("ppo", BOTH, {"env_args": {"pong:gravity": 9}}, r"^env_args pong:gravity"),
         ("ppo", BOTH, {"env_args": {"acrobot:gravity": 9}}, r"Acrobot-v1.*gravity"),
+        ("ppo", BOTH, {"env_args": {"cartpole:max_episode_steps": 9}}, r"^cartpole with arguments"),
         ("ppo", BOTH, {"thresholds": {"acrobt": 1.0}}, r"thresholds acrobt: no environment"),
         ("ppo", BOTH, {"thresholds": {"acrobot": "many"}}, r"acrobot: must be a finite number"),
         ("ppo", BOTH, {"thresholds": {"acrobot": -500}}, r"-500 is not above the -500"),

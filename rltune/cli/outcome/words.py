@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
+from rltune.catalog.thresholds import threshold
 from rltune.envs import INFOS
 from rltune.reports.numbers import bounds, number
 from rltune.runs.summary_record import Evaluation, Summary
@@ -42,11 +43,11 @@ def unscored(summary: Summary) -> str:
 
 
 def verdict(spec: RunSpec, score: Evaluation) -> str:
-    threshold = INFOS[spec.env].threshold if spec.env in INFOS else None
-    if threshold is None or math.isnan(score.mean) or not spec.goal.is_return:
+    wanted = threshold(spec, INFOS.get(spec.env))
+    if wanted is None or math.isnan(score.mean):
         return ""
-    word = "solved" if score.mean >= threshold else "not solved"
-    return f": {word}, the threshold is {number(threshold)}"
+    word = "solved" if score.mean >= wanted else "not solved"
+    return f": {word}, the threshold is {number(wanted)}"
 
 
 def optimism(gap: float | None, score: float, ci95: Sequence[float | None]) -> list[RenderableType]:

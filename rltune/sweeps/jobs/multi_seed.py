@@ -13,6 +13,7 @@ import numpy as np
 
 from rltune import catalog
 from rltune.callbacks.base import Callbacks
+from rltune.catalog import thresholds
 from rltune.errors import NothingUsable
 from rltune.metric import Metric
 from rltune.policies import certificates, evaluation
@@ -207,10 +208,11 @@ def last_report(folder: RunFolder, seed: int, trial: str) -> SeedOutcome | None:
 
 
 def threshold(spec: RunSpec) -> float | None:
-    """Mean return from which a policy counts as good enough; None for another metric."""
-    if not spec.plays or not spec.goal.is_return:
+    """See :func:`rltune.catalog.thresholds.threshold`; None for what has no environment."""
+    if not spec.plays:
         return None
-    return catalog.environment(spec.env_id, spec.env_options.imports).threshold
+    info = catalog.environment(spec.env_id, spec.env_options.imports)
+    return thresholds.threshold(spec, info)
 
 
 def _first_over(curve: list[tuple[int, float]], wanted: float | None) -> int | None:
