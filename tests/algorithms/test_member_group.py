@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -328,3 +329,50 @@ def test_a_damaged_checkpoint_fails_its_own_trial_alone(tmp_path: Path) -> None:
     assert found[1]["restored"]["kind"] == "restore"
     assert found[2]["training_iteration"] == 1
     assert 0 not in again._seats
+
+
+@pytest.mark.parametrize("algo", ALGOS)
+def test_tensors_stay_where_they_are(algo: str, tmp_path: Path) -> None:
+    """A CUDA graph reads and writes them there, whoever sits in the seats."""
+    configs = {n: _config(algo, f"t{n:02d}", n) for n in range(4)}
+
+    def arrival(seat: int, trial: int, **how: Any) -> Arrival:
+        return Arrival(seat, f"t{trial:02d}", configs[trial], **how)
+
+    group = MemberGroup(algo, 3)
+    group.train([arrival(seat, seat) for seat in range(3)], [])
+    group.train([], [])
+    before = {name: tensor.data_ptr() for name, tensor in _tensors(group._made.learner).items()}
+    assert len(before) > 10
+    folders = [tmp_path / name for name in ("a", "b")]
+    group.save({0: str(folders[0])})
+    group.train([arrival(2, 3)], [2])
+    group.train([arrival(0, 0, checkpoint=str(folders[0]))], [0])
+    group.train([], [])
+    exploit = {"donor": "t01", "env_steps": 1_000, "own_checkpoint": None, "seconds": 1.0}
+    configs[3] = {**configs[3], "exploit": exploit, "exploit_buffer": "donor"}
+    group.save({1: str(folders[1])})
+    clone = arrival(2, 3, checkpoint=str(folders[1]), copied_from=1)
+    lost = group.train([arrival(0, 0, checkpoint=str(folders[0])), clone], [0, 2])
+    assert not any(isinstance(report, Exception) for report in lost.values())
+    after = {name: tensor.data_ptr() for name, tensor in _tensors(group._made.learner).items()}
+    assert after == before
+
+
+def _tensors(held: Any, path: str = "learner") -> dict[str, torch.Tensor]:
+    """Every tensor that an object of rltune's holds, by where."""
+    if isinstance(held, torch.Tensor):
+        return {path: held}
+    parts: Iterable[tuple[Any, Any]]
+    if isinstance(held, dict):
+        parts = held.items()
+    elif isinstance(held, list | tuple):
+        parts = enumerate(held)
+    elif type(held).__module__.startswith("rltune"):
+        parts = vars(held).items()
+    else:
+        return {}
+    found: dict[str, torch.Tensor] = {}
+    for name, part in parts:
+        found |= _tensors(part, f"{path}.{name}")
+    return found

@@ -50,23 +50,25 @@ class Captured:
 
     def _capture(self) -> None:
         began = time.perf_counter()
-        state = self._state()
-        kept = [tensor.clone() for tensor in state]
         stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(stream):
-            for _ in range(WARM_UP):
-                self._function()
-                with torch.no_grad():
-                    for tensor, before in zip(state, kept, strict=True):
-                        tensor.copy_(before)
+            self._warm_up()
         torch.cuda.current_stream(self._device).wait_stream(stream)
-        del kept
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
             self._function()
         torch.cuda.synchronize(self._device)
         self.seconds = time.perf_counter() - began
+
+    def _warm_up(self) -> None:
+        state = self._state()
+        kept = [tensor.clone() for tensor in state]
+        for _ in range(WARM_UP):
+            self._function()
+            with torch.no_grad():
+                for tensor, before in zip(state, kept, strict=True):
+                    tensor.copy_(before)
 
 
 class Transfer:
