@@ -37,10 +37,12 @@ def memory_share(gpus: float) -> float:
 
 def free_memory(device: torch.device) -> int:
     """Bytes of a GPU that this process may still take: what is free, and within its share."""
-    free, total = torch.cuda.mem_get_info(device)
+    # Not every function of torch's takes a device without a number.
+    number = torch.cuda.current_device() if device.index is None else device.index
+    free, total = torch.cuda.mem_get_info(number)
     share = getattr(torch.cuda, "get_per_process_memory_fraction", None)  # since torch 2.8
-    own = torch.cuda.memory_reserved(device)
-    return free_within(free, total, own, 1.0 if share is None else share(device))
+    own = torch.cuda.memory_reserved(number)
+    return free_within(free, total, own, 1.0 if share is None else share(number))
 
 
 def free_within(free: int, total: int, own: int, share: float) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rltune.engine.gpu import device_for, free_within, memory_share
+from rltune.engine.gpu import device_for, free_memory, free_within, memory_share
 from rltune.errors import MachineError
 from rltune.processes.torch_build import FAKE
 
@@ -31,8 +31,24 @@ def test_a_part_of_a_gpu_has_that_part_of_its_memory() -> None:
         with pytest.raises(torch.cuda.OutOfMemoryError):
             torch.empty(int(total * 0.3), dtype=torch.uint8, device=device)
         torch.empty(int(total * 0.1), dtype=torch.uint8, device=device)
+        assert 0 < free_memory(device) <= 0.25 * total
     finally:
         device_for(1.0)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+def test_free_memory_is_asked_for_by_the_number_of_a_gpu(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver's answers are made up; torch's functions look at what they are given."""
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", {1: 5 * GIB}.__getitem__)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", {1: (60 * GIB, 80 * GIB)}.__getitem__)
+    monkeypatch.setattr(torch.cuda.memory, "_lazy_init", lambda: None)
+    fraction = {1: 0.25}.__getitem__
+    monkeypatch.setattr(torch._C, "_cuda_getMemoryFraction", fraction, raising=False)
+    assert free_memory(torch.device(device)) == 15 * GIB
 
 
 @pytest.mark.parametrize(("gpus", "share"), [(0.25, 0.25), (1.0, 1.0), (2.0, 1.0)])
