@@ -17,6 +17,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import psutil
+import torch
 from devours import devour
 from filelock import FileLock
 
@@ -124,6 +125,21 @@ class HoldingStep(Faulty):
 
     def step(self, action: Any) -> Any:
         return re.match("(a+)+b", "a" * 64)
+
+
+class Crowded(Faulty):
+    """A process has memory for six copies of it.
+
+    Args:
+        by: what says so: ``MemoryError``, or torch as of a GPU.
+    """
+
+    copies = 0
+
+    def __init__(self, by: str) -> None:
+        type(self).copies += 1
+        if self.copies > 6:
+            raise {"MemoryError": MemoryError, "torch": torch.OutOfMemoryError}[by]("no more room")
 
 
 class Segfault(Faulty):

@@ -23,7 +23,7 @@ from rltune.processes.descendants import end_orphans
 from rltune.runs.folder import RunFolder
 from rltune.runs.records import Decision, Diverged, Report
 from rltune.schedulers.base import TIME, Scheduler
-from rltune.sweeps.failures import read_failure
+from rltune.sweeps.failures import headline, read_failure
 from rltune.sweeps.further_numbers import further_numbers
 from rltune.sweeps.open_decisions import OpenDecisions
 from rltune.sweeps.ray_adapter.trials import last_saved
@@ -136,16 +136,36 @@ class TrialEvents(ray.tune.Callback):
         self._applied(self._decisions.failed(str(trial), failure.error))
         self._notify_status(trial)
 
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Notifies of a failure after which the trial continues from its last checkpoint."""
+    def on_trial_recover(
+        self, iteration: int, trials: list[Any], trial: Any, told: bool = False, **_: Any
+    ) -> None:
+        """Notifies of a failure after which the trial continues from its last checkpoint.
+
+        Args:
+            told: whether a person has been told of it, with those of other trials.
+        """
         failure = read_failure(self._spec, self._folder, trial, self._watch.ended, again=True)
         self._trials.step_back(trial)
         continues_from = self._trials.env_steps(trial.trial_id)
         self._callbacks.notify(TrialFailed(str(trial), failure, continues_from))
         self._trials.changed = True
         end_orphans()  # a simulator that outlives a crash would hold its port
-        self._callbacks.notice(f"{trial} failed and is tried again: {failure.error}")
+        if not told:
+            self._callbacks.notice(f"{trial} failed and is tried again: {failure.error}")
         self._notify_status(trial)
+
+    def on_smaller_batches(self, sizes: tuple[int, int], error: Exception, **_: Any) -> None:
+        """Notifies of a batch that was too large for the memory.
+
+        Args:
+            sizes: trials in it, and in each batch from here on.
+            error: of the batch.
+        """
+        large, small = sizes
+        self._callbacks.notice(
+            f"too little memory for a batch of {large} trials, batches of {small} from here on: "
+            f"{headline(str(error))}"
+        )
 
     def on_step_begin(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Saves what was decided: it takes effect in this step."""

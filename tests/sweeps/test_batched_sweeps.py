@@ -11,6 +11,7 @@ from typing import Any
 
 import faulty
 import killed
+import notices
 import pytest
 import warm
 from conftest import environment
@@ -246,3 +247,34 @@ def test_who_ends_the_process_of_a_batch_is_charged_alone(
         assert folder.reports(name)[-1].env_steps >= 1_000
     assert not list(folder.path.rglob(".crash-*"))
     assert not (folder.path / ".batches").exists()
+
+
+@pytest.mark.parametrize("by", ["MemoryError", "torch"])
+def test_batches_become_smaller_where_memory_is_short(
+    by: str, tmp_path: Path, cluster_address: str
+) -> None:
+    folder = killed.start(
+        _spec(
+            tmp_path,
+            "ppo",
+            cluster_address,
+            f"{faulty.__file__}:Crowded",
+            env_args={"by": by},
+            settings={**SETTINGS["ppo"], "num_envs_per_env_runner": 2},
+            scheduler="pbt",
+            max_failures=0,
+            steps=1_000,
+            callbacks=[f"{notices.__file__}:Notices"],
+        )
+    )
+    summary = folder.summary
+    assert summary is not None
+    assert {trial.status for trial in summary.trials} == {"TERMINATED"}
+    for name in folder.trials():
+        (failure,) = folder.failures(name)
+        assert failure.tried_again
+        assert "no more room" in failure.error
+        assert folder.reports(name)[-1].env_steps >= 1_000
+    told = (folder.path / "notices.txt").read_text().splitlines()
+    (line,) = [line for line in told if "no more room" in line]
+    assert line.startswith("too little memory for a batch of 4 trials, batches of 2 from here on: ")

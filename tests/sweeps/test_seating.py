@@ -183,3 +183,33 @@ def test_nobody_starves(seed: int) -> None:
                 if rng.random() < 0.3:
                     each.config = {"shape": str(rng.integers(shapes))}
     assert set(ages.values()) == {5}
+
+
+@pytest.mark.parametrize("fitted", [True, False])
+def test_groups_become_smaller_until_they_are_of_two(fitted: bool) -> None:
+    sweep, trials = Sweep(1, 7, fitted), _trials("AAAAAAA")
+    (group,) = sweep.seating.groups
+    sizes = []
+    while True:
+        seated = sweep.seat(trials)
+        sizes.append(group.size)
+        assert len(seated) == group.size
+        assert sweep.seating.free == 0
+        if not sweep.seating.shrink(group.size):
+            break
+        group.lose_process()
+    assert sizes == [7, 3, 2]
+
+
+def test_a_group_that_fits_keeps_its_seats_when_others_become_smaller() -> None:
+    sweep, trials = Sweep(2, 8, fitted=False), _trials("A" * 20)
+    assert len(sweep.seat(trials)) == 16
+    first, _ = sweep.seating.groups
+    assert sweep.seating.shrink(first.size)
+    first.lose_process()
+    assert sweep.seating.free == 4
+    _idle(sweep)
+    assert len(sweep.seat(trials[16:])) == 4
+    assert sweep.counts == [4, 8]
+    assert sweep.seating.shrink(8)  # the second too: it is half as large, no less
+    assert sweep.seating.size == 4

@@ -25,7 +25,7 @@ from rltune.algorithms.member_seats import Arrival
 from rltune.errors import EnvironmentFailed
 from rltune.processes.turns import blamed
 from rltune.processes.watchdog import move
-from rltune.sweeps.ray_adapter.losses import as_death
+from rltune.sweeps.ray_adapter.losses import as_death, lacks_memory
 from rltune.sweeps.ray_adapter.scheduler import WAITS, BatchScheduler
 from rltune.sweeps.ray_adapter.seating import Group, Seating
 from rltune.sweeps.ray_adapter.trials import last_saved
@@ -304,17 +304,30 @@ class BatchController:
         """A group's process has failed, and with it every trial in it; they are tried again.
 
         Where a trial's environment has ended the process, that counts as a failure of that trial
-        alone. Elsewhere it counts as one of each: they may be too many for the machine.
+        alone, and where smaller groups may fit in the memory, of none. Elsewhere it counts as one
+        of each: they may be too many for the machine.
         """
         ray.kill(group.process)
         trials, guilty = list(group.seats.values()), self._guilty(group)
+        too_large = lacks_memory(error) and self._shrink(group.size, error)
         group.lose_process()
         for trial in trials:
-            if guilty in (None, trial):
+            if too_large:
+                self._fail_trial(trial, error, charged=False, told=True)
+            elif guilty in (None, trial):
                 self._fail_trial(trial, error)
             else:
                 told = f"the environment of {guilty} ended the process of their batch"
                 self._fail_trial(trial, EnvironmentFailed(told), charged=False)
+
+    def _shrink(self, size: int, error: Exception) -> bool:
+        """Makes groups smaller than one that was too large. Returns whether that can help."""
+        before = self._seating.size
+        can_help = self._seating.shrink(size)
+        if self._seating.size < before:
+            sizes = size, self._seating.size
+            self._notify("on_smaller_batches", sizes=sizes, error=error)
+        return can_help
 
     def _guilty(self, group: Group) -> Trial | None:
         """The trial whose environment has ended a group's process."""
@@ -325,11 +338,14 @@ class BatchController:
         move(folder, Path(owner.storage.trial_fs_path))
         return guilty
 
-    def _fail_trial(self, trial: Trial, error: Exception, charged: bool = True) -> None:
+    def _fail_trial(
+        self, trial: Trial, error: Exception, charged: bool = True, told: bool = False
+    ) -> None:
         """A trial has failed; it is tried again, unless it has been too often.
 
         Args:
             charged: whether the failure counts.
+            told: whether a person has been told of it.
         """
         Path(trial.local_path).mkdir(parents=True, exist_ok=True)
         trial.handle_error(error)
@@ -340,7 +356,7 @@ class BatchController:
             self.trials.remove(trial)
             self.trials.append(trial)
             self._scheduler.on_trial_add(self, trial)
-            self._notify("on_trial_recover", trial=trial)
+            self._notify("on_trial_recover", trial=trial, told=told)
             return
         self._source.on_trial_complete(trial.trial_id, error=True)
         trial.set_status(Trial.ERROR)

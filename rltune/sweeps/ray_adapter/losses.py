@@ -1,4 +1,4 @@
-"""What a trial is not charged for: the loss of the machine that it trained on."""
+"""What a trial is not charged for: the loss of its machine, a batch too large for the memory."""
 
 from __future__ import annotations
 
@@ -55,6 +55,14 @@ def is_loss(error: Any) -> bool:
     """Whether an error is that of a machine: it died, or nothing is heard from it."""
     cut_off = isinstance(error, ActorUnavailableError)
     return cut_off or (isinstance(error, RayActorError) and bool(re.search(LOST, str(error))))
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether the work of a batch's process found too little memory, of its GPU or its machine.
+
+    Where a capture ends so, torch raises something else, in whose traceback it is.
+    """
+    return isinstance(error, MemoryError) or "OutOfMemoryError" in str(error)
 
 
 #: What Ray says of a process whose machine was lost.

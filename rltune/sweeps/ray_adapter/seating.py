@@ -76,7 +76,7 @@ class Seating:
 
     Args:
         groups: their number.
-        size: seats in each, at most.
+        size: seats in each, at most; see :meth:`shrink`.
         shape_of: what trials of a group have in common, of a trial's configuration.
         fitted: whether a group has seats only for those who wait when it is made. An empty seat
             costs as much as a taken one; where all trials have one shape it is soon taken.
@@ -86,7 +86,7 @@ class Seating:
         self, groups: int, size: int, shape_of: Callable[[Mapping[str, Any]], str], fitted: bool
     ) -> None:
         self.groups = [Group() for _ in range(groups)]
-        self._size = size
+        self.size = size
         self._shape_of = shape_of
         self._fitted = fitted
         self._place: dict[str, tuple[Group, int]] = {}
@@ -98,7 +98,18 @@ class Seating:
     @property
     def free(self) -> int:
         """Trials that could sit beside those who do."""
-        return sum(self._size - len(group.seats) for group in self.groups)
+        return sum(max(0, self.size - len(group.seats)) for group in self.groups)
+
+    def shrink(self, size: int) -> bool:
+        """Makes later groups half as large as one that is too large for the memory.
+
+        Returns:
+            Whether that can help: no group has fewer seats than :data:`LEAST`.
+        """
+        if size <= LEAST:
+            return False
+        self.size = min(self.size, max(LEAST, size // 2))
+        return True
 
     def begin(self) -> None:
         """Begins a round, in which :meth:`find` is called in the scheduler's order."""
@@ -125,7 +136,7 @@ class Seating:
                 self._stranded.add(shape)
             return None
         group = min(found, key=lambda each: self._cost(each, trial, shape, wanted))
-        size = self._size if not self._fitted else self._seats_for(shape, own, spare)
+        size = self.size if not self._fitted else self._seats_for(shape, own, spare)
         if not group.seats and not self._fits(group, shape, size):
             group.renew(shape, size)
         before, number = self._place.get(trial.trial_id, (None, 0))
@@ -175,7 +186,7 @@ class Seating:
         """Seats of a new group, for those who wait and find none in others."""
         free = sum(len(group.free) for group in own)
         wanted = math.ceil((self._waiting[shape] - free) / max(1, spare))
-        return min(self._size, max(LEAST, wanted))
+        return min(self.size, max(LEAST, wanted))
 
     def _fits(self, group: Group, shape: str, size: int) -> bool:
         """Whether an empty group is as good as a new one, which takes time to make."""
