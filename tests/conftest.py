@@ -178,6 +178,17 @@ min_sample_timesteps_per_iteration = 1_000
 
 
 @pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """One thread of torch's: more wait for each other most of the time of tensors this small."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Holds short.toml, a preset that is quick to sweep, and then the runs of a module."""
     path = tmp_path_factory.mktemp("sweeps")

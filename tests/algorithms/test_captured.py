@@ -6,7 +6,6 @@ capture must leave no trace. That its tensors stay where they are: see test_memb
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +16,10 @@ from test_groups import _config
 from rltune.algorithms.groups import make_group
 from rltune.engine.population.captured import Captured
 
-pytestmark = pytest.mark.skipif(GPUS > 0, reason="on a GPU they are graphs")
+pytestmark = [
+    pytest.mark.skipif(GPUS > 0, reason="on a GPU they are graphs"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 ENDS: dict[str, Any] = {"env": "endings:Ends", "env_config": {"longest": 4}}
 IMAGES: dict[str, Any] = {
@@ -39,14 +41,6 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("sac", {"env": "pendulum", "prioritized_replay": False}),
     ("sac", {**STEERED, "twin_q": False, "grad_clip": 0.5, "grad_clip_by": "value"}),
 ]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _group(case: tuple[str, dict[str, Any]], device: str = "cpu") -> Any:

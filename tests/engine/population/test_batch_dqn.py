@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from rltune.engine.population.dqn import DQN, DQNShape, QNetwork
 from rltune.engine.population.layers import stack
 from rltune.engine.population.learner import Members
 from rltune.engine.population.normalisation import Moments, Reader
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 DEVICE = torch.device("cuda" if GPUS else "cpu")
 COPIES, STEPS, OBS, ACTIONS, SEEDS = 2, 4, 3, 3, (11, 12, 13, 14)
@@ -36,15 +38,6 @@ SETTINGS: dict[str, Sequence[float]] = {
     "final_epsilon": (0.1, 0.0, 0.2, 0.3),
     "epsilon_timesteps": (100, 200, 300, 400),
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other take most of the time of tensors this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 class Walk:
