@@ -109,6 +109,55 @@ def _space(kind: str) -> gym.Space[Any]:
     return ObservationCodec(both, choices=3).ours
 
 
+def _drawn(rng: Any, obs: torch.Tensor, following: torch.Tensor) -> dict[str, torch.Tensor]:
+    """A minibatch of 8."""
+    return {
+        "actions": torch.tensor(rng.integers(0, 3, 8)),
+        "rewards": torch.randn(8),
+        "terminateds": torch.tensor(rng.random(8) < 0.2),
+        "weights": torch.rand(8),
+        "n_step": torch.ones(8),
+        "obs": obs,
+        "new_obs": following,
+    }
+
+
+@pytest.mark.skipif(GPUS > 0, reason="on a CPU alone their numbers are the same for so long")
+@pytest.mark.parametrize(("hidden", "tau"), [([16], 0.5), ([256, 256], 1.0)])
+def test_hundreds_of_updates_are_those_of_single_trials(hidden: list[int], tau: float) -> None:
+    """With the target networks, which move in between, and Adam's averages."""
+    config = algorithms.DQN.get_default_config()
+    own = {"env": "cartpole", "fcnet_hiddens": hidden, "tau": tau, "grad_clip": 0.5, "lr": 1e-3}
+    own["target_network_update_freq"] = 100
+    config.update_from_dict({**SETTINGS["dqn"], **FLAT, **own})
+    config.validate()
+    spaces = {"default_policy": (gym.spaces.Box(-3, 3, (4,)), gym.spaces.Discrete(3))}
+    singles = [config.copy().build_learner(spaces=spaces) for _ in range(2)]
+    for single in singles:
+        single.build()
+    nets = [each.net for each in singles]
+    starts = [{name: each.clone() for name, each in net.state_dict().items()} for net in nets]
+    learner = make_learner([config, config], nets, [0, 1], torch.device("cpu"))
+    learner.hyper.write(Table(learner.HYPERPARAMETERS, [config, config]).at(np.zeros(2)))
+    rng = np.random.default_rng(0)
+    for number in range(300):
+        drawn = [_drawn(rng, torch.randn(8, 4), torch.randn(8, 4)) for _ in singles]
+        for single, each in zip(singles, drawn, strict=True):
+            single.gradient_step(dict(each))
+            single._update_target(16 * number)
+        learner.clock.fill_(16 * number)
+        learner._wanted.fill_(1)
+        learner._turn.zero_()
+        batch = _batch(drawn, [config.gamma] * 2)
+        learner._next_batch = lambda batch=batch: batch
+        learner._update_once()
+    for member, (single, start) in enumerate(zip(singles, starts, strict=True)):
+        weights = single.net.state_dict()
+        for name, trained in learner.network().items():
+            assert (weights[name] - start[name]).abs().max() > 0.01, name
+            torch.testing.assert_close(trained[member], weights[name], rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["images", "masks"])
 def test_images_and_masks_are_read_as_by_the_engine_of_single_trials(kind: str) -> None:
     config = algorithms.DQN.get_default_config()
@@ -132,18 +181,7 @@ def test_images_and_masks_are_read_as_by_the_engine_of_single_trials(kind: str) 
         seen[..., -3:] = torch.tensor(rng.random((2, 8, 3)) < 0.5).float()
         return seen
 
-    drawn = [
-        {
-            "actions": torch.tensor(rng.integers(0, 3, 8)),
-            "rewards": torch.randn(8),
-            "terminateds": torch.tensor(rng.random(8) < 0.2),
-            "weights": torch.rand(8),
-            "n_step": torch.ones(8),
-            "obs": now,
-            "new_obs": following,
-        }
-        for now, following in zip(obs(), obs(), strict=True)
-    ]
+    drawn = [_drawn(rng, now, following) for now, following in zip(obs(), obs(), strict=True)]
     nets = [each.net for each in singles]
     learner = make_learner([config, config], nets, [0, 1], torch.device("cpu"))
     learner.hyper.write(Table(learner.HYPERPARAMETERS, [config, config]).at(np.zeros(2)))
