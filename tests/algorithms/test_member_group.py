@@ -333,7 +333,7 @@ def test_a_damaged_checkpoint_fails_its_own_trial_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("algo", ALGOS)
 def test_tensors_stay_where_they_are(algo: str, tmp_path: Path) -> None:
-    """A CUDA graph reads and writes them there, whoever sits in the seats."""
+    """A CUDA graph reads and writes at fixed addresses, whichever trials the batch trains."""
     configs = {n: _config(algo, f"t{n:02d}", n) for n in range(4)}
 
     def arrival(seat: int, trial: int, **how: Any) -> Arrival:

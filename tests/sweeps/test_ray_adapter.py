@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError
+import torch
+from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
@@ -16,7 +18,7 @@ from rltune.schedulers.base import Action, Change, Turn
 from rltune.schedulers.fifo import Fifo
 from rltune.step_budget import StepBudget
 from rltune.sweeps.failures import headline
-from rltune.sweeps.ray_adapter.losses import as_death, is_loss
+from rltune.sweeps.ray_adapter.losses import as_death, is_loss, lacks_memory
 from rltune.sweeps.ray_adapter.scheduler import TuneScheduler
 from rltune.sweeps.ray_adapter.trials import last_saved, start_from
 
@@ -194,3 +196,25 @@ def test_any_error_of_ray_s_own_is_the_death_of_a_process() -> None:
     died, other = RayActorError(), ValueError()
     assert as_death(died) is died
     assert as_death(other) is other
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_short"),
+    [
+        (MemoryError("no room"), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("capture failed; before it: torch.OutOfMemoryError"), True),
+        (ValueError("no number"), False),
+    ],
+)
+def test_what_a_batchs_process_raises_says_that_memory_is_short(
+    cause: Exception, is_short: bool
+) -> None:
+    text = "".join(traceback.format_exception(cause))  # as Ray has it
+    raised = RayTaskError("train", text, cause)
+    assert lacks_memory(raised.as_instanceof_cause()) is is_short
+
+
+def test_a_process_that_ray_ended_is_not_short_of_memory_for_its_batch() -> None:
+    """What an environment fills, a smaller batch fills too."""
+    assert not lacks_memory(as_death(OutOfMemoryError("node low on memory (OutOfMemoryError)")))

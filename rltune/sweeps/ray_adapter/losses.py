@@ -58,10 +58,14 @@ def is_loss(error: Any) -> bool:
 
 
 def lacks_memory(error: Exception) -> bool:
-    """Whether the work of a batch's process found too little memory, of its GPU or its machine.
+    """Whether an exception in a batch's process says that it, or its GPU, ran out of memory.
 
-    Where a capture ends so, torch raises something else, in whose traceback it is.
+    A process that Ray ended because its machine ran low on memory is none: what an environment
+    fills, smaller batches fill too. Where a capture runs out of memory torch raises something else,
+    with the cause in its traceback.
     """
+    if not isinstance(error, RayTaskError):
+        return False
     return isinstance(error, MemoryError) or "OutOfMemoryError" in str(error)
 
 
