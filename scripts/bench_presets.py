@@ -69,14 +69,15 @@ def table() -> str:
 def _row(key: tuple[str, str], found: Certificate | None) -> str:
     assert found is not None
     standing = certificates.standing(catalog.preset(key[0], catalog.environment(key[1])))
-    seconds = found.seconds_to_threshold
+    assert standing is not None
+    seconds, mark = certificates.share_of(found.seconds_to_threshold, standing)
     cells = [
         " ".join(key) + (" (EnvPool)" if "envpool" in found.versions else ""),
         number(found.threshold),
         certificates.in_words(standing).removesuffix(" seeds"),
         _interval(found.iqm, found.ci95),
         number(found.env_steps_to_threshold),
-        "-" if seconds is None else f"{seconds:.0f}",
+        "-" if seconds is None else f"{seconds:.{0 if seconds >= 10 else 1}f}{mark}",
         number(found.env_steps),
         number(found.optimism_gap),
         " in ".join(RL_ZOO3.get(key, ("-",))),

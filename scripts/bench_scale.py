@@ -250,7 +250,7 @@ def presets() -> str:
         if found is None:
             continue
         seeds = certificates.together(found)
-        each = found["seconds_to_threshold"] and found["seconds_to_threshold"] / seeds
+        each, _ = certificates.share_of(found["seconds_to_threshold"], found)
         steps = found["env_steps"] / found["train_seconds"] * seeds
         sweep = preset.budget.trials * preset.budget.steps / steps / 3600
         cells.append(

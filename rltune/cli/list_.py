@@ -75,17 +75,17 @@ def _certified(row: Row) -> Row | None:
         "score": number(body["iqm"]),
         "threshold": number(body["threshold"]),
         "steps": number(body["env_steps_to_threshold"]),
-        "time": _time(body["seconds_to_threshold"], certificates.together(body)),
+        "time": _time(*certificates.share_of(body["seconds_to_threshold"], body)),
     }
 
 
-def _time(seconds: float | None, together: int) -> str:
+def _time(seconds: float | None, mark: str) -> str:
     """What one seed took; of seeds that trained together its share, marked."""
     if seconds is None:
         return "-"
-    seconds /= together
-    mark = "+" * (together > 1)
-    return (f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min") + mark
+    if seconds >= 120:
+        return f"{seconds / 60:.0f} min{mark}"
+    return f"{seconds:.{0 if seconds >= 10 else 1}f} s{mark}"
 
 
 def _presets_note(asked: Asked, rows: Rows) -> str:

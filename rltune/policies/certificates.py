@@ -124,6 +124,12 @@ def together(standing: Mapping[str, Any]) -> int:
     return int(seeds) if batch == "auto" else min(int(batch), int(seeds))
 
 
+def share_of(seconds: float | None, standing: Mapping[str, Any]) -> tuple[float | None, str]:
+    """Seconds of a certificate for one seed: its share of a batch's, then marked with "+"."""
+    seeds = together(standing)
+    return (None if seconds is None else seconds / seeds), "+" * (seeds > 1)
+
+
 def in_words(standing: Mapping[str, Any] | None) -> str:
     """Words how many seeds of a certificate are over the threshold."""
     if standing is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT, Said
@@ -44,14 +45,25 @@ def test_presets_say_what_is_solved_in_how_long(said: Said) -> None:
     assert "sac" not in said("list presets dqn")[1]
 
 
+def _time_of(**certificate: Any) -> str:
+    """The time that the list of presets shows of a certificate."""
+    body = {"algo": "ppo", "env": "cartpole", "stale": False, "iqm": 1.0}
+    body |= {"share_over_threshold": 1.0, "threshold": 1.0, "env_steps_to_threshold": 1}
+    shown = _certified({**body, "certificate": {**body, **certificate}})
+    assert shown is not None
+    return str(shown["time"])
+
+
 @pytest.mark.parametrize(("batch", "together"), [("off", 1), ("4", 4), ("50", 10), ("auto", 10)])
 def test_a_seed_of_a_batch_takes_its_share_of_the_seconds(batch: str, together: int) -> None:
-    body = {"algo": "ppo", "env": "cartpole", "stale": False, "seeds": 10, "iqm": 1.0}
-    body |= {"share_over_threshold": 1.0, "threshold": 1.0, "env_steps_to_threshold": 1}
-    row = {**body, "certificate": {**body, "seconds_to_threshold": 60.0, "batch": batch}}
-    shown = _certified(row)
-    assert shown is not None
-    assert shown["time"] == f"{60 // together} s" + "+" * (together > 1)
+    assert _time_of(
+        seeds=10, seconds_to_threshold=100.0, batch=batch
+    ) == f"{100 // together} s" + "+" * (together > 1)
+
+
+def test_few_seconds_are_shown_with_a_tenth() -> None:
+    """A seed's share of a batch may be less than half a second."""
+    assert _time_of(seeds=100, seconds_to_threshold=34.0, batch="auto") == "0.3 s+"
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)

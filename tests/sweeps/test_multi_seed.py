@@ -98,9 +98,7 @@ def test_seconds_of_a_batch_are_told(tmp_path: Path) -> None:
     """They are those of all seeds in it: a certificate of single seeds has fewer."""
     spec = _spec(tmp_path, batch=8)
     found = across(spec, _found([500.0] * 9))
-    assert "in batches of up to 8 seeds: seconds are those of the batch" in _shown(
-        spec, _summary(found)
-    )
+    assert "seeds trained together: seconds are those of a batch" in _shown(spec, _summary(found))
     path = tmp_path / "made.json"
     certify(spec, {"preset": {}, "file": str(path)}, found)
     written = certificates.read(path)

@@ -56,11 +56,7 @@ def seeds(spec: RunSpec, summary: Summary, together: SeedStatistics) -> list[Ren
         )
     shown.append(Text(tail_in_words(together)))
     if is_batched(spec):
-        batch = spec.resources.batch
-        of = "all seeds" if batch == "auto" else f"up to {batch} seeds"
-        told = (
-            f"trained in batches of {of}: seconds are those of the batch, one seed alone takes less"
-        )
+        told = "seeds trained together: seconds are those of a batch, one seed alone takes less"
         shown.append(Text(told, style="dim"))
     shown += optimism(together.optimism_gap, together.mean, together.ci95)
     if summary.certificate:
