@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from rltune import envs
-from rltune.engine.population.captured import Captured, Transfer
+from rltune.engine.population.captured import Captured, Graphs, Transfer
 
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
 Views = list[torch.Tensor]
@@ -76,8 +76,9 @@ class PPO:
         self.logps = torch.zeros(rows, device=device)
         self.outcomes = torch.zeros(4, *rows, device=device)
         self.at = torch.zeros(1, dtype=torch.int64, device=device)
-        self.acting = Captured(self.act, lambda: [self.at], device)
-        self.learning = Captured(self.learn, lambda: [*self.nets.state, self.at], device)
+        graphs = Graphs(device)
+        self.acting = Captured(self.act, lambda: [self.at], graphs)
+        self.learning = Captured(self.learn, lambda: [*self.nets.state, self.at], graphs)
         tensors = (self.obs, self.chosen, self.outcomes)
         self.to_obs, self.from_chosen, self.to_outcomes = map(Transfer, tensors)
         self.host = np.zeros(self.outcomes.shape, np.float32)

@@ -145,7 +145,7 @@ def turn(trained: Trained, seconds: float, on_gpu: bool) -> dict[str, Any]:
         torch.cuda.synchronize()
     speed = taken / (time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    held = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else 0.0
+    held = torch.cuda.max_memory_reserved() / 2**20 if on_gpu else 0.0
     return {"speed": speed, "peak": peak, "held": held}
 
 

@@ -19,6 +19,7 @@ from ray.rllib.core.models.torch.primitives import TorchMLP
 from torch import nn
 
 from rltune.algorithms.config_changes import beyond_layers
+from rltune.engine.average_pool import AveragePool
 
 #: Channels, kernel and stride of each convolution (Mnih et al. 2015).
 NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
@@ -53,22 +54,6 @@ class ImageEncoderConfig(ModelConfig):
     def build(self, framework: str = "torch") -> ImageEncoder:
         """The network, in torch."""
         return ImageEncoder(self)
-
-
-class AveragePool(nn.AdaptiveAvgPool2d):
-    """torch's, as products with constant matrices where it is exported: ONNX has no such layer."""
-
-    def forward(self, planes: torch.Tensor) -> torch.Tensor:
-        """Shape (N, C, height, width) to (N, C, size, size)."""
-        if not torch.onnx.is_in_onnx_export():
-            return super().forward(planes)
-        rows, columns = (self._shares(side, planes) for side in planes.shape[-2:])
-        return rows @ planes @ columns.T
-
-    def _shares(self, side: int, like: torch.Tensor) -> torch.Tensor:
-        """What each number of a side adds to each average, shape (size, side)."""
-        eye = torch.eye(int(side), dtype=like.dtype, device=like.device)
-        return nn.functional.adaptive_avg_pool1d(eye, POOLED).T.contiguous()
 
 
 class ImageEncoder(TorchModel, Encoder):

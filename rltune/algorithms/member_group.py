@@ -195,6 +195,7 @@ class MemberGroup:
             envs.close(self._group.sampler.env)
         if isinstance(self._watch, Watchdog):
             self._watch.close()
+        self._group.learner.graphs.close()
         del self._group, self._buffers
         self._group = None
         gc.collect()  # the next one asks how much memory is free

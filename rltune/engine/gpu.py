@@ -10,6 +10,9 @@ import torch
 from rltune.errors import MachineError
 from rltune.processes.torch_build import FAKE, torch_cuda
 
+#: Keeps Ray from showing each process the GPUs that are set aside for it, and no others.
+ALL_VISIBLE = "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES"
+
 
 def device_for(gpus: float) -> torch.device:
     """The device that a process trains on; of a part of a GPU, it gets that part of the memory.
@@ -18,7 +21,8 @@ def device_for(gpus: float) -> torch.device:
         gpus: set aside for the process.
 
     Raises:
-        MachineError: a GPU is set aside, and torch sees none: training on a CPU would look alike.
+        MachineError: a GPU is set aside, and torch sees none: training on a CPU would look alike;
+            or it sees those of other processes too.
     """
     if not gpus or os.environ.get(FAKE):
         return torch.device("cpu")
@@ -26,7 +30,14 @@ def device_for(gpus: float) -> torch.device:
         raise MachineError(
             f"a GPU is reserved, and torch sees none on {socket.gethostname()}: {_why()}"
         )
+    if os.environ.get(ALL_VISIBLE, "0") not in ("", "0") and torch.cuda.device_count() > 1:
+        raise MachineError(
+            f"{ALL_VISIBLE} is set: every trial would train on the first of "
+            f"{torch.cuda.device_count()} GPUs. Unset it."
+        )
     torch.cuda.set_per_process_memory_fraction(memory_share(gpus))
+    # Else cuDNN may add gradients up in an order that varies: no run could be repeated exactly.
+    torch.backends.cudnn.deterministic = True
     return torch.device("cuda")
 
 

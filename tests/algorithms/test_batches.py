@@ -39,7 +39,7 @@ def test_loss_gradients_and_update_of_ppo_are_rllibs(case: str) -> None:
         pair.ours.net.load_state_dict(net.state_dict(), strict=False)
     own = [pair.ours.net for pair in pairs]
     configs = [pair.ours.config for pair in pairs]
-    batch = make_learner(configs, own, range(MEMBERS), torch.device("cpu"))
+    batch = make_learner(configs, own, range(MEMBERS), pairs[0].ours.device)
     batch.hyper.write(Table(batch.HYPERPARAMETERS, configs).at(np.full(MEMBERS, 400)))
     rows = {
         ours: torch.stack([each[theirs] for each in batches]) for theirs, ours in COLUMNS.items()
@@ -59,4 +59,4 @@ def test_loss_gradients_and_update_of_ppo_are_rllibs(case: str) -> None:
             gradient = gradients.get(pair.stock.get_param_ref(param))
             if gradient is not None:
                 _close(named[name][member], gradient)
-                _close(weights[name], param.detach())
+                _close(weights[name].to(param.device), param.detach())

@@ -195,7 +195,7 @@ def test_images_and_masks_are_read_as_by_the_engine_of_single_trials(kind: str) 
             if param.grad is not None:
                 _close(gradients[name][member], param.grad)
         # With images by autograd again, with masks without it.
-        assert (single._direct is None) == (kind == "images" or bool(GPUS))
+        assert (single._direct is None) == (kind == "images")
         assert float(single.gradients(dict(drawn[member]))) == pytest.approx(
             float(wanted.detach()), rel=1e-5
         )

@@ -12,10 +12,12 @@ from quick import make, same, weights
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.models.base import ENCODER_OUT
 from ray.rllib.core.models.torch.encoder import TorchCNNEncoder
+from torch import nn
 
 from rltune import algorithms
 from rltune.algorithms.image_encoder import ImageEncoder, ImageEncoderConfig
 from rltune.algorithms.policy import load_policy
+from rltune.engine.average_pool import average_pool
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
 
@@ -45,6 +47,21 @@ def test_it_accepts_any_size_without_growing(shape: tuple[int, ...]) -> None:
     out = encoder({Columns.OBS: torch.rand(5, *shape)})[ENCODER_OUT]
     assert out.shape == (5, 512)
     assert sum(p.numel() for p in encoder.parameters()) < 1_700_000
+
+
+def test_pictures_are_averaged_alike_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By products of matrices, as in an exported network: torch's own are repeatable on a CPU."""
+    planes = torch.rand(2, 3, 4, 22, 16, dtype=torch.float64, requires_grad=True)
+    weights = torch.rand(2, 3, 4, 7, 7, dtype=torch.float64)
+    found = []
+    for exported in (False, True):
+        monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda exported=exported: exported)
+        pooled = average_pool(planes, 7)
+        (gradient,) = torch.autograd.grad((pooled * weights).sum(), planes)
+        found.append((pooled, gradient))
+    assert torch.allclose(found[0][0][1], nn.AdaptiveAvgPool2d(7)(planes[1]), atol=1e-12)
+    for plain, product in zip(*found, strict=True):
+        assert torch.allclose(plain, product, atol=1e-12)
 
 
 def test_a_critic_reads_the_action_too() -> None:

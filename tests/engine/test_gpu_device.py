@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rltune.engine.gpu import device_for, free_memory, free_within, memory_share
+from rltune.engine.gpu import ALL_VISIBLE, device_for, free_memory, free_within, memory_share
 from rltune.errors import MachineError
 from rltune.processes.torch_build import FAKE
 
@@ -33,6 +33,27 @@ def test_a_part_of_a_gpu_has_that_part_of_its_memory() -> None:
         torch.empty(int(total * 0.1), dtype=torch.uint8, device=device)
         assert 0 < free_memory(device) <= 0.25 * total
     finally:
+        device_for(1.0)
+
+
+def test_convolutions_on_a_gpu_are_those_that_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU the driver's answers are made up."""
+    if not torch.cuda.is_available():
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda share: None)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    device_for(0.0)
+    assert not torch.backends.cudnn.deterministic
+    device_for(1.0)
+    assert torch.backends.cudnn.deterministic
+
+
+def test_a_process_that_sees_the_gpus_of_others_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All would train on the first one. The driver's answers are made up."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv(ALL_VISIBLE, "1")
+    with pytest.raises(MachineError, match=f"{ALL_VISIBLE} is set.* the first of 2 GPUs. Unset it"):
         device_for(1.0)
 
 

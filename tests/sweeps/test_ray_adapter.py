@@ -204,6 +204,11 @@ def test_any_error_of_ray_s_own_is_the_death_of_a_process() -> None:
         (MemoryError("no room"), True),
         (torch.OutOfMemoryError("CUDA out of memory"), True),
         (RuntimeError("capture failed; before it: torch.OutOfMemoryError"), True),
+        (torch.AcceleratorError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling it"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), False),
         (ValueError("no number"), False),
     ],
 )
@@ -213,6 +218,13 @@ def test_what_a_batchs_process_raises_says_that_memory_is_short(
     text = "".join(traceback.format_exception(cause))  # as Ray has it
     raised = RayTaskError("train", text, cause)
     assert lacks_memory(raised.as_instanceof_cause()) is is_short
+
+
+def test_torch_itself_says_that_memory_is_short() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(10**15)
+    text = "".join(traceback.format_exception(raised.value))
+    assert lacks_memory(RayTaskError("train", text, raised.value).as_instanceof_cause())
 
 
 def test_a_process_that_ray_ended_is_not_short_of_memory_for_its_batch() -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from rltune.engine.average_pool import average_pool
 from rltune.engine.noisy_linear import NoisyLinear
 from rltune.engine.population.streams import Streams
 from rltune.engine.population.weights import Views
@@ -86,8 +87,7 @@ class Pool:
 
     def __call__(self, x: torch.Tensor, _: Views, __: Streams | None = None) -> torch.Tensor:
         """Applies it."""
-        pooled = functional.adaptive_avg_pool2d(x.flatten(0, 2).unsqueeze(1), self.size)
-        return pooled.view(*x.shape[:3], self.size, self.size)
+        return average_pool(x, self.size)
 
 
 @dataclass(frozen=True)

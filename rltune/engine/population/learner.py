@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from rltune.engine.population.adam import Adam, clip, norms
+from rltune.engine.population.captured import Graphs
 from rltune.engine.population.direct import DirectStack
 from rltune.engine.population.hyperparameters import Hyperparameters
 from rltune.engine.population.streams import Streams
@@ -61,6 +62,7 @@ class BatchLearner(ABC):
     its numbers bit for bit (see ``alive`` and ``faults``).
 
     Attributes:
+        graphs: what it runs on a GPU; closed when the learner is not needed any more.
         weights: the trained weights, in the order of the optimisers.
         hyper: the hyperparameters that act.
         streams: each member's random numbers.
@@ -78,6 +80,7 @@ class BatchLearner(ABC):
     ) -> None:
         count, device, dtype = len(members), members.device, members.dtype
         self.device, self.dtype, self.clip_by = device, dtype, clip_by
+        self.graphs = Graphs(device)
         names = [name for part in parts for name in part.weights]
         layout = Layout.of(members.weights[0], names)
         self.weights = Weights.stacked(members.weights, layout, device, dtype)

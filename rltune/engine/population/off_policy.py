@@ -78,11 +78,11 @@ class OffPolicyLearner(BatchLearner):
         self._make_targets(members, targets)
         self.updates = UpdatesOwed(len(self), shape)
         self._allocate(layout)
-        self._act = Captured(self._act_once, self._acting_state, self.device)
-        self._keep_last = Captured(self._keep_last_once, list, self.device)
-        self._write = Captured(self._write_once, self._writing_state, self.device)
-        self._draw = Captured(self._draw_once, lambda: [self.draws.counts], self.device)
-        self._update = Captured(self._update_once, self._updating_state, self.device)
+        self._act = Captured(self._act_once, self._acting_state, self.graphs)
+        self._keep_last = Captured(self._keep_last_once, list, self.graphs)
+        self._write = Captured(self._write_once, self._writing_state, self.graphs)
+        self._draw = Captured(self._draw_once, lambda: [self.draws.counts], self.graphs)
+        self._update = Captured(self._update_once, self._updating_state, self.graphs)
 
     def _make_targets(self, members: Members, targets: Mapping[str, str]) -> None:
         self._targets = targets

@@ -61,11 +61,11 @@ class PPO(BatchLearner):
             RewardScale(len(self), shape.copies, self.device) if shape.normalize_rewards else None
         )
         self._allocate(obs_shape, obs_dtype)
-        self._act = Captured(self._act_once, self._acting_state, self.device)
-        self._rate_last = Captured(self._rate_last_once, list, self.device)
-        self._prepare = Captured(self._prepare_once, self._updating_state, self.device)
-        self._minibatch = Captured(self._update_once, self._updating_state, self.device)
-        self._end = Captured(self._end_once, self._updating_state, self.device)
+        self._act = Captured(self._act_once, self._acting_state, self.graphs)
+        self._rate_last = Captured(self._rate_last_once, list, self.graphs)
+        self._prepare = Captured(self._prepare_once, self._updating_state, self.graphs)
+        self._minibatch = Captured(self._update_once, self._updating_state, self.graphs)
+        self._end = Captured(self._end_once, self._updating_state, self.graphs)
         self._seen, self._acted = Transfer(self._now), Transfer(self._chosen)
         self._ended, self._came = Transfer(self._now), Transfer(self.outcomes)
 

@@ -66,8 +66,14 @@ def lacks_memory(error: Exception) -> bool:
     """
     if not isinstance(error, RayTaskError):
         return False
-    return isinstance(error, MemoryError) or "OutOfMemoryError" in str(error)
+    return isinstance(error, MemoryError) or bool(re.search(FULL, str(error)))
 
 
+#: What is said where memory is lacking: by torch's allocator on a GPU, by CUDA itself, by libraries
+#: that have no room for their workspace (cuBLAS calls that "not initialized"), by torch on a CPU.
+FULL = (
+    r"OutOfMemoryError|CUDA error: out of memory|STATUS_ALLOC_FAILED|CUBLAS_STATUS_NOT_INITIALIZED"
+    r"|DefaultCPUAllocator: (can't|not enough)"
+)
 #: What Ray says of a process whose machine was lost.
 LOST = r"node has died|node was terminated|owner node|lost due to node failure"
