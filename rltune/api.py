@@ -99,7 +99,7 @@ def sweep(
             (1), ``normalized_score``. Settings, space and budget are the first one's.
         scheduler: "pb2", "pbt", "mfpbt", "asha", "hyperband", "bohb", "median" or "fifo".
         searcher: "random", "sobol", "tpe", ...: ``rltune list searchers`` shows all.
-        cost_aware: whether suggestions are preferred that pay by the second, cheap ones first.
+        cost_aware: whether to prefer suggestions that promise most for their predicted seconds.
         trials: trials of the sweep; of a population its members and controls.
         seeds_per_trial: seeds that settings are judged on: a race, in which only the better half
             gets more. ``trials`` is then the number of settings.
@@ -391,7 +391,6 @@ def tune(
     gpus_per_trial: float = 0.0,
     memory_per_trial: int | str = 0,
     placement: str = "pack",
-    batch: int | str = "auto",
     max_failures: int = 2,
     seed: int = 0,
     population: Mapping[str, Any] | None = None,
@@ -425,7 +424,8 @@ def tune(
         mode: whether a larger or a smaller metric is better: "max" or "min".
         objective: in the place of both, metrics to tune together: "accuracy,-latency", see
             :func:`sweep`.
-        scheduler: "fifo", "asha", "pbt", "pb2" ...; all but fifo need ``steps``.
+        scheduler: "fifo", "asha", "pbt", "pb2" ...; all but fifo and median need
+            ``steps``.
         searcher: what suggests settings, see ``rltune list searchers``; "random" by default, of
             several objectives "tpe".
         trials: trials of the sweep; of a population its members and controls.

@@ -62,7 +62,7 @@ TASKS = {
     "cartpole, vast": ("cartpole", VAST),
     "acrobot, vast": ("acrobot", VAST),
 }
-#: Score of the certificate; of CartPole what its preset trains to, since 500 is the highest of all.
+#: Score of the certificate at the time; of CartPole what its preset trains to, as 500 is the most.
 CERTIFIED = {"cartpole": 495.0, "acrobot": -83.5}
 #: Environment steps of a trial; most trials of a sweep.
 STEPS, MOST = {"cartpole": 100_000, "acrobot": 150_000}, 40

@@ -124,7 +124,7 @@ def _merge(base: Preset, file: TomlFile, algo: Algorithm) -> Preset:
         file.complain("notes", f"notes must be text, got {notes!r}")
     named = [*settings, *parameters, *(f"budget.{key}" for key in budget)]
     named += [f"evaluation.{key}" for key in scoring]
-    return replace(
+    merged = replace(
         base,
         settings={**base.settings, **base.space.defaults(), **settings},
         space=space,
@@ -134,6 +134,31 @@ def _merge(base: Preset, file: TomlFile, algo: Algorithm) -> Preset:
         sources={**base.sources, **dict.fromkeys(named, file.label)},
         notes=" ".join(str(notes).split()),
     )
+    if "steps" in budget and "perturb_every" not in budget:
+        every = interval_within(merged, base.budget, budget["steps"])
+        sources = dict(merged.sources)
+        if every != base.budget.perturb_every:
+            sources["budget.perturb_every"] = f"steps of {file.label}"
+        merged = replace(
+            merged, budget=replace(merged.budget, perturb_every=every), sources=sources
+        )
+    return merged
+
+
+def interval_within(preset: Preset, budget: Budget, steps: int) -> int:
+    """An interval between decisions that keeps its share of a trial's steps where these are fewer.
+
+    A scheduler would decide once at the end else, or never. None is shorter than the steps between
+    two reports.
+
+    Args:
+        preset: whose reports these are.
+        budget: with the interval, and the steps that it was made for.
+    """
+    if steps >= budget.steps:
+        return budget.perturb_every
+    every = max(1, preset.steps_per_report, budget.perturb_every * steps // budget.steps)
+    return min(every, budget.perturb_every)
 
 
 def _points(file: TomlFile, space: Space) -> tuple[Mapping[str, Any], ...]:

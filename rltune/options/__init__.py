@@ -75,7 +75,7 @@ class Budget(Group):
     )
     cost_aware: bool = option(
         False,
-        "Whether suggestions are preferred that pay by the second, cheap ones first.",
+        "Whether to prefer suggestions that promise most for their predicted seconds.",
         panel=SCHEDULING,
         searches=True,
     )
@@ -487,5 +487,5 @@ OF_FUNCTIONS = tuple(
     name
     for group in (Budget, Goal, Start, Resources, Place)
     for name in options_of(group)
-    if name not in ("preset", "space", "thresholds")
+    if name not in ("preset", "space", "thresholds", "batch")
 )

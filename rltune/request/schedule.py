@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rltune import schedulers
+from rltune.catalog.presets import interval_within
 from rltune.errors import BadInput
 from rltune.options import OPTIONS
 from rltune.request.asked import Request
@@ -14,17 +15,14 @@ from rltune.spec import Preset
 def with_interval(preset: Preset, asked: Request) -> dict[str, Any]:
     """Entries that override a preset's budget, with an interval that fits to fewer steps.
 
-    An interval that is not asked for keeps its share of a trial's steps where these are fewer than
-    the preset's: a scheduler would decide once at the end, or never. One in the user's own file
-    stays as it is, and none is shorter than the steps between two reports.
+    One that is asked for, or in the user's own file, stays as it is.
     """
-    budget, entries = preset.budget, dict(asked.budget)
-    steps = entries.get("steps", budget.steps)
+    entries = dict(asked.budget)
+    steps = entries.get("steps")
     given = "perturb_every" in entries or _is_own("perturb_every", preset, asked)
-    if given or not isinstance(steps, int) or steps >= budget.steps:
+    if given or not isinstance(steps, int) or steps >= preset.budget.steps:
         return entries
-    every = max(1, preset.steps_per_report, budget.perturb_every * steps // budget.steps)
-    return {**entries, "perturb_every": min(every, budget.perturb_every)}
+    return {**entries, "perturb_every": interval_within(preset, preset.budget, steps)}
 
 
 def check_used(preset: Preset, asked: Request) -> None:

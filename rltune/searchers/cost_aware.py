@@ -1,4 +1,4 @@
-"""Suggestions that pay by the second: expected improvement over predicted cost, cooled.
+"""Cost-aware suggestions: expected improvement over predicted cost, cooled.
 
 Of several suggestions of a searcher the one with the largest expected improvement for its cost is
 taken, ``EI / cost ** alpha``. ``alpha`` falls from 1 to 0 as the budget is spent: cheap settings

@@ -220,3 +220,6 @@ def test_the_request_is_checked_before_anything_starts(cli: Cli, tmp_path: Path)
     done = cli(*words, "space.toml", "--scheduler", "asha")
     assert done.returncode == 2
     assert "give --steps, or --scheduler fifo" in done.stderr
+    done = cli(*words, "space.toml", "--batch", "4")
+    assert done.returncode == 2
+    assert "rltune tune has no option --batch" in done.stderr, "nothing would train as one"

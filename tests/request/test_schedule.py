@@ -84,6 +84,11 @@ def test_an_interval_keeps_its_share_of_fewer_steps(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("[budget]\nperturb_every = 25_000\n")
     assert every(steps=40_000, preset=path) == 25_000
+    path.write_text("[budget]\nsteps = 50_000\n")
+    assert every(preset=path) == 10_000, "the file's steps are fewer than those of the interval"
+    assert every(steps=20_000, preset=path) == 4_000
+    path.write_text("[budget]\nsteps = 200_000\n")
+    assert every(preset=path) == 20_000
     assert _function(steps=12).budget.perturb_every == 1
     assert _function(steps=500_000).budget.perturb_every == 50_000
 
