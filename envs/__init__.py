@@ -126,7 +126,10 @@ def authored(name: str, env_args: Mapping[str, Any] | None = None) -> gym.Env[An
     """Makes one environment with its author's spaces; its episodes have a limit."""
     env = construct(name, env_args)
     if env.spec is not None and env.spec.max_episode_steps is None:
-        env = gym.wrappers.TimeLimit(env, MAX_EPISODE_STEPS)
+        own = (env_args or {}).get("max_episode_steps")  # its constructor took that
+        # It ends them itself, perhaps a step later.
+        limit = own + 1 if isinstance(own, int) else 0
+        env = gym.wrappers.TimeLimit(env, max(MAX_EPISODE_STEPS, limit))
     return env
 
 

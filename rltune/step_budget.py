@@ -89,6 +89,10 @@ class StepBudget:
         self._started.add(trial)
         self._told.discard(trial)
 
+    def is_set_aside(self, trial: str) -> bool:
+        """Whether a trial that has not reported since it was to start has its steps already."""
+        return trial in self._started
+
     def has_room(self, trial: str | None = None) -> bool:
         """Whether another report brings the sum nearer to the budget.
 

@@ -44,6 +44,12 @@ def finishes(config: dict[str, Any]) -> None:
         rltune.report({"height": config["lr"] * step}, checkpoint={"step": step + 1})
 
 
+def wavers(config: dict[str, Any]) -> None:
+    """Reports its height, and at last something else."""
+    rltune.report({"height": config["lr"]})
+    rltune.report({"width": 1.0})
+
+
 def short(config: dict[str, Any]) -> None:
     """Returns after three reports."""
     for step in range(3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
@@ -15,7 +16,7 @@ from rltune.catalog.algorithms import ALGORITHMS, Algorithm, algorithm
 from rltune.catalog.environments import environment, newer_version
 from rltune.catalog.probe import has_images
 from rltune.envs import EnvInfo
-from rltune.errors import BadInput, did_you_mean, keyword
+from rltune.errors import BadInput, did_you_mean, keyword, warn_once
 from rltune.options import Budget, Group, ScoringBudget
 from rltune.space import Constraint, Parameter, Space, parse_parameter
 from rltune.spec import Preset
@@ -76,7 +77,10 @@ def preset(
     wanted = ["default", *([IMAGE_PRESET] if images else []), env.family, env.name]
     read = [_shipped(algo.name, name) for name in wanted if name in shipped]
     if path is not None:
-        read.append(TomlFile.read(Path(path), path, "preset"))
+        own = TomlFile.read(Path(path), path, "preset")
+        if (other := own.tables.get("env", env.name)) not in (env.name, env.id):
+            warn_once(f"{path} is a preset of {other}, and is used for {env.name}")
+        read.append(own)
     merged = Preset(algo.name, env.name, {}, Space(), Budget())
     for file in read:
         merged = _merge(merged, file, algo)
@@ -116,6 +120,13 @@ def _merge(base: Preset, file: TomlFile, algo: Algorithm) -> Preset:
     budget = _options(file, "budget", Budget)
     scoring = _options(file, "evaluation", ScoringBudget)
     parameters = _parameters(file, algo)
+    for name in settings.keys() & parameters.keys():
+        if not _starts_at(parameters[name], settings[name]):
+            file.complain(
+                ["settings", name],
+                f"{name} = {settings[name]!r} is no start of its range in [space]: a setting is "
+                "fixed or searched, give one of them",
+            )
     constraints = _constraints(file) or base.space.constraints
     inherited = {name: p for name, p in base.space.items() if name not in settings}
     space = Space(parameters or inherited, constraints)
@@ -124,6 +135,7 @@ def _merge(base: Preset, file: TomlFile, algo: Algorithm) -> Preset:
         file.complain("notes", f"notes must be text, got {notes!r}")
     named = [*settings, *parameters, *(f"budget.{key}" for key in budget)]
     named += [f"evaluation.{key}" for key in scoring]
+    named += ["points"] if "points" in file.tables else []
     merged = replace(
         base,
         settings={**base.settings, **base.space.defaults(), **settings},
@@ -143,6 +155,17 @@ def _merge(base: Preset, file: TomlFile, algo: Algorithm) -> Preset:
             merged, budget=replace(merged.budget, perturb_every=every), sources=sources
         )
     return merged
+
+
+def _starts_at(searched: Parameter, value: Any) -> bool:
+    """Whether a search starts at a value that is given beside it, as in files that rltune writes.
+
+    What it wrote may have been rounded into the range.
+    """
+    start = value if searched.default is None else searched.default
+    if isinstance(start, int | float) and isinstance(value, int | float):
+        return math.isclose(start, value, rel_tol=1e-6) and searched.contains(start)
+    return bool(start == value) and searched.contains(start)
 
 
 def interval_within(preset: Preset, budget: Budget, steps: int) -> int:
@@ -330,6 +353,7 @@ def override(
         **dict.fromkeys(space, "space"),
         **{f"budget.{key}": "option" for key in budget},
         **{f"evaluation.{key}": "option" for key in scoring},
+        **({"points": "option"} if points else {}),
     }
     asked = complete(
         replace(

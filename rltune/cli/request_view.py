@@ -152,7 +152,7 @@ def _search(spec: RunSpec, job: JobSpec) -> Rows:
     for label, name in zip(("searched", *[""] * len(spec.space)), spec.space, strict=False):
         starts = f", starts at {setting(spec.settings[name])}" if name in spec.settings else ""
         found.append((label, f"{name}: {spec.space[name]}{starts}"))
-    if points := len(spec.points):
+    if points := min(len(spec.points), spec.budget.trials):
         found.append(("points", f"{points} {_s('trial', points)} start from"))
     former = Counter(one.id.partition("/")[0] for one in spec.former if not one.left_out)
     if former:

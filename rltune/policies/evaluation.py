@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from rltune.algorithms.policy import Policy, load_policy
+from rltune.catalog import sources
 from rltune.catalog.environments import check_there
 from rltune.envs.arguments import canonical
-from rltune.errors import BadInput, EnvironmentFailed
+from rltune.errors import BadInput, EnvironmentFailed, warn_once
 from rltune.policies.scoring import Played, Score
 from rltune.policies.several import scores
 from rltune.runs.folder import RunFolder, rank
@@ -80,6 +81,8 @@ def evaluate(folder: RunFolder, episodes: int | None = None, seed: int | None = 
     """
     check_has_policy(folder)
     spec = folder.spec
+    if told := sources.warning(spec):
+        warn_once(told)
     count = episodes or spec.evaluation.episodes
     seeds = evaluation_seeds(spec.seed if seed is None else seed, count)
     score = score_of(folder, folder.best_policy, seeds)
@@ -175,6 +178,8 @@ def compare(
         raise BadInput(f"{goal} and {others.pop()} cannot be compared")
     for folder in folders:
         check_there(folder.spec, folder.shown)
+        if told := sources.warning(folder.spec):
+            warn_once(f"{folder.shown}: {told}")
     specs = [folder.spec for folder in folders]
     names = {(spec.env_id, _arguments(spec)) for spec in specs}
     if len(names) > 1:

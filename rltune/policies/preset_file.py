@@ -26,9 +26,10 @@ def preset_toml(
 ) -> str:
     """Settings, space, constraints and budget of a run, as a preset file has them.
 
-    A time budget is the run's alone: it would end another one early without a word. So is a target
-    that is no return: a run that starts from the file need not ask for the same metric. Of several
-    environments the file holds the budget of one, as every preset does.
+    A time budget and the steps of all trials are the run's alone: they would end another one early
+    without a word. So is a target that is no return: a run that starts from the file need not ask
+    for the same metric. Of several environments the file holds the budget of one, as every preset
+    does.
 
     Args:
         trained: whether the run trained settings that were given, and searched none.
@@ -39,7 +40,7 @@ def preset_toml(
     constraints = [c.text for c in spec.space.constraints if c not in own]
     shared = _for_one(spec.budget, len(spec.singles))
     budget = {key: value for key, value in asdict(shared).items() if value is not None}
-    kept = {"steps", "target"} if trained else set(budget) - {"time_budget"}
+    kept = {"steps", "target"} if trained else set(budget) - {"time_budget", "total_steps"}
     if not spec.goal.is_return:
         kept -= {"target"}
     lines = [
@@ -64,13 +65,11 @@ def preset_toml(
 
 def _for_one(budget: Budget, environments: int) -> Budget:
     """A budget as a preset has it, whose steps are those in one environment."""
-    total = budget.total_steps
     return replace(
         budget,
         steps=max(1, budget.steps // environments),
         perturb_every=max(1, budget.perturb_every // environments),
         burn_in=budget.burn_in // environments,
-        total_steps=total and max(1, total // environments),
     )
 
 

@@ -154,10 +154,10 @@ def in_words(standings: Sequence[Standing], repetitions: int) -> str:
     if repetitions < FEWEST_REPETITIONS:
         least = FEWEST_REPETITIONS
         few = f"{repetitions} repetitions do not tell methods apart, it takes {least}"
-        return f"{mean}, the most; {few}"
+        return f"{mean}, the best; {few}"
     level = [one.method for one in standings if one.verdict == "level"]
     worse = [one.method for one in standings if one.verdict == "worse"]
-    parts = [f"{mean}, the most"]
+    parts = [f"{mean}, the best"]
     if level:
         parts.append(f"{_listed(level)} may be as good: these repetitions do not tell them apart")
     if worse:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rltune.engine.metric_names import LENGTH
+from rltune.envs import INFOS, MAX_EPISODE_STEPS
 from rltune.reports.words import clock_in_words, defaults_in_words, outcome_in_words
 from rltune.runs.lineage import Segment, is_default, is_schedule
 from rltune.runs.records import Report
@@ -42,11 +44,24 @@ def facts(
         found.append(f"the best trial ran at {defaults_in_words(spec)}: nothing was tuned")
     if is_schedule(schedule):
         last, total = schedule[-1], schedule[-1].last
+        place = "best/preset.toml has" if spec.plays else "summary.json has, as best.config,"
         found.append(
-            f"the best settings are a schedule; best/preset.toml has those of its last "
+            f"the best settings are a schedule; {place} those of its last "
             f"{total - last.first:,} of {total:,} {clock_in_words(spec)}, its donors' included"
         )
+    if summary.best is not None and _are_cut(spec, reported.get(summary.best.trial, ())):
+        found.append(
+            f"episodes were cut after {MAX_EPISODE_STEPS:,} steps, as the environment sets no "
+            "limit: the environment argument max_episode_steps sets another"
+        )
     return found
+
+
+def _are_cut(spec: RunSpec, reports: Sequence[Report]) -> bool:
+    """Whether all episodes of a report ended at the limit of environments that set none."""
+    if not spec.plays or "max_episode_steps" in spec.env_options.env_args or spec.env in INFOS:
+        return False
+    return any(row.metrics.get(LENGTH) == MAX_EPISODE_STEPS for row in reports)
 
 
 def _unfit(spec: RunSpec, summary: Summary, reported: Mapping[str, Sequence[Report]]) -> list[str]:

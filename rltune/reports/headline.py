@@ -224,14 +224,14 @@ def _of_arms(run: RunView, arms: Mapping[str, SeedStatistics]) -> str:
     told = f"{_capital(ARMS.get(first, first))} came to {number(arms[first].iqm)}"
     if not others:
         return f"{told}; no other schedule has a score."
-    told, second = f"{told}, the most", others[0]
+    told, second = f"{told}, the best", others[0]
     pairs = run.summary.comparisons if run.summary else None
     pair = next((one for one in pairs or [] if {one.arm, one.over} == {first, second}), None)
     low = math.nan
     if pair is not None:
         low = pair.ci95[0] if pair.arm == first else 1 - pair.ci95[1]
     if low > 0.5:
-        return f"{told}, and clearly more than {ARMS.get(second, second)}."
+        return f"{told}, and clearly better than {ARMS.get(second, second)}."
     return f"{told}, but no clear lead over {ARMS.get(second, second)}: it may be luck."
 
 

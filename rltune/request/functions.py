@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rltune import schedulers, searchers
+from rltune.catalog import sources
 from rltune.catalog.environments import told
 from rltune.catalog.presets import points_problems, points_within, untried
 from rltune.envs import places
@@ -112,7 +113,7 @@ def function_spec(
         report=asked.place.report,
         command=tuple(secrets.redact(command)),
         started_in=str(Path.cwd()),
-        versions=versions("gymnasium"),
+        versions=versions("gymnasium") | sources.digests(place),
     )
     spec = with_former(spec, asked.start.former)
     capacity.check_fits_here(spec)

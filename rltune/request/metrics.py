@@ -50,13 +50,17 @@ def check(metrics: Any) -> None:
 
     Raises:
         TypeError: it is no dict, or a metric is no number.
-        ValueError: a name is rltune's own.
+        ValueError: a name is rltune's own, or that of two metrics.
     """
     if not isinstance(metrics, Mapping):
         raise TypeError(f"a report is a dict of numbers by name, got {metrics!r}")
     if taken := sorted((RESERVED | TOLD) & {str(name) for name in metrics}):
         raise ValueError(f"{', '.join(taken)}: rltune reports that itself; use another name")
+    seen: set[str] = set()
     for name, value in flat(metrics):
+        if name in seen:
+            raise ValueError(f"metric {name} is reported twice, by its name and within a dict")
+        seen.add(name)
         if number(value) is None:
             raise TypeError(
                 f"metric {name} is {value!r}, no number: report numbers, flags, or dicts of them"

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from rltune import catalog, envs
+from rltune.catalog import sources
 from rltune.catalog.algorithms import algorithm
 from rltune.errors import BadInput
 from rltune.options import Budget, Place
@@ -73,7 +74,7 @@ def replay_spec(
         log_all=asked.log_all,
         report=asked.report,
         command=tuple(secrets.redact(command)),
-        versions=resolve.versions(source.env_options.simulator),
+        versions=resolve.versions(source.env_options.simulator) | sources.digests(source.env_id),
     )
     if spec.plays:
         spec = env_copies.fewer_at_a_time(spec)

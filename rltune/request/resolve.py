@@ -16,7 +16,9 @@ import gymnasium as gym
 
 from rltune import catalog, envs, schedulers, searchers
 from rltune._version import __version__
+from rltune.catalog import sources
 from rltune.catalog.algorithms import algorithm
+from rltune.catalog.presets import untried
 from rltune.catalog.probe import Probe
 from rltune.engine.metric_names import NORMALIZED, REWARD
 from rltune.envs import EnvInfo, pool
@@ -80,6 +82,8 @@ def make_request(
     shares = looked_at(algo, env, asked)
     probe = shares[0].probe
     base, resolved = _presets(algo, shares, asked)
+    if job == "sweep":
+        _check_points(resolved, asked)
     if job == "train":
         resolved = without_search(resolved)
     if job == "landscape":
@@ -144,7 +148,7 @@ def _in(spec: RunSpec, share: Share, asked: Request) -> RunSpec:
         env_id=share.info.id,
         env_options=made,
         reading=share.probe.told(spec.settings),
-        versions=versions(simulator),
+        versions=versions(simulator) | sources.digests(share.info.id),
     )
     _check_noise(spec, share.probe)
     return spec
@@ -265,6 +269,7 @@ def without_search(preset: Preset) -> Preset:
         seeds_per_trial=1,
         judge="mean",
         cost_aware=False,
+        total_steps=None,  # the search's: it would leave out seeds
         perturb_every=max(report, preset.budget.steps // CHECKPOINTS),
     )
     space = Space({}, preset.space.constraints)
@@ -286,6 +291,7 @@ def as_landscape(preset: Preset, seeds: int) -> Preset:
         target=math.inf,
         perturb_every=budget.steps,
         cost_aware=False,
+        total_steps=None,
     )
     return replace(preset, budget=budget)
 
@@ -306,6 +312,15 @@ def _check(preset: Preset, goal: Goal) -> None:
             problems += error.problems
     if problems:
         raise BadInput(problems)
+
+
+def _check_points(preset: Preset, asked: Request) -> None:
+    """Raises BadInput where a preset file of the user's has more points than there are trials."""
+    file = asked.start.preset
+    if file is None or preset.sources.get("points") != str(file):
+        return
+    if problems := untried(preset.points, preset.budget.trials):
+        raise BadInput([f"{file}: {problem}" for problem in problems])
 
 
 def _check_total(preset: Preset) -> None:

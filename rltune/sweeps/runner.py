@@ -16,7 +16,8 @@ from rltune.callbacks.loggers.callback import checked, started
 from rltune.callbacks.report_writer import ReportWriter
 from rltune.callbacks.run_writer import RunWriter
 from rltune.callbacks.tensorboard import TensorBoardWriter
-from rltune.errors import BadInput, Interrupted, MachineError, RltuneError
+from rltune.catalog import sources
+from rltune.errors import BadInput, MachineError, RltuneError
 from rltune.processes.watchdog import collect
 from rltune.request import batches
 from rltune.runs.folder import RunFolder, is_finished
@@ -141,6 +142,8 @@ def extend(
 
 def _continue(folder: RunFolder, callbacks: Sequence[Callback]) -> None:
     with _notifying(folder.spec, folder, callbacks) as notified:
+        if told := sources.warning(folder.spec):
+            notified.notice(told)
         if folder.summary is None:
             _sweep(job_in(folder), folder, notified)
         else:
@@ -317,7 +320,7 @@ def _train(job: Job, folder: RunFolder, callbacks: Callbacks, signals: Signals) 
                 )
         tidy(folder)
     if signals.interrupted:
-        raise Interrupted(f"continue with: rltune resume {folder.shown}")
+        raise signals.interruption()
     if stopper.fatal is not None:
         raise stopper.fatal
     reason = "target" if job.reached_target else stopper.reason

@@ -61,11 +61,13 @@ class Signals:
     def check(self) -> None:
         """Raises Interrupted if a signal has come. Ray may have caught what the handler raised."""
         if self.interrupted:
-            raise Interrupted(
-                f"before a trial ran. Continue with: rltune resume {self._folder.shown}"
-                if self._folder.is_worth_keeping
-                else "before the first trial ran: nothing is kept"
-            )
+            raise self.interruption("before a trial ran. Continue")
+
+    def interruption(self, advice: str = "continue") -> Interrupted:
+        """What an interrupted run raises: how to continue, if there is something to continue."""
+        if not self._folder.is_worth_keeping:
+            return Interrupted("before the first trial ran: nothing is kept")
+        return Interrupted(f"{advice} with: rltune resume {self._folder.shown}")
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.interrupted:

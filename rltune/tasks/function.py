@@ -80,6 +80,11 @@ class FunctionTask(Task):
         record = folder.best_record
         if record is None or (self.spec.objective and not kept):
             raise NothingUsable(f"no trial left a checkpoint with a finite {self.metric.name}")
+        if self.metric.of(record.means) is None:
+            raise NothingUsable(
+                f"no trial left a checkpoint with {self.metric.name}: report it with each "
+                "checkpoint, and where a function keeps none, in its last report"
+            )
         best = BestPolicy(
             trial=record.trial or "",
             config={**self.spec.settings, **(record.settings or {})},

@@ -138,7 +138,9 @@ class MemberMixin(TrialStorageMixin):
         if copied and member.exploit is not None:
             member.clock = member.exploit.env_steps
         self.seconds_from(record, member.exploit if copied else None)
-        member.metrics, member.diverged = record.metrics, record.diverged
+        member.diverged = record.diverged
+        # What a donor reported is no outcome of these settings: they may train nothing more.
+        member.metrics = {} if copied else record.metrics
 
     @headlined
     def reset_config(self, new_config: dict[str, Any]) -> bool:

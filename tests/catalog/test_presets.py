@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from rltune import catalog, envs
 from rltune.catalog.algorithms import ALGORITHMS, algorithm
 from rltune.errors import BadInput
+from rltune.request.resolve import landscape_request, make_request, make_spec
 from rltune.space import Space
 
 #: Presets of many environments, each with what is known of one of them.
@@ -167,3 +169,59 @@ def test_a_setting_is_fixed_or_searched_and_not_both() -> None:
     preset = catalog.preset("ppo", catalog.environment("cartpole"))
     with pytest.raises(BadInput, match=r"lr is in settings and in space: .* give one of them"):
         catalog.override(preset, {"lr": 1e-3}, {"lr": {"log": [1e-5, 1e-2]}}, {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "space", "is_refused"),
+    [
+        ("lr = 0.05", "lr = { log = [1e-3, 1e-2] }", True),
+        ("lr = 0.005", "lr = { log = [1e-3, 1e-2], default = 0.002 }", True),
+        ("lr = 0.005", "lr = { log = [1e-3, 1e-2] }", False),
+        ("lr = 0.005", "lr = { log = [1e-3, 1e-2], default = 0.005 }", False),
+        ("lr = 0.010000000001", "lr = { log = [1e-3, 1e-2], default = 0.01 }", False),
+        ("num_epochs = 7", "num_epochs = { choice = [5, 10], default = 10 }", True),
+    ],
+)
+def test_a_file_that_fixes_a_setting_and_searches_it_elsewhere_is_refused(
+    settings: str, space: str, is_refused: bool, tmp_path: Path
+) -> None:
+    """A file of best settings holds both, the range with the value as its default."""
+    path = tmp_path / "mine.toml"
+    path.write_text(f"[settings]\n{settings}\n[space]\n{space}\n")
+    if is_refused:
+        with pytest.raises(BadInput, match=r"mine.toml:2.* is no start of its range in \[space\]"):
+            catalog.preset("ppo", catalog.environment("cartpole"), str(path))
+    else:
+        made = catalog.preset("ppo", catalog.environment("cartpole"), str(path))
+        assert made.settings["lr"] == pytest.approx(float(settings.split()[-1]))
+
+
+def test_a_file_with_more_points_than_trials_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    points = ", ".join(f"{{ lr = {n}e-3 }}" for n in (1, 2, 3))
+    path.write_text(f"points = [{points}]\n[budget]\ntrials = 2\n")
+    with pytest.raises(BadInput, match=r"mine.toml: points: 3 are given, and the sweep has 2"):
+        make_spec("ppo", "cartpole", preset=path)
+    assert len(make_spec("ppo", "cartpole", preset=path, trials=3).points) == 3
+    assert make_request("ppo", "cartpole", job="train", preset=path)[0].points == ()
+
+
+def test_a_file_of_another_environment_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "other.toml"
+    path.write_text("env = 'acrobot'\n")
+    catalog.preset("ppo", catalog.environment("acrobot"), str(path))
+    assert caplog.text == ""
+    catalog.preset("ppo", catalog.environment("cartpole"), str(path))
+    assert f"{path} is a preset of acrobot, and is used for cartpole" in caplog.text
+
+
+def test_the_steps_of_all_trials_are_no_limit_of_seeds(tmp_path: Path) -> None:
+    """They are of a search: some of the seeds would not train, without a word."""
+    path = tmp_path / "mine.toml"
+    path.write_text("[budget]\nsteps = 6_000\ntotal_steps = 9_000\n")
+    assert make_spec("ppo", "cartpole", preset=path).budget.total_steps == 9_000
+    assert make_request("ppo", "cartpole", job="train", preset=path)[0].budget.total_steps is None
+    asked: dict[str, Any] = {"trials": 4, "seeds": 2, "preset": path}
+    assert landscape_request("ppo", "cartpole", **asked)[0].budget.total_steps is None

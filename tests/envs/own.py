@@ -55,3 +55,20 @@ class Kinds(gym.Env[Any, Any]):
 
     def step(self, action: Any) -> Any:
         return np.array([0, 3]), 1.0, True, False, {}
+
+
+class Limits(Endless):
+    """Ends its episodes itself, with the step after a limit that it is given."""
+
+    def __init__(self, max_episode_steps: int = 5) -> None:
+        super().__init__()
+        self.limit = max_episode_steps
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.steps = 0
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        obs, reward, _, _, info = super().step(action)
+        return obs, reward, self.steps > self.limit, False, info

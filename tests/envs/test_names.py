@@ -145,6 +145,17 @@ def test_an_endless_environment_gets_a_time_limit() -> None:
     env.close()
 
 
+@pytest.mark.parametrize("asked", [20, envs.MAX_EPISODE_STEPS + 5])
+def test_an_environment_that_takes_the_limit_itself_keeps_it(asked: int) -> None:
+    """It ends its own episodes, here with the step after the limit."""
+    env = envs.make("own:Limits", {"max_episode_steps": asked})
+    env.reset(seed=0)
+    ends = [env.step(np.zeros(1))[2:4] for _ in range(asked + 1)]
+    assert not any(terminated or truncated for terminated, truncated in ends[:-1])
+    assert ends[-1][0]
+    env.close()
+
+
 def test_discrete_observations_become_one_hot_vectors() -> None:
     env = envs.make("own:Kinds")
     obs, _ = env.reset(seed=0)

@@ -227,5 +227,5 @@ def test_the_sentence_names_who_is_level_and_who_is_worse() -> None:
     ]
     told = in_words(rows, 5)
     assert told.startswith("pb2 came to 495 on average [")
-    assert "the most; asha may be as good: these repetitions do not tell them apart" in told
+    assert "the best; asha may be as good: these repetitions do not tell them apart" in told
     assert told.endswith("; random is worse, not by luck")

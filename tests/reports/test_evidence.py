@@ -196,6 +196,25 @@ def test_what_never_ran_and_what_was_never_tuned_is_said(tmp_path: Path) -> None
     ]
 
 
+def test_episodes_that_were_cut_are_said(tmp_path: Path) -> None:
+    """The environment sets no limit, and nothing else tells that its episodes are not whole."""
+    spec = _spec(tmp_path, name="made")
+    row = replace(_rows("t00", (20_000, 1e-3, -100.0))[0], metrics={"episode_len_mean": 1e4})
+    summary = _summary(spec, [_trial("t00", 1e-3, -100.0, steps=20_000)], "t00")
+
+    def told(of: RunSpec) -> list[str]:
+        return [one for one in facts(of, summary, [], {"t00": [row]}) if "were cut" in one]
+
+    own = replace(spec, env="mine:Endless")
+    assert told(own) == [
+        "episodes were cut after 10,000 steps, as the environment sets no limit: the environment "
+        "argument max_episode_steps sets another"
+    ]
+    assert told(spec) == [], "a limit of its own"
+    args = replace(own.env_options, env_args={"max_episode_steps": 10_000})
+    assert told(replace(own, env_options=args)) == []
+
+
 def test_a_winner_is_as_sure_as_its_episodes(tmp_path: Path) -> None:
     spec = _spec(tmp_path)
     ours = summarise([10.0, 12.0, 11.0, 13.0, 9.0, 10.0], [1, 2, 3, 4, 5, 6])
@@ -272,6 +291,10 @@ def test_a_preset_says_which_part_of_a_schedule_it_is(tmp_path: Path) -> None:
     text = preset_toml(spec, {**spec.settings, "lr": 2e-3}, None, schedule=parts)
     assert "the last 400 of 1,000 environment steps" in text
     assert tomllib.loads(text)["settings"]["lr"] == 2e-3
+    total = replace(spec, budget=replace(spec.budget, total_steps=1_000, time_budget=60.0))
+    bounded = preset_toml(total, spec.settings, None)
+    assert "total_steps" not in bounded, "it would end another run early, without a word"
+    assert "time_budget" not in bounded
     assert "steps of the policy" not in preset_toml(spec, spec.settings, None, schedule=parts[:1])
 
 

@@ -225,3 +225,14 @@ def test_a_real_sweep_spends_it_and_can_be_extended(
     # Reports of trials that are cut in the middle of an episode are of other lengths.
     assert abs(run.steps_spent - 10_000) <= 2 * largest
     assert extended(run, {"total_steps": 20_000}).budget.total_steps == 20_000
+
+
+@pytest.mark.slow
+def test_a_batch_larger_than_the_budget_starts(folder: Path, cluster_address: str) -> None:
+    """The trials of a batch are handed out together, before any of them starts."""
+    words = ("--scheduler", "fifo", "--trials", "4", "--steps", "4k", "--batch", "4")
+    more = ("--total-steps", "2500", "--quiet", "--json")
+    done = short.run(folder, "small", *words, *more, cluster=cluster_address)
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert summary["stop_reason"] == "total_steps"
+    assert 2_000 <= summary["env_steps"] < 6_000, "three first reports of 1,000 and more"

@@ -99,6 +99,34 @@ def test_a_function_that_was_done_keeps_its_last_checkpoint(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_settings_that_trained_nothing_have_no_outcome(
+    tmp_path: Path, cluster_address: str
+) -> None:
+    """A function that copies an older one at its end returns at once."""
+    population = {"perturb_every": 2, "quantile": 0.5}
+    asked = {"scheduler": "pbt", "trials": 4, "steps": 6, "population": population}
+    folder = start(spec_of(tmp_path, cluster_address, functions.finishes, **asked))
+    idle = 0
+    for trial in folder.trials():
+        reported = [(row.env_steps, dict(row.settings)) for row in folder.reports(trial)]
+        for checkpoint in folder.checkpoints_of(trial):
+            record = folder.record(checkpoint)
+            idle += not record.metrics
+            assert not record.metrics or (record.env_steps, record.settings) in reported
+    assert idle, "there was such a copy"
+    best = folder.best_record
+    assert best is not None
+    assert best.metrics
+
+
+@pytest.mark.slow
+def test_an_end_without_the_metric_wins_nothing(tmp_path: Path, cluster_address: str) -> None:
+    """Whichever trial came first would have won, with no score."""
+    folder = start(spec_of(tmp_path, cluster_address, functions.wavers, trials=2), fails=True)
+    assert folder.summary is None or folder.summary.best is None
+
+
+@pytest.mark.slow
 def test_files_of_a_function_are_kept_signed_and_given_back(
     tmp_path: Path, cluster_address: str
 ) -> None:

@@ -122,6 +122,7 @@ def test_a_return_and_an_exception_are_handed_over(start: Start) -> None:
         ({"done": True}, None, "done: rltune reports that itself"),
         ({"wall_seconds": 1.0}, None, "wall_seconds: rltune reports that itself"),
         (0.9, None, "a report is a dict of numbers by name"),
+        ({"a/b": 1.0, "a": {"b": 2.0}}, None, "metric a/b is reported twice"),
     ],
 )
 def test_a_wrong_report_is_refused_where_it_is_made(

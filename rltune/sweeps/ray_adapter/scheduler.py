@@ -103,9 +103,13 @@ class TuneScheduler(TrialScheduler):
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The trial whose turn it is; changes and stops take effect before it starts."""
         self._live = {name: t for name, t in self._live.items() if t.status not in ENDED}
+        waiting = self._waiting(tune_controller)
         if not self._step_budget.has_room():
-            return None
-        turn = self._scheduler.choose(self._waiting(tune_controller))
+            # Trials that are handed out together wait with their steps set aside.
+            waiting = [name for name in waiting if self._step_budget.is_set_aside(name)]
+            if not waiting:
+                return None
+        turn = self._scheduler.choose(waiting)
         for change in turn.changes:
             self._apply(change)
         if turn.changes:
