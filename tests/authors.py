@@ -224,3 +224,10 @@ class Cards(Strict):
             if not allowed[one]:
                 raise ValueError(f"illegal: {action} where {self.mask} is allowed")
         return 1.0
+
+
+class Unseeded(Bits):
+    """Begins anywhere, whatever the seed."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return super().reset(seed=int(np.random.default_rng().integers(2**31)))

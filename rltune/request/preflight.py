@@ -6,11 +6,13 @@ import time
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.wrappers import PassiveEnvChecker
 
 from rltune import envs
@@ -182,6 +184,7 @@ def api_problem(env: gym.Env[Any, Any], guard: Guard) -> str | None:
     try:
         with guard:
             answer = own.reset(seed=0)
+        first = deepcopy(answer)
         problem = _moved(own, before) or _reset_problem(answer, own.observation_space)
         if problem is None:
             with guard:
@@ -191,6 +194,8 @@ def api_problem(env: gym.Env[Any, Any], guard: Guard) -> str | None:
             with guard:
                 seen, _ = env.reset(seed=0)
                 env.step(choose(seen))
+                again, _ = own.reset(seed=0)
+            _warn_of_chance(own, first[0], again)
     except Exception as error:  # an environment may raise anything
         if isinstance(error, TypeError) and "reset() got an unexpected keyword" in str(error):
             return (
@@ -199,6 +204,16 @@ def api_problem(env: gym.Env[Any, Any], guard: Guard) -> str | None:
             )
         return f"it failed its first step: {_shown(error)}. Fix it before it is trained on."
     return problem or _later_problem(own, choose, guard) or _moved(own, before)
+
+
+def _warn_of_chance(env: gym.Env[Any, Any], first: Any, again: Any) -> None:
+    """Warns where two resets with one seed begin with other observations."""
+    if not data_equivalence(first, again):
+        warn_once(
+            f"environment {type(env.unwrapped).__name__}: two resets with the same seed begin "
+            "differently, so that no score can be repeated. Begin reset with "
+            "super().reset(seed=seed), and draw from self.np_random alone."
+        )
 
 
 def _moved(env: gym.Env[Any, Any], before: Mapping[str, gym.Space[Any]]) -> str | None:

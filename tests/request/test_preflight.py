@@ -29,6 +29,13 @@ def test_a_good_environment_passes(tmp_path: Path) -> None:
     assert make_spec("ppo", "faulty:Faulty", storage=tmp_path).env_id == "faulty:Faulty"
 
 
+def test_resets_that_ignore_the_seed_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    check_environment(catalog.environment("faulty:Faulty"), algorithm("ppo"), {})
+    assert "two resets" not in caplog.text
+    check_environment(catalog.environment("authors:Unseeded"), algorithm("ppo"), {})
+    assert "environment Unseeded: two resets with the same seed begin differently" in caplog.text
+
+
 def test_wrappers_with_running_statistics_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     spec = catalog.environment("authors:normalised")
     check_environment(spec, algorithm("ppo"), {"reward": True})
