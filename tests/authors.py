@@ -227,7 +227,13 @@ class Cards(Strict):
 
 
 class Unseeded(Bits):
-    """Begins anywhere, whatever the seed."""
+    """Begins elsewhere each time, whatever the seed."""
+
+    begun = 0
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        return super().reset(seed=int(np.random.default_rng().integers(2**31)))
+        super().reset(seed=seed)
+        self.begun, self.hot = self.begun + 1, self.begun % self.n
+        flags = np.zeros(self.n, self.dtype)
+        flags[self.hot] = 1
+        return flags, {}
