@@ -33,6 +33,7 @@ from rltune.envs.construct import (
 )
 from rltune.envs.draws import SEEDED, OwnDraws
 from rltune.envs.frames import JoinFrames, frames_of, joined
+from rltune.envs.fresh_arrays import FreshArrays
 from rltune.envs.info import EnvInfo, bare
 from rltune.envs.registrations import is_from, registered
 from rltune.envs.workers import POSSIBLE, Processes, Workers
@@ -178,7 +179,8 @@ def make_vec(
         processes: in which to step the copies; None for this one.
 
     Raises:
-        ValueError: several processes for what steps all copies at once.
+        ValueError: several processes for what steps all copies at once; or stacked observations of
+            EnvPool.
     """
     if processes is not None and min(processes.count, num_envs) > 1 and POSSIBLE:
         if simulator == "envpool" or steps_at_once(name, num_envs, frame_stack):
@@ -186,6 +188,8 @@ def make_vec(
         made = partial(_copies, name, env_args=env_args, frame_stack=frame_stack, form=form)
         return Workers(made, num_envs, processes)
     if simulator == "envpool":
+        if frame_stack > 1:
+            raise ValueError(f"EnvPool stacks no observations of {name}: frame_stack must be 1")
         like = authored(name, env_args)
         codec = action_codec(like.action_space)
         return pool.Pooled(gym_id(name), num_envs, like, codec)
@@ -243,7 +247,8 @@ def _own_version(
     """An environment's own vectorised version, where :func:`make_vec` uses it."""
     if not steps_at_once(name, num_envs, frame_stack):
         return None
-    return _vectorised(name, num_envs, env_args, form)
+    env = _vectorised(name, num_envs, env_args, form)
+    return env if env is None or in_lockstep(name) else FreshArrays(env)
 
 
 def steps_at_once(name: str, num_envs: int, frame_stack: int = 1) -> bool:
@@ -256,11 +261,14 @@ def _vectorised(
     name: str, num_envs: int, env_args: Mapping[str, Any] | None, form: str
 ) -> VectorEnv | None:
     """An environment's own vectorised version; None where the codec would change anything."""
+    args = reveal(env_args or {})
+    if args.get("max_episode_steps") == -1:  # of gymnasium.make: no limit of its own
+        args["max_episode_steps"] = MAX_EPISODE_STEPS
     env = gym.make_vec(
         registered(gym_id(name)),
         num_envs=num_envs,
         vectorization_mode=gym.VectorizeMode.VECTOR_ENTRY_POINT,
-        **reveal(env_args or {}),
+        **args,
     )
     codec = action_codec(env.single_action_space)
     if codec.is_identity and ObservationCodec(env.single_observation_space, form).is_identity:

@@ -237,3 +237,11 @@ class Unseeded(Bits):
         flags = np.zeros(self.n, self.dtype)
         flags[self.hot] = 1
         return flags, {}
+
+
+class OddMask(Strict):
+    """Has a mask of its actions beside observations of another name than RLlib's."""
+
+    def __init__(self) -> None:
+        parts = {"observation": spaces.Box(0, 1, (2,)), "action_mask": spaces.MultiBinary(4)}
+        super().__init__(spaces.Dict(parts), spaces.Discrete(4))

@@ -67,8 +67,16 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         """Draws from another seed on, in new episodes."""
         self._seed = seed + self.worker_index
         self.rng = np.random.default_rng(self._seed)
+        if self.worker_index:  # else the trial's own process, which does that
+            torch.manual_seed(self._seed)
         if self.env is not None:
-            self._reset_env(self._seed)
+            self._reset_env(self._env_seed)
+
+    @property
+    def _env_seed(self) -> int:
+        """Of the first copy; each of the others has the next one, and those of other runners."""
+        before = max(0, self.worker_index - 1)
+        return int(self._seed + before * (self.config.num_envs_per_env_runner - 1))
 
     @abstractmethod
     def act(self, obs: torch.Tensor, env_steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -82,7 +90,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
         """Makes the vectorised environment and resets it with this runner's seed."""
         config = self.config
         processes = envs.Processes(
-            config.env_timeout, self._crash_folder, self._seed, config.env_processes
+            config.env_timeout, self._crash_folder, self._env_seed, config.env_processes
         )
         with self._guard:
             name, env_args = env_arguments(config, self.worker_index, self.num_workers)
@@ -96,7 +104,7 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
                 processes,
             )
         self._autoreset = self.env.metadata["autoreset_mode"]
-        self._reset_env(self._seed)
+        self._reset_env(self._env_seed)
 
     def _reset_env(self, seed: int | None = None) -> None:
         """Begins new episodes; without a seed from where the environments' generators are."""

@@ -315,6 +315,23 @@ def fixed_and_searched(settings: Mapping[str, Any], space: Mapping[str, Any]) ->
     ]
 
 
+def _idle(
+    algo: Algorithm,
+    names: Sequence[str],
+    settings: Mapping[str, Any],
+    searched: Container[str],
+) -> list[str]:
+    """Settings that were asked for and would do nothing, as others switch off what they are of."""
+    found = []
+    for name in names:
+        other, value = (algo.settings[name].idle if name in algo.settings else None) or ("", None)
+        if other and other not in searched and settings[other] == value:
+            found.append(
+                f"{name} does nothing with {other} = {value}: change that too, or leave it out"
+            )
+    return found
+
+
 def override(
     preset: Preset,
     settings: Mapping[str, Any],
@@ -343,6 +360,8 @@ def override(
             parameters[name] = parameter(algo, name, body)
         except BadInput as error:
             problems += [f"space {problem}" for problem in error.problems]
+    changed = [name for name in settings if settings[name] != preset.settings.get(name)]
+    problems += _idle(algo, [*changed, *space], {**preset.settings, **settings}, parameters)
     problems += points_problems(points, Space(parameters))
     for group, entries in ((Budget, budget), (ScoringBudget, scoring)):
         problems += options.problems(group, entries).values()

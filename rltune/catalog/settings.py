@@ -28,12 +28,14 @@ class Setting(ABC):
         doc: what it is, with its unit.
         structural: it shapes the network or the environments, or acts at the start alone, so a
             population never mutates it: a clone takes its donor's value together with the weights.
+        idle: another setting, and its value with which this one does nothing.
         comparable: Python types of the values that can be compared. RLlib accepts further forms
             ("auto", a range to draw from), which cannot.
     """
 
     doc: str
     structural: bool = field(default=False, kw_only=True)
+    idle: tuple[str, Any] | None = field(default=None, kw_only=True)
     comparable: ClassVar[tuple[type, ...]]
 
     @abstractmethod

@@ -86,7 +86,7 @@ class Asked:
             ("rltune", self.algo, asked.env, *self._spelled(words)),
             ("rltune", "resume", run, *kept, *(["--trust"] if trust else [])),
             tuple(files),
-            tuple(sorted(secret_variables(spec.env_options.env_args))),
+            tuple(sorted({v for one in spec.singles for v in secret_variables(_args(one))})),
         )
 
     def _files(self, folder: Path) -> list[Path]:
@@ -125,6 +125,19 @@ def _relative(word: str, folder: Path) -> str:
     return f"{own_files.within(place, folder)}:{rest}" if places.is_file(place) else word
 
 
+def _args(spec: RunSpec) -> Mapping[str, Any]:
+    return spec.env_options.env_args
+
+
+def _argument(key: str, spec: RunSpec) -> Any:
+    """The encoded argument of a key; of several environments the key names one of them."""
+    if not spec.environments:
+        return spec.env_options.env_args.get(key)
+    place, _, name = key.rpartition(":")
+    owners = (one for one in spec.environments if place in (one.name, one.env, one.env_id))
+    return next((one.env_args.get(name) for one in owners), None)
+
+
 def _without_secrets(words: Sequence[str], spec: RunSpec) -> list[str]:
     """``KEY=VALUE`` words with the variable of a secret in place of its value.
 
@@ -132,10 +145,9 @@ def _without_secrets(words: Sequence[str], spec: RunSpec) -> list[str]:
         BadInput: a secret within a table, which has no word of its own.
     """
     kept = []
-    args = spec.env_options.env_args
     for word in words:
         name = word.partition("=")[0]
-        value: Any = args.get(name)
+        value: Any = _argument(name, spec)
         hidden = secret_variables({name: value})
         if hidden and not isinstance(value, str):
             raise BadInput(

@@ -52,9 +52,12 @@ class Request:
         """
         flat = dict(options)
         try:
-            flat |= as_table(flat.pop("population", None))
+            table = as_table(flat.pop("population", None))
         except ValueError as error:
             raise BadInput(f"population {error}") from None
+        if twice := [name for name in table if flat.get(name) is not None]:
+            raise BadInput([f"{name} is given twice, once in population" for name in twice])
+        flat |= table
         wrong = [str(unknown("option", name, OPTIONS)) for name in flat if name not in OPTIONS]
         given = {
             group: {

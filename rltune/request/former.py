@@ -25,6 +25,10 @@ from rltune.spec import FormerTrial, RunSpec
 LANDSCAPE = "landscape"
 #: Scores of a former trial that are kept, spread over its reports; the last is one of them.
 SCORES_KEPT = 20
+#: Settings that no score depends on.
+UNSCORED = frozenset(
+    {"save_buffer", "exploit_buffer", "num_env_runners", "min_sample_timesteps_per_iteration"}
+)
 #: Decisions after which a trial still has the settings that it started with.
 _HARMLESS = ("stop", "restore")
 
@@ -182,7 +186,8 @@ def _other_settings(spec: RunSpec, settings: Mapping[str, Any], searched: Iterab
             return f"without {name}"
         if not parameter.contains(settings[name]):
             return f"outside the space of {name}"
-    for name in searched:
+    fixed = [name for name in spec.settings if name in settings and name not in UNSCORED]
+    for name in dict.fromkeys([*searched, *fixed]):
         if name not in spec.space and not same(settings.get(name), spec.settings.get(name)):
             return f"at another {name}, which is fixed here"
     return ""

@@ -80,7 +80,7 @@ def longest_episode(spec: RunSpec) -> int | None:
 
 def _longest(spec: RunSpec) -> int | None:
     asked = spec.env_options.env_args.get("max_episode_steps")
-    if isinstance(asked, int):
+    if isinstance(asked, int) and asked > 0:
         return asked
     return catalog.environment(spec.env_id, spec.env_options.imports).max_episode_steps
 

@@ -109,6 +109,7 @@ def tried(spec: EnvInfo, algo: Algorithm, env_args: Mapping[str, Any], guard: Gu
         return f"environment {spec.id} could not be made: {said}. {advice}"
     probe = probed(env)
     _warn_of_statistics(spec, env)
+    _warn_of_mask(spec, env)
     wrong = space_problem(spec, algo, env)
     if wrong is None:
         try:
@@ -133,6 +134,18 @@ def _warn_of_statistics(spec: EnvInfo, env: gym.Env[Any, Any]) -> None:
                 f"scored on other numbers than it was trained on. Leave it out and use {instead}."
             )
         layer = layer.env
+
+
+def _warn_of_mask(spec: EnvInfo, env: gym.Env[Any, Any]) -> None:
+    """Warns about a mask of actions in a form that nobody reads: illegal ones would be taken."""
+    space = env.observation_space
+    if not isinstance(space, gym.spaces.Dict) or has_mask(space) or ACTION_MASK not in space.spaces:
+        return
+    warn_once(
+        f"environment {spec.id}: its action_mask is read as a number like others, and illegal "
+        "actions are taken. A mask stands alone beside the rest: "
+        "Dict(observations=..., action_mask=...)."
+    )
 
 
 def _shown(error: Exception) -> str:

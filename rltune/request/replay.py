@@ -59,6 +59,7 @@ def replay_spec(
     count = len({name.partition("/")[0] for name in arms})
     storage = location.storage(asked.storage)
     given: dict[str, Any] = {"cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial}
+    given["concurrent"] = concurrent
     given = {option: value for option, value in given.items() if value is not None}
     spec = replace(
         source,
@@ -68,7 +69,7 @@ def replay_spec(
         seed=asked.seed,
         name=asked.name or default_name(f"replay-{source.algo}", source.env, storage),
         storage=storage,
-        resources=replace(source.resources, concurrent=concurrent, address=address, **given),
+        resources=replace(source.resources, address=address, **given),
         callbacks=tuple(map(envs.places.absolute, asked.callbacks)),
         log=tuple(asked.log),
         log_all=asked.log_all,

@@ -38,7 +38,7 @@ from rltune.runs.names import check_name, default_name
 from rltune.runs.remote import location
 from rltune.runs.remote.copy import file_here
 from rltune.space import Space
-from rltune.spec import JobSpec, Preset, RunSpec
+from rltune.spec import JobSpec, Preset, RunSpec, largest
 
 #: Checkpoints of a trial that is only trained: the points of its greedy policy's curve.
 CHECKPOINTS = 20
@@ -140,7 +140,7 @@ def _in(spec: RunSpec, share: Share, asked: Request) -> RunSpec:
     wanted = asked.resources.batch, asked.resources.gpus_per_trial, spec.algo
     if stepped_by == "auto" and batches.is_likely(*wanted):
         stepped_by = "gymnasium"
-    simulator = simulator_of(stepped_by, share.info, spec.settings, share.env_args)
+    simulator = simulator_of(stepped_by, share.info, spec.settings, spec.space, share.env_args)
     made = replace(spec.env_options, env_args=share.env_args, simulator=simulator)
     spec = replace(
         spec,
@@ -211,10 +211,11 @@ def _presets(algo: str, shares: Sequence[Share], asked: Request) -> tuple[Preset
         asked.evaluation,
     )
     check_used(resolved, asked)
-    other = asked.goal.metric != REWARD or asked.goal.objective
+    least = asked.goal.mode != "max"
+    other = asked.goal.metric != REWARD or least or asked.goal.objective
     if other and "target" not in asked.budget:
-        # A preset's target is a return; its first trial would end the search for a front.
-        target = 1.0 if asked.goal.metric == NORMALIZED else None
+        # A preset's target is a large return; its first trial would end the search for a front.
+        target = 1.0 if asked.goal.metric == NORMALIZED and not least else None
         resolved = replace(resolved, budget=replace(resolved.budget, target=target))
     return base, resolved
 
@@ -229,12 +230,16 @@ def _certificate(preset: Preset, path: str | Path | None) -> dict[str, Any]:
 
 
 def simulator_of(
-    asked: str, env: EnvInfo, settings: Mapping[str, Any], env_args: Mapping[str, Any]
+    asked: str,
+    env: EnvInfo,
+    settings: Mapping[str, Any],
+    space: Space,
+    env_args: Mapping[str, Any],
 ) -> str:
     """The simulator that will step an environment; BadInput for one that cannot."""
     if asked == "gymnasium":
         return asked
-    problem = pool.problem(env, settings["frame_stack"], env_args)
+    problem = pool.problem(env, largest("frame_stack", settings, space), env_args)
     if asked == "envpool" and problem:
         raise BadInput(f"simulator envpool: {problem}")
     few = settings["num_envs_per_env_runner"] < envs.VECTORISED_FROM
@@ -256,7 +261,8 @@ def _check_noise(spec: RunSpec, probe: Probe) -> None:
 def check_simulator(spec: RunSpec) -> None:
     """Raises BadInput where what stepped a run's environments elsewhere is not here."""
     env = catalog.environment(spec.env_id, spec.env_options.imports)
-    simulator_of(spec.env_options.simulator, env, spec.settings, spec.env_options.env_args)
+    made = spec.env_options
+    simulator_of(made.simulator, env, spec.settings, spec.space, made.env_args)
 
 
 def without_search(preset: Preset) -> Preset:

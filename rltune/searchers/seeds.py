@@ -90,7 +90,9 @@ def reached(spec: RunSpec, history: History) -> bool:
         return False
     over = [trial for trial in history.settings()[best] if trial.status != "running"]
     score = judged(over, budget.judge)
-    return len(over) == budget.seeds_per_trial and score >= spec.goal.score(budget.target)
+    if len(over) < budget.seeds_per_trial or not math.isfinite(score):
+        return False
+    return spec.goal.reaches(spec.goal.score(score), budget.target)  # its own inverse
 
 
 def next_seed(history: History, budget: Budget) -> int | None:

@@ -7,6 +7,7 @@ import sys
 import time
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from quick import config, make, same, weights
 from ray.tune.result import TRIAL_INFO
 
 from rltune import algorithms, envs
+from rltune.algorithms.env_runner import ArrayEnvRunner
 from rltune.catalog.algorithms import ALGORITHMS
 from rltune.runs.checkpoints import REPLAY_FILE
 
@@ -276,6 +278,21 @@ def test_its_preset_trains_wherever_its_actions_fit(algo: str, env: str) -> None
     assert result["env_steps"] >= 64
     assert not same(before, weights(member))
     member.cleanup()
+
+
+def test_epsilon_without_its_end_is_refused() -> None:
+    """RLlib's own schedule would act."""
+    with pytest.raises(ValueError, match="initial_epsilon and epsilon_timesteps act with final"):
+        algorithms.DQN.get_default_config().update_from_dict({"initial_epsilon": 0.3}).validate()
+    algorithms.DQN.get_default_config().validate()
+
+
+def test_copies_of_other_runners_have_seeds_of_their_own() -> None:
+    """RLlib seeds each runner with the next number, and its copies with those that follow."""
+    made = SimpleNamespace(num_envs_per_env_runner=4)
+    runners = [SimpleNamespace(worker_index=n, _seed=100 + n, config=made) for n in (1, 2, 3)]
+    first = [ArrayEnvRunner._env_seed.fget(runner) for runner in runners]
+    assert [seed + copy for seed in first for copy in range(4)] == list(range(101, 113))
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 
 from rltune import catalog, envs
 from rltune.catalog.algorithms import ALGORITHMS, algorithm
+from rltune.catalog.thresholds import threshold
 from rltune.errors import BadInput
 from rltune.request.resolve import landscape_request, make_request, make_spec
 from rltune.space import Space
@@ -225,3 +226,73 @@ def test_the_steps_of_all_trials_are_no_limit_of_seeds(tmp_path: Path) -> None:
     assert make_request("ppo", "cartpole", job="train", preset=path)[0].budget.total_steps is None
     asked: dict[str, Any] = {"trials": 4, "seeds": 2, "preset": path}
     assert landscape_request("ppo", "cartpole", **asked)[0].budget.total_steps is None
+
+
+@pytest.mark.parametrize(
+    ("algo", "settings", "space", "told"),
+    [
+        ("ppo", {"kl_coeff": 0.5}, {}, "kl_coeff does nothing with use_kl_loss = False"),
+        ("ppo", {}, {"kl_target": {"log": [1e-3, 0.1]}}, "kl_target does nothing with use_kl"),
+        ("ppo", {"use_kl_loss": True, "kl_coeff": 0.5}, {}, ""),
+        ("ppo", {"kl_coeff": None}, {}, ""),
+        (
+            "dqn",
+            {"prioritized_replay": False},
+            {"prioritized_replay_alpha": {"uniform": [0, 1]}},
+            "prioritized_replay_alpha does nothing with prioritized_replay = False",
+        ),
+        (
+            "dqn",
+            {},
+            {
+                "prioritized_replay": {"choice": [True, False]},
+                "prioritized_replay_alpha": {"uniform": [0, 1]},
+            },
+            "",
+        ),
+        ("dqn", {"v_min": -5.0}, {}, "v_min does nothing with num_atoms = 1"),
+        ("dqn", {"num_atoms": 11, "v_min": -5.0}, {}, ""),
+        ("dqn", {"sigma0": 5.0}, {}, "sigma0 does nothing with noisy = False"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(
+    algo: str, settings: dict[str, Any], space: dict[str, Any], told: str
+) -> None:
+    """Else it is searched for nothing. The preset's own value may be handed on."""
+    preset = catalog.preset(algo, catalog.environment("cartpole"))
+    given = {name: preset.settings[name] if v is None else v for name, v in settings.items()}
+    if told:
+        with pytest.raises(BadInput, match=told):
+            catalog.override(preset, given, space, {})
+    else:
+        catalog.override(preset, given, space, {})
+
+
+def test_what_is_minimised_has_no_target_of_a_preset() -> None:
+    """Every return is under it: the first report would end the run."""
+    assert make_spec("ppo", "cartpole").budget.target == 495
+    assert make_spec("ppo", "cartpole", mode="min").budget.target is None
+    assert make_spec("ppo", "cartpole", mode="min", target=9.0).budget.target == 9
+    assert threshold(make_spec("ppo", "cartpole"), catalog.environment("cartpole")) == 475
+    least = make_spec("ppo", "cartpole", mode="min")
+    assert threshold(least, catalog.environment("cartpole")) is None
+    train = make_request("ppo", "cartpole", job="train", mode="min")[0]
+    assert train.budget.target is None
+
+
+def test_what_is_given_twice_is_refused() -> None:
+    with pytest.raises(BadInput, match="steps is given twice, once in population"):
+        make_spec("ppo", "cartpole", steps=50_000, population={"steps": 10_000})
+    assert make_spec("ppo", "cartpole", population={"perturb_every": 10_000}) is not None
+
+
+def test_envpool_steps_no_stacked_observations() -> None:
+    """Also where some trials alone would stack them."""
+    space = {"frame_stack": {"choice": [1, 4]}}
+    assert make_spec("ppo", "acrobot").env_options.simulator == "envpool"
+    asked = make_spec("ppo", "acrobot", scheduler="fifo", space=space)
+    assert asked.env_options.simulator == "gymnasium"
+    with pytest.raises(BadInput, match="EnvPool takes neither frame_stack nor"):
+        make_spec("ppo", "acrobot", scheduler="fifo", space=space, simulator="envpool")
+    with pytest.raises(ValueError, match="frame_stack must be 1"):
+        envs.make_vec("acrobot", 4, frame_stack=2, simulator="envpool")

@@ -23,20 +23,20 @@ def test_what_is_installed_has_a_version_instead() -> None:
 
 
 def test_a_file_that_changed_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "mine.py"
+    path = tmp_path / "slope.py"
     path.write_text("def train(config):\n    pass\n")
     spec = function_spec(f"{path}:train", {"lr": {"uniform": [0, 1]}}, metric="a", storage=tmp_path)
-    assert len(spec.versions["mine.py"]) == sources.LENGTH
+    assert len(spec.versions["slope.py"]) == sources.LENGTH
     assert sources.warning(spec) == ""
     path.write_text("def train(config):\n    return {'a': 1}\n")
-    assert sources.warning(spec).startswith("mine.py has changed since the run started: ")
+    assert sources.warning(spec).startswith("slope.py has changed since the run started: ")
 
 
 @pytest.mark.slow
 def test_a_score_in_an_edited_environment_is_told(
     tmp_path: Path, cluster_address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = tmp_path / "faulty.py"
+    path = tmp_path / "limited.py"
     path.write_text((ROOT / "tests/envs/own.py").read_text())
     spec = make_spec(
         "ppo",
@@ -53,4 +53,4 @@ def test_a_score_in_an_edited_environment_is_told(
     path.write_text(path.read_text() + "# another one\n")
     with caplog.at_level(logging.WARNING):
         evaluate(folder)
-    assert "faulty.py has changed since the run started" in caplog.text
+    assert "limited.py has changed since the run started" in caplog.text

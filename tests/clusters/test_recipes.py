@@ -193,6 +193,17 @@ def test_a_secret_stays_out_of_the_file(
         assert "api_key=$RLTUNE_SECRET_API_KEY" in sweep(kind, text)
 
 
+def test_a_secret_of_one_of_several_environments_stays_out_too(
+    printed: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.py").write_text(OWN + "\n\nclass Other(Env):\n    pass\n")
+    monkeypatch.delenv("RLTUNE_SECRET_ENV_API_KEY", raising=False)
+    words = "--threshold own.py:Env=10 --threshold own.py:Other=10 --batch off"
+    text = printed("slurm", f"ppo own.py:Env,own.py:Other --env-arg Env:api_key=hunter2 {words}")
+    assert "hunter2" not in text
+    assert "Env:api_key=$RLTUNE_SECRET_ENV_API_KEY" in sweep("slurm", text)
+
+
 def test_what_own_code_imports_travels_with_it(printed: Callable[..., str], tmp_path: Path) -> None:
     """And what lies beside it stays: a secret, a cache, another experiment."""
     (tmp_path / "own.py").write_text(f"import json, helper\nfrom parts.deep import x\n{OWN}")

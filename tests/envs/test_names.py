@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,53 @@ def test_an_environment_that_takes_the_limit_itself_keeps_it(asked: int) -> None
     assert not any(terminated or truncated for terminated, truncated in ends[:-1])
     assert ends[-1][0]
     env.close()
+
+
+def test_no_limit_is_the_same_limit_for_all_copies() -> None:
+    """``-1`` of gymnasium.make; a vectorised CartPole cut every episode after one step."""
+    for copies in (3, 8):
+        for made in (envs.make_vec, partial(envs.make_batch, members=1)):
+            env = made("cartpole", num_envs=copies, env_args={"max_episode_steps": -1})
+            env.reset(seed=0)
+            assert not env.step(np.zeros(copies, int))[3].any()
+            env.close()
+
+
+class Counts(gym.vector.VectorEnv):  # type: ignore[misc]
+    """Counts its steps in arrays that it returns again and again."""
+
+    def __init__(self, num_envs: int = 1, **_: Any) -> None:
+        self.num_envs = num_envs
+        self.single_observation_space = gym.spaces.Box(0.0, 99.0, (1,), np.float32)
+        self.single_action_space = gym.spaces.Discrete(2)
+        self.observation_space = gym.vector.utils.batch_space(
+            self.single_observation_space, num_envs
+        )
+        self.action_space = gym.vector.utils.batch_space(self.single_action_space, num_envs)
+        self.metadata = {"autoreset_mode": gym.vector.AutoresetMode.NEXT_STEP}
+        self.seen = np.zeros((num_envs, 1), np.float32)
+        self.numbers = np.zeros(num_envs)
+        self.never = np.zeros(num_envs, bool)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        self.seen[:] = 0
+        return self.seen, {}
+
+    def step(self, actions: Any) -> Any:
+        self.seen += 1
+        self.numbers[:] = self.seen[:, 0]
+        return self.seen, self.numbers, self.never, self.never, {}
+
+
+def test_arrays_that_a_users_environment_writes_to_again_are_copied() -> None:
+    gym.register(
+        "Counts-v0", "own:Endless", vector_entry_point=f"{__name__}:Counts", max_episode_steps=50
+    )
+    env = envs.make_vec("Counts-v0", 4)
+    kept = [env.reset(seed=0)[0], *(env.step(np.zeros(4, int)) for _ in range(3))]
+    assert kept[0].max() == 0
+    assert [float(step[0].max()) for step in kept[1:]] == [1, 2, 3]
+    assert [float(step[1].max()) for step in kept[1:]] == [1, 2, 3]
 
 
 def test_discrete_observations_become_one_hot_vectors() -> None:

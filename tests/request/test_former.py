@@ -237,3 +237,11 @@ def test_a_landscape_of_something_else_is_refused(
 ) -> None:
     with pytest.raises(BadInput, match=re.escape(told)):
         _from_landscape(tmp_path, **options)
+
+
+def test_trials_at_other_fixed_settings_are_left_out(tmp_path: Path) -> None:
+    """Their scores are those of other settings, though their own ranges are the same."""
+    run = _run(tmp_path, [[10.0, 20.0]], settings={"num_epochs": 3})
+    with pytest.raises(BadInput, match="1 at another num_epochs, which is fixed here"):
+        _asked(tmp_path, run)
+    assert former.note(_asked(tmp_path, run, settings={"num_epochs": 3})) is None

@@ -36,6 +36,11 @@ def test_resets_that_ignore_the_seed_are_warned_of(caplog: pytest.LogCaptureFixt
     assert "environment Unseeded: two resets with the same seed begin differently" in caplog.text
 
 
+def test_a_mask_that_nobody_reads_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    check_environment(catalog.environment("authors:OddMask"), algorithm("ppo"), {})
+    assert "authors:OddMask: its action_mask is read as a number like others" in caplog.text
+
+
 def test_wrappers_with_running_statistics_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     spec = catalog.environment("authors:normalised")
     check_environment(spec, algorithm("ppo"), {"reward": True})

@@ -157,6 +157,7 @@ def test_a_target_is_reached_over_all_seeds() -> None:
     assert len(scores) == SEEDS
     assert min(score or -math.inf for score in scores) >= 20
     assert _run(target=1_000.0, judge="worst").stop_reason == "steps"
+    assert _run(target=math.inf, mode="min").stop_reason == "steps", "inf is for never"
 
 
 def test_what_several_seeds_do_not_go_with_is_refused() -> None:

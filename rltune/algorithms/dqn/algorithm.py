@@ -14,6 +14,9 @@ from rltune.algorithms.dqn.runner import DQNRunner
 from rltune.algorithms.off_policy import OffPolicyMixin, ReplayConfigMixin
 from rltune.engine.noisy_linear import NoisyLinear
 
+#: Epsilon at the start, and the steps over which it falls: RLlib's own.
+EPSILON = (1.0, 10_000)
+
 
 class DQNConfig(ReplayConfigMixin, rllib_dqn.DQNConfig):
     """RLlib's DQNConfig, with epsilon and buffer as flat settings that can be searched.
@@ -32,14 +35,17 @@ class DQNConfig(ReplayConfigMixin, rllib_dqn.DQNConfig):
 
     def __init__(self, algo_class: type | None = None) -> None:
         super().__init__(algo_class=algo_class or DQN)
-        self.initial_epsilon = 1.0
+        self.initial_epsilon, self.epsilon_timesteps = EPSILON
         self.final_epsilon: float | None = None
-        self.epsilon_timesteps = 10_000
         self.rollout_fragment_length = 4
         self.training_intensity = 8.0
 
     def validate(self) -> None:
         """Raises ValueError for settings that cannot be."""
+        if self.final_epsilon is None and (self.initial_epsilon, self.epsilon_timesteps) != EPSILON:
+            self._value_error(
+                "initial_epsilon and epsilon_timesteps act with final_epsilon alone: give it too"
+            )
         if self.final_epsilon is not None:
             self.epsilon = [[0, self.initial_epsilon], [self.epsilon_timesteps, self.final_epsilon]]
         super().validate()

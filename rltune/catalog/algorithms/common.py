@@ -84,9 +84,13 @@ REPLAY: dict[str, Setting] = {
     "prioritized_replay": Flag(
         "draw transitions by their TD error (Schaul et al. 2016)", structural=True
     ),
-    "prioritized_replay_alpha": Number("exponent of the TD error; 0: uniform draws", 0),
+    "prioritized_replay_alpha": Number(
+        "exponent of the TD error; 0: uniform draws", 0, idle=("prioritized_replay", False)
+    ),
     "prioritized_replay_beta": Number(
-        "exponent of the importance weights that correct for those draws; 1: in full", 0
+        "exponent of the importance weights that correct for those draws; 1: in full",
+        0,
+        idle=("prioritized_replay", False),
     ),
     "tau": Number("share of the new weights in a target update", 0, 1, above_low=True),
 }

@@ -16,10 +16,12 @@ _DQN: dict[str, Setting] = {
         1,
         structural=True,
     ),
-    "v_min": Number("return of the lowest atom", structural=True),
-    "v_max": Number("return of the highest atom", structural=True),
+    "v_min": Number("return of the lowest atom", structural=True, idle=("num_atoms", 1)),
+    "v_max": Number("return of the highest atom", structural=True, idle=("num_atoms", 1)),
     "noisy": Flag("noisy heads (Fortunato et al. 2018)", structural=True),
-    "sigma0": Number("noise of noisy heads at the start", 0, structural=True),
+    "sigma0": Number(
+        "noise of noisy heads at the start", 0, structural=True, idle=("noisy", False)
+    ),
     "initial_epsilon": Number("share of random actions at step 0", 0, 1),
     "final_epsilon": Number("share of random actions from epsilon_timesteps on", 0, 1),
     "epsilon_timesteps": WholeNumber("environment steps over which epsilon falls", 1),

@@ -16,8 +16,12 @@ _PPO: dict[str, Setting] = {
     "num_epochs": WholeNumber("passes over a batch", 1),
     "minibatch_size": WholeNumber("transitions in one gradient step", 1),
     "use_kl_loss": Flag("add a KL penalty to the loss"),
-    "kl_coeff": Number("weight of the KL penalty at the start", 0, structural=True),
-    "kl_target": Number("KL divergence the penalty steers to", 0, above_low=True),
+    "kl_coeff": Number(
+        "weight of the KL penalty at the start", 0, structural=True, idle=("use_kl_loss", False)
+    ),
+    "kl_target": Number(
+        "KL divergence the penalty steers to", 0, above_low=True, idle=("use_kl_loss", False)
+    ),
     "normalize_rewards": Flag(
         "divide rewards by the standard deviation of their discounted sum so far", structural=True
     ),
