@@ -73,8 +73,10 @@ class ArrayEnvRunner(EnvRunner, Checkpointable):
             self._reset_env(self._env_seed)
 
     @property
-    def _env_seed(self) -> int:
+    def _env_seed(self) -> int | None:
         """Of the first copy; each of the others has the next one, and those of other runners."""
+        if self._seed is None:  # RLlib's default: no trial of a sweep
+            return None
         before = max(0, self.worker_index - 1)
         return int(self._seed + before * (self.config.num_envs_per_env_runner - 1))
 
