@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rltune.errors import NothingUsable
 from rltune.metric import Metric
 from rltune.races.race import OUTCOME, REPORT, Race
 from rltune.reports.comparison import outcome as score_of
@@ -31,7 +32,7 @@ class Standing(Record):
 
     Attributes:
         scores: of each repetition's best policy, on fresh episodes; NaN where none was usable.
-        mean: of the scores; ci95: its 95 % bootstrap interval, NaN of few repetitions.
+        mean: of the scores that there are; ci95: its 95 % bootstrap interval, NaN of few of them.
         env_steps: of each repetition, cloned and discarded work included; seconds: their time.
         behind: p-value of being worse than the leader; NaN of the leader itself.
         verdict: "leads"; "level" with the leader, as far as the repetitions tell; "worse"; or
@@ -68,7 +69,11 @@ class Outcome(Record):
 
 
 def conclude(race: Race) -> Outcome:
-    """Reads what its runs came to, and writes it into the race's folder, with a report."""
+    """Reads what its runs came to, and writes it into the race's folder, with a report.
+
+    Raises:
+        NothingUsable: no repetition of any method has a score.
+    """
     goal = race.laps[0].spec.goal
     found: dict[str, list[tuple[float, int, float]]] = {}
     for lap in race.laps:
@@ -113,14 +118,21 @@ def ranked(goal: Metric, scores: Mapping[str, Sequence[float]]) -> list[dict[str
 
     Args:
         scores: of each repetition, by method; methods share the seed of a repetition.
+
+    Raises:
+        NothingUsable: no repetition of any method has a score.
     """
-    known = [goal.score(one) for of in scores.values() for one in of if not math.isnan(one)]
-    worst = min(known, default=0.0)
+    known = {name: [goal.score(one) for one in _known(of)] for name, of in scores.items()}
+    if not any(known.values()):
+        raise NothingUsable("no repetition of any method left a policy with a score")
+    worst = min(min(of) for of in known.values() if of)
     values = {
         name: [worst if math.isnan(one) else goal.score(one) for one in of]
         for name, of in scores.items()
     }
-    order = sorted(values, key=lambda name: float(np.mean(values[name])), reverse=True)
+    # Of equal means that of more scores leads: the worst score stands for those that are missing.
+    places = {name: (float(np.mean(of)), len(known[name])) for name, of in values.items()}
+    order = sorted(places, key=lambda name: places[name], reverse=True)
     few = min(map(len, values.values())) < FEWEST_REPETITIONS
     behind = [1.0] * len(order) if few else behind_best([values[name] for name in order])
     return [
@@ -128,7 +140,7 @@ def ranked(goal: Metric, scores: Mapping[str, Sequence[float]]) -> list[dict[str
             "method": name,
             "scores": list(scores[name]),
             "mean": _mean(scores[name]),
-            "ci95": interval(scores[name]),
+            "ci95": interval(_known(scores[name])),
             "behind": math.nan if few or not place else float(behind[place]),
             "verdict": _beside(behind[place] <= LEVEL, few) if place else "leads",
         }
@@ -136,8 +148,12 @@ def ranked(goal: Metric, scores: Mapping[str, Sequence[float]]) -> list[dict[str
     ]
 
 
+def _known(scores: Sequence[float]) -> list[float]:
+    return [one for one in scores if not math.isnan(one)]
+
+
 def _mean(scores: Sequence[float]) -> float:
-    known = [one for one in scores if not math.isnan(one)]
+    known = _known(scores)
     return float(np.mean(known)) if known else math.nan
 
 
@@ -151,6 +167,9 @@ def in_words(standings: Sequence[Standing], repetitions: int) -> str:
     mean = f"{leader.method} came to {number(leader.mean)} on average"
     if not math.isnan(leader.ci95[0]):
         mean += f" {bounds(leader.ci95)}"
+    if lost := len(leader.scores) - len(_known(leader.scores)):
+        of = f"{len(leader.scores) - lost} of {len(leader.scores)} repetitions"
+        mean += f" of {of} ({lost} left no usable policy)"
     if repetitions < FEWEST_REPETITIONS:
         least = FEWEST_REPETITIONS
         few = f"{repetitions} repetitions do not tell methods apart, it takes {least}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
+from itertools import count, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,9 @@ def with_former(spec: RunSpec, runs: Sequence[str | Path]) -> RunSpec:
     if problems:
         raise BadInput(problems)
     trials = list(_measured(spec)) if landscapes else []
-    trials += [trial for folder in folders for trial in _trials(spec, folder)]
+    every = _distinct([*[LANDSCAPE] * landscapes, *(folder.path.name for folder in folders)])
+    named = zip(folders, every[landscapes:], strict=True)
+    trials += [trial for folder, name in named for trial in _trials(spec, folder, name)]
     if all(trial.left_out for trial in trials):
         reasons = Counter(trial.left_out for trial in trials)
         raise BadInput(
@@ -82,6 +84,16 @@ def note(spec: RunSpec) -> str | None:
     used = len(spec.former) - reasons.total()
     why = "; ".join(f"{count} {reason}" for reason, count in reasons.items())
     return f"{used} of {len(spec.former)} former trials are used. Left out: {why}"
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names of runs, numbered where another has the same: searchers know a trial by its id."""
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}-{place}" for place in count(2))
+        free = (one for one in numbered if one not in names and one not in found)
+        found.append(next(free) if name in found else name)
+    return found
 
 
 def _problems(spec: RunSpec, folder: RunFolder) -> Iterator[str]:
@@ -109,7 +121,7 @@ def _scales(spec: RunSpec) -> dict[str, tuple[float, float]]:
     return {one.name: (one.random.mean, one.threshold) for one in spec.environments}
 
 
-def _trials(spec: RunSpec, folder: RunFolder) -> Iterator[FormerTrial]:
+def _trials(spec: RunSpec, folder: RunFolder, run: str) -> Iterator[FormerTrial]:
     known = {trial.id: trial for trial in _known(folder)}
     decisions = folder.decisions()
     changed = {decision.trial for decision in decisions if decision.kind not in _HARMLESS}
@@ -126,7 +138,7 @@ def _trials(spec: RunSpec, folder: RunFolder) -> Iterator[FormerTrial]:
         short = name in stopped or past.status != "ended" or _is_short(spec, folder, scores)
         reason = "changed settings while they trained" if name in changed else ""
         yield FormerTrial(
-            id=f"{folder.path.name}/{name}",
+            id=f"{run}/{name}",
             settings={name: settings.get(name) for name in spec.space},
             seed=past.seed,
             status="failed" if failed else "stopped" if short else "ended",

@@ -14,7 +14,7 @@ from conftest import Said
 from warm import run_rltune
 
 import rltune
-from rltune.errors import BadInput
+from rltune.errors import BadInput, NothingUsable
 from rltune.metric import Metric
 from rltune.races.methods import method, methods
 from rltune.races.outcome import Standing, in_words, ranked
@@ -64,8 +64,8 @@ def test_a_repetition_without_a_policy_is_the_worst_of_all() -> None:
     assert second["verdict"] == "level"
     assert second["mean"] == 490.0
     assert math.isnan(second["ci95"][0])
-    nobody = ranked(GOAL, {"a": [math.nan] * 3, "b": [math.nan] * 3})
-    assert [one["verdict"] for one in nobody] == ["leads", "level"]
+    with pytest.raises(NothingUsable, match="no repetition of any method left a policy with a sc"):
+        ranked(GOAL, {"a": [math.nan] * 3, "b": [math.nan] * 3})
 
 
 @pytest.mark.parametrize(("spreads", "count"), [((10,) * 5, 5), ((1, 1, 1, 1, 50), 3)])
@@ -219,13 +219,32 @@ def test_a_race_runs_and_continues(tmp_path: Path, cluster_address: str) -> None
         rltune.compare("ppo", "cartpole", "random,pb2", seeds=2, **options)
 
 
-def test_the_sentence_names_who_is_level_and_who_is_worse() -> None:
-    scores = {"random": FAIR, "pb2": GOOD, "asha": CLOSE}
+def _told(scores: dict[str, list[float]]) -> str:
+    count = max(map(len, scores.values()))
     rows = [
-        Standing(**one, in_words="", env_steps=[1] * 5, seconds=[1.0] * 5)
+        Standing(**one, in_words="", env_steps=[1] * count, seconds=[1.0] * count)
         for one in ranked(GOAL, scores)
     ]
-    told = in_words(rows, 5)
+    return in_words(rows, count)
+
+
+def test_the_sentence_says_how_many_repetitions_the_mean_is_of() -> None:
+    told = _told({"pbt": [500.0, 500.0, math.nan], "random": [300.0, 310.0, 305.0]})
+    assert told.startswith(
+        "pbt came to 500 on average of 2 of 3 repetitions (1 left no usable policy), the best; "
+    )
+    told = _told({"pbt": [*GOOD, math.nan], "random": [*FAIR, 300.0]})
+    assert re.match(r"pbt came to 495 on average \[.*\] of 5 of 6 repetitions \(1 left no", told)
+    assert "left no" not in _told({"pbt": GOOD, "random": [math.nan] * 5})
+
+
+def test_a_method_without_a_score_does_not_lead_a_race_of_equal_scores() -> None:
+    assert _told({"a": [math.nan] * 3, "b": [500.0] * 3}).startswith("b came to 500 on average")
+
+
+def test_the_sentence_names_who_is_level_and_who_is_worse() -> None:
+    scores = {"random": FAIR, "pb2": GOOD, "asha": CLOSE}
+    told = _told(scores)
     assert told.startswith("pb2 came to 495 on average [")
     assert "the best; asha may be as good: these repetitions do not tell them apart" in told
     assert told.endswith("; random is worse, not by luck")

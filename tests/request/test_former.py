@@ -69,6 +69,21 @@ def test_former_trials_are_history(tmp_path: Path) -> None:
     assert former.note(spec) is None
 
 
+def test_trials_of_folders_of_one_name_have_ids_of_their_own(tmp_path: Path) -> None:
+    """Libraries that are told each trial once hear of both."""
+    runs = [_run(tmp_path / place, [[10.0, 20.0]]) for place in "abc"]
+    numbered = _run(tmp_path / "d", [[30.0, 40.0]], name="first-2")
+    former = [run.path for run in (runs[0], numbered, *runs[1:])]
+    spec = make_spec(
+        "ppo", "cartpole", storage=tmp_path, former=former, **{**OPTIONS, "searcher": "cmaes"}
+    )
+    ids = [trial.id for trial in spec.former]
+    assert ids == ["first/t00", "first-2/t00", "first-3/t00", "first-4/t00"]
+    searcher = searchers.build(spec)
+    searcher.suggest(1, job_of(spec, JobSpec()).history)
+    assert searcher._told == {*ids}  # type: ignore[attr-defined]
+
+
 def test_former_trials_change_suggestions(tmp_path: Path) -> None:
     """Trials of two runs that differ in nothing but which learning rates were good."""
     up = _run(tmp_path, [[0.0, 10.0 * n] for n in range(12)], trials=12, name="up")
@@ -175,7 +190,7 @@ def test_runs_of_the_first_version_are_read(tmp_path: Path) -> None:
     run = RunFolder.open(Path(__file__).parents[1] / "data" / "runs_0_1" / "finished")
     names = {name: body.to_dict() for name, body in run.spec.space.items()}
     spec = make_spec("ppo", "cartpole", searcher="tpe", scheduler="fifo", space=names)
-    found = former._trials(spec, run)
+    found = former._trials(spec, run, run.path.name)
     assert len(list(found)) == len(run.trials())
 
 
