@@ -216,18 +216,18 @@ def early_leader(folder: RunFolder) -> str:
     failed = {outcome.id for outcome in outcomes if outcome.error}
     age = min((end for trial, end in ends.items() if trial not in failed), default=0)
     scores = {
-        trial: seen[-1]
+        trial: score
         for trial, of in rows.items()
         if ends[trial] >= age
         and (seen := [goal.score_of(r.measured) for r in of if r.env_steps <= age])
-        and seen[-1] is not None
+        and (score := seen[-1]) is not None
     }
     if not scores:
         raise BadInput(
             f"{folder.shown}: no member had a return at the first decision, {age:,} steps: which "
             "initial settings were the best cannot be told"
         )
-    return max(scores, key=lambda trial: scores[trial] or -math.inf)
+    return max(scores, key=lambda trial: scores[trial])
 
 
 def _last_exploit(exploits: Sequence[Decision], trial: str, before: int) -> int | None:

@@ -21,12 +21,14 @@ with quiet(0):  # The import seeds numpy's global generator.
 class NevergradSearcher(SequentialSearcher):
     """CMA-ES, asked and told in the order in which trials started and ended.
 
-    A candidate is pending from the question to the answer. A failure has the worst score so far.
+    A candidate is pending from the question to the answer. A failure has the worst score so far:
+    before the first score, which may be of any size, it stays pending.
     """
 
     def __init__(self, spec: RunSpec) -> None:
         super().__init__(spec)
         self._worst: float | None = None
+        self._held: list[Any] = []
 
     def start(self, seed: int) -> None:
         """Begins again in the middle of the cube."""
@@ -42,7 +44,7 @@ class NevergradSearcher(SequentialSearcher):
         )
         self._optimizer = family(cube, self.spec.budget.trials)
         self._asked: defaultdict[Point, list[Any]] = defaultdict(list)
-        self._worst = None
+        self._worst, self._held = None, []
 
     def ask(self) -> Point:
         """The optimiser's next candidate, which is pending until it is told."""
@@ -54,16 +56,24 @@ class NevergradSearcher(SequentialSearcher):
         return point
 
     def tell(self, point: Point, score: float | None) -> None:
-        """Passes on a loss; that of a failure is the worst so far."""
+        """Passes on a loss; that of a failure is the worst so far, as soon as there is one."""
+        candidate = self._candidate(point)
         if score is not None:
             self._worst = score if self._worst is None else min(self._worst, score)
-        loss = -(score if score is not None else self._worst or 0.0)
-        if asked := self._asked[point]:
-            self._optimizer.tell(asked.pop(0), loss)
+        if self._worst is None:
+            self._held.append(candidate)
             return
+        for failure in self._held:
+            self._optimizer.tell(failure, -self._worst)
+        self._held = []
+        self._optimizer.tell(candidate, -(self._worst if score is None else score))
+
+    def _candidate(self, point: Point) -> Any:
+        """The one that was asked for at a point; a new one where none is pending."""
+        if asked := self._asked[point]:
+            return asked.pop(0)
         cube = self._optimizer.parametrization
-        candidate = cube.spawn_child(new_value=(*point.units, *point.options))
-        self._optimizer.tell(candidate, loss)
+        return cube.spawn_child(new_value=(*point.units, *point.options))
 
 
 def build(spec: RunSpec) -> NevergradSearcher:

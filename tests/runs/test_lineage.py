@@ -109,6 +109,12 @@ def test_a_replay_has_three_arms(made: Made) -> None:
     }
 
 
+def test_a_return_of_zero_can_be_the_best(made: Made) -> None:
+    for trial, score in (("t00", -5.0), ("t01", 0.0), ("t02", None)):
+        made.ran(trial, range(100, 500, 100), 0.1, score)
+    assert lineage.early_leader(made.folder) == "t01"
+
+
 def test_a_run_without_a_schedule_is_refused(made: Made) -> None:
     with pytest.raises(BadInput, match=r"has not come to its end.*rltune resume"):
         lineage.arms(made.folder)
