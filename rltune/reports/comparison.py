@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rltune.envs.arguments import canonical
 from rltune.errors import BadInput
 from rltune.metric import Metric
 from rltune.reports.run_view import RunView
@@ -92,10 +93,16 @@ def task_of(run: RunView) -> str:
     if not run.spec.plays:
         return run.spec.env
     scales = (
-        f"{one.env_id} (0 at {one.random.mean:g}, 1 at {one.threshold:g})"
+        f"{_with_arguments(one.env_id, one.env_args)} "
+        f"(0 at {one.random.mean:g}, 1 at {one.threshold:g})"
         for one in run.spec.environments
     )
-    return ", ".join(scales) or run.spec.env_id
+    alone = _with_arguments(run.spec.env_id, run.spec.env_options.env_args)
+    return ", ".join(scales) or alone
+
+
+def _with_arguments(env_id: str, env_args: Mapping[str, Any]) -> str:
+    return f"{env_id} {canonical(env_args)}" if env_args else env_id
 
 
 def _alike(runs: Mapping[str, RunView]) -> list[dict[str, RunView]]:

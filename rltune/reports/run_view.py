@@ -97,20 +97,27 @@ class RunView:
 
     @cached_property
     def winner(self) -> str | None:
-        """The trial with the best policy; of an unfinished run, that of the best report."""
+        """The trial with the best policy; of an unfinished run, that of the best report.
+
+        A trial that diverged does not lead: none of its policies can be chosen.
+        """
         if self.summary is not None:
             return self.summary.best.trial if self.summary.best else None
-        scores = {name: self.best_score(name) for name in self.reports}
+        scores = {n: self.best_score(n) for n in self.reports if not self.diverged(n)}
         scored = {name: score for name, score in scores.items() if score is not None}
         return max(scored, key=lambda name: scored[name], default=None)
+
+    def diverged(self, trial: str) -> bool:
+        """Whether a trial ended because a number was not finite."""
+        return self.reports[trial][-1].diverged is not None
 
     def best_score(self, trial: str) -> float | None:
         """The best of a trial's reports, larger being better; None without one."""
         return max(self.scores[trial], default=None)
 
     def last_value(self, trial: str) -> float | None:
-        """The metric in a trial's last report that has it."""
-        scores = self.scores[trial]
+        """The metric in a trial's last report that has it; None for one that diverged."""
+        scores = () if self.diverged(trial) else self.scores[trial]
         return self.goal.score(scores[-1]) if scores else None
 
     @cached_property
@@ -181,7 +188,7 @@ class RunView:
             trials=[
                 TrialOutcome(
                     id=trial,
-                    status="DIVERGED" if rows[-1].diverged else "",
+                    status="DIVERGED" if self.diverged(trial) else "",
                     env_steps=rows[-1].env_steps,
                     score=self.last_value(trial),
                     config=rows[-1].settings,

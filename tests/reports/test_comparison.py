@@ -13,9 +13,10 @@ import plotly.graph_objects as go
 import pytest
 import simulated_runs
 
+from rltune.environments import Environment, RandomScore
 from rltune.errors import BadInput
 from rltune.reports import static
-from rltune.reports.comparison import Comparison
+from rltune.reports.comparison import Comparison, task_of
 from rltune.reports.plots import (
     best_so_far,
     compared_progress,
@@ -125,6 +126,24 @@ def test_profiles_fall_from_all_to_few(compared: Comparison) -> None:
         of_own = {row["score"]: row["share"] for row in rows if row["group"] == entry.name}
         assert of_own[min(entry.scores)] == 1
         assert of_own[max(entry.scores)] == pytest.approx(1 / len(entry.scores))
+
+
+def test_arguments_of_an_environment_make_another_task() -> None:
+    run = RunView.read(EARLIER)
+    args = {"b": [1], "a": 0.5}
+    options = replace(run.spec.env_options, env_args=args)
+    other = replace(run, spec=replace(run.spec, env_options=options))
+    assert [task_of(one) for one in (run, other)] == [
+        "CartPole-v1",
+        'CartPole-v1 {"a": 0.5, "b": [1]}',
+    ]
+    made = {"name": "a", "env": "cartpole", "env_id": "CartPole-v1", "threshold": 475.0}
+    one = Environment(**made, random=RandomScore(20.0, (19.0, 21.0), 10))  # type: ignore[arg-type]
+    both = (one, replace(one, env_args=args))
+    several = replace(run, spec=replace(run.spec, environments=both))
+    assert task_of(several) == (
+        'CartPole-v1 (0 at 20, 1 at 475), CartPole-v1 {"a": 0.5, "b": [1]} (0 at 20, 1 at 475)'
+    )
 
 
 def test_runs_of_different_metrics_are_refused(paths: list[Path]) -> None:

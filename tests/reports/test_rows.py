@@ -31,6 +31,7 @@ from rltune.reports.run_view import RunView
 from rltune.reports.surrogate import BELIEVED
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
+from rltune.runs.records import Diverged
 from rltune.simulator import simulate
 from rltune.simulator.run_folder import write_run
 from rltune.space import parse_parameter
@@ -62,6 +63,19 @@ def front(storage: Path) -> RunView:
 @pytest.fixture(scope="module")
 def earlier() -> RunView:
     return RunView.read(EARLIER / "finished")
+
+
+def test_a_trial_that_diverged_has_no_score_and_does_not_lead(search: RunView) -> None:
+    under_way = replace(search, summary=None)
+    best = under_way.winner
+    assert best is not None
+    *rows, last = search.reports[best]
+    ended = [*rows, replace(last, diverged=Diverged(last.env_steps, "loss", "nan"))]
+    run = replace(under_way, reports={**search.reports, best: ended})
+    assert run.winner not in (None, best)
+    assert {row["trial"] for row in trials.rows(run)} == {*search.reports} - {best}
+    (outcome,) = [one for one in run.outcome.trials if one.id == best]
+    assert (outcome.status, outcome.score) == ("DIVERGED", None)
 
 
 def test_the_best_so_far_only_rises_and_ends_with_all_that_was_spent(search: RunView) -> None:

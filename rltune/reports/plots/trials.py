@@ -13,8 +13,9 @@ FEWEST_TRIALS = 4
 def rows(run: RunView) -> list[Row]:
     """A row for each ``trial`` and ``setting``: ``value``, ``position`` in its range, ``score``.
 
-    The score is the metric in the trial's last report. Populations are left out: their members
-    change settings while they train, so that none of them stands for a score.
+    The score is the metric in the trial's last report; one that diverged has none and is left
+    out. So are populations: their members change settings while they train, so that none of them
+    stands for a score.
     """
     if not run.searches or run.is_population or len(run.reports) < FEWEST_TRIALS:
         return []
