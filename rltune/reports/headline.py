@@ -97,7 +97,7 @@ def how_sure(run: RunView) -> list[str]:
     if controls := beside_controls(run.spec, run.summary):
         told.append(f"{_capital(controls)}.")
     told += [f"{_capital(sentence(one))}." for one in run.summary.comparisons or []]
-    if verdict := verdict_in_words(run.summary):
+    if verdict := verdict_in_words(run.summary, run.job):
         told.append(f"{_capital(verdict)}.")
     return told or [_why_unsure(run, run.summary)]
 

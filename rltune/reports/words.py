@@ -6,7 +6,7 @@ import math
 
 from rltune.reports.numbers import bounds, number
 from rltune.runs.summary_record import Comparison, LandscapeOutcome, SeedStatistics, Summary
-from rltune.spec import FUNCTION, RunSpec
+from rltune.spec import FUNCTION, JobSpec, RunSpec
 from rltune.statistics import FEWEST_OF_TENTH, FEWEST_VALUES
 
 
@@ -47,8 +47,12 @@ VERDICTS = {
 }
 
 
-def verdict_in_words(summary: Summary) -> str | None:
-    """What made the difference, by a replay; None for any other run."""
+def verdict_in_words(summary: Summary, job: JobSpec) -> str | None:
+    """What made the difference, by a replay; None for any other run.
+
+    Args:
+        job: whose arms were asked for; those of which no seed has a score leave it open.
+    """
     if summary.arms is None:
         return None
     if summary.verdict is not None:
@@ -56,7 +60,8 @@ def verdict_in_words(summary: Summary) -> str | None:
     fewest = min(arm.seeds for arm in summary.arms.values())
     if fewest < FEWEST_VALUES:
         return f"schedule, selection or luck: {fewest} seeds do not tell, it takes {FEWEST_VALUES}"
-    if "control" in summary.arms or "schedule" not in summary.arms:
+    asked = {name.partition("/")[0] for name in job.arms}  # controls share an arm
+    if "control" in summary.arms or not {"schedule", *asked} <= {*summary.arms}:
         return "schedule, selection or luck: arms without scores leave it open"
     return (
         "it was not the schedule, as far as these seeds tell: selection or luck, which controls of "

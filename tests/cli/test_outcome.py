@@ -13,7 +13,8 @@ from rich.console import Console
 
 from rltune.cli.console import output
 from rltune.cli.outcome import outcome
-from rltune.cli.outcome.words import interval_in_words, verdict
+from rltune.cli.outcome.words import interval_in_words, optimism, verdict
+from rltune.metric import Metric
 from rltune.reports.words import sentence
 from rltune.request.resolve import make_spec
 from rltune.runs.folder import RunFolder
@@ -88,6 +89,14 @@ def test_numbers_are_whole_in_a_window_of_any_width(
     best = run.summary.trials[0]
     assert f"{best.id} ★  done   {best.env_steps:,}" in printed
     assert "…" not in printed
+
+
+@pytest.mark.parametrize(("mode", "promised"), [("max", 120.0), ("min", 80.0)])
+def test_an_optimism_gap_is_told_alike_of_both_directions(mode: str, promised: float) -> None:
+    gap = Metric("cost", mode).score(promised - 100.0)
+    (line,) = optimism(gap, 100.0, (95.0, 105.0))
+    told = "optimism gap 20.0: how much worse this score is than the one it was chosen by"
+    assert str(line) == told
 
 
 def test_only_an_environment_without_arguments_is_called_solved() -> None:

@@ -295,6 +295,9 @@ def test_a_preset_says_which_part_of_a_schedule_it_is(tmp_path: Path) -> None:
     bounded = preset_toml(total, spec.settings, None)
     assert "total_steps" not in bounded, "it would end another run early, without a word"
     assert "time_budget" not in bounded
+    for target, kept in ((math.inf, False), (-math.inf, False), (450.0, True)):
+        ends = replace(spec, budget=replace(spec.budget, target=target))
+        assert ("target" in tomllib.loads(preset_toml(ends, spec.settings, None))["budget"]) is kept
     assert "steps of the policy" not in preset_toml(spec, spec.settings, None, schedule=parts[:1])
 
 
@@ -322,5 +325,13 @@ def test_a_replay_of_which_one_schedule_was_scored_is_told(tmp_path: Path) -> No
         screen = io.StringIO()
         Console(file=screen, width=200).print(outcome(spec, run.job, summary))
         assert "over 3 fresh seeds an arm" in screen.getvalue()
+    arms = {"schedule": statistics, "final": replace(statistics, seeds=2, scores=scores[:2])}
+    screen = io.StringIO()
+    summary = _summary(spec, [_trial("t00", 1e-3, 200.0)], "t00", arms=arms, comparisons=[])
+    Console(file=screen, width=200).print(outcome(spec, run.job, summary))
+    assert (
+        "over fresh seeds with a score (3 of the champion's schedule, 2 of its final settings held "
+        "constant), 1,000 steps"
+    ) in screen.getvalue()
     beaten = Comparison(arm="other", over="schedule", probability=0.9, ci95=(0.6, 1.0))
     assert sentence(beaten).startswith("other beat the champion's schedule")

@@ -179,7 +179,9 @@ def test_an_open_verdict_says_what_is_missing(tmp_path: Path) -> None:
     folder = _sweep(tmp_path)
     summary = folder.summary
     assert summary is not None
-    assert verdict_in_words(summary) is None
+    names = ("schedule", "final", "initial")
+    asked = JobSpec("replay", {name: [[0, {"lr": 1.0}]] for name in names})
+    assert verdict_in_words(summary, asked) is None
     of_arm = rltune.runs.summary_record.SeedStatistics(
         seeds=2,
         episodes=0,
@@ -192,10 +194,16 @@ def test_an_open_verdict_says_what_is_missing(tmp_path: Path) -> None:
         optimism_gap=0.0,
     )
     few = replace(summary, arms=dict.fromkeys(("schedule", "final", "initial"), of_arm))
-    assert "2 seeds do not tell" in (verdict_in_words(few) or "")
+    assert "2 seeds do not tell" in (verdict_in_words(few, asked) or "")
     more = replace(few, arms={name: replace(of_arm, seeds=5) for name in few.arms or {}})
-    assert "controls of the sweep" in (verdict_in_words(more) or "")
-    assert verdict_in_words(replace(more, verdict="luck")) == VERDICTS["luck"]
+    assert "controls of the sweep" in (verdict_in_words(more, asked) or "")
+    assert verdict_in_words(replace(more, verdict="luck"), asked) == VERDICTS["luck"]
+    for name in more.arms or {}:
+        known = {other: arm for other, arm in (more.arms or {}).items() if other != name}
+        told = verdict_in_words(replace(more, arms=known), asked) or ""
+        assert told.endswith("arms without scores leave it open"), name
+    controls = JobSpec("replay", {**asked.arms, "control/t05": [[0, {"lr": 2.0}]]})
+    assert "arms without scores" in (verdict_in_words(more, controls) or "")
 
 
 @pytest.mark.parametrize("controls", [3, 4, 9])

@@ -26,7 +26,7 @@ def outcome(spec: RunSpec, job: JobSpec, summary: Summary) -> RenderableType:
     folder = RunFolder(f"{spec.storage}/{spec.name}")
     run = RunView.of(folder, spec, job, summary)
     if summary.arms is not None:
-        found = arms_table(summary, summary.arms)
+        found = arms_table(summary, job, summary.arms)
     elif summary.across_seeds is not None:
         found = seeds(spec, summary, summary.across_seeds)
     elif summary.landscape is not None:

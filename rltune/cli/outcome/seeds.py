@@ -13,7 +13,7 @@ from rltune.reports.numbers import bounds, number
 from rltune.reports.words import ARMS, sentence, tail_in_words, verdict_in_words
 from rltune.request.batches import is_batched
 from rltune.runs.summary_record import SeedStatistics, Summary
-from rltune.spec import RunSpec
+from rltune.spec import JobSpec, RunSpec
 
 
 def seeds(spec: RunSpec, summary: Summary, together: SeedStatistics) -> list[RenderableType]:
@@ -64,7 +64,9 @@ def seeds(spec: RunSpec, summary: Summary, together: SeedStatistics) -> list[Ren
     return shown
 
 
-def arms_table(summary: Summary, arms: Mapping[str, SeedStatistics]) -> list[RenderableType]:
+def arms_table(
+    summary: Summary, job: JobSpec, arms: Mapping[str, SeedStatistics]
+) -> list[RenderableType]:
     """What each arm of a replay came to, and which is better, how surely."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("arm", "IQM", "95 % interval"):
@@ -72,11 +74,16 @@ def arms_table(summary: Summary, arms: Mapping[str, SeedStatistics]) -> list[Ren
     for name, arm in arms.items():
         table.add_row(ARMS.get(name, name), number(arm.iqm), bounds(arm.ci95))
     any_arm = next(iter(arms.values()))
+    seeds_of = {name: arm.seeds for name, arm in arms.items()}
+    over = f"{any_arm.seeds} fresh seeds an arm"
+    if len({*seeds_of.values()}) > 1:
+        each = ", ".join(f"{count} of {ARMS.get(n, n)}" for n, count in seeds_of.items())
+        over = f"fresh seeds with a score ({each})"
     return [
         heading("Schedule or luck"),
         table,
         Text(
-            f"over {any_arm.seeds} fresh seeds an arm, {any_arm.env_steps:,} steps and "
+            f"over {over}, {any_arm.env_steps:,} steps and "
             + (
                 f"{any_arm.episodes} episodes each"
                 if any_arm.episodes
@@ -84,5 +91,5 @@ def arms_table(summary: Summary, arms: Mapping[str, SeedStatistics]) -> list[Ren
             )
         ),
         *(Text(sentence(comparison)) for comparison in summary.comparisons or []),
-        Text(verdict_in_words(summary) or "", style="bold"),
+        Text(verdict_in_words(summary, job) or "", style="bold"),
     ]

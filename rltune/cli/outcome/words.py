@@ -51,15 +51,15 @@ def verdict(spec: RunSpec, score: Evaluation) -> str:
 
 
 def optimism(gap: float | None, score: float, ci95: Sequence[float | None]) -> list[RenderableType]:
-    """How far a score lies below what it was chosen by; nothing where its interval is as wide.
+    """How much worse a score is than what it was chosen by; nothing where its interval is as wide.
 
     Args:
-        gap: selection score minus score, positive where the score is the worse one.
+        gap: positive where the score is the worse one, whether a larger or a smaller one is better.
     """
     low, high = ci95
     if gap is None or low is None or high is None or math.isnan(gap + low + high):
         return []
     if abs(gap) <= max(score - low, high - score):
         return []
-    text = f"optimism gap {number(gap)}: the score that it was chosen by, less this score"
+    text = f"optimism gap {number(gap)}: how much worse this score is than the one it was chosen by"
     return [Text(text, style="dim")]
