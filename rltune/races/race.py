@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +175,7 @@ def race(
         raise BadInput(f"total_steps: {total:,} are fewer than the {steps:,} steps of one trial")
     folder = storage / (name or default_name(f"compare-{algo}", probe.env, str(storage)))
     laps = [
-        Lap(
+        _lap(
             method,
             number,
             *make_request(
@@ -199,6 +199,12 @@ def race(
         for method in _rotated(methods, number)
     ]
     return Race(folder, list(methods), seeds, total, laps)
+
+
+def _lap(method: Method, number: int, spec: RunSpec, job: JobSpec) -> Lap:
+    """A lap, which its steps alone end: the time budget of a preset would favour quick methods."""
+    budget = replace(spec.budget, time_budget=None)
+    return Lap(method, number, replace(spec, budget=budget), job)
 
 
 def _rotated(methods: Sequence[Method], number: int) -> Iterator[Method]:

@@ -140,7 +140,7 @@ def simulate(
         {
             Budget: {**options, **names, "trials": trials, "steps": steps},
             Resources: {"concurrent": concurrent, "max_failures": max_failures},
-            Goal: {"objective": objective} if objective else {"metric": metric, "mode": mode},
+            Goal: _goal(metric, mode, objective),
             Place: {"seed": seed},
         },
     )
@@ -178,6 +178,16 @@ def simulate(
 
 def _name(part: str | Callable[..., Any]) -> str:
     return part if isinstance(part, str) else getattr(part, "__name__", type(part).__name__)
+
+
+def _goal(metric: str, mode: str, objective: str | Sequence[str]) -> dict[str, Any]:
+    """What is tuned; beside objectives what was asked for, so that what contradicts is refused."""
+    asked: dict[str, Any] = {"metric": metric, "mode": mode}
+    if not objective:
+        return asked
+    defaults = {"metric": "score", "mode": "max"}
+    own = {name: value for name, value in asked.items() if value != defaults[name]}
+    return {**own, "objective": objective}
 
 
 def _spec(

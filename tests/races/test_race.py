@@ -140,6 +140,15 @@ def test_laps_differ_in_nothing_but_method_and_seed(tmp_path: Path) -> None:
     assert trials["asha"] * asked.laps[1].spec.budget.perturb_every >= 40_000
 
 
+def test_a_time_budget_of_a_preset_ends_no_lap(tmp_path: Path) -> None:
+    preset = tmp_path / "quick.toml"
+    preset.write_text("[budget]\ntime_budget = 60\n[space]\nlr = {log = [1e-4, 1e-2]}\n")
+    (tmp_path / "runs").mkdir()
+    laps = _asked(tmp_path / "runs", preset=preset).laps
+    assert {lap.spec.budget.time_budget for lap in laps} == {None}
+    assert {lap.spec.budget.total_steps for lap in laps} == {40_000}
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

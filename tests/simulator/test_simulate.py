@@ -352,6 +352,21 @@ def test_settings_are_judged_on_several_seeds() -> None:
     assert seeds[found.best.settings["lr"], found.best.settings["act"]] == 3
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"mode": "min"}, "objective begins with score, which contradicts mode min"),
+        ({"metric": "loss"}, "objective begins with score, which contradicts metric loss"),
+    ],
+)
+def test_objectives_that_contradict_the_metric_are_refused(
+    asked: dict[str, Any], told: str
+) -> None:
+    options: dict[str, Any] = {"scheduler": "fifo", "searcher": "tpe", "trials": 2, **asked}
+    with pytest.raises(BadInput, match=told):
+        rltune.simulate(score, SPACE, objective="score,-seconds", **options)
+
+
 def test_a_budget_that_decides_nothing_is_noticed() -> None:
     (notice,) = rltune.simulate(score, SPACE, trials=1).notices
     assert notice.startswith("asha has one trial")
