@@ -48,7 +48,8 @@ def with_best(
     trial, lived = record.trial or "", []
     if folder.reports(trial):
         lived = lineage.segments(folder, trial, record.env_steps)
-    folder.write_text("best/preset.toml", preset_toml(spec, config, result, trained, lived))
+    given = trained or folder.job.job == "landscape"
+    folder.write_text("best/preset.toml", preset_toml(spec, config, result, given, lived))
     goal = spec.goal
     gap = None
     if selected is not None and result is not None:

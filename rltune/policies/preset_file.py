@@ -21,18 +21,19 @@ def preset_toml(
     spec: RunSpec,
     settings: Mapping[str, Any],
     result: Evaluation | None,
-    trained: bool = False,
+    given: bool = False,
     schedule: Sequence[Segment] = (),
 ) -> str:
     """Settings, space, constraints and budget of a run, as a preset file has them.
 
     A time budget and the steps of all trials are the run's alone: they would end another one early
     without a word. So is a target that is no return: a run that starts from the file need not ask
-    for the same metric. Of several environments the file holds the budget of one, as every preset
-    does.
+    for the same metric; an infinite one is none. Of several environments the file holds the budget
+    of one, as every preset does.
 
     Args:
-        trained: whether the run trained settings that were given, and searched none.
+        given: whether nothing searched: settings were given, or those of a landscape. A search
+            could not use their budget but for a trial's steps and the target.
         schedule: what the policy was trained by, see :func:`rltune.runs.lineage.segments`: a file
             holds the settings of its last part alone, and says so.
     """
@@ -40,8 +41,8 @@ def preset_toml(
     constraints = [c.text for c in spec.space.constraints if c not in own]
     shared = _for_one(spec.budget, len(spec.singles))
     budget = {key: value for key, value in asdict(shared).items() if value is not None}
-    kept = {"steps", "target"} if trained else set(budget) - {"time_budget", "total_steps"}
-    if not spec.goal.is_return:
+    kept = {"steps", "target"} if given else set(budget) - {"time_budget", "total_steps"}
+    if not spec.goal.is_return or math.isinf(budget.get("target", 0.0)):
         kept -= {"target"}
     lines = [
         f"# {spec.algo} on {_on_one_line(spec.env_id)}{_score(spec, result)}",

@@ -57,16 +57,18 @@ def _of_another_trial(best: Path, checkpoints: Iterable[Path]) -> Path | None:
 
 
 def _at_the_defaults(folder: RunFolder, best: Path, checkpoints: Sequence[Path]) -> Path | None:
-    """The best checkpoint whose weights have known the defaults alone; None for the winner's own.
+    """The best checkpoint whose weights have known the defaults alone; None where the winner has.
 
     Of a population it may be young: members change their settings.
     """
-    spec = folder.spec
-    for path in checkpoints:
-        record = folder.record(path)
-        if not lineage.is_default(spec, record.settings or {}):
-            continue
-        lived = lineage.segments(folder, path.parts[-3], record.env_steps)
-        if all(lineage.is_default(spec, segment.settings) for segment in lived):
-            return None if path == best else path
-    return None
+    if _knows_the_defaults_alone(folder, best):
+        return None
+    return next((path for path in checkpoints if _knows_the_defaults_alone(folder, path)), None)
+
+
+def _knows_the_defaults_alone(folder: RunFolder, checkpoint: Path) -> bool:
+    spec, record = folder.spec, folder.record(checkpoint)
+    if not lineage.is_default(spec, record.settings or {}):
+        return False
+    lived = lineage.segments(folder, checkpoint.parts[-3], record.env_steps)
+    return all(lineage.is_default(spec, segment.settings) for segment in lived)
