@@ -48,8 +48,10 @@ def with_best(
     trial, lived = record.trial or "", []
     if folder.reports(trial):
         lived = lineage.segments(folder, trial, record.env_steps)
-    given = trained or folder.job.job == "landscape"
-    folder.write_text("best/preset.toml", preset_toml(spec, config, result, given, lived))
+    told = spec
+    if folder.job.job == "landscape":  # whose trials have no target, whatever was asked for
+        told, trained = replace(spec, budget=replace(spec.budget, target=None)), True
+    folder.write_text("best/preset.toml", preset_toml(told, config, result, trained, lived))
     goal = spec.goal
     gap = None
     if selected is not None and result is not None:

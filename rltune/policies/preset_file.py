@@ -27,9 +27,9 @@ def preset_toml(
     """Settings, space, constraints and budget of a run, as a preset file has them.
 
     A time budget and the steps of all trials are the run's alone: they would end another one early
-    without a word. So is a target that is no return: a run that starts from the file need not ask
-    for the same metric; an infinite one is none. Of several environments the file holds the budget
-    of one, as every preset does.
+    without a word. So is a target that is no large return: a run that starts from the file need
+    not ask for the same metric. Of several environments the file holds the budget of one, as every
+    preset does.
 
     Args:
         given: whether nothing searched: settings were given, or those of a landscape. A search
@@ -42,7 +42,7 @@ def preset_toml(
     shared = _for_one(spec.budget, len(spec.singles))
     budget = {key: value for key, value in asdict(shared).items() if value is not None}
     kept = {"steps", "target"} if given else set(budget) - {"time_budget", "total_steps"}
-    if not spec.goal.is_return or math.isinf(budget.get("target", 0.0)):
+    if not spec.goal.is_return or spec.mode != "max":
         kept -= {"target"}
     lines = [
         f"# {spec.algo} on {_on_one_line(spec.env_id)}{_score(spec, result)}",
