@@ -11,10 +11,10 @@ import pytest
 import typer
 from conftest import ROOT, Cli, run_rltune
 
-from rltune import spec
+from rltune import catalog, spec
 from rltune.cli.app import app
 from rltune.request.rehearsal import rehearse
-from rltune.runs.json_text import loads
+from rltune.runs.json_text import dumps, loads
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 PAGE = (ROOT / "docs/environments.md").read_text(encoding="utf-8")
@@ -135,6 +135,11 @@ def test_a_command_of_a_page_is_accepted(words: str, cli: Cli, tmp_path: Path) -
         run = tmp_path / "runs" / name
         shutil.copytree(ROOT / "tests/data/runs_0_1/finished", run)
         (run / "best/preset.toml").write_text("[settings]\nlr = 1e-3\n")
+        if "--from" in words:  # its trials had smaller networks
+            asked = loads((run / "run.json").read_text())
+            preset = catalog.preset("ppo", catalog.environment("cartpole"))
+            asked["settings"]["fcnet_hiddens"] = preset.settings["fcnet_hiddens"]
+            (run / "run.json").write_text(dumps(asked))
     trusted = ["--trust"] if command in ("extend", "replay") else []
     dry = ["--dry-run"] if command != "recipe" else []
     done = cli(command, *others, *dry, *trusted, variables=ALONE)

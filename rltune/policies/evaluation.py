@@ -170,9 +170,16 @@ def compare(
         its ``ci95``; None for the first.
 
     Raises:
-        BadInput: the runs are of different environments or metrics, or one of them has no policy.
+        BadInput: the runs are of different environments or metrics, or one of them has no policy,
+            or policies of several schedules.
         EnvironmentFailed: an episode of one of them could not be scored.
     """
+    for folder in folders:
+        if folder.summary is not None and folder.summary.arms is not None:
+            raise BadInput(
+                f"{folder.shown} is a replay, whose arms are compared in its own report: evaluate "
+                "it alone, or compare others"
+            )
     goal = folders[0].spec.goal
     if others := {folder.spec.goal for folder in folders} - {goal}:
         raise BadInput(f"{goal} and {others.pop()} cannot be compared")

@@ -99,9 +99,13 @@ def _problems(spec: RunSpec, changes: Mapping[str, Any]) -> list[str]:
 
 
 def _nothing_left(folder: RunFolder, changes: Mapping[str, Any]) -> list[str]:
-    """What is wrong with another target or time for a run whose trials have all trained enough."""
+    """Why a run would end at once: its trials have all trained enough, or a limit is spent."""
     budget, summary = folder.spec.budget, folder.summary
     assert summary is not None
+    limit = summary.stop_reason
+    if limit in ("time_budget", "total_steps") and changes.get(limit) is None:
+        now = getattr(budget, limit)
+        return [f"the run has spent its {limit} of {now:,}, and would end at once: give more of it"]
     more = any(changes.get(name, 0) > getattr(budget, name) for name in ("trials", "steps"))
     if more or summary.stop_reason in CUT_SHORT:
         return []

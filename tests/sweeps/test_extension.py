@@ -149,6 +149,18 @@ def test_a_target_alone_trains_nothing_where_every_trial_has_ended(finished: Run
             extended(folder, {"target": 1e6})
 
 
+@pytest.mark.parametrize(("limit", "now"), [("time_budget", 60.0), ("total_steps", 900)])
+def test_a_limit_that_is_spent_is_raised_too(finished: RunFolder, limit: str, now: float) -> None:
+    """The run would end at its first report."""
+    budget = replace(finished.spec.budget, **{limit: now})  # type: ignore[arg-type]
+    finished.change_request(replace(finished.spec, budget=budget))
+    finished.write("summary.json", {**finished.summary_contents, "stop_reason": limit})
+    folder, more = RunFolder(finished.path), {"trials": 99}
+    with pytest.raises(BadInput, match=f"the run has spent its {limit} of .* give more of it"):
+        extended(folder, more)
+    assert extended(folder, {**more, limit: 2 * now}).budget.trials == 99
+
+
 def test_a_run_without_a_limit_of_steps_has_none_to_add(finished: RunFolder) -> None:
     budget = replace(finished.spec.budget, steps=UNTIL_RETURN, scheduler="fifo")
     finished.change_request(replace(finished.spec, budget=budget))

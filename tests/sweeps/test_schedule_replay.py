@@ -11,6 +11,8 @@ import pytest
 import short
 from warm import run_rltune
 
+from rltune.errors import BadInput
+from rltune.policies.evaluation import compare
 from rltune.runs import lineage
 from rltune.runs.folder import RunFolder
 from rltune.spec import FIRST_FRESH_SEED, FIRST_SELECTION_SEED
@@ -110,6 +112,12 @@ def test_the_arms_share_fresh_seeds_and_are_compared(replayed: RunFolder) -> Non
     a, b = (summary["arms"][arm]["scores"] for arm in ("schedule", "final"))
     wins = sum((x > y) + (x == y) / 2 for x in a for y in b) / 4
     assert summary["comparisons"][0]["probability"] == wins
+
+
+def test_a_replay_is_no_rival_of_another_run(replayed: RunFolder, source: RunFolder) -> None:
+    """Its arms would be seeds of one setting."""
+    with pytest.raises(BadInput, match="is a replay, whose arms are compared in its own report"):
+        compare([source, replayed], episodes=2)
 
 
 def test_a_replay_cannot_be_replayed(replayed: RunFolder) -> None:

@@ -103,8 +103,9 @@ def test_settings_that_trained_nothing_have_no_outcome(
     tmp_path: Path, cluster_address: str
 ) -> None:
     """A function that copies an older one at its end returns at once."""
-    population = {"perturb_every": 2, "quantile": 0.5}
-    asked = {"scheduler": "pbt", "trials": 4, "steps": 6, "population": population}
+    population = {"quantile": 0.5}
+    asked = {"scheduler": "pbt", "trials": 4, "steps": 6, "perturb_every": 2}
+    asked |= {"population": population}
     folder = start(spec_of(tmp_path, cluster_address, functions.finishes, **asked))
     idle = 0
     for trial in folder.trials():
