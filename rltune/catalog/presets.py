@@ -120,13 +120,6 @@ def _merge(base: Preset, file: TomlFile, algo: Algorithm) -> Preset:
     budget = _options(file, "budget", Budget)
     scoring = _options(file, "evaluation", ScoringBudget)
     parameters = _parameters(file, algo)
-    for name in settings.keys() & parameters.keys():
-        if not _starts_at(parameters[name], settings[name]):
-            file.complain(
-                ["settings", name],
-                f"{name} = {settings[name]!r} is no start of its range in [space]: a setting is "
-                "fixed or searched, give one of them",
-            )
     constraints = _constraints(file) or base.space.constraints
     inherited = {name: p for name, p in base.space.items() if name not in settings}
     space = Space(parameters or inherited, constraints)
@@ -146,6 +139,7 @@ def _merge(base: Preset, file: TomlFile, algo: Algorithm) -> Preset:
         sources={**base.sources, **dict.fromkeys(named, file.label)},
         notes=" ".join(str(notes).split()),
     )
+    _check_searched(file, algo, merged, parameters)
     if "steps" in budget and "perturb_every" not in budget:
         every = interval_within(merged, base.budget, budget["steps"])
         sources = dict(merged.sources)
@@ -155,6 +149,25 @@ def _merge(base: Preset, file: TomlFile, algo: Algorithm) -> Preset:
             merged, budget=replace(merged.budget, perturb_every=every), sources=sources
         )
     return merged
+
+
+def _check_searched(
+    file: TomlFile, algo: Algorithm, merged: Preset, searched: Mapping[str, Parameter]
+) -> None:
+    """Notes what of a file's [space] would be ignored.
+
+    Its [settings] may have no effect: a file that rltune writes has a value for each.
+    """
+    settings = file.table("settings")
+    for name, parameter in searched.items():
+        if name in settings and not _starts_at(parameter, settings[name]):
+            file.complain(
+                ["settings", name],
+                f"{name} = {settings[name]!r} contradicts its range in [space]: a setting is fixed "
+                "or searched, give one of them",
+            )
+        for problem in _idle(algo, [name], merged.settings, searched):
+            file.complain(["space", name], problem)
 
 
 def _starts_at(searched: Parameter, value: Any) -> bool:
@@ -325,9 +338,9 @@ def _idle(
     found = []
     for name in names:
         other, value = (algo.settings[name].idle if name in algo.settings else None) or ("", None)
-        if other and other not in searched and settings[other] == value:
+        if other and other not in searched and settings.get(other) == value:
             found.append(
-                f"{name} does nothing with {other} = {value}: change that too, or leave it out"
+                f"{name} has no effect with {other} = {value}: change that too, or leave it out"
             )
     return found
 

@@ -28,7 +28,7 @@ class Setting(ABC):
         doc: what it is, with its unit.
         structural: it shapes the network or the environments, or acts at the start alone, so a
             population never mutates it: a clone takes its donor's value together with the weights.
-        idle: another setting, and its value with which this one does nothing.
+        idle: another setting, and its value with which this one has no effect.
         comparable: Python types of the values that can be compared. RLlib accepts further forms
             ("auto", a range to draw from), which cannot.
     """

@@ -81,12 +81,14 @@ class Asked:
         words = {**asked.words, "env_args": env_args, **place}
         run = f"{storage}/{spec.name}"
         kept = self._spelled({name: self.words.get(name, ()) for name in ("json", "quiet")})
+        args = [one.env_options.env_args for one in spec.singles]
+        secrets = {name for each in args for name in secret_variables(each)}
         return Command(
             run,
             ("rltune", self.algo, asked.env, *self._spelled(words)),
             ("rltune", "resume", run, *kept, *(["--trust"] if trust else [])),
             tuple(files),
-            tuple(sorted({v for one in spec.singles for v in secret_variables(_args(one))})),
+            tuple(sorted(secrets)),
         )
 
     def _files(self, folder: Path) -> list[Path]:
@@ -123,10 +125,6 @@ def _relative(word: str, folder: Path) -> str:
     if places.is_file(rest) and not place:
         return str(own_files.within(rest, folder))
     return f"{own_files.within(place, folder)}:{rest}" if places.is_file(place) else word
-
-
-def _args(spec: RunSpec) -> Mapping[str, Any]:
-    return spec.env_options.env_args
 
 
 def _argument(key: str, spec: RunSpec) -> Any:

@@ -51,6 +51,7 @@ def shipped(paths: Iterable[str | Path], folder: Path) -> list[Path]:
         whole = folder / Path(path).expanduser()
         if not whole.exists():
             raise BadInput(f"{path}: there is no such file or folder")
+        within(whole, folder)  # also where nothing is below it
         found += [within(each, folder) for each in _below(whole)]
     return found
 

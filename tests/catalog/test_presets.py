@@ -190,7 +190,7 @@ def test_a_file_that_fixes_a_setting_and_searches_it_elsewhere_is_refused(
     path = tmp_path / "mine.toml"
     path.write_text(f"[settings]\n{settings}\n[space]\n{space}\n")
     if is_refused:
-        with pytest.raises(BadInput, match=r"mine.toml:2.* is no start of its range in \[space\]"):
+        with pytest.raises(BadInput, match=r"mine.toml:2.* contradicts its range in \[space\]"):
             catalog.preset("ppo", catalog.environment("cartpole"), str(path))
     else:
         made = catalog.preset("ppo", catalog.environment("cartpole"), str(path))
@@ -231,15 +231,15 @@ def test_the_steps_of_all_trials_are_no_limit_of_seeds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("algo", "settings", "space", "told"),
     [
-        ("ppo", {"kl_coeff": 0.5}, {}, "kl_coeff does nothing with use_kl_loss = False"),
-        ("ppo", {}, {"kl_target": {"log": [1e-3, 0.1]}}, "kl_target does nothing with use_kl"),
+        ("ppo", {"kl_coeff": 0.5}, {}, "kl_coeff has no effect with use_kl_loss = False"),
+        ("ppo", {}, {"kl_target": {"log": [1e-3, 0.1]}}, "kl_target has no effect with use_kl"),
         ("ppo", {"use_kl_loss": True, "kl_coeff": 0.5}, {}, ""),
         ("ppo", {"kl_coeff": None}, {}, ""),
         (
             "dqn",
             {"prioritized_replay": False},
             {"prioritized_replay_alpha": {"uniform": [0, 1]}},
-            "prioritized_replay_alpha does nothing with prioritized_replay = False",
+            "prioritized_replay_alpha has no effect with prioritized_replay = False",
         ),
         (
             "dqn",
@@ -250,9 +250,9 @@ def test_the_steps_of_all_trials_are_no_limit_of_seeds(tmp_path: Path) -> None:
             },
             "",
         ),
-        ("dqn", {"v_min": -5.0}, {}, "v_min does nothing with num_atoms = 1"),
+        ("dqn", {"v_min": -5.0}, {}, "v_min has no effect with num_atoms = 1"),
         ("dqn", {"num_atoms": 11, "v_min": -5.0}, {}, ""),
-        ("dqn", {"sigma0": 5.0}, {}, "sigma0 does nothing with noisy = False"),
+        ("dqn", {"sigma0": 5.0}, {}, "sigma0 has no effect with noisy = False"),
     ],
 )
 def test_a_setting_that_would_do_nothing_is_refused(
@@ -266,6 +266,16 @@ def test_a_setting_that_would_do_nothing_is_refused(
             catalog.override(preset, given, space, {})
     else:
         catalog.override(preset, given, space, {})
+
+
+def test_a_file_that_searches_what_has_no_effect_is_refused(tmp_path: Path) -> None:
+    path, cartpole = tmp_path / "mine.toml", catalog.environment("cartpole")
+    space = "[space]\nkl_target = { log = [1e-3, 0.1] }\n"
+    path.write_text(space)
+    with pytest.raises(BadInput, match=r"mine.toml:2.* kl_target has no effect with use_kl_loss"):
+        catalog.preset("ppo", cartpole, str(path))
+    path.write_text(f"{space}[settings]\nuse_kl_loss = true\n")
+    assert "kl_target" in catalog.preset("ppo", cartpole, str(path)).space
 
 
 def test_what_is_minimised_has_no_target_of_a_preset() -> None:
